@@ -1,0 +1,113 @@
+use axum::http::StatusCode;
+use pipeline::{ErrorCode, ImageType, strip};
+
+use crate::refusal::Refusal;
+
+/// What an answer is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerType {
+    /// `application/x-npy`
+    Npy,
+    /// The strip as one picture.
+    Picture(ImageType),
+}
+
+/// The widest picture that a format holds, in pixels.
+fn widest(picture: ImageType) -> usize {
+    match picture {
+        ImageType::WebP => 16_383,
+        ImageType::Jpeg => 65_535,
+        ImageType::Png => usize::MAX,
+    }
+}
+
+impl AnswerType {
+    /// What the `Accept` header likes best, the first of equals (RFC 9110, 12.5.1); no header likes anything.
+    ///
+    /// # Errors
+    /// 406 where it likes nothing that there is.
+    pub(crate) fn accepted(accept: Option<&str>) -> Result<Self, Refusal> {
+        let accept = accept.filter(|accept| !accept.trim().is_empty()).unwrap_or(strip::MEDIA_TYPE);
+        let mut best: Option<(Self, f32)> = None;
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let Some(answer) = parts.next().and_then(Self::of) else { continue };
+            let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+            if weight > best.map_or(0.0, |(_, weight)| weight) {
+                best = Some((answer, weight));
+            }
+        }
+        best.map(|(answer, _)| answer).ok_or_else(|| {
+            let accept: String = accept.chars().take(100).collect();
+            let message = format!(
+                "Accept: {accept:?} cannot be answered: application/x-npy, image/jpeg, image/png and image/webp can"
+            );
+            Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::UnsupportedImage, message)
+        })
+    }
+
+    fn of(media_range: &str) -> Option<Self> {
+        match media_range.to_ascii_lowercase().as_str() {
+            "*/*" | "application/*" | strip::MEDIA_TYPE => Some(Self::Npy),
+            "image/*" => Some(Self::Picture(ImageType::Png)),
+            other => other.parse().ok().map(Self::Picture),
+        }
+    }
+
+    /// Checks that a strip of so many ages fits.
+    ///
+    /// # Errors
+    /// 406 where the format ends before the strip does.
+    pub(crate) fn check_width(self, ages: usize) -> Result<(), Refusal> {
+        let (_, width, _) = strip::shape(ages);
+        match self {
+            Self::Picture(picture) if width > widest(picture) => {
+                let message = format!(
+                    "a strip of {ages} ages is {width} pixels wide, and {} ends at {}: \
+                     fewer ages, application/x-npy or image/png would work",
+                    picture.as_str(),
+                    widest(picture)
+                );
+                Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::UnsupportedImage, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The `Content-Type` of an answer made by this engine.
+    pub(crate) fn media_type(self, engine: &str) -> String {
+        match self {
+            Self::Npy => strip::media_type(engine),
+            Self::Picture(picture) => format!("{}; {}={engine}", picture.as_str(), strip::MODEL_PARAMETER),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_liked_wins() {
+        let accepted = |text| AnswerType::accepted(Some(text)).ok();
+        let png = Some(AnswerType::Picture(ImageType::Png));
+        assert_eq!(AnswerType::accepted(None).ok(), Some(AnswerType::Npy));
+        for npy in ["", "*/*", "application/x-npy", "Application/X-NPY", "text/html, */*;q=0.1"] {
+            assert_eq!(accepted(npy), Some(AnswerType::Npy), "{npy}");
+        }
+        assert_eq!(accepted("image/png"), png);
+        assert_eq!(accepted("*/*;q=0.5, image/png;q=0.9, image/jpeg;q=0.1"), png);
+        assert_eq!(accepted("image/webp"), Some(AnswerType::Picture(ImageType::WebP)));
+        for none in ["text/html", "image/gif", "image/png;q=0", "nonsense"] {
+            assert_eq!(AnswerType::accepted(Some(none)).unwrap_err().status, StatusCode::NOT_ACCEPTABLE);
+        }
+    }
+
+    #[test]
+    fn names_the_engine_and_the_limits() {
+        let webp = AnswerType::Picture(ImageType::WebP);
+        assert_eq!(strip::model(&webp.media_type("preview")), Some("preview"));
+        assert!(webp.check_width(14).is_ok() && webp.check_width(15).is_err());
+        assert!(AnswerType::Picture(ImageType::Jpeg).check_width(16).is_ok());
+    }
+}

@@ -1,0 +1,5 @@
+//! The container's entry point: `serve`.
+
+fn main() -> anyhow::Result<()> {
+    container::main()
+}

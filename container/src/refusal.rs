@@ -1,0 +1,74 @@
+use aging::{ImageError, strip::StripError};
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pipeline::{AgesError, ErrorCode, JobError};
+
+/// Why an invocation gets no strip: a status and `{"code","message"}`.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) error: JobError,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { status, error: JobError::new(code, message) }
+    }
+
+    /// Too many wait already.
+    pub(crate) fn overloaded(queue_length: usize) -> Self {
+        let message = format!("{queue_length} invocations wait already: try again in a second");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ModelError, message)
+    }
+
+    /// The server cannot go on.
+    pub(crate) fn gone() -> Self {
+        let message = "the model's thread has ended: the server has to be started again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ModelError, message)
+    }
+
+    /// The work itself broke.
+    pub(crate) fn broken() -> Self {
+        let message = "the model failed on this picture: the server's log says why; another picture would work";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ModelError, message)
+    }
+}
+
+impl From<ImageError> for Refusal {
+    fn from(error: ImageError) -> Self {
+        let (status, code) = match error {
+            ImageError::Unsupported | ImageError::UnsupportedVariety { .. } => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedImage)
+            }
+            ImageError::Corrupt { .. } | ImageError::Truncated { .. } => {
+                (StatusCode::BAD_REQUEST, ErrorCode::CorruptImage)
+            }
+            ImageError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
+            ImageError::TooSmall { .. } => (StatusCode::BAD_REQUEST, ErrorCode::FaceTooSmall),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<StripError> for Refusal {
+    fn from(error: StripError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ModelError, error.to_string())
+    }
+}
+
+impl From<AgesError> for Refusal {
+    fn from(error: AgesError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidAges, error.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.error)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

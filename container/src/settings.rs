@@ -1,0 +1,144 @@
+use std::env::VarError;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use pipeline::{Ages, MAX_UPLOAD_BYTES};
+
+/// Where SageMaker unpacks a model.
+const MODEL_DIR: &str = "/opt/ml/model";
+
+/// What the environment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `BIND_HOST`: the address to listen on; every one by default.
+    pub host: IpAddr,
+    /// `SAGEMAKER_BIND_TO_PORT`: 8080 by default; 0 is any free one.
+    pub port: u16,
+    /// `SM_MODEL_DIR`: the folder of the model's files; `/opt/ml/model` by default, if there is one.
+    pub model_dir: Option<PathBuf>,
+    /// `DEFAULT_AGES`: those of an invocation that names none.
+    pub ages: Ages,
+    /// `MAX_REQUEST_BYTES`: the largest picture taken, in bytes; 50 MB by default.
+    pub max_request_bytes: usize,
+    /// `QUEUE_LENGTH`: how many invocations wait while one is served, 1 to 1024; 16 by default.
+    pub queue_length: usize,
+}
+
+/// A variable of the environment that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}={value:?} cannot be used: {needed} would work")]
+pub struct SettingsError {
+    name: &'static str,
+    value: String,
+    needed: &'static str,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host: Ipv4Addr::UNSPECIFIED.into(),
+            port: 8080,
+            model_dir: Some(PathBuf::from(MODEL_DIR)).filter(|folder| folder.is_dir()),
+            ages: Ages::default(),
+            max_request_bytes: usize::try_from(MAX_UPLOAD_BYTES).unwrap_or(usize::MAX),
+            queue_length: 16,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// [`SettingsError`]: the first variable that cannot be used, with its value.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::read(|name| match std::env::var(name) {
+            Ok(value) => Some(value),
+            Err(VarError::NotPresent) => None,
+            // No variable but a path may be other than UTF-8, and the readable part of it tells what is wrong.
+            Err(VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
+        })
+    }
+
+    fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, SettingsError> {
+        let environment = Environment { variable };
+        let default = Self::default();
+        Ok(Self {
+            host: environment.parsed("BIND_HOST", "an IP address such as 127.0.0.1", |_| true)?.unwrap_or(default.host),
+            port: environment
+                .parsed("SAGEMAKER_BIND_TO_PORT", "a whole number from 0 to 65535", |_| true)?
+                .unwrap_or(default.port),
+            model_dir: environment
+                .parsed("SM_MODEL_DIR", "a folder that exists", |folder: &PathBuf| Path::is_dir(folder))?
+                .or(default.model_dir),
+            ages: environment
+                .parsed("DEFAULT_AGES", "1 to 16 whole numbers from 0 to 100, such as 20,40,60,80", |_| true)?
+                .unwrap_or(default.ages),
+            max_request_bytes: environment
+                .parsed("MAX_REQUEST_BYTES", "a whole number of bytes above 0", |bytes| *bytes > 0)?
+                .unwrap_or(default.max_request_bytes),
+            queue_length: environment
+                .parsed("QUEUE_LENGTH", "a whole number from 1 to 1024", |length| (1..=1024).contains(length))?
+                .unwrap_or(default.queue_length),
+        })
+    }
+}
+
+struct Environment<F> {
+    variable: F,
+}
+
+impl<F: Fn(&'static str) -> Option<String>> Environment<F> {
+    fn parsed<T: FromStr>(
+        &self,
+        name: &'static str,
+        needed: &'static str,
+        allowed: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, SettingsError> {
+        let Some(value) = (self.variable)(name) else { return Ok(None) };
+        match value.trim().parse() {
+            Ok(parsed) if allowed(&parsed) => Ok(Some(parsed)),
+            _ => Err(SettingsError { name, value, needed }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &'static str, value: &str) -> Result<Settings, SettingsError> {
+        Settings::read(|asked| (asked == name).then(|| value.to_owned()))
+    }
+
+    #[test]
+    fn reads_what_is_set() {
+        assert_eq!(Settings::read(|_| None), Ok(Settings::default()));
+        assert_eq!(read("BIND_HOST", "127.0.0.1").unwrap().host, Ipv4Addr::LOCALHOST);
+        assert_eq!(read("SAGEMAKER_BIND_TO_PORT", "9000").unwrap().port, 9000);
+        assert_eq!(read("DEFAULT_AGES", "5, 70").unwrap().ages.as_slice(), [5, 70]);
+        assert_eq!(read("MAX_REQUEST_BYTES", "1000").unwrap().max_request_bytes, 1000);
+        assert_eq!(read("QUEUE_LENGTH", "2").unwrap().queue_length, 2);
+        let folder = tempfile::tempdir().unwrap();
+        let read = read("SM_MODEL_DIR", folder.path().to_str().unwrap()).unwrap();
+        assert_eq!(read.model_dir.as_deref(), Some(folder.path()));
+    }
+
+    #[test]
+    fn refuses_by_name_and_value() {
+        for (name, value) in [
+            ("BIND_HOST", "localhost"),
+            ("SAGEMAKER_BIND_TO_PORT", "80800"),
+            ("SM_MODEL_DIR", "/absent/model"),
+            ("DEFAULT_AGES", "20,old"),
+            ("MAX_REQUEST_BYTES", "0"),
+            ("MAX_REQUEST_BYTES", "50MB"),
+            ("QUEUE_LENGTH", "0"),
+            ("QUEUE_LENGTH", ""),
+        ] {
+            let error = read(name, value).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name}={value:?} cannot be used: ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! SageMaker's contract for containers, over real HTTP.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io::Cursor;
+use std::net::Ipv4Addr;
+
+use container::Settings;
+use image::{ImageFormat, Rgb, RgbImage};
+use pipeline::{ErrorCode, JobError, strip};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+struct Server {
+    url: String,
+    client: Client,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Server {
+    async fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings { model_dir: None, ..Settings::default() };
+        change(&mut settings);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async move {
+            let _ = stopped.await;
+        };
+        let served = tokio::spawn(container::run(listener, settings, shutdown));
+        Self { url, client: Client::builder().no_proxy().build().unwrap(), stop, served }
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.url)).send().await.unwrap()
+    }
+
+    fn invoke(&self, picture: Vec<u8>) -> RequestBuilder {
+        self.client.post(format!("{}/invocations", self.url)).body(picture)
+    }
+}
+
+fn portrait(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| Rgb([210, (120 + x % 40) as u8, (100 + y % 40) as u8]))
+}
+
+fn encoded(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn png() -> Vec<u8> {
+    encoded(&portrait(64, 64), ImageFormat::Png)
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+async fn refusal(response: Response) -> (StatusCode, JobError) {
+    assert_eq!(header(&response, "content-type"), "application/json");
+    assert_ne!(header(&response, "content-length"), "");
+    (response.status(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn answers_pings_and_stops_when_told() {
+    let server = Server::start(|_| ()).await;
+    assert_eq!(server.get("/ping").await.status(), StatusCode::OK);
+    let pending = tokio::spawn(server.invoke(png()).send());
+    server.stop.send(()).unwrap();
+    server.served.await.unwrap().unwrap();
+    // Whether or not it came in time, the invocation is not cut off half way.
+    if let Ok(response) = pending.await.unwrap() {
+        assert_eq!(response.bytes().await.unwrap().len(), 128 + 1024 * strip::row_bytes(4));
+    }
+}
+
+#[tokio::test]
+async fn a_strip_as_npy() {
+    let server = Server::start(|_| ()).await;
+    let square = portrait(1024, 1024);
+    let response = server
+        .invoke(encoded(&square, ImageFormat::Png))
+        .header("content-type", "image/png")
+        .header("accept", "application/x-npy")
+        .header("x-amzn-sagemaker-custom-attributes", "trace=7; ages=10,75")
+        .header("x-amzn-sagemaker-inference-id", "ada:9f2c41d07b3e")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(header(&response, "content-type"), "application/x-npy; model=preview");
+    assert_eq!(header(&response, "content-length"), (128 + 1024 * 3072 * 3).to_string());
+    assert_eq!(header(&response, "transfer-encoding"), "");
+    let headers = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    assert!(headers.sum::<usize>() < 4096);
+
+    let file = response.bytes().await.unwrap();
+    let (magic, header) = (&file[..10], std::str::from_utf8(&file[10..128]).unwrap());
+    assert_eq!(magic, b"\x93NUMPY\x01\x00\x76\x00");
+    assert_eq!(header.trim_end(), "{'descr': '|u1', 'fortran_order': False, 'shape': (1024, 3072, 3), }");
+    assert!(header.ends_with('\n'));
+    let panel = |n: usize| -> Vec<u8> {
+        let columns = strip::columns(n);
+        let row = |row: &[u8]| row[columns.start * 3..columns.end * 3].to_vec();
+        file[128..].chunks_exact(strip::row_bytes(2)).flat_map(row).collect()
+    };
+    assert_eq!(&panel(0), square.as_raw());
+    assert!(panel(1) != panel(0) && panel(2) != panel(1));
+}
+
+#[tokio::test]
+async fn the_ages_of_the_settings_where_none_are_named() {
+    let server = Server::start(|settings| settings.ages = "5".parse().unwrap()).await;
+    // No Content-Type and one that says nothing: the bytes tell.
+    let jpeg = encoded(&portrait(80, 60), ImageFormat::Jpeg);
+    let webp = encoded(&portrait(60, 80), ImageFormat::WebP);
+    let requests = [server.invoke(jpeg), server.invoke(webp).header("content-type", "application/octet-stream")];
+    for request in requests {
+        let response = request.header("x-amzn-sagemaker-custom-attributes", "trace=7").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.bytes().await.unwrap().len(), 128 + 1024 * strip::row_bytes(1));
+    }
+}
+
+#[tokio::test]
+async fn a_strip_as_a_picture() {
+    let server = Server::start(|settings| settings.ages = "70".parse().unwrap()).await;
+    for (accept, media_type, format) in [
+        ("image/png", "image/png; model=preview", ImageFormat::Png),
+        ("image/jpeg", "image/jpeg; model=preview", ImageFormat::Jpeg),
+        ("image/webp, */*;q=0.1", "image/webp; model=preview", ImageFormat::WebP),
+    ] {
+        let response = server.invoke(png()).header("accept", accept).send().await.unwrap();
+        assert_eq!(header(&response, "content-type"), media_type);
+        let bytes = response.bytes().await.unwrap();
+        let picture = image::load_from_memory_with_format(&bytes, format).unwrap();
+        assert_eq!((picture.width(), picture.height()), (2048, 1024));
+    }
+}
+
+#[tokio::test]
+async fn bad_pictures_say_what_would_work() {
+    let server = Server::start(|_| ()).await;
+    let jpeg = encoded(&portrait(200, 200), ImageFormat::Jpeg);
+    let mut bomb = png();
+    bomb[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
+    bomb[29..33].copy_from_slice(&0x6c12_d16eu32.to_be_bytes());
+    for (picture, status, code) in [
+        (Vec::new(), 400, ErrorCode::CorruptImage),
+        (b"hello, world".to_vec(), 415, ErrorCode::UnsupportedImage),
+        (b"GIF89a\x01\0\x01\0\x80\0\0".to_vec(), 415, ErrorCode::UnsupportedImage),
+        (jpeg[..jpeg.len() / 2].to_vec(), 400, ErrorCode::CorruptImage),
+        (jpeg[..jpeg.len() - 2].to_vec(), 400, ErrorCode::CorruptImage),
+        (encoded(&portrait(300, 40), ImageFormat::Png), 400, ErrorCode::FaceTooSmall),
+        (bomb, 413, ErrorCode::ImageTooLarge),
+    ] {
+        let (found, error) = refusal(server.invoke(picture).send().await.unwrap()).await;
+        assert_eq!((found.as_u16(), error.code), (status, code), "{}", error.message);
+    }
+    assert_eq!(server.get("/ping").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn bad_requests_say_what_would_work() {
+    let server = Server::start(|settings| settings.max_request_bytes = 100_000).await;
+    let check = async |request: RequestBuilder, status: u16, code| {
+        let (found, error) = refusal(request.send().await.unwrap()).await;
+        assert_eq!((found.as_u16(), error.code), (status, code), "{}", error.message);
+        error.message
+    };
+    let attributes = "x-amzn-sagemaker-custom-attributes";
+    for ages in ["ages=old", "ages=101", "ages=", "ages=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"] {
+        check(server.invoke(png()).header(attributes, ages), 400, ErrorCode::InvalidAges).await;
+    }
+    let text = server.invoke(png()).header("content-type", "text/plain");
+    assert!(check(text, 415, ErrorCode::UnsupportedImage).await.contains("text/plain"));
+    let html = server.invoke(png()).header("accept", "text/html");
+    assert!(check(html, 406, ErrorCode::UnsupportedImage).await.contains("application/x-npy"));
+    let ages = "ages=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15";
+    let wide = server.invoke(png()).header("accept", "image/webp").header(attributes, ages);
+    assert!(check(wide, 406, ErrorCode::UnsupportedImage).await.contains("16384"));
+    // Far more than socket buffers hold: the answer still arrives, and the connection's end is no error.
+    let large = server.invoke(vec![0; 30_000_000]);
+    assert!(check(large, 413, ErrorCode::ImageTooLarge).await.contains("100000"));
+}
+
+#[tokio::test]
+async fn other_routes_and_methods() {
+    let server = Server::start(|_| ()).await;
+    for (response, status) in [(server.get("/nothing").await, 404), (server.get("/invocations").await, 405)] {
+        assert_eq!((response.status().as_u16(), header(&response, "content-type")), (status, "application/json"));
+        assert!(response.text().await.unwrap().contains("POST"));
+    }
+}
+
+#[tokio::test]
+async fn overload_is_said_at_once_and_counted() {
+    let server = Server::start(|settings| settings.queue_length = 1).await;
+    let mut answers = JoinSet::new();
+    for _ in 0..12 {
+        let ages = "ages=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15";
+        let request = server.invoke(png()).header("x-amzn-sagemaker-custom-attributes", ages);
+        answers.spawn(request.header("accept", "image/png").send());
+    }
+    let (mut served, mut refused) = (0, 0);
+    while let Some(answer) = answers.join_next().await {
+        let response = answer.unwrap().unwrap();
+        if response.status() == StatusCode::OK {
+            assert!(!response.bytes().await.unwrap().is_empty());
+            served += 1;
+        } else {
+            assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"));
+            assert_eq!(refusal(response).await.1.code, ErrorCode::ModelError);
+            refused += 1;
+        }
+    }
+    assert!(served >= 1 && refused >= 1 && served + refused == 12, "{served} served, {refused} refused");
+
+    let response = server.get("/metrics").await;
+    assert!(header(&response, "content-type").starts_with("application/openmetrics-text"));
+    let metrics = response.text().await.unwrap();
+    for line in [
+        format!("aging_requests_total{{code=\"200\"}} {served}\n"),
+        format!("aging_requests_total{{code=\"503\"}} {refused}\n"),
+        format!("aging_service_seconds_count {served}\n"),
+        format!("aging_waiting_seconds_count {served}\n"),
+        "aging_queue_depth 0\n".to_owned(),
+        "aging_in_flight 0\n".to_owned(),
+    ] {
+        assert!(metrics.contains(&line), "{line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_without_an_engine_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.pt"), b"weights").unwrap();
+    let server = Server::start(|settings| settings.model_dir = Some(folder.path().to_owned())).await;
+    let error = server.served.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("model.pt"), "{error}");
+}

@@ -1,0 +1,89 @@
+use super::{Analysis, SOURCE_AGE};
+
+/// 0 below `from`, 1 above `to`, and a smooth slope (3t^2 - 2t^3) between.
+pub(super) fn ramp(value: f32, from: f32, to: f32) -> f32 {
+    let part = ((value - from) / (to - from)).clamp(0.0, 1.0);
+    part * part * (3.0 - 2.0 * part)
+}
+
+/// The strengths of every effect at one age: all 0 at [`SOURCE_AGE`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// 0 to 1 towards childhood.
+    young: f32,
+    /// 0 to 1 towards the great age at which skin changes no more.
+    old: f32,
+    /// 0 to 1, how grey the hair is.
+    grey: f32,
+}
+
+impl Look {
+    /// The look at an age in years.
+    pub(super) fn at(age: f32) -> Self {
+        let source = f32::from(SOURCE_AGE);
+        // Linear at first, so that a few years show, and levelling out at the ends.
+        let eased = |part: f32| 1.0 - (1.0 - part.clamp(0.0, 1.0)).powf(1.6);
+        Self {
+            young: eased((source - age) / (source - 2.0)),
+            old: eased((age - source) / (92.0 - source)),
+            grey: ramp(age, source + 3.0, 82.0),
+        }
+    }
+
+    /// The colour of pixel `at` in Oklab.
+    pub(super) fn pixel(&self, analysis: &Analysis, at: usize) -> [f32; 3] {
+        let Self { young, old, grey } = *self;
+        let (skin, hair) = (analysis.skin.values[at], analysis.hair.values[at]);
+        let original = analysis.lightness.values[at];
+        let fine = original - analysis.fine_base.values[at];
+        let folds = analysis.fine_base.values[at] - analysis.wide_base.values[at];
+
+        // Dark detail is what reads as lines and shadows; bright detail is what reads as grain.
+        let fold_gain = if folds < 0.0 { 1.25 * old - 0.85 * young } else { 0.45 * old - 0.55 * young };
+        let fine_gain = if fine < 0.0 { 1.0 * old - 0.7 * young } else { 0.5 * old - 0.6 * young };
+        let detail = skin * (fold_gain * bounded(folds, 0.06) + fine_gain * bounded(fine, 0.04));
+        let tone = skin * (0.022 * young - 0.008 * old);
+        let mut lightness = original + detail + tone;
+
+        let (mut a, mut b) = (analysis.a.values[at], analysis.b.values[at]);
+        let even = 0.5 * young * skin;
+        a += even * (analysis.even_a.values[at] - a) + skin * (0.007 * young - 0.005 * old);
+        b += even * (analysis.even_b.values[at] - b) + skin * 0.004 * old;
+        let pale = 1.0 - 0.17 * old * skin;
+        (a, b) = (a * pale, b * pale);
+
+        if grey > 0.0 && hair > 0.0 {
+            // Bright strands turn first: half-grey hair is pepper and salt.
+            let strand = (grey + 10.0 * bounded(fine, 0.03) * grey * (1.0 - grey)).clamp(0.0, 1.0);
+            let part = hair * strand;
+            let dark = lightness.max(0.0);
+            // The curve flattens what it brightens: the strands get their contrast back.
+            let strands = 1.1 * bounded(fine, 0.08) + 0.7 * bounded(folds, 0.1);
+            lightness += part * (dark.powf(analysis.grey_gamma) - dark + strands);
+            let neutral = 1.0 - 0.75 * part;
+            (a, b) = (a * neutral, b * neutral);
+        }
+        [lightness, a, b]
+    }
+}
+
+/// Nearly `value` where small, never beyond `limit`: strong contrasts are edges, which no age doubles.
+fn bounded(value: f32, limit: f32) -> f32 {
+    value / (1.0 + (value / limit).abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_at_the_source_age_and_monotone_from_there() {
+        let look = Look::at(35.0);
+        assert_eq!((look.young, look.old, look.grey), (0.0, 0.0, 0.0));
+        for age in 0..100u8 {
+            let (now, next) = (Look::at(f32::from(age)), Look::at(f32::from(age + 1)));
+            assert!(now.young >= next.young && now.old <= next.old && now.grey <= next.grey);
+            assert!((now.young - next.young).abs() < 0.06 && (now.old - next.old).abs() < 0.06);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Child processes that do not outlive this one.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::stack::Program;
+
+/// What a child inherits of this process's environment, where it is set.
+const INHERITED: [&str; 5] = ["RUST_LOG", "RUST_BACKTRACE", "TMPDIR", "TMP", "TEMP"];
+/// Logs longer than this begin anew at the next start of the process.
+const LOG_LIMIT: u64 = 16 << 20;
+
+type Order = (Command, oneshot::Sender<io::Result<Child>>);
+
+/// Starts child processes from one thread that lives as long as the process: on Linux a child is killed when the
+/// *thread* that started it ends, which for a thread of the runtime may be earlier.
+#[derive(Clone, Debug)]
+pub(crate) struct Spawner {
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+impl Spawner {
+    /// Must be called within a runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (orders, mut received) = mpsc::unbounded_channel::<Order>();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
+            let _context = runtime.enter();
+            while let Some((mut command, reply)) = received.blocking_recv() {
+                // Whoever no longer waits drops the child, which kills it.
+                let _ = reply.send(command.spawn());
+            }
+        })?;
+        Ok(Self { orders })
+    }
+
+    /// Starts `program` with `environment` on top of its own; what it prints goes to the end of `log`.
+    pub(crate) async fn spawn<'a>(
+        &self,
+        program: &Program,
+        environment: impl IntoIterator<Item = (&'a str, String)>,
+        log: &Path,
+    ) -> io::Result<Child> {
+        let log = open_log(log)?;
+        let mut command = Command::new(&program.path);
+        command
+            .env_clear()
+            .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(environment)
+            .envs(&program.environment)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true);
+        #[cfg(unix)]
+        command.arg0(&program.arg0).process_group(0);
+        #[cfg(target_os = "linux")]
+        die_with_parent(&mut command);
+        let (reply, spawned) = oneshot::channel();
+        self.orders.send((command, reply)).map_err(|_| io::Error::other("the spawner is gone"))?;
+        spawned.await.map_err(io::Error::other)?
+    }
+}
+
+/// Has the kernel kill the child when this process dies, however it dies.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library has no safe way to prctl between fork and exec")]
+fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    // SAFETY: between fork and exec only async-signal-safe functions may be called; prctl and getppid are, and neither
+    // allocates nor takes a lock.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // The parent may have died before the call above.
+            if libc::getppid().cast_unsigned() != parent {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+            Ok(())
+        });
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let too_long = fs::metadata(path).is_ok_and(|log| log.len() > LOG_LIMIT);
+    if too_long {
+        fs::rename(path, path.with_extension("log.old"))?;
+    }
+    File::options().create(true).append(true).open(path)
+}
+
+/// The last lines of a log, for an error message.
+pub(crate) fn log_tail(path: &Path) -> String {
+    let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(8).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+/// Asks a child to end, and makes it after `patience`.
+pub(crate) async fn stop(child: &mut Child, patience: Duration) {
+    #[cfg(unix)]
+    if let Some(id) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) {
+        terminate(id);
+        if tokio::time::timeout(patience, child.wait()).await.is_ok() {
+            return;
+        }
+    }
+    if let Err(error) = child.kill().await {
+        tracing::warn!(%error, "a child process cannot be killed");
+    }
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the standard library sends no signal but SIGKILL")]
+fn terminate(id: libc::pid_t) {
+    // SAFETY: kill takes two integers. The child was not waited for, so the id is still its own.
+    unsafe { libc::kill(id, libc::SIGTERM) };
+}

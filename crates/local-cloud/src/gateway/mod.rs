@@ -1,0 +1,96 @@
+//! What clients see: a REST API proxied to S3 and an HTTP API proxied to functions, on one address.
+
+mod http_api;
+mod path;
+mod rest_api;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::cloud::Services;
+use crate::stack::{HttpRoute, S3Integration};
+use path::Template;
+
+/// What a request names: parts of its path and its query.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters {
+    /// The names in the route's path, decoded.
+    pub path: BTreeMap<String, String>,
+    /// The query, decoded; of a parameter given twice the last one counts.
+    pub query: BTreeMap<String, String>,
+}
+
+/// An answer to a request that goes no further.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// The JSON body.
+    pub body: Value,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, axum::Json(self.body)).into_response()
+    }
+}
+
+enum Target {
+    S3(S3Integration),
+    Function(HttpRoute),
+}
+
+/// The routes of both APIs.
+pub(crate) struct Gateway {
+    routes: Vec<(Method, Template, Target)>,
+    services: Arc<Services>,
+}
+
+impl Gateway {
+    pub(crate) fn new(rest_api: &[S3Integration], http_api: &[HttpRoute], services: Arc<Services>) -> Self {
+        let to_s3 = rest_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::S3(route)));
+        let to_functions =
+            http_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::Function(route)));
+        let routes = to_s3.chain(to_functions).map(|(method, path, target)| (method, Template::new(&path), target));
+        Self { routes: routes.collect(), services }
+    }
+}
+
+/// Answers any request of a client.
+pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut allowed = Vec::new();
+    for (method, template, target) in &gateway.routes {
+        let Some(path) = template.matches(&path) else { continue };
+        let head = request.method() == Method::HEAD && method == Method::GET;
+        if request.method() != method && !head {
+            allowed.push(method.as_str());
+            continue;
+        }
+        let Ok(Query(query)) = Query::<Vec<(String, String)>>::try_from_uri(request.uri()) else {
+            let body = json!({"message": "the query cannot be read: name=value pairs would work"});
+            return Refusal { status: StatusCode::BAD_REQUEST, body }.into_response();
+        };
+        let parameters = Parameters { path, query: query.into_iter().collect() };
+        return match target {
+            Target::S3(integration) => rest_api::proxy(&gateway.services.s3, integration, &parameters, request).await,
+            Target::Function(route) => {
+                http_api::proxy(&gateway.services.lambda, route, template, parameters, request).await
+            }
+        };
+    }
+    if allowed.is_empty() {
+        let routes: Vec<String> =
+            gateway.routes.iter().map(|(method, template, _)| format!("{method} {template}")).collect();
+        let body = json!({"message": format!("there is nothing at {path:?}"), "routes": routes});
+        return Refusal { status: StatusCode::NOT_FOUND, body }.into_response();
+    }
+    let message = format!("{} is not allowed at {path:?}: {} would work", request.method(), allowed.join(", "));
+    let refusal = Refusal { status: StatusCode::METHOD_NOT_ALLOWED, body: json!({"message": message}) };
+    ([(header::ALLOW, allowed.join(", "))], refusal).into_response()
+}

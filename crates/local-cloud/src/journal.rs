@@ -1,0 +1,94 @@
+//! Objects and queues in one SQLite file, so that an object and the events it causes appear in one transaction, as do
+//! the end of a piece of work and what follows from it.
+//!
+//! A killed process loses nothing that was committed. (Commits do not wait for the disk: a power cut may cost the last
+//! ones, but leaves a sound file.)
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::watch;
+
+use crate::CloudError;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS bucket (
+    name TEXT PRIMARY KEY, created INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS object (
+    bucket TEXT NOT NULL, key TEXT NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    modified INTEGER NOT NULL, attributes TEXT NOT NULL,
+    PRIMARY KEY (bucket, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS object_blob ON object (blob);
+CREATE TABLE IF NOT EXISTS multipart_upload (
+    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, attributes TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS part (
+    upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    PRIMARY KEY (upload, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sequencer (
+    last INTEGER NOT NULL
+) STRICT;
+INSERT INTO sequencer SELECT 0 WHERE NOT EXISTS (SELECT * FROM sequencer);
+CREATE TABLE IF NOT EXISTS message (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, request_id TEXT NOT NULL, body TEXT NOT NULL,
+    sent INTEGER NOT NULL, ready INTEGER NOT NULL, receives INTEGER NOT NULL DEFAULT 0, leased INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS message_ready ON message (queue, leased, ready, id);
+-- Whoever had these is gone.
+UPDATE message SET leased = 0 WHERE leased;
+";
+
+pub(crate) struct Journal {
+    connection: Mutex<Connection>,
+    committed: watch::Sender<u64>,
+}
+
+impl Journal {
+    pub(crate) fn open(path: &Path) -> Result<Self, CloudError> {
+        let open = || {
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(Duration::from_secs(5))?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
+            connection.execute_batch(SCHEMA)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|source| CloudError::Journal { path: path.to_owned(), source })?;
+        Ok(Self { connection: Mutex::new(connection), committed: watch::Sender::new(0) })
+    }
+
+    /// Runs `work` in one transaction; an error undoes it all.
+    pub(crate) fn write<T, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let result = {
+            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            result
+        };
+        self.committed.send_modify(|count| *count += 1);
+        Ok(result)
+    }
+
+    /// Looks something up.
+    pub(crate) fn read<T, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&connection)
+    }
+
+    /// Changes whenever something was written: time to look at a queue again.
+    pub(crate) fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.subscribe()
+    }
+}

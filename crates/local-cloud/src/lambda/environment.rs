@@ -1,0 +1,242 @@
+//! An execution environment: one process of a function, and the Runtime API it talks to.
+//!
+//! As on AWS, every environment has a Runtime API of its own, takes one invocation at a time, and serves until it is
+//! idle for long, exits or takes too long (*Using the Lambda runtime API*, AWS Lambda Developer Guide).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::process::Child;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+
+use super::MAX_PAYLOAD;
+use crate::child::{self, Spawner};
+use crate::stack::Function;
+use crate::{ACCOUNT, REGION, now_millis};
+
+/// How long a process may take until it first asks for work.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What environments of any function need.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) spawner: Spawner,
+    /// Region, credentials and endpoint, as AWS sets them.
+    pub(crate) environment: BTreeMap<&'static str, String>,
+    pub(crate) logs: PathBuf,
+}
+
+impl Host {
+    pub(crate) fn log(&self, function: &str) -> PathBuf {
+        self.logs.join(format!("{function}.log"))
+    }
+}
+
+/// What the function says of an invocation.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Response(Bytes),
+    Error(Bytes),
+}
+
+/// Why an environment did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnvironmentError {
+    #[error("Runtime exited with error: {0}")]
+    Exited(ExitStatus),
+    #[error("Task timed out after {:.2} seconds", .0.as_secs_f64())]
+    TimedOut(Duration),
+    #[error("the process did not ask for an event within {} seconds", INIT_TIMEOUT.as_secs())]
+    InitTimedOut,
+    #[error("the process cannot be started: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+impl EnvironmentError {
+    /// Lambda's name for it.
+    pub(crate) fn error_type(&self) -> &'static str {
+        match self {
+            Self::Exited(_) => "Runtime.ExitError",
+            Self::TimedOut(_) => "Sandbox.Timedout",
+            Self::InitTimedOut => "Runtime.InitTimeout",
+            Self::Start(_) => "Runtime.InvalidEntrypoint",
+        }
+    }
+}
+
+struct Invocation {
+    request_id: String,
+    payload: Bytes,
+    deadline: i64,
+    reply: oneshot::Sender<Reply>,
+}
+
+struct RuntimeApi {
+    function_arn: String,
+    invocations: tokio::sync::Mutex<mpsc::Receiver<Invocation>>,
+    current: Mutex<Option<(String, oneshot::Sender<Reply>)>>,
+    ready: watch::Sender<bool>,
+}
+
+pub(crate) struct Environment {
+    child: Child,
+    invocations: mpsc::Sender<Invocation>,
+    ready: watch::Receiver<bool>,
+    server: AbortHandle,
+    pub(crate) last_used: Instant,
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Environment {
+    pub(crate) async fn start(function: &Function, host: &Host) -> Result<Self, EnvironmentError> {
+        let (invocations, received) = mpsc::channel(1);
+        let (ready, is_ready) = watch::channel(false);
+        let api = RuntimeApi {
+            function_arn: arn(&function.name),
+            invocations: tokio::sync::Mutex::new(received),
+            current: Mutex::new(None),
+            ready,
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let server = tokio::spawn(async move { axum::serve(listener, router(Arc::new(api))).await }).abort_handle();
+        let mut environment = host.environment.clone();
+        environment.extend([
+            ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
+            ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024".to_owned()),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", address.port().to_string()),
+            ("_HANDLER", "bootstrap".to_owned()),
+        ]);
+        let child = host.spawner.spawn(&function.program, environment, &host.log(&function.name)).await;
+        let child = child.inspect_err(|_| server.abort())?;
+        Ok(Self { child, invocations, ready: is_ready, server, last_used: Instant::now() })
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Has the process handle one event. After an error the environment is of no more use.
+    pub(crate) async fn invoke(
+        &mut self,
+        request_id: &str,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Reply, EnvironmentError> {
+        let init = tokio::time::timeout(INIT_TIMEOUT, self.ready.wait_for(|ready| *ready));
+        tokio::select! {
+            ready = init => ready.map(|_| ()).map_err(|_| EnvironmentError::InitTimedOut)?,
+            status = self.child.wait() => return Err(EnvironmentError::Exited(status?)),
+        }
+        let (reply, replied) = oneshot::channel();
+        let deadline = now_millis() + i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX / 2);
+        let invocation = Invocation { request_id: request_id.to_owned(), payload, deadline, reply };
+        if self.invocations.send(invocation).await.is_err() {
+            return Err(EnvironmentError::Exited(self.child.wait().await?));
+        }
+        tokio::select! {
+            reply = replied => match reply {
+                Ok(reply) => { self.last_used = Instant::now(); Ok(reply) }
+                Err(_) => Err(EnvironmentError::Exited(self.child.wait().await?)),
+            },
+            status = self.child.wait() => Err(EnvironmentError::Exited(status?)),
+            () = tokio::time::sleep(timeout) => {
+                child::stop(&mut self.child, Duration::ZERO).await;
+                Err(EnvironmentError::TimedOut(timeout))
+            }
+        }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        child::stop(&mut self.child, Duration::from_millis(500)).await;
+    }
+}
+
+pub(crate) fn arn(function: &str) -> String {
+    format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}")
+}
+
+fn router(api: Arc<RuntimeApi>) -> Router {
+    Router::new()
+        .route("/2018-06-01/runtime/invocation/next", get(next))
+        .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+        .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+        .route("/2018-06-01/runtime/init/error", post(init_error))
+        .layer(DefaultBodyLimit::max(MAX_PAYLOAD))
+        .with_state(api)
+}
+
+async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
+    api.ready.send_replace(true);
+    let Some(invocation) = api.invocations.lock().await.recv().await else { return StatusCode::GONE.into_response() };
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("lambda-runtime-aws-request-id", invocation.request_id.clone()),
+        ("lambda-runtime-deadline-ms", invocation.deadline.to_string()),
+        ("lambda-runtime-invoked-function-arn", api.function_arn.clone()),
+        ("lambda-runtime-trace-id", trace_id()),
+        ("content-type", "application/json".to_owned()),
+    ] {
+        if let Ok(value) = value.parse() {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    *api.current.lock().unwrap_or_else(PoisonError::into_inner) = Some((invocation.request_id, invocation.reply));
+    (headers, invocation.payload).into_response()
+}
+
+fn trace_id() -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("Root=1-{:08x}-{};Sampled=0", now_millis() / 1000, &id[..24])
+}
+
+async fn response(State(api): State<Arc<RuntimeApi>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    api.answer(&id, Reply::Response(body))
+}
+
+async fn error(State(api): State<Arc<RuntimeApi>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    api.answer(&id, Reply::Error(body))
+}
+
+/// The process exits after this; its log and exit status say the rest.
+async fn init_error(State(api): State<Arc<RuntimeApi>>, body: Bytes) -> StatusCode {
+    tracing::error!(function = api.function_arn, error = %String::from_utf8_lossy(&body), "initialization failed");
+    StatusCode::ACCEPTED
+}
+
+impl RuntimeApi {
+    fn answer(&self, id: &str, reply: Reply) -> StatusCode {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match current.take() {
+            Some((expected, sender)) if expected == id => {
+                // Whoever invoked may have gone away.
+                let _ = sender.send(reply);
+                StatusCode::ACCEPTED
+            }
+            other => {
+                *current = other;
+                StatusCode::BAD_REQUEST
+            }
+        }
+    }
+}

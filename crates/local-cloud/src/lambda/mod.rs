@@ -1,0 +1,289 @@
+//! Lambda: functions as child processes, scaled out to a limit; synchronous and asynchronous invocations, the latter
+//! retried and at last put into a dead-letter queue.
+
+mod environment;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::aws_endpoint::{json_error, not_implemented};
+use crate::journal::Journal;
+use crate::queue::{self, Message};
+use crate::stack::Function;
+use environment::Environment;
+pub(crate) use environment::{Host, Reply};
+
+/// The largest event and the largest answer: 6 MB.
+pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+/// The largest event of an asynchronous invocation: 1 MB.
+const MAX_ASYNC_PAYLOAD: usize = 1024 * 1024;
+/// How long an environment may be idle.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// What came of an invocation.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// The function's answer, or the error as Lambda words it.
+    pub(crate) payload: Bytes,
+    /// Whether it is an error.
+    pub(crate) failed: bool,
+}
+
+struct State {
+    function: Function,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Environment>>,
+}
+
+pub(crate) struct Lambda {
+    functions: BTreeMap<String, State>,
+    host: Host,
+    journal: Arc<Journal>,
+}
+
+impl Lambda {
+    pub(crate) fn new(functions: &[Function], host: Host, journal: Arc<Journal>) -> Arc<Self> {
+        let state = |function: &Function| State {
+            function: function.clone(),
+            permits: Arc::new(Semaphore::new(function.concurrency)),
+            idle: Mutex::default(),
+        };
+        let functions = functions.iter().map(|function| (function.name.clone(), state(function))).collect();
+        Arc::new(Self { functions, host, journal })
+    }
+
+    /// Starts provisioned environments and works on the queues.
+    pub(crate) async fn start(self: &Arc<Self>) {
+        for (name, state) in &self.functions {
+            for _ in 0..state.function.provisioned_concurrency {
+                match Environment::start(&state.function, &self.host).await {
+                    Ok(environment) => state.put_back(environment),
+                    Err(error) => tracing::error!(function = name, %error, "an environment cannot be provisioned"),
+                }
+            }
+            tokio::spawn(Arc::clone(self).work(name.clone()));
+        }
+        tokio::spawn(Arc::clone(self).reap());
+    }
+
+    /// Ends every idle process; those at work end with this process.
+    pub(crate) async fn stop(&self) {
+        for state in self.functions.values() {
+            state.permits.close();
+            let idle = std::mem::take(&mut *state.idle.lock().unwrap_or_else(PoisonError::into_inner));
+            for environment in idle {
+                environment.stop().await;
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, function: &str) -> bool {
+        self.functions.contains_key(function)
+    }
+
+    /// Invokes a function and waits for its answer; `None` if there is no such function.
+    pub(crate) async fn invoke(&self, function: &str, payload: Bytes) -> Option<Outcome> {
+        let state = self.functions.get(function)?;
+        // Closed when the cloud stops.
+        let Ok(_permit) = state.permits.acquire().await else { return Some(failure("", "Stopping", "Lambda stops")) };
+        Some(self.run(state, &Uuid::new_v4().to_string(), payload).await)
+    }
+
+    /// Runs one event in an environment that is idle, or in a new one. The caller holds a permit.
+    async fn run(&self, state: &State, request_id: &str, payload: Bytes) -> Outcome {
+        let name = &state.function.name;
+        let (environment, start) = match state.take_idle() {
+            Some(environment) => (Ok(environment), "warm"),
+            None => (Environment::start(&state.function, &self.host).await, "cold"),
+        };
+        tracing::info!(target: "hop", service = "Lambda", action = "Invoke", detail = %format_args!("{name} ({start})"));
+        let mut environment = match environment {
+            Ok(environment) => environment,
+            Err(error) => return failure(request_id, error.error_type(), &error.to_string()),
+        };
+        match environment.invoke(request_id, payload, state.function.timeout).await {
+            Ok(reply) => {
+                state.put_back(environment);
+                match reply {
+                    Reply::Response(payload) => Outcome { payload, failed: false },
+                    Reply::Error(payload) => Outcome { payload, failed: true },
+                }
+            }
+            Err(error) => failure(request_id, error.error_type(), &error.to_string()),
+        }
+    }
+
+    /// Handles the asynchronous invocations of one function, as many at once as it may run.
+    async fn work(self: Arc<Self>, name: String) {
+        let state = &self.functions[&name];
+        let queue = queue::of_function(&name);
+        let mut committed = self.journal.committed();
+        loop {
+            let next = queue::next(&self.journal, &queue, &mut committed, &state.permits).await;
+            let Ok((message, permit)) = next else { return };
+            let lambda = Arc::clone(&self);
+            let name = name.clone();
+            tokio::spawn(async move {
+                let state = &lambda.functions[&name];
+                let payload = Bytes::from(message.body.clone());
+                let outcome = lambda.run(state, &message.request_id, payload).await;
+                drop(permit);
+                if let Err(error) = lambda.settle(&state.function, &message, &outcome) {
+                    tracing::error!(function = name, %error, "the end of an invocation cannot be recorded");
+                }
+            });
+        }
+    }
+
+    fn settle(&self, function: &Function, message: &Message, outcome: &Outcome) -> rusqlite::Result<()> {
+        if !outcome.failed {
+            return self.journal.write(|transaction| queue::delete(transaction, message));
+        }
+        let name = &function.name;
+        let reason = String::from_utf8_lossy(&outcome.payload).into_owned();
+        let tries = usize::try_from(message.receives).unwrap_or(usize::MAX);
+        if let Some(backoff) = function.retry.backoff.get(tries - 1) {
+            tracing::warn!(function = name, tries, retry_in = ?backoff, reason, "an asynchronous invocation failed");
+            return self.journal.write(|transaction| queue::retry(transaction, message, *backoff));
+        }
+        tracing::error!(function = name, tries, reason, event = message.body, "an event is given up");
+        self.journal.write(|transaction| {
+            if let Some(dead_letters) = &function.retry.dead_letter_queue {
+                let queue = queue::of_dead_letters(dead_letters);
+                queue::send(transaction, &queue, &message.request_id, &message.body)?;
+            }
+            queue::delete(transaction, message)
+        })
+    }
+
+    /// Ends environments that were idle for long.
+    async fn reap(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(IDLE / 5);
+        loop {
+            ticks.tick().await;
+            for state in self.functions.values() {
+                for environment in state.take_expired() {
+                    environment.stop().await;
+                }
+            }
+        }
+    }
+
+    /// Answers a request to the Lambda API.
+    pub(crate) async fn call(&self, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        let invoked = path
+            .strip_prefix("/2015-03-31/functions/")
+            .and_then(|rest| rest.strip_suffix("/invocations"))
+            .filter(|_| parts.method == Method::POST);
+        let Some(name) = invoked else { return not_implemented(&format!("Lambda: {} {path}", parts.method)) };
+        // A function may be named by its ARN.
+        let decoded = name.replace("%3A", ":").replace("%3a", ":");
+        let name = decoded.rsplit(':').next().unwrap_or_default().to_owned();
+        if !self.contains(&name) {
+            let message = format!("Function not found: {}", environment::arn(&name));
+            return json_error(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
+        }
+        let payload = match Limited::new(body, MAX_PAYLOAD).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let message = format!("{MAX_PAYLOAD} bytes are the most an event may have");
+                return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message);
+            }
+            Err(error) => {
+                return json_error(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &error.to_string());
+            }
+        };
+        let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
+        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&payload) {
+            let message = format!("Could not parse request body into json: {error}");
+            return json_error(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &message);
+        }
+        match invocation_type(&parts.headers) {
+            "RequestResponse" => self.request_response(&name, payload).await,
+            "Event" => self.event(&name, &payload),
+            "DryRun" => StatusCode::NO_CONTENT.into_response(),
+            other => {
+                let message = format!("{other:?} is no invocation type: RequestResponse, Event and DryRun are");
+                json_error(StatusCode::BAD_REQUEST, "InvalidParameterValueException", &message)
+            }
+        }
+    }
+
+    async fn request_response(&self, name: &str, payload: Bytes) -> Response {
+        match self.invoke(name, payload).await {
+            Some(Outcome { payload, failed }) => {
+                let mut headers = HeaderMap::new();
+                headers.insert("x-amz-executed-version", http::HeaderValue::from_static("$LATEST"));
+                if failed {
+                    headers.insert("x-amz-function-error", http::HeaderValue::from_static("Unhandled"));
+                }
+                (headers, payload).into_response()
+            }
+            None => json_error(StatusCode::NOT_FOUND, "ResourceNotFoundException", name),
+        }
+    }
+
+    fn event(&self, name: &str, payload: &Bytes) -> Response {
+        let text = String::from_utf8_lossy(payload);
+        if text.len() > MAX_ASYNC_PAYLOAD {
+            let message = format!("{MAX_ASYNC_PAYLOAD} bytes are the most an asynchronous event may have");
+            return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message);
+        }
+        let request_id = Uuid::new_v4().to_string();
+        let queue = queue::of_function(name);
+        match self.journal.write(|transaction| queue::send(transaction, &queue, &request_id, &text)) {
+            Ok(()) => StatusCode::ACCEPTED.into_response(),
+            Err(error) => json_error(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", &error.to_string()),
+        }
+    }
+}
+
+fn invocation_type(headers: &HeaderMap) -> &str {
+    headers.get("x-amz-invocation-type").and_then(|value| value.to_str().ok()).unwrap_or("RequestResponse")
+}
+
+/// An error as Lambda words it.
+fn failure(request_id: &str, error_type: &str, message: &str) -> Outcome {
+    let body = json!({"errorType": error_type, "errorMessage": format!("RequestId: {request_id} Error: {message}")});
+    Outcome { payload: body.to_string().into(), failed: true }
+}
+
+impl State {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Environment>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The environment that was used last, so that the others may expire.
+    fn take_idle(&self) -> Option<Environment> {
+        let mut idle = self.idle();
+        while let Some(mut environment) = idle.pop() {
+            if environment.is_alive() {
+                return Some(environment);
+            }
+        }
+        None
+    }
+
+    fn put_back(&self, environment: Environment) {
+        self.idle().push(environment);
+    }
+
+    fn take_expired(&self) -> Vec<Environment> {
+        let mut idle = self.idle();
+        let most = idle.len().saturating_sub(self.function.provisioned_concurrency);
+        let expired = idle.iter().take(most).take_while(|environment| environment.last_used.elapsed() > IDLE).count();
+        idle.drain(..expired).collect()
+    }
+}

@@ -1,0 +1,197 @@
+//! Durable queues. A message is received by one at a time, and is there until it is deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::journal::Journal;
+use crate::now_millis;
+
+/// A message of a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: i64,
+    /// Stays the same through every retry.
+    pub(crate) request_id: String,
+    pub(crate) body: String,
+    /// Milliseconds since 1970.
+    pub(crate) sent: i64,
+    /// How often it was received, this time included.
+    pub(crate) receives: u32,
+}
+
+/// The queue of a function's asynchronous invocations.
+pub(crate) fn of_function(name: &str) -> String {
+    format!("lambda/{name}")
+}
+
+/// The queue of an endpoint's asynchronous invocations.
+pub(crate) fn of_endpoint(name: &str) -> String {
+    format!("sagemaker/{name}")
+}
+
+/// A dead-letter queue.
+pub(crate) fn of_dead_letters(name: &str) -> String {
+    format!("sqs/{name}")
+}
+
+pub(crate) fn send(connection: &Connection, queue: &str, request_id: &str, body: &str) -> rusqlite::Result<()> {
+    let now = now_millis();
+    connection
+        .prepare_cached("INSERT INTO message (queue, request_id, body, sent, ready) VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![queue, request_id, body, now, now])?;
+    Ok(())
+}
+
+/// The next message that is ready, now taken by the caller.
+pub(crate) fn receive(journal: &Journal, queue: &str) -> rusqlite::Result<Option<Message>> {
+    let now = now_millis();
+    journal.write(|transaction| {
+        transaction
+            .prepare_cached(
+                "UPDATE message SET leased = 1, receives = receives + 1 WHERE id = (
+                     SELECT id FROM message WHERE queue = ? AND leased = 0 AND ready <= ? ORDER BY ready, id LIMIT 1)
+                 RETURNING id, request_id, body, sent, receives",
+            )?
+            .query_row(params![queue, now], |row| {
+                Ok(Message {
+                    id: row.get(0)?,
+                    request_id: row.get(1)?,
+                    body: row.get(2)?,
+                    sent: row.get(3)?,
+                    receives: row.get(4)?,
+                })
+            })
+            .optional()
+    })
+}
+
+/// The next message, as soon as there is one and `permit` is given: a receiver that waits holds up nobody.
+pub(crate) async fn next(
+    journal: &Journal,
+    queue: &str,
+    committed: &mut watch::Receiver<u64>,
+    permits: &Arc<Semaphore>,
+) -> Result<(Message, OwnedSemaphorePermit), AcquireError> {
+    loop {
+        wait_until_ready(journal, queue, committed).await;
+        let permit = Arc::clone(permits).acquire_owned().await?;
+        match receive(journal, queue) {
+            Ok(Some(message)) => return Ok((message, permit)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(queue, %error, "the queue cannot be read");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn wait_until_ready(journal: &Journal, queue: &str, committed: &mut watch::Receiver<u64>) {
+    loop {
+        committed.borrow_and_update();
+        let ready: rusqlite::Result<Option<i64>> = journal.read(|connection| {
+            connection
+                .prepare_cached("SELECT min(ready) FROM message WHERE queue = ? AND leased = 0")?
+                .query_row([queue], |row| row.get(0))
+        });
+        let wait = match ready {
+            Ok(Some(at)) if at <= now_millis() => return,
+            Ok(Some(at)) => Duration::from_millis(u64::try_from(at - now_millis()).unwrap_or(0)),
+            Ok(None) => Duration::from_secs(60),
+            Err(error) => {
+                tracing::error!(queue, %error, "the queue cannot be read");
+                Duration::from_secs(1)
+            }
+        };
+        // The sender lives as long as the journal that is borrowed here.
+        tokio::select! {
+            _ = committed.changed() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+pub(crate) fn delete(connection: &Connection, message: &Message) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM message WHERE id = ?")?.execute([message.id])?;
+    Ok(())
+}
+
+/// Gives a message back, to be received again after `delay`.
+pub(crate) fn retry(connection: &Connection, message: &Message, delay: Duration) -> rusqlite::Result<()> {
+    let ready = now_millis() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
+    connection
+        .prepare_cached("UPDATE message SET leased = 0, ready = ? WHERE id = ?")?
+        .execute(params![ready, message.id])?;
+    Ok(())
+}
+
+/// Whether the message of this request is still there, taken or not.
+pub(crate) fn contains(connection: &Connection, queue: &str, request_id: &str) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM message WHERE queue = ? AND request_id = ?")?.exists([queue, request_id])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> (tempfile::TempDir, Journal) {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        (folder, journal)
+    }
+
+    fn send_one(journal: &Journal, body: &str) {
+        journal.write(|transaction| send(transaction, "q", "r", body)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn first_in_first_out_one_receiver_each() {
+        let (_folder, journal) = journal();
+        send_one(&journal, "a");
+        send_one(&journal, "b");
+        let mut committed = journal.committed();
+        let permits = Arc::new(Semaphore::new(9));
+        let (first, _) = next(&journal, "q", &mut committed, &permits).await.unwrap();
+        let (second, _) = next(&journal, "q", &mut committed, &permits).await.unwrap();
+        assert_eq!((first.body.as_str(), second.body.as_str()), ("a", "b"));
+        assert!(receive(&journal, "q").unwrap().is_none());
+        journal.write(|transaction| retry(transaction, &first, Duration::ZERO)).unwrap();
+        journal.write(|transaction| delete(transaction, &second)).unwrap();
+        let (again, _) = next(&journal, "q", &mut committed, &permits).await.unwrap();
+        assert_eq!((again.body.as_str(), again.receives, again.request_id.as_str()), ("a", 2, "r"));
+    }
+
+    #[tokio::test]
+    async fn a_waiting_receiver_is_woken() {
+        let (_folder, journal) = journal();
+        let mut committed = journal.committed();
+        let permits = Arc::new(Semaphore::new(1));
+        let waiting = next(&journal, "q", &mut committed, &permits);
+        let (received, ()) = tokio::join!(waiting, async { send_one(&journal, "late") });
+        assert_eq!(received.unwrap().0.body, "late");
+    }
+
+    #[test]
+    fn what_was_taken_comes_back_after_a_kill() {
+        let (folder, journal) = journal();
+        send_one(&journal, "a");
+        assert!(receive(&journal, "q").unwrap().is_some());
+        drop(journal);
+        let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        assert_eq!(receive(&journal, "q").unwrap().unwrap().receives, 2);
+    }
+
+    #[test]
+    fn a_failed_transaction_leaves_nothing() {
+        let (_folder, journal) = journal();
+        let failed: rusqlite::Result<()> = journal.write(|transaction| {
+            send(transaction, "q", "r", "a")?;
+            Err(rusqlite::Error::InvalidQuery)
+        });
+        assert!(failed.is_err());
+        assert!(!journal.read(|connection| contains(connection, "q", "r")).unwrap());
+    }
+}

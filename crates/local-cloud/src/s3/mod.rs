@@ -1,0 +1,11 @@
+//! S3: objects on disk, the wire protocol by `s3s`.
+
+mod aws_chunked;
+mod listing;
+mod multipart;
+mod service;
+mod store;
+
+pub(crate) use aws_chunked::AwsChunked;
+pub(crate) use service::S3;
+pub(crate) use store::{Attributes, ObjectStore, StoreError};

@@ -1,0 +1,372 @@
+//! Asynchronous invocations: accepted, queued, tried, answered in S3 and told of on SNS.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::model_server::Answer;
+use super::{Hosted, InvokeError, ModelRequest, SageMaker, kind};
+use crate::aws_endpoint::json_error;
+use crate::queue::{self, Message};
+use crate::s3::{Attributes, StoreError};
+use crate::stack::Endpoint;
+use crate::{REGION, now_millis, now_rfc3339};
+
+/// How often a request is tried whose model server died under it.
+const MAX_TRIES: u32 = 3;
+/// How long an overloaded server that does not say so itself is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What is queued.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct AsyncInvocation {
+    endpoint: String,
+    inference_id: String,
+    input: Input,
+    content_type: Option<String>,
+    accept: Option<String>,
+    custom_attributes: Option<String>,
+    request_ttl_seconds: u64,
+    invocation_timeout_seconds: u64,
+    output_location: String,
+    failure_location: String,
+    received_time: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Input {
+    Location(String),
+    /// Base64.
+    Inline(String),
+}
+
+/// How a try ended.
+enum End {
+    Completed(Answer),
+    /// Why it failed, and what the failure object is to hold.
+    Failed {
+        reason: String,
+        object: Bytes,
+    },
+    /// To be tried again after this time.
+    Again(Duration),
+}
+
+impl End {
+    fn failed(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::Failed { object: reason.clone().into(), reason }
+    }
+}
+
+impl AsyncInvocation {
+    /// Checks a request; an error says what is wrong with it.
+    pub(super) fn accept(endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Self, String> {
+        let text = |name: &str| {
+            headers.get(format!("x-amzn-sagemaker-{name}")).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let seconds = |name: &str, default: u64, most: u64| match text(name) {
+            None => Ok(default),
+            Some(text) => match text.parse() {
+                Ok(seconds) if (1..=most).contains(&seconds) => Ok(seconds),
+                _ => Err(format!("{name} is {text:?}: 1 to {most} seconds would work")),
+            },
+        };
+        let input = match (text("inputlocation"), body.is_empty()) {
+            (Some(location), true) if split_location(&location).is_some() => Input::Location(location),
+            (Some(location), true) => return Err(format!("InputLocation {location:?} is not s3://bucket/key")),
+            (None, false) => Input::Inline(STANDARD.encode(body)),
+            (Some(_), false) => return Err("InputLocation and Body are mutually exclusive".to_owned()),
+            (None, true) => return Err("one of InputLocation and Body is required".to_owned()),
+        };
+        let inference_id = text("inference-id").unwrap_or_else(|| Uuid::new_v4().to_string());
+        let visible = inference_id.bytes().all(|byte| byte.is_ascii_graphic());
+        if inference_id.is_empty() || inference_id.len() > 64 || !visible {
+            return Err(format!("InferenceId {inference_id:?} is not 1 to 64 visible characters"));
+        }
+        let folder = |path: &str| match text("s3outputpathextension") {
+            Some(extension) => format!("{}/{}", path.trim_end_matches('/'), extension.trim_matches('/')),
+            None => path.trim_end_matches('/').to_owned(),
+        };
+        let stem = Uuid::new_v4().to_string();
+        let file = text("filename").unwrap_or_else(|| format!("{stem}.out"));
+        Ok(Self {
+            endpoint: endpoint.name.clone(),
+            inference_id,
+            input,
+            content_type: text("content-type"),
+            accept: text("accept"),
+            custom_attributes: text("custom-attributes"),
+            request_ttl_seconds: seconds("requestttlseconds", 21_600, 21_600)?,
+            invocation_timeout_seconds: seconds("invocationtimeoutseconds", 900, 3600)?,
+            output_location: format!("{}/{file}", folder(&endpoint.s3_output_path)),
+            failure_location: format!("{}/{stem}-error.out", folder(&endpoint.s3_failure_path)),
+            received_time: now_rfc3339(),
+        })
+    }
+
+    fn input_location(&self) -> Option<&str> {
+        match &self.input {
+            Input::Location(location) => Some(location),
+            Input::Inline(_) => None,
+        }
+    }
+
+    /// *Check prediction results*, SageMaker Developer Guide.
+    fn notice(&self, end: Result<&Answer, &str>) -> String {
+        let mut notice = json!({
+            "awsRegion": REGION,
+            "eventTime": now_rfc3339(),
+            "receivedTime": self.received_time,
+            "requestParameters": {
+                "accept": self.accept,
+                "contentType": self.content_type,
+                "customAttributes": self.custom_attributes,
+                "endpointName": self.endpoint,
+                "inputLocation": self.input_location(),
+            },
+            "inferenceId": self.inference_id,
+            "eventVersion": "1.0",
+            "eventSource": "aws:sagemaker",
+            "eventName": "InferenceResult",
+        });
+        match end {
+            Ok(answer) => {
+                notice["invocationStatus"] = json!("Completed");
+                notice["responseParameters"] =
+                    json!({"contentType": answer.content_type, "outputLocation": self.output_location});
+            }
+            Err(reason) => {
+                notice["invocationStatus"] = json!("Failed");
+                notice["failureReason"] = json!(reason);
+                notice["responseParameters"] = json!({"failureLocation": self.failure_location});
+            }
+        }
+        notice.to_string()
+    }
+}
+
+impl SageMaker {
+    pub(super) fn enqueue(&self, invocation: &AsyncInvocation) -> Response {
+        let queue = queue::of_endpoint(&invocation.endpoint);
+        let sent = serde_json::to_string(invocation).map_err(|error| error.to_string()).and_then(|body| {
+            let send = |transaction: &rusqlite::Transaction<'_>| {
+                queue::send(transaction, &queue, &invocation.inference_id, &body)
+            };
+            self.journal.write(send).map_err(|error| error.to_string())
+        });
+        if let Err(error) = sent {
+            return json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", &error);
+        }
+        tracing::info!(
+            target: "hop", service = "SageMaker", action = "InvokeEndpointAsync",
+            detail = %format_args!("{} {}", invocation.endpoint, invocation.inference_id)
+        );
+        let answer = json!({"InferenceId": invocation.inference_id});
+        let mut response = (StatusCode::ACCEPTED, axum::Json(answer)).into_response();
+        for (name, location) in [
+            ("x-amzn-sagemaker-outputlocation", &invocation.output_location),
+            ("x-amzn-sagemaker-failurelocation", &invocation.failure_location),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(location) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+
+    /// Works on the queue of one endpoint, on as many requests at once as the instance may have.
+    pub(super) async fn work(self: Arc<Self>, name: String) {
+        let queue = queue::of_endpoint(&name);
+        let instance = Arc::new(Semaphore::new(self.endpoints[&name].endpoint.max_concurrent_invocations_per_instance));
+        let mut committed = self.journal.committed();
+        loop {
+            let next = queue::next(&self.journal, &queue, &mut committed, &instance).await;
+            let Ok((message, permit)) = next else { return };
+            let sagemaker = Arc::clone(&self);
+            let name = name.clone();
+            tokio::spawn(async move {
+                sagemaker.process(&sagemaker.endpoints[&name], &message).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn process(&self, hosted: &Hosted, message: &Message) {
+        let settled = match serde_json::from_str::<AsyncInvocation>(&message.body) {
+            Ok(invocation) => {
+                let end = self.attempt(hosted, &invocation, message).await;
+                self.settle(&hosted.endpoint, &invocation, message, end).await
+            }
+            Err(error) => {
+                tracing::error!(%error, body = message.body, "a queued invocation cannot be read");
+                self.journal.write(|transaction| queue::delete(transaction, message)).map_err(StoreError::from)
+            }
+        };
+        if let Err(error) = settled {
+            tracing::error!(inference_id = message.request_id, %error, "the end of an invocation cannot be recorded");
+            let again = self.journal.write(|transaction| queue::retry(transaction, message, RETRY_AFTER));
+            if let Err(error) = again {
+                tracing::error!(inference_id = message.request_id, %error, "nor can it be tried again before a restart");
+            }
+        }
+    }
+
+    async fn attempt(&self, hosted: &Hosted, invocation: &AsyncInvocation, message: &Message) -> End {
+        let age = u64::try_from(now_millis() - message.sent).unwrap_or(0);
+        let left = Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(age));
+        if left.is_zero() || !hosted.server.healthy(left).await {
+            return End::failed(format!(
+                "Request expired after {} seconds in the queue",
+                invocation.request_ttl_seconds
+            ));
+        }
+        let input = match self.input(&invocation.input).await {
+            Ok(input) => input,
+            Err(reason) => return End::failed(reason),
+        };
+        let request = ModelRequest {
+            content_type: invocation.content_type.clone(),
+            accept: invocation.accept.clone(),
+            custom_attributes: invocation.custom_attributes.clone(),
+            inference_id: Some(invocation.inference_id.clone()),
+        };
+        let timeout = Duration::from_secs(invocation.invocation_timeout_seconds);
+        let start = Instant::now();
+        match hosted.server.invoke(&request, input, timeout).await {
+            Ok(answer) if answer.status.is_success() => {
+                tracing::info!(
+                    target: "hop", service = "SageMaker", action = "Invocation",
+                    detail = %format_args!("{}, {} bytes", invocation.inference_id, answer.body.len()),
+                    model_seconds = start.elapsed().as_secs_f64()
+                );
+                End::Completed(answer)
+            }
+            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                End::Again(answer.retry_after.map_or(RETRY_AFTER, Duration::from_secs))
+            }
+            Ok(answer) => {
+                let words = String::from_utf8_lossy(&answer.body);
+                let reason = format!("Received {} from primary with message \"{words}\"", kind(answer.status));
+                End::Failed { reason, object: answer.body }
+            }
+            Err(InvokeError::Connection(error)) if message.receives < MAX_TRIES => {
+                tracing::warn!(%error, inference_id = invocation.inference_id, "the model server broke off: to be tried again");
+                End::Again(Duration::from_millis(100))
+            }
+            Err(InvokeError::NotHealthy) => End::Again(Duration::from_millis(100)),
+            Err(error) => End::failed(error.to_string()),
+        }
+    }
+
+    async fn input(&self, input: &Input) -> Result<Bytes, String> {
+        match input {
+            Input::Inline(text) => STANDARD.decode(text).map(Bytes::from).map_err(|error| error.to_string()),
+            Input::Location(location) => {
+                let Some((bucket, key)) = split_location(location) else {
+                    return Err(format!("{location} is no location"));
+                };
+                let read = self.store.read(bucket, key).await;
+                read.map(|(_, bytes)| bytes).map_err(|error| format!("the input {location} cannot be read: {error}"))
+            }
+        }
+    }
+
+    /// Writes the answer, then tells of it and forgets the request in one transaction.
+    async fn settle(
+        &self,
+        endpoint: &Endpoint,
+        invocation: &AsyncInvocation,
+        message: &Message,
+        end: End,
+    ) -> Result<(), StoreError> {
+        let (location, body, content_type, topic, notice) = match end {
+            End::Again(delay) => {
+                return Ok(self.journal.write(|transaction| queue::retry(transaction, message, delay))?);
+            }
+            End::Completed(answer) => {
+                let notice = invocation.notice(Ok(&answer));
+                (&invocation.output_location, answer.body, answer.content_type, &endpoint.success_topic, notice)
+            }
+            End::Failed { reason, object } => {
+                tracing::warn!(inference_id = invocation.inference_id, reason, "an invocation failed");
+                let notice = invocation.notice(Err(&reason));
+                (&invocation.failure_location, object, None, &endpoint.error_topic, notice)
+            }
+        };
+        let (bucket, key) = split_location(location).ok_or_else(|| StoreError::NoSuchKey(location.clone()))?;
+        let attributes = Attributes { content_type, ..Attributes::default() };
+        self.store.put(bucket, key, body, attributes).await?;
+        self.journal.write(|transaction| {
+            if let Some(topic) = topic {
+                self.sns.publish(transaction, topic, Some("SageMaker Asynchronous Inference"), &notice)?;
+            }
+            queue::delete(transaction, message)
+        })?;
+        Ok(())
+    }
+}
+
+fn split_location(location: &str) -> Option<(&str, &str)> {
+    location.strip_prefix("s3://")?.split_once('/').filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::Program;
+
+    fn endpoint() -> Endpoint {
+        let program = Program { path: "x".into(), arg0: "x".into(), environment: Default::default() };
+        Endpoint {
+            name: "e".into(),
+            program,
+            startup_timeout: Duration::ZERO,
+            max_concurrent_invocations_per_instance: 1,
+            s3_output_path: "s3://o/strips/".into(),
+            s3_failure_path: "s3://o/failures".into(),
+            success_topic: None,
+            error_topic: None,
+        }
+    }
+
+    fn accept(headers: &[(&'static str, &str)], body: &'static [u8]) -> Result<AsyncInvocation, String> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (format!("x-amzn-sagemaker-{name}").parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        AsyncInvocation::accept(&endpoint(), &headers, &Bytes::from_static(body))
+    }
+
+    #[test]
+    fn locations_and_defaults() {
+        let invocation = accept(&[("inputlocation", "s3://i/k"), ("inference-id", "ada:1")], b"").unwrap();
+        assert!(
+            invocation.output_location.starts_with("s3://o/strips/") && invocation.output_location.ends_with(".out")
+        );
+        assert!(invocation.failure_location.ends_with("-error.out"));
+        assert_eq!((invocation.request_ttl_seconds, invocation.invocation_timeout_seconds), (21_600, 900));
+        let named = [("inputlocation", "s3://i/k"), ("filename", "f.npy"), ("s3outputpathextension", "/a/")];
+        assert_eq!(accept(&named, b"").unwrap().output_location, "s3://o/strips/a/f.npy");
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert!(accept(&[], b"").is_err());
+        assert!(accept(&[("inputlocation", "s3://i/k")], b"body").is_err());
+        assert!(accept(&[("inputlocation", "/tmp/x")], b"").is_err());
+        assert!(accept(&[("inference-id", &"x".repeat(65))], b"body").is_err());
+        assert!(accept(&[("requestttlseconds", "0")], b"body").is_err());
+        assert!(accept(&[("invocationtimeoutseconds", "3601")], b"body").is_err());
+        assert!(accept(&[], b"body").is_ok());
+    }
+}

@@ -1,0 +1,52 @@
+//! EventBridge schedules.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+use crate::journal::Journal;
+use crate::stack::Schedule;
+use crate::{ACCOUNT, REGION, now_rfc3339, queue};
+
+/// Invokes the function at the schedule's rate, for the first time at once: after a restart there may be much to do.
+/// While an earlier invocation still waits, none is added.
+pub(crate) async fn run(schedule: Schedule, journal: Arc<Journal>) {
+    let mut ticks = tokio::time::interval(schedule.rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let queue = queue::of_function(&schedule.function);
+    let mut last = String::new();
+    loop {
+        ticks.tick().await;
+        let request_id = Uuid::new_v4().to_string();
+        let invoked = journal.write(|transaction| {
+            if queue::contains(transaction, &queue, &last)? {
+                return Ok(false);
+            }
+            queue::send(transaction, &queue, &request_id, &event(&schedule))?;
+            Ok::<_, rusqlite::Error>(true)
+        });
+        match invoked {
+            Ok(true) => last = request_id,
+            Ok(false) => {}
+            Err(error) => tracing::error!(schedule = schedule.name, %error, "the schedule cannot invoke"),
+        }
+    }
+}
+
+/// *Creating a rule that runs on a schedule*, EventBridge User Guide.
+fn event(schedule: &Schedule) -> String {
+    json!({
+        "version": "0",
+        "id": Uuid::new_v4(),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": ACCOUNT,
+        "time": now_rfc3339(),
+        "region": REGION,
+        "resources": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", schedule.name)],
+        "detail": {},
+    })
+    .to_string()
+}

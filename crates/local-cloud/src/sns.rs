@@ -1,0 +1,114 @@
+//! SNS: topics whose subscribers are functions.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use rusqlite::Connection;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::journal::Journal;
+use crate::stack::Subscription;
+use crate::{ACCOUNT, REGION, now_rfc3339, queue};
+
+#[derive(Clone)]
+pub(crate) struct Sns {
+    subscriptions: Arc<[Subscription]>,
+    journal: Arc<Journal>,
+}
+
+impl Sns {
+    pub(crate) fn new(subscriptions: &[Subscription], journal: Arc<Journal>) -> Self {
+        Self { subscriptions: subscriptions.into(), journal }
+    }
+
+    fn exists(&self, topic: &str) -> bool {
+        self.subscriptions.iter().any(|subscription| subscription.topic == topic)
+    }
+
+    /// Delivers a message to every subscriber, as part of the caller's transaction. Returns its id.
+    pub(crate) fn publish(
+        &self,
+        connection: &Connection,
+        topic: &str,
+        subject: Option<&str>,
+        message: &str,
+    ) -> rusqlite::Result<String> {
+        let message_id = Uuid::new_v4().to_string();
+        for subscription in self.subscriptions.iter().filter(|subscription| subscription.topic == topic) {
+            tracing::info!(
+                target: "hop", service = "SNS", action = "Publish",
+                detail = %format_args!("{topic} -> {}", subscription.function)
+            );
+            let event = event(topic, &message_id, subject, message).to_string();
+            let queue = queue::of_function(&subscription.function);
+            queue::send(connection, &queue, &Uuid::new_v4().to_string(), &event)?;
+        }
+        Ok(message_id)
+    }
+
+    /// Answers a request to the SNS API: `Publish`, in the query protocol.
+    pub(crate) async fn call(&self, request: Request) -> Response {
+        let form = match Form::<Vec<(String, String)>>::from_request(request, &()).await {
+            Ok(Form(form)) => form,
+            Err(error) => return error_xml(StatusCode::BAD_REQUEST, "InvalidParameter", &error.to_string()),
+        };
+        let field = |name: &str| form.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
+        match field("Action") {
+            Some("Publish") => {}
+            other => {
+                let message = format!("SNS: {} is not implemented: Publish is", other.unwrap_or("no action"));
+                return error_xml(StatusCode::NOT_IMPLEMENTED, "NotImplemented", &message);
+            }
+        }
+        let topic = field("TopicArn").and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
+        if !self.exists(topic) {
+            return error_xml(StatusCode::NOT_FOUND, "NotFound", &format!("Topic does not exist: {topic:?}"));
+        }
+        let Some(message) = field("Message") else {
+            return error_xml(StatusCode::BAD_REQUEST, "InvalidParameter", "there is no Message");
+        };
+        let published = self.journal.write(|transaction| self.publish(transaction, topic, field("Subject"), message));
+        match published {
+            Ok(id) => {
+                let result = format!("<PublishResult><MessageId>{id}</MessageId></PublishResult>");
+                xml(StatusCode::OK, &format!("<PublishResponse xmlns=\"{NAMESPACE}\">{result}</PublishResponse>"))
+            }
+            Err(error) => error_xml(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &error.to_string()),
+        }
+    }
+}
+
+const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
+
+fn xml(status: StatusCode, body: &str) -> Response {
+    (status, [("content-type", "text/xml")], body.to_owned()).into_response()
+}
+
+fn error_xml(status: StatusCode, code: &str, message: &str) -> Response {
+    let escaped = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message></Error>");
+    xml(status, &format!("<ErrorResponse xmlns=\"{NAMESPACE}\">{error}</ErrorResponse>"))
+}
+
+/// *Using AWS Lambda with Amazon SNS*, AWS Lambda Developer Guide.
+fn event(topic: &str, message_id: &str, subject: Option<&str>, message: &str) -> serde_json::Value {
+    let arn = format!("arn:aws:sns:{REGION}:{ACCOUNT}:{topic}");
+    json!({"Records": [{
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": format!("{arn}:{}", Uuid::new_v4()),
+        "EventSource": "aws:sns",
+        "Sns": {
+            "Type": "Notification",
+            "MessageId": message_id,
+            "TopicArn": arn,
+            "Subject": subject,
+            "Message": message,
+            "Timestamp": now_rfc3339(),
+            "MessageAttributes": {},
+        },
+    }]})
+}

@@ -1,0 +1,83 @@
+use serde::{Deserialize, Serialize};
+
+/// Why a job failed, for programs. The container answers with the same codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// No face was found in the picture.
+    NoFace,
+    /// The picture, or the face in it, has too few pixels.
+    FaceTooSmall,
+    /// Not a JPEG, PNG or WebP picture.
+    UnsupportedImage,
+    /// A picture that breaks off or cannot be decoded.
+    CorruptImage,
+    /// More bytes or more pixels than the pipeline takes.
+    ImageTooLarge,
+    /// The ages are not 1 to 16 whole numbers from 0 to 100.
+    InvalidAges,
+    /// The model, or the server around it, failed.
+    ModelError,
+    /// The job was not done by its deadline.
+    Timeout,
+}
+
+impl ErrorCode {
+    /// The code as it is written in JSON: `NO_FACE`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoFace => "NO_FACE",
+            Self::FaceTooSmall => "FACE_TOO_SMALL",
+            Self::UnsupportedImage => "UNSUPPORTED_IMAGE",
+            Self::CorruptImage => "CORRUPT_IMAGE",
+            Self::ImageTooLarge => "IMAGE_TOO_LARGE",
+            Self::InvalidAges => "INVALID_AGES",
+            Self::ModelError => "MODEL_ERROR",
+            Self::Timeout => "TIMEOUT",
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// `{"code","message"}`: in a job's `error` and in the body of a refused invocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct JobError {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people: what was wrong, and what would work.
+    pub message: String,
+}
+
+impl JobError {
+    /// An error of this code, with the words for people.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_and_display_agree() {
+        for code in [
+            ErrorCode::NoFace,
+            ErrorCode::FaceTooSmall,
+            ErrorCode::UnsupportedImage,
+            ErrorCode::CorruptImage,
+            ErrorCode::ImageTooLarge,
+            ErrorCode::InvalidAges,
+            ErrorCode::ModelError,
+            ErrorCode::Timeout,
+        ] {
+            assert_eq!(serde_json::to_string(&code).unwrap(), format!("{:?}", code.to_string()));
+        }
+    }
+}

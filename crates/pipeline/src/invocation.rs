@@ -1,0 +1,79 @@
+//! What travels with an invocation of the model container.
+
+use crate::{Ages, AgesError, ErrorCode, JobError};
+
+/// The header in which SageMaker hands `CustomAttributes` to the container.
+pub const CUSTOM_ATTRIBUTES_HEADER: &str = "x-amzn-sagemaker-custom-attributes";
+/// The header in which SageMaker hands the inference id to the container, where there is one.
+pub const INFERENCE_ID_HEADER: &str = "x-amzn-sagemaker-inference-id";
+
+/// `CustomAttributes` of an invocation: `ages=20,40,60,80`.
+pub fn custom_attributes(ages: &Ages) -> String {
+    format!("ages={ages}")
+}
+
+/// The ages in `CustomAttributes`; `None` where it names none. Attributes are separated by `;`, unknown ones ignored.
+///
+/// # Errors
+/// [`AgesError`] where there is an `ages=` that cannot be used.
+pub fn ages_of(custom_attributes: &str) -> Result<Option<Ages>, AgesError> {
+    custom_attributes.split(';').find_map(|part| part.trim().strip_prefix("ages=")).map(str::parse).transpose()
+}
+
+/// What a failed invocation says of its cause.
+///
+/// The container answers `{"code","message"}`. SageMaker keeps that answer in the failure object as it is, and quotes
+/// it inside `failureReason`, its quotes sometimes escaped. Whatever holds none of it is SageMaker's own account.
+pub fn failure(text: &str) -> JobError {
+    if let Some(error) = quoted_error(text).or_else(|| quoted_error(&text.replace("\\\"", "\""))) {
+        return error;
+    }
+    let lower = text.to_ascii_lowercase();
+    let code = if lower.contains("timed out") || lower.contains("timeout") || lower.contains("expired") {
+        ErrorCode::Timeout
+    } else {
+        ErrorCode::ModelError
+    };
+    let words: String = text.trim().chars().take(500).collect();
+    let message = if words.is_empty() { "the model server failed without a reason".to_owned() } else { words };
+    JobError::new(code, message)
+}
+
+fn quoted_error(text: &str) -> Option<JobError> {
+    text.match_indices('{')
+        .find_map(|(start, _)| serde_json::Deserializer::from_str(&text[start..]).into_iter().next()?.ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_round_trip() {
+        let ages: Ages = "5,70".parse().unwrap();
+        assert_eq!(ages_of(&custom_attributes(&ages)), Ok(Some(ages)));
+        assert_eq!(ages_of("trace=1; ages=7"), Ok(Some("7".parse().unwrap())));
+        assert_eq!(ages_of("trace=1"), Ok(None));
+        assert!(ages_of("ages=old").is_err());
+    }
+
+    #[test]
+    fn finds_the_containers_own_words() {
+        let body = r#"{"code":"NO_FACE","message":"no face in 512x512"}"#;
+        let expected = JobError::new(ErrorCode::NoFace, "no face in 512x512");
+        assert_eq!(failure(body), expected);
+        let quoted =
+            format!("ClientError: Received client error (400) from primary with message \"{body}\". See {{x}}");
+        assert_eq!(failure(&quoted), expected);
+        let escaped = body.replace('"', "\\\"");
+        assert_eq!(failure(&format!("Received client error (400) with message \"{escaped}\"")), expected);
+    }
+
+    #[test]
+    fn judges_sagemakers_own_account() {
+        assert_eq!(failure("Model invocation timed out").code, ErrorCode::Timeout);
+        assert_eq!(failure("Request expired before it was processed").code, ErrorCode::Timeout);
+        assert_eq!(failure("connection reset {").code, ErrorCode::ModelError);
+        assert!(!failure("").message.is_empty());
+    }
+}

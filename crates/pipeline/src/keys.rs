@@ -1,0 +1,86 @@
+//! Where things lie in the two buckets.
+//!
+//! | bucket | key | what |
+//! |---|---|---|
+//! | input  | `uploads/{id}` | the newest photograph a client sent, overwritten by the next |
+//! | input  | `inputs/{id}/{revision}/{sequencer}` | the photograph of one attempt, never overwritten: what SageMaker reads |
+//! | output | `images/{id}/{revision}/{n}.jpg`, `strip.npy` | what the client fetches |
+//! | output | `strips/`, `failures/` | what SageMaker writes, until it is settled |
+
+use crate::{PortraitId, Revision, Sequencer};
+
+/// Prefix of the keys whose creation starts a job.
+pub const UPLOADS: &str = "uploads/";
+/// Prefix of SageMaker's output objects.
+pub const STRIPS: &str = "strips/";
+/// Prefix of SageMaker's failure objects.
+pub const FAILURES: &str = "failures/";
+/// The object metadata (`x-amz-meta-ages`) that carries the ages of an upload.
+pub const AGES_METADATA: &str = "ages";
+
+/// The key of a client's upload.
+pub fn upload(id: &PortraitId) -> String {
+    format!("{UPLOADS}{id}")
+}
+
+/// The portrait id text of an upload's key, not yet checked; `None` for a key that is no upload.
+pub fn upload_id(key: &str) -> Option<&str> {
+    key.strip_prefix(UPLOADS)
+}
+
+/// The key of the copy that one attempt reads.
+pub fn input(id: &PortraitId, revision: &Revision, sequencer: &Sequencer) -> String {
+    format!("inputs/{id}/{revision}/{}", sequencer.short())
+}
+
+/// Prefix of every input copy of a portrait.
+pub fn inputs(id: &PortraitId) -> String {
+    format!("inputs/{id}/")
+}
+
+/// Prefix of every image of a portrait.
+pub fn images(id: &PortraitId) -> String {
+    format!("images/{id}/")
+}
+
+/// The key of panel `n` (0: the aligned original) in a format's file extension.
+pub fn panel(id: &PortraitId, revision: &Revision, n: usize, extension: &str) -> String {
+    format!("images/{id}/{revision}/{n}.{extension}")
+}
+
+/// The key of the strip a client may fetch.
+pub fn strip(id: &PortraitId, revision: &Revision) -> String {
+    format!("images/{id}/{revision}/strip.npy")
+}
+
+/// `s3://bucket/key`.
+pub fn location(bucket: &str, key: &str) -> String {
+    format!("s3://{bucket}/{key}")
+}
+
+/// Bucket and key of an `s3://bucket/key` location.
+pub fn split_location(location: &str) -> Option<(&str, &str)> {
+    let (bucket, key) = location.strip_prefix("s3://")?.split_once('/')?;
+    (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations() {
+        assert_eq!(split_location("s3://b/k/x.out"), Some(("b", "k/x.out")));
+        assert_eq!(split_location("s3://b/"), None);
+        assert_eq!(split_location("http://b/k"), None);
+        assert_eq!(split_location(&location("b", "k")), Some(("b", "k")));
+    }
+
+    #[test]
+    fn an_input_copy_starts_no_job() {
+        let id: PortraitId = "uploads".parse().unwrap();
+        let key = input(&id, &Revision::new("e", "20"), &Sequencer::new("01"));
+        assert_eq!(upload_id(&key), None);
+        assert_eq!(upload_id(&upload(&id)), Some("uploads"));
+    }
+}

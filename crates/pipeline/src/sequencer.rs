@@ -1,0 +1,46 @@
+use serde::{Deserialize, Serialize};
+
+/// The place of an S3 event among the events of its key. A later one is greater.
+///
+/// S3 writes it as hex digits of varying length, to be compared after padding the shorter one on the right with zeros
+/// (*Event message structure*, Amazon S3 User Guide). Padding happens here once, so that DynamoDB can compare it as a
+/// string as well.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sequencer(String);
+
+impl Sequencer {
+    const WIDTH: usize = 40;
+
+    /// The sequencer of an event. Case does not matter.
+    pub fn new(hex: &str) -> Self {
+        Self(format!("{:0<width$}", hex.trim().to_ascii_uppercase(), width = Self::WIDTH))
+    }
+
+    /// The padded digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The digits without the padding, for object keys.
+    pub fn short(&self) -> &str {
+        match self.0.trim_end_matches('0') {
+            "" => "0",
+            short => short,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_as_s3_documents() {
+        assert!(Sequencer::new("0055AED6DCD90281E5") < Sequencer::new("0055AED6DCD90281E6"));
+        assert!(Sequencer::new("0055AED6DCD9") < Sequencer::new("0055AED6DCD90281E5"));
+        assert_eq!(Sequencer::new("00ab"), Sequencer::new("00AB000"));
+        assert_eq!(Sequencer::new("00AB").short(), "00AB");
+        assert_eq!(Sequencer::new("").short(), "0");
+    }
+}

@@ -1,0 +1,88 @@
+//! The strip: every panel of a result side by side, in one `.npy`.
+//!
+//! NumPy format version 1.0, `uint8`, C order, shape `(1024, 1024 * (1 + ages), 3)`, RGB; panels from left to right:
+//! the aligned original, then each age.
+
+use std::ops::Range;
+
+/// Width and height of a panel, in pixels.
+pub const PANEL: usize = 1024;
+/// Red, green, blue.
+pub const CHANNELS: usize = 3;
+/// The media type of a `.npy`.
+pub const MEDIA_TYPE: &str = "application/x-npy";
+/// The parameter of [`MEDIA_TYPE`] that names the engine: `application/x-npy; model=sam`.
+pub const MODEL_PARAMETER: &str = "model";
+
+/// The shape of a strip of so many ages: rows, columns, channels.
+pub fn shape(ages: usize) -> (usize, usize, usize) {
+    (PANEL, PANEL * (1 + ages), CHANNELS)
+}
+
+/// The columns of panel `n`; 0 is the aligned original.
+pub fn columns(n: usize) -> Range<usize> {
+    n * PANEL..(n + 1) * PANEL
+}
+
+/// The bytes of one row of a strip of so many ages.
+pub fn row_bytes(ages: usize) -> usize {
+    PANEL * (1 + ages) * CHANNELS
+}
+
+/// The media type of a strip made by this engine.
+pub fn media_type(model: &str) -> String {
+    format!("{MEDIA_TYPE}; {MODEL_PARAMETER}={model}")
+}
+
+/// The engine that a strip's (or picture's) media type names.
+pub fn model(media_type: &str) -> Option<&str> {
+    let parameter = |part: &'_ str| part.trim().strip_prefix(MODEL_PARAMETER)?.strip_prefix('=').map(str::len);
+    media_type.split(';').skip(1).find_map(|part| {
+        let length = parameter(part)?;
+        let name = part.trim();
+        (length > 0).then(|| name[name.len() - length..].trim_matches('"'))
+    })
+}
+
+/// Why an array is not a strip of a job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the strip has the shape {found:?}, but {ages} ages make {expected:?}", expected = shape(*ages))]
+pub struct ShapeError {
+    /// The array's shape.
+    pub found: Vec<usize>,
+    /// The ages the job asked for.
+    pub ages: usize,
+}
+
+/// Checks the shape of an array against the ages of a job.
+///
+/// # Errors
+/// [`ShapeError`] where they differ.
+pub fn check_shape(found: &[usize], ages: usize) -> Result<(), ShapeError> {
+    let (rows, columns, channels) = shape(ages);
+    if found == [rows, columns, channels] { Ok(()) } else { Err(ShapeError { found: found.to_vec(), ages }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geometry() {
+        assert_eq!(shape(4), (1024, 5120, 3));
+        assert_eq!(columns(0), 0..1024);
+        assert_eq!(columns(4).end, shape(4).1);
+        assert_eq!(row_bytes(4), 15360);
+        assert!(check_shape(&[1024, 5120, 3], 4).is_ok());
+        let error = check_shape(&[1024, 1024, 3], 4).unwrap_err();
+        assert_eq!(error.to_string(), "the strip has the shape [1024, 1024, 3], but 4 ages make (1024, 5120, 3)");
+    }
+
+    #[test]
+    fn names_the_model() {
+        assert_eq!(model(&media_type("preview")), Some("preview"));
+        assert_eq!(model("image/png; q=1; model=\"sam\""), Some("sam"));
+        assert_eq!(model("application/x-npy"), None);
+        assert_eq!(model("application/x-npy; model="), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! A client of both APIs, of any deployment.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use pipeline::{
+    Ages, ImageType, JobError, JobView, MAX_PUT_BYTES, MAX_UPLOAD_BYTES, PortraitId, Revision, Status, strip,
+};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+
+use crate::output;
+
+/// How long one request for a job may be held, in seconds.
+const WAIT: u64 = 20;
+
+/// A picture to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Photo {
+    pub(crate) id: PortraitId,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) media_type: ImageType,
+}
+
+impl Photo {
+    /// Reads a picture, named by its file unless it gets a name.
+    pub(crate) fn read(path: &Path, id: Option<PortraitId>) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("the photo {} cannot be read", path.display()))?;
+        let size = bytes.len() as u64;
+        if size > MAX_UPLOAD_BYTES {
+            bail!("{} has {size} bytes: {MAX_UPLOAD_BYTES} are the most", path.display());
+        }
+        let media_type = ImageType::sniff(&bytes)
+            .with_context(|| format!("{} is no picture that can be sent: JPEG, PNG and WebP can", path.display()))?;
+        Ok(Self { id: id.unwrap_or_else(|| output::id_of(path)), bytes, media_type })
+    }
+}
+
+/// What an upload is to become.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    id: PortraitId,
+    etag: String,
+    /// The job as it was before, which may be seen a little longer.
+    before: Option<JobView>,
+}
+
+impl Expected {
+    /// Whether a job is the one of the upload, and not an earlier one under the same id.
+    fn is(&self, job: &JobView) -> bool {
+        let ages = Ages::try_from(job.ages.clone()).map(|ages| ages.to_string());
+        let same_work = ages.is_ok_and(|ages| Revision::new(&self.etag, &ages) == job.revision);
+        let unchanged = self.before.as_ref().is_some_and(|before| before.created_at == job.created_at);
+        match job.status {
+            Status::Failed | Status::Cancelled => !unchanged,
+            _ => same_work,
+        }
+    }
+}
+
+/// What `POST /uploads/{id}` answers.
+#[derive(Debug, Deserialize)]
+struct PresignedUpload {
+    url: String,
+    headers: std::collections::HashMap<String, String>,
+}
+
+pub(crate) struct Client {
+    api: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    pub(crate) fn new(api: &str) -> anyhow::Result<Self> {
+        let api = api.trim_end_matches('/').to_owned();
+        let parsed = reqwest::Url::parse(&api).with_context(|| format!("--api {api:?} is no URL"))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            bail!("--api {api:?} is no http or https URL");
+        }
+        Ok(Self { api, http: reqwest::Client::builder().build().context("the HTTP client cannot start")? })
+    }
+
+    /// Uploads a picture: as it is, or by a presigned URL where it is too large for the REST API.
+    pub(crate) async fn upload(&self, photo: &Photo, ages: Option<&Ages>) -> anyhow::Result<Expected> {
+        let before = self.job(&photo.id, 0).await?;
+        let query = ages.map(|ages| format!("?ages={ages}")).unwrap_or_default();
+        let answer = if photo.bytes.len() as u64 <= MAX_PUT_BYTES {
+            let url = format!("{}/images/{}{query}", self.api, photo.id);
+            self.put(&url, photo, HeaderMap::new()).await?
+        } else {
+            let url = format!("{}/uploads/{}{query}", self.api, photo.id);
+            let signed: PresignedUpload = good(self.http.post(url).send().await.with_context(|| self.unreachable())?)
+                .await?
+                .json()
+                .await
+                .context("the presigned upload cannot be read")?;
+            let mut headers = HeaderMap::new();
+            for (name, value) in &signed.headers {
+                headers.insert(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
+            }
+            self.put(&signed.url, photo, headers).await?
+        };
+        let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).context("the upload got no ETag")?;
+        Ok(Expected { id: photo.id.clone(), etag: etag.to_owned(), before })
+    }
+
+    async fn put(&self, url: &str, photo: &Photo, headers: HeaderMap) -> anyhow::Result<Response> {
+        let put = self.http.put(url).header(CONTENT_TYPE, photo.media_type.as_str()).headers(headers);
+        good(put.body(photo.bytes.clone()).send().await.with_context(|| self.unreachable())?).await
+    }
+
+    fn unreachable(&self) -> String {
+        format!("{} cannot be reached: is `time-traveler up` running?", self.api)
+    }
+
+    /// The job of a portrait, waited for so many seconds at most; `None` if there is none.
+    async fn job(&self, id: &PortraitId, wait: u64) -> anyhow::Result<Option<JobView>> {
+        let url = format!("{}/jobs/{id}?wait={wait}", self.api);
+        let answer = self.http.get(url).send().await.with_context(|| self.unreachable())?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(good(answer).await?.json().await.context("the job cannot be read")?))
+    }
+
+    /// Waits until the job of an upload is final. `seen` is told of every state on the way.
+    pub(crate) async fn wait(&self, expected: &Expected, seen: &mut impl FnMut(&JobView)) -> anyhow::Result<JobView> {
+        loop {
+            // An earlier job under the id may be final at once: it must not be asked for without pause.
+            let pause = tokio::time::sleep(std::time::Duration::from_millis(20));
+            match self.job(&expected.id, WAIT).await? {
+                Some(job) if expected.is(&job) => {
+                    seen(&job);
+                    if job.status.is_final() {
+                        return Ok(job);
+                    }
+                }
+                _ => pause.await,
+            }
+        }
+    }
+
+    /// Fetches every image of a job, and its strip, into a folder.
+    pub(crate) async fn download(&self, job: &JobView, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        let strip = format!("/{}", pipeline::keys::strip(&job.id, &job.revision));
+        let mut files = Vec::new();
+        for path in job.images.iter().map(|image| image.path.as_str()).chain([strip.as_str()]) {
+            let answer =
+                self.http.get(format!("{}{path}", self.api)).send().await.with_context(|| self.unreachable())?;
+            let bytes = good(answer).await?.bytes().await.with_context(|| format!("{path} breaks off"))?;
+            let name = path.rsplit('/').next().unwrap_or(strip::MEDIA_TYPE);
+            files.push(output::write(folder, name, &bytes)?);
+        }
+        Ok(files)
+    }
+}
+
+/// The answer, if it is a success; else what it says went wrong.
+async fn good(answer: Response) -> anyhow::Result<Response> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let url = answer.url().path().to_owned();
+    let text = answer.text().await.unwrap_or_default();
+    if let Ok(error) = serde_json::from_str::<JobError>(&text) {
+        bail!("{error}");
+    }
+    let message = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|body| body["message"].as_str().map(str::to_owned))
+        .unwrap_or(text);
+    bail!("{url} answered {status}: {message}")
+}

@@ -1,0 +1,21 @@
+//! Time Traveler's command line.
+
+mod age;
+mod cli;
+mod client;
+mod demo;
+mod hops;
+mod output;
+mod programs;
+mod send;
+mod stack;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match programs::called_as() {
+        Some(program) => program.run(),
+        None => cli::run(),
+    }
+}

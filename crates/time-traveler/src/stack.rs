@@ -1,0 +1,192 @@
+//! What Time Traveler is made of, as a template would say it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use http::{Method, StatusCode};
+use local_cloud::{
+    Endpoint, Function, HttpRoute, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
+    Subscription, Table,
+};
+use pipeline::{Ages, ErrorCode, JobError, MAX_PUT_BYTES, PortraitId, keys};
+use serde_json::json;
+
+use crate::programs::Inner;
+
+/// What clients upload, and what SageMaker reads.
+const INPUT_BUCKET: &str = "portraits";
+/// What SageMaker writes, and what clients fetch.
+const OUTPUT_BUCKET: &str = "time-traveler";
+const ENDPOINT: &str = "face-aging";
+const SUCCESS_TOPIC: &str = "face-aging-success";
+const ERROR_TOPIC: &str = "face-aging-error";
+const DEAD_LETTERS: &str = "image-processor-dead-letters";
+
+const JOBS_TABLE: &str = include_str!("../../../infra/jobs-table.json");
+const UPLOAD_RULE: &str = include_str!("../../../infra/upload-rule.json");
+
+/// The whole of it, with the model files in `model_dir`.
+///
+/// # Errors
+/// Where `model_dir` is not a folder.
+pub(crate) fn stack(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Result<Stack> {
+    let table: serde_json::Value = serde_json::from_str(JOBS_TABLE).context("infra/jobs-table.json is not JSON")?;
+    let pattern = serde_json::from_str(UPLOAD_RULE).context("infra/upload-rule.json is not JSON")?;
+    let table_name = table["TableName"].as_str().context("infra/jobs-table.json names no table")?.to_owned();
+    let environment = BTreeMap::from([
+        ("INPUT_BUCKET", INPUT_BUCKET.to_owned()),
+        ("OUTPUT_BUCKET", OUTPUT_BUCKET.to_owned()),
+        ("JOBS_TABLE", table_name),
+        ("ENDPOINT_NAME", ENDPOINT.to_owned()),
+        ("DEFAULT_AGES", default_ages.to_string()),
+    ]);
+    let image_format = std::env::var("IMAGE_FORMAT").ok().map(|format| ("IMAGE_FORMAT", format));
+    let environment: BTreeMap<&str, String> = environment.into_iter().chain(image_format).collect();
+    Ok(Stack {
+        buckets: vec![INPUT_BUCKET.to_owned(), OUTPUT_BUCKET.to_owned()],
+        notifications: Vec::new(),
+        tables: vec![Table { create: table, time_to_live: Some("expiresAt".to_owned()) }],
+        functions: functions(&environment),
+        rules: vec![Rule {
+            name: "uploads".to_owned(),
+            pattern,
+            functions: vec![Inner::ImageProcessor.name().to_owned()],
+        }],
+        schedules: vec![Schedule {
+            name: "sweep".to_owned(),
+            rate: Duration::from_secs(10),
+            function: Inner::ImageProcessor.name().to_owned(),
+        }],
+        subscriptions: [SUCCESS_TOPIC, ERROR_TOPIC]
+            .map(|topic| Subscription { topic: topic.to_owned(), function: Inner::ImageProcessor.name().to_owned() })
+            .to_vec(),
+        endpoints: vec![endpoint(model_dir, default_ages)?],
+        rest_api: rest_api(),
+        http_api: http_api(),
+    })
+}
+
+fn functions(environment: &BTreeMap<&str, String>) -> Vec<Function> {
+    let variables = || environment.iter().map(|(name, value)| (*name, value.clone()));
+    vec![
+        Function {
+            name: Inner::ImageProcessor.name().to_owned(),
+            program: Inner::ImageProcessor.program(variables()),
+            timeout: Duration::from_secs(60),
+            concurrency: 4,
+            provisioned_concurrency: 1,
+            // AWS waits one minute, then two: on one machine nobody wants to.
+            retry: RetryPolicy {
+                backoff: vec![Duration::from_secs(1), Duration::from_secs(5)],
+                dead_letter_queue: Some(DEAD_LETTERS.to_owned()),
+            },
+        },
+        Function {
+            name: Inner::JobTracker.name().to_owned(),
+            program: Inner::JobTracker.program(variables()),
+            timeout: Duration::from_secs(29),
+            concurrency: 32,
+            provisioned_concurrency: 1,
+            retry: RetryPolicy { backoff: Vec::new(), dead_letter_queue: None },
+        },
+    ]
+}
+
+fn endpoint(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Result<Endpoint> {
+    let mut variables = vec![("DEFAULT_AGES", default_ages.to_string())];
+    if let Some(folder) = model_dir {
+        let folder = std::path::absolute(folder).with_context(|| format!("{} is no path", folder.display()))?;
+        anyhow::ensure!(folder.is_dir(), "the model folder {} is not there", folder.display());
+        variables.push(("SM_MODEL_DIR", folder.display().to_string()));
+    }
+    Ok(Endpoint {
+        name: ENDPOINT.to_owned(),
+        program: Inner::Serve.program(variables),
+        startup_timeout: Duration::from_secs(300),
+        max_concurrent_invocations_per_instance: 4,
+        s3_output_path: keys::location(OUTPUT_BUCKET, keys::STRIPS),
+        s3_failure_path: keys::location(OUTPUT_BUCKET, keys::FAILURES),
+        success_topic: Some(SUCCESS_TOPIC.to_owned()),
+        error_topic: Some(ERROR_TOPIC.to_owned()),
+    })
+}
+
+fn rest_api() -> Vec<S3Integration> {
+    vec![
+        S3Integration {
+            method: Method::PUT,
+            // Greedy, so that an id with a slash is refused as the bad id it is.
+            path: "/images/{id+}".to_owned(),
+            bucket: INPUT_BUCKET.to_owned(),
+            key: format!("{}{{id}}", keys::UPLOADS),
+            metadata: vec![("ages".to_owned(), keys::AGES_METADATA.to_owned())],
+            media_types: ["image/jpeg", "image/png", "image/webp"].map(str::to_owned).to_vec(),
+            max_body: MAX_PUT_BYTES,
+            validate: validate_upload,
+        },
+        S3Integration {
+            method: Method::GET,
+            path: "/images/{id}/{revision}/{file}".to_owned(),
+            bucket: OUTPUT_BUCKET.to_owned(),
+            key: "images/{id}/{revision}/{file}".to_owned(),
+            metadata: Vec::new(),
+            media_types: Vec::new(),
+            max_body: 0,
+            validate: validate_id,
+        },
+    ]
+}
+
+fn http_api() -> Vec<HttpRoute> {
+    let route =
+        |method, path: &str| HttpRoute { method, path: path.to_owned(), function: Inner::JobTracker.name().to_owned() };
+    vec![
+        route(Method::GET, "/jobs"),
+        route(Method::GET, "/jobs/{id}"),
+        route(Method::DELETE, "/jobs/{id}"),
+        route(Method::POST, "/uploads/{id}"),
+    ]
+}
+
+fn validate_id(parameters: &Parameters) -> Result<(), Refusal> {
+    let id = parameters.path.get("id").map(String::as_str).unwrap_or_default();
+    match id.parse::<PortraitId>() {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let body = json!({"code": "INVALID_ID", "message": error.to_string()});
+            Err(Refusal { status: StatusCode::BAD_REQUEST, body })
+        }
+    }
+}
+
+fn validate_upload(parameters: &Parameters) -> Result<(), Refusal> {
+    validate_id(parameters)?;
+    match parameters.query.get("ages").map(|ages| ages.parse::<Ages>()) {
+        None | Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => {
+            let body = json!(JobError::new(ErrorCode::InvalidAges, error.to_string()));
+            Err(Refusal { status: StatusCode::BAD_REQUEST, body })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_and_the_table_are_those_of_the_functions() {
+        let stack = stack(None, &Ages::default()).unwrap();
+        assert_eq!(stack.rules[0].pattern["detail"]["bucket"]["name"][0], INPUT_BUCKET);
+        assert_eq!(stack.rules[0].pattern["detail"]["object"]["key"][0]["prefix"], keys::UPLOADS);
+        assert_eq!(stack.tables[0].create["GlobalSecondaryIndexes"][0]["IndexName"], "newest-first");
+    }
+
+    #[test]
+    fn a_model_folder_has_to_be_there() {
+        let error = stack(Some(Path::new("/nonexistent")), &Ages::default()).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent"));
+    }
+}

@@ -1,0 +1,95 @@
+//! `up`: everything, until Ctrl-C.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use local_cloud::{Cloud, Listeners};
+use pipeline::Ages;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal;
+
+use crate::cli::Up;
+use crate::hops::Hops;
+use crate::stack::stack;
+
+pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
+    let hops = Hops::default();
+    hops.install();
+    runtime()?.block_on(async {
+        let cloud = start(&up.data, up.model.as_deref(), &up.ages, up.port, up.aws_port).await?;
+        announce(&cloud, up)?;
+        hops.start();
+        until_told_to_stop().await?;
+        eprintln!("stopping; whatever is not done is taken up by the next `up`");
+        cloud.stop().await;
+        Ok(())
+    })
+}
+
+/// Two threads: the work is done by child processes.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("the asynchronous runtime cannot start")
+}
+
+/// Starts the whole pipeline over a data folder; port 0 stands for any free one.
+pub(crate) async fn start(
+    data: &Path,
+    model: Option<&Path>,
+    ages: &Ages,
+    port: u16,
+    aws_port: u16,
+) -> anyhow::Result<Cloud> {
+    let stack = stack(model, ages)?;
+    let listeners = Listeners { api: bind(port, "--port").await?, aws: bind(aws_port, "--aws-port").await? };
+    Ok(Cloud::start(&stack, data, listeners).await?)
+}
+
+async fn bind(port: u16, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", port))
+        .await
+        .with_context(|| format!("port {port} cannot be used: choose another with {option}, or 0 for any free one"))
+}
+
+fn announce(cloud: &Cloud, up: &Up) -> anyhow::Result<()> {
+    let api = format!("http://{}", cloud.api_address());
+    let aws = format!("http://{}", cloud.aws_address());
+    let mut stdout = std::io::stdout();
+    if up.json {
+        writeln!(stdout, "{}", json!({"api": api, "aws": aws, "pid": std::process::id()}))?;
+    } else {
+        writeln!(stdout, "Time Traveler is up. Ctrl-C stops it.\n")?;
+        writeln!(stdout, "  API   {api}   curl -T photo.jpg {api}/images/ada; curl '{api}/jobs/ada?wait=20'")?;
+        writeln!(stdout, "  AWS   {aws}   export AWS_ENDPOINT_URL={aws}")?;
+        writeln!(
+            stdout,
+            "  data  {}   logs of functions and model server: {}",
+            up.data.display(),
+            up.data.join("logs").display()
+        )?;
+        if up.model.is_none() {
+            writeln!(
+                stdout,
+                "\nWithout --model the preview engine makes the pictures: a sketch of what the model makes."
+            )?;
+        }
+        writeln!(stdout)?;
+    }
+    Ok(stdout.flush()?)
+}
+
+async fn until_told_to_stop() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = signal::ctrl_c() => interrupted?,
+            _ = terminated.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await?;
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The job-tracker function.
+
+fn main() -> anyhow::Result<()> {
+    lambda::job_tracker::main()
+}

@@ -1,0 +1,315 @@
+//! job-tracker: the HTTP API on jobs, by API Gateway's payload format 2.0.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lambda_runtime::{LambdaEvent, service_fn};
+use pipeline::{Ages, Job, JobError, MAX_WAIT_SECONDS, PortraitId, Status, keys};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::clients::Clients;
+use crate::error::HandlerError;
+use crate::jobs::{Change, Cursor, Jobs};
+use crate::upload::is_gone;
+use crate::{Settings, init_logging, now};
+
+/// Jobs in a page, unless the client says otherwise.
+const PAGE: usize = 20;
+/// The most jobs in a page.
+const MAX_PAGE: usize = 100;
+/// How long a presigned URL is good for.
+const UPLOAD_URL: Duration = Duration::from_secs(15 * 60);
+/// A held request looks at the job this often at first ..
+const FIRST_LOOK: Duration = Duration::from_millis(25);
+/// .. and ever less often, up to this.
+const LAST_LOOK: Duration = Duration::from_millis(250);
+
+struct JobTracker {
+    settings: Settings,
+    s3: aws_sdk_s3::Client,
+    jobs: Jobs,
+}
+
+/// What is used of an event in payload format 2.0.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpEvent {
+    route_key: String,
+    #[serde(default)]
+    path_parameters: HashMap<String, String>,
+    #[serde(default)]
+    query_string_parameters: HashMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpResponse {
+    status_code: u16,
+    headers: HashMap<&'static str, String>,
+    body: String,
+}
+
+impl HttpResponse {
+    fn json(status_code: u16, body: &impl Serialize) -> Self {
+        let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
+        let body =
+            serde_json::to_string(body).unwrap_or_else(|error| json!({"message": error.to_string()}).to_string());
+        Self { status_code, headers: headers.map(|(name, value)| (name, value.to_owned())).into(), body }
+    }
+
+    fn empty(status_code: u16) -> Self {
+        Self { status_code, headers: HashMap::new(), body: String::new() }
+    }
+
+    fn error(status_code: u16, code: &str, message: &str) -> Self {
+        Self::json(status_code, &json!({"code": code, "message": message}))
+    }
+
+    fn not_found(id: &PortraitId) -> Self {
+        Self::error(404, "NOT_FOUND", &format!("there is no job {:?}: PUT /images/{id} starts one", id.as_str()))
+    }
+}
+
+/// Runs the function until Lambda ends it.
+///
+/// # Errors
+/// Where the environment lacks a setting, or the Runtime API fails.
+pub fn main() -> anyhow::Result<()> {
+    init_logging();
+    let settings = Settings::from_env()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let clients = Clients::from_env().await;
+        let tracker = JobTracker { jobs: Jobs::new(clients.dynamodb, &settings), s3: clients.s3, settings };
+        let tracker = Arc::new(tracker);
+        let handler = service_fn(move |event: LambdaEvent<Value>| {
+            let tracker = Arc::clone(&tracker);
+            async move { tracker.handle(event.payload).await }
+        });
+        lambda_runtime::run(handler).await.map_err(|error| anyhow::anyhow!(error).context("the Lambda runtime failed"))
+    })
+}
+
+impl JobTracker {
+    async fn handle(&self, event: Value) -> Result<HttpResponse, HandlerError> {
+        let event = match HttpEvent::deserialize(event) {
+            Ok(event) => event,
+            Err(error) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &error.to_string())),
+        };
+        if event.route_key == "GET /jobs" {
+            return self.list(&event.query_string_parameters).await;
+        }
+        let id = event.path_parameters.get("id").map(String::as_str).unwrap_or_default();
+        let id = match id.parse::<PortraitId>() {
+            Ok(id) => id,
+            Err(error) => return Ok(HttpResponse::error(400, "INVALID_ID", &error.to_string())),
+        };
+        match event.route_key.as_str() {
+            "GET /jobs/{id}" => self.get(&id, &event.query_string_parameters).await,
+            "DELETE /jobs/{id}" => self.delete(&id).await,
+            "POST /uploads/{id}" => self.presign(&id, &event.query_string_parameters).await,
+            other => Ok(HttpResponse::error(404, "NOT_FOUND", &format!("there is no route {other:?}"))),
+        }
+    }
+
+    /// `GET /jobs/{id}?wait=20`
+    async fn get(&self, id: &PortraitId, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
+        let wait = match query.get("wait").map(|text| text.parse::<u64>()) {
+            None => 0,
+            Some(Ok(seconds)) => seconds.min(MAX_WAIT_SECONDS),
+            Some(Err(_)) => {
+                let message = format!("wait is no number of seconds: 0 to {MAX_WAIT_SECONDS} would work");
+                return Ok(HttpResponse::error(400, "BAD_REQUEST", &message));
+            }
+        };
+        let until = Instant::now() + Duration::from_secs(wait);
+        let mut pause = FIRST_LOOK;
+        loop {
+            let job = self.jobs.get(id).await?;
+            let settled = job.as_ref().is_some_and(|job| job.status.is_final());
+            if settled || Instant::now() + pause > until {
+                return Ok(job.map_or_else(|| HttpResponse::not_found(id), |job| HttpResponse::json(200, &job.view())));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 5 / 4).min(LAST_LOOK);
+        }
+    }
+
+    /// `GET /jobs?status=&limit=&cursor=`
+    async fn list(&self, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
+        let (status, limit, cursor) = match list_query(query) {
+            Ok(parsed) => parsed,
+            Err(message) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &message)),
+        };
+        let (jobs, next) = self.jobs.page(status, limit, cursor.as_ref()).await?;
+        let views: Vec<_> = jobs.iter().map(Job::view).collect();
+        Ok(HttpResponse::json(200, &json!({"jobs": views, "cursor": next.as_ref().map(encode_cursor)})))
+    }
+
+    /// `DELETE /jobs/{id}`: cancels a running job; of a finished one removes the record and every object.
+    async fn delete(&self, id: &PortraitId) -> Result<HttpResponse, HandlerError> {
+        let mut seen = None;
+        let cancel = |current: Option<&Job>| {
+            seen = current.cloned();
+            Change::from(current.and_then(|job| job.cancelled(now())))
+        };
+        match (self.jobs.update(id, cancel).await?, seen) {
+            (Change::Put(cancelled), _) => return Ok(HttpResponse::json(200, &cancelled.view())),
+            (_, None) => return Ok(HttpResponse::not_found(id)),
+            (_, Some(finished)) => self.delete_objects(&finished).await?,
+        }
+        // Last, so that a crash leaves a record by which to delete the rest.
+        let forget = |current: Option<&Job>| match current {
+            Some(job) if job.status.is_final() => Change::Delete,
+            _ => Change::Keep,
+        };
+        match self.jobs.update(id, forget).await? {
+            Change::Delete => Ok(HttpResponse::empty(204)),
+            _ => {
+                let message = "a newer upload came in meanwhile, and was kept";
+                Ok(HttpResponse::error(409, "CONFLICT", message))
+            }
+        }
+    }
+
+    async fn delete_objects(&self, job: &Job) -> Result<(), HandlerError> {
+        let input = &self.settings.input_bucket;
+        let output = &self.settings.output_bucket;
+        let upload = self.s3.delete_object().bucket(input).key(keys::upload(&job.id)).if_match(&job.etag);
+        match upload.send().await {
+            Ok(_) => {}
+            // A newer upload is not this job's to delete.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(HandlerError::aws("s3:DeleteObject of the upload")(error)),
+        }
+        self.delete_prefix(input, &keys::inputs(&job.id)).await?;
+        self.delete_prefix(output, &keys::images(&job.id)).await?;
+        for location in [&job.output_location, &job.failure_location].into_iter().flatten() {
+            if let Some((bucket, key)) = keys::split_location(location) {
+                let deleted = self.s3.delete_object().bucket(bucket).key(key).send().await;
+                deleted.map_err(HandlerError::aws("s3:DeleteObject of the model's output"))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_prefix(&self, bucket: &str, prefix: &str) -> Result<(), HandlerError> {
+        let mut pages = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(HandlerError::aws("s3:ListObjectsV2"))?;
+            let identifiers: Result<Vec<_>, _> = page
+                .contents()
+                .iter()
+                .filter_map(|object| object.key())
+                .map(|key| ObjectIdentifier::builder().key(key).build())
+                .collect();
+            let identifiers = identifiers.map_err(HandlerError::aws("s3:DeleteObjects"))?;
+            if identifiers.is_empty() {
+                continue;
+            }
+            let delete = Delete::builder().set_objects(Some(identifiers)).quiet(true).build();
+            let delete = delete.map_err(HandlerError::aws("s3:DeleteObjects"))?;
+            let deleted = self.s3.delete_objects().bucket(bucket).delete(delete).send().await;
+            deleted.map_err(HandlerError::aws("s3:DeleteObjects"))?;
+        }
+        Ok(())
+    }
+
+    /// `POST /uploads/{id}?ages=`: a PUT for pictures that are too large for the REST API, signed beforehand.
+    async fn presign(&self, id: &PortraitId, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
+        let ages = match query.get("ages").map(|text| text.parse::<Ages>()).transpose() {
+            Ok(ages) => ages,
+            Err(error) => {
+                let error = JobError::new(pipeline::ErrorCode::InvalidAges, error.to_string());
+                return Ok(HttpResponse::json(400, &error));
+            }
+        };
+        let put = self.s3.put_object().bucket(&self.settings.input_bucket).key(keys::upload(id));
+        let put = match ages {
+            Some(ages) => put.metadata(keys::AGES_METADATA, ages.to_string()),
+            None => put,
+        };
+        let expiry = PresigningConfig::expires_in(UPLOAD_URL).map_err(HandlerError::aws("presigning"))?;
+        let signed = put.presigned(expiry).await.map_err(HandlerError::aws("presigning"))?;
+        let headers: HashMap<&str, &str> = signed.headers().collect();
+        let expires_at = now().plus_seconds(UPLOAD_URL.as_secs().try_into().unwrap_or(0));
+        let answer =
+            json!({"url": signed.uri(), "method": signed.method(), "headers": headers, "expiresAt": expires_at});
+        Ok(HttpResponse::json(200, &answer))
+    }
+}
+
+type ListQuery = (Option<Status>, usize, Option<Cursor>);
+
+fn list_query(query: &HashMap<String, String>) -> Result<ListQuery, String> {
+    let given = |name: &str| query.get(name).map(String::as_str).filter(|text| !text.is_empty());
+    let status = match given("status") {
+        None => None,
+        Some(text) => match Status::ALL.into_iter().find(|status| status.as_str() == text) {
+            Some(status) => Some(status),
+            None => {
+                let known = Status::ALL.map(Status::as_str).join(", ");
+                return Err(format!("{text:?} is no status: {known} are"));
+            }
+        },
+    };
+    let limit = match given("limit").map(|text| text.parse::<usize>()) {
+        None => PAGE,
+        Some(Ok(limit)) if (1..=MAX_PAGE).contains(&limit) => limit,
+        Some(_) => return Err(format!("limit is no number from 1 to {MAX_PAGE}")),
+    };
+    let cursor = match given("cursor") {
+        None => None,
+        Some(text) => match decode_cursor(text) {
+            Some(cursor) => Some(cursor),
+            None => return Err("the cursor is none that this API gave out".to_owned()),
+        },
+    };
+    Ok((status, limit, cursor))
+}
+
+fn encode_cursor(cursor: &Cursor) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{} {}", cursor.created_at, cursor.id))
+}
+
+fn decode_cursor(text: &str) -> Option<Cursor> {
+    let decoded = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let (created_at, id) = decoded.split_once(' ')?;
+    created_at.parse::<pipeline::Timestamp>().ok()?;
+    id.parse::<PortraitId>().ok()?;
+    Some(Cursor { created_at: created_at.to_owned(), id: id.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn list_queries() {
+        assert_eq!(list_query(&query(&[])), Ok((None, 20, None)));
+        let (status, limit, _) = list_query(&query(&[("status", "FAILED"), ("limit", "100")])).unwrap();
+        assert_eq!((status, limit), (Some(Status::Failed), 100));
+        for bad in
+            [("status", "failed"), ("limit", "0"), ("limit", "101"), ("limit", "x"), ("cursor", "x"), ("cursor", "é")]
+        {
+            assert!(list_query(&query(&[bad])).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn cursors_round_trip() {
+        let cursor = Cursor { created_at: "2026-11-21T13:08:00.123Z".into(), id: "ada".into() };
+        assert_eq!(decode_cursor(&encode_cursor(&cursor)), Some(cursor));
+    }
+}
