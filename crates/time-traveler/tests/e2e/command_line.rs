@@ -1,0 +1,118 @@
+//! The command line as its users meet it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::{BINARY, Up, picture, sample};
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn check_pictures(folder: &Path, panels: usize) {
+    for n in 0..panels {
+        let picture = image::open(folder.join(format!("{n}.jpg"))).unwrap();
+        assert_eq!((picture.width(), picture.height()), (1024, 1024));
+    }
+    assert!(!folder.join(format!("{panels}.jpg")).exists());
+    let strip = std::fs::read(folder.join("strip.npy")).unwrap();
+    assert_eq!(strip.len(), 128 + 1024 * 1024 * 3 * panels);
+}
+
+#[test]
+fn demo_shows_each_hop_and_writes_the_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["demo", sample().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let hops = stderr(&output);
+    let order = ["PutObject", "Object Created", "InvokeEndpointAsync", "Invocation ", "Publish", "/4.jpg", "SUCCESS"];
+    for hop in order {
+        assert!(hops.contains(hop), "no {hop} in {hops}");
+    }
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(stdout.contains("in the model (preview)") && stdout.contains("in the pipeline"), "{stdout}");
+    check_pictures(&folder.path().join("out/astronaut"), 5);
+}
+
+#[test]
+fn age_makes_the_same_pictures_with_no_cloud() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["age", sample().to_str().unwrap(), "--ages", "70", "--out", "x", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&line["model"], &line["ages"][0]), (&Value::from("preview"), &Value::from(70)));
+    check_pictures(&folder.path().join("x"), 2);
+}
+
+#[test]
+fn send_waits_and_fetches() {
+    let up = Up::start();
+    let folder = tempfile::tempdir().unwrap();
+    for n in 1..=2 {
+        std::fs::write(folder.path().join(format!("p{n}.png")), picture(n)).unwrap();
+    }
+    let output = run(folder.path(), &["send", "p1.png", "p2.png", "--api", &up.api, "--ages", "50", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(line["jobs"][1]["id"], "p2");
+    assert_eq!(line["jobs"][1]["files"].as_array().unwrap().len(), 3);
+    check_pictures(&folder.path().join("out/p1"), 2);
+    check_pictures(&folder.path().join("out/p2"), 2);
+
+    // Another picture under the same id: never the pictures of the first.
+    let output =
+        run(folder.path(), &["send", "p2.png", "--id", "p1", "--api", &up.api, "--ages", "50", "--out", "again"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let read = |path: &str| std::fs::read(folder.path().join(path)).unwrap();
+    assert_eq!(read("again/strip.npy"), read("out/p2/strip.npy"));
+
+    let mut broken = picture(3);
+    broken.truncate(broken.len() / 2);
+    std::fs::write(folder.path().join("broken.png"), broken).unwrap();
+    for _ in 0..2 {
+        let output = run(folder.path(), &["send", "broken.png", "--api", &up.api]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("CORRUPT_IMAGE"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "hello").unwrap();
+    std::fs::create_dir(folder.path().join("model")).unwrap();
+    std::fs::write(folder.path().join("model/model.pt"), "weights").unwrap();
+    let photo = sample();
+    let photo = photo.to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let cases: [(&[&str], i32, &str); 14] = [
+        (&["up", "--port", &port, "--aws-port", "0", "--data", "d"], 1, &port),
+        (&["up", "--port", "0", "--aws-port", &port, "--data", "d"], 1, "--aws-port"),
+        (&["up", "--port", "0", "--aws-port", "0", "--data", "notes.txt"], 1, "notes.txt"),
+        (&["up", "--port", "0", "--aws-port", "0", "--data", "/proc/nowhere"], 1, "/proc/nowhere"),
+        (&["up", "--port", "0", "--aws-port", "0", "--data", "d", "--model", "gone"], 1, "gone"),
+        (&["up", "--port", "0", "--aws-port", "0", "--data", "d", "--model", "model"], 1, "model.pt"),
+        (&["up", "--ages", "900"], 2, "900"),
+        (&["demo", "gone.jpg"], 1, "gone.jpg"),
+        (&["age", "notes.txt"], 1, "notes.txt"),
+        (&["age", photo, "--device", "cuda"], 1, "cpu"),
+        (&["send", "notes.txt"], 1, "JPEG"),
+        (&["send", photo, "--api", "http://127.0.0.1:9"], 1, "cannot be reached"),
+        (&["send", photo, photo, "--id", "a"], 2, "--id"),
+        (&["frobnicate"], 2, "frobnicate"),
+    ];
+    for (arguments, code, word) in cases {
+        let output = run(folder.path(), arguments);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(word), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    }
+}

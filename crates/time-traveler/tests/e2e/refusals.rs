@@ -1,0 +1,140 @@
+//! Bad input: a clear answer each, and nothing else harmed.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{Up, encoded, picture, sample};
+
+/// The code and the message of an answer.
+async fn refusal(answer: reqwest::Response) -> (StatusCode, String, String) {
+    let status = answer.status();
+    let body: Value = answer.json().await.unwrap();
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    (status, text("code"), text("message"))
+}
+
+#[tokio::test]
+async fn before_anything_is_stored() {
+    let up = Up::start();
+    let photo = picture(1);
+    let cases = [
+        ("/images/a?ages=abc", 400, "INVALID_AGES", "abc"),
+        ("/images/a?ages=", 400, "INVALID_AGES", "no ages"),
+        ("/images/a?ages=900", 400, "INVALID_AGES", "900"),
+        ("/images/a?ages=-1", 400, "INVALID_AGES", "-1"),
+        (&format!("/images/a?ages={}", ["1"; 50].join(",")), 400, "INVALID_AGES", "50 ages"),
+        ("/images/a/b", 400, "INVALID_ID", "a/b"),
+        ("/images/a%2Fb", 400, "INVALID_ID", "a/b"),
+        ("/images/%2e%2e", 400, "INVALID_ID", ".."),
+        ("/images/a%20b", 400, "INVALID_ID", "a b"),
+        (&format!("/images/{}", "x".repeat(300)), 400, "INVALID_ID", "xxx"),
+    ];
+    for (path, status, code, word) in cases {
+        // As a raw line: an HTTP client would tidy up `..` by itself.
+        let (found, found_code, message) = refusal(up.put(path, photo.clone()).await).await;
+        assert_eq!((found.as_u16(), found_code.as_str()), (status, code), "{path}: {message}");
+        assert!(message.contains(word), "{path}: {message}");
+    }
+    let typed = up.http.put(format!("{}/images/a", up.api)).header("content-type", "text/plain").body("hi");
+    let (status, code, message) = refusal(typed.send().await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_IMAGE"));
+    assert!(message.contains("text/plain") && message.contains("image/jpeg"));
+
+    let (status, code, message) = refusal(up.put("/images/a", vec![0; 60 << 20]).await).await;
+    assert_eq!((status, code.as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "IMAGE_TOO_LARGE"));
+    assert!(message.contains("10 MB"), "{message}");
+    assert_eq!(up.json("/jobs").await["jobs"], json!([]));
+    assert_eq!(up.send("a", photo).await["status"], "SUCCESS", "nothing else was harmed");
+}
+
+#[tokio::test]
+async fn as_a_failed_job() {
+    let up = Up::start();
+    let photo = image::open(sample()).unwrap().to_rgb8();
+    let jpeg = encoded(&photo, image::ImageFormat::Jpeg);
+    let one_pixel = encoded(&image::RgbImage::new(1, 1), image::ImageFormat::Png);
+    let cases = [
+        ("text", b"hello, I am a text file".to_vec(), "UNSUPPORTED_IMAGE", "JPEG"),
+        ("empty", Vec::new(), "CORRUPT_IMAGE", "empty"),
+        ("truncated", jpeg[..jpeg.len() / 2].to_vec(), "CORRUPT_IMAGE", ""),
+        ("pixel", one_pixel, "FACE_TOO_SMALL", "1x1"),
+        ("bomb", png_bomb(), "IMAGE_TOO_LARGE", "20000x20000"),
+    ];
+    for (id, body, code, word) in cases {
+        let job = up.send(id, body).await;
+        assert_eq!((&job["status"], &job["error"]["code"]), (&json!("FAILED"), &json!(code)), "{job}");
+        let message = job["error"]["message"].as_str().unwrap();
+        assert!(message.contains(word) && message.len() > 20, "{message}");
+        assert_eq!(job["images"], json!([]));
+    }
+    // Past the REST API nobody has looked at the ages and the id.
+    let s3 = up.s3().await;
+    let body = picture(1);
+    let put = |key: &'static str| s3.put_object().bucket("portraits").key(key).body(body.clone().into());
+    put("uploads/ages").metadata("ages", "old").send().await.unwrap();
+    let job = up.settled("ages").await;
+    assert_eq!((&job["error"]["code"], &job["ages"]), (&json!("INVALID_AGES"), &json!([])));
+    put("uploads/a b").send().await.unwrap();
+    put("uploads/good").send().await.unwrap();
+    assert_eq!(up.settled("good").await["status"], "SUCCESS");
+    let jobs = up.json("/jobs?limit=100").await;
+    let ids: Vec<&str> = jobs["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
+    assert!(!ids.contains(&"a b") && ids.len() == 7, "{ids:?}");
+}
+
+/// A PNG whose header says 20,000 by 20,000 pixels of which there are none.
+fn png_bomb() -> Vec<u8> {
+    let mut png = encoded(&image::RgbImage::new(1, 1), image::ImageFormat::Png);
+    png[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
+    let crc = png[12..29].iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+    });
+    png[29..33].copy_from_slice(&(!crc).to_be_bytes());
+    png
+}
+
+#[tokio::test]
+async fn of_the_http_api() {
+    let up = Up::start();
+    let (status, code, message) = refusal(up.get("/jobs/nobody").await).await;
+    assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"));
+    assert!(message.contains("nobody"));
+    for path in ["/jobs/a%20b", "/jobs/nobody?wait=soon", "/jobs?status=done", "/jobs?limit=0", "/jobs?cursor=%21"] {
+        let (status, _, message) = refusal(up.get(path).await).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}: {message}");
+        assert!(message.len() > 10, "{path}");
+    }
+    let upload = up.http.post(format!("{}/uploads/a?ages=900", up.api)).send().await.unwrap();
+    assert_eq!(refusal(upload).await.1, "INVALID_AGES");
+    let (status, _, message) = refusal(up.get("/nowhere").await).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(message.contains("/nowhere"));
+    let posted = up.http.post(format!("{}/images/a", up.api)).send().await.unwrap();
+    assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(up.get("/images/a/000000000000/0.jpg").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn of_the_aws_endpoint() {
+    let up = Up::start();
+    let unsigned = up.http.get(format!("{}/portraits", up.aws)).send().await.unwrap();
+    assert_eq!(unsigned.status(), StatusCode::FORBIDDEN);
+    let foreign = up.http.get(&up.aws).header("host", "evil.example").send().await.unwrap();
+    assert_eq!(foreign.status(), StatusCode::MISDIRECTED_REQUEST);
+    let foreign = up.http.get(format!("{}/jobs", up.api)).header("host", "evil.example").send().await.unwrap();
+    assert_eq!(foreign.status(), StatusCode::MISDIRECTED_REQUEST);
+    let scope = "AWS4-HMAC-SHA256 Credential=A/20261121/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0";
+    let unknown = up.http.post(&up.aws).header("authorization", scope).send().await.unwrap();
+    let (status, _, message) = refusal(unknown).await;
+    assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
+    assert!(message.contains("ec2"));
+    let lambda = aws_sdk_lambda::Client::new(&up.sdk_config().await);
+    let missing = lambda.invoke().function_name("nothing").send().await.unwrap_err().into_service_error();
+    assert!(missing.is_resource_not_found_exception(), "{missing:?}");
+    assert!(lambda.list_functions().send().await.is_err(), "a made-up success");
+    let rubbish = lambda.invoke().function_name("image-processor");
+    let rubbish = rubbish.payload(aws_sdk_lambda::primitives::Blob::new(r#"{"hello":"world"}"#)).send().await.unwrap();
+    assert_eq!(rubbish.function_error(), Some("Unhandled"));
+    let payload = String::from_utf8_lossy(rubbish.payload().unwrap().as_ref()).into_owned();
+    assert!(payload.contains("UnreadableEvent") && payload.contains("hello"), "{payload}");
+}

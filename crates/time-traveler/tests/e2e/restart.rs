@@ -1,0 +1,74 @@
+//! `kill -9` loses nothing that was acknowledged.
+
+use serde_json::Value;
+
+use crate::support::{PATIENCE, Up, children, is_running, picture};
+
+const JOBS: u8 = 10;
+
+/// Ten uploads, a kill after so many hops of a kind, and another start over the same folder.
+async fn killed_after(action: &str, count: usize) {
+    let up = Up::start();
+    for n in 0..JOBS {
+        let answer = up.put(&format!("/images/job-{n}"), picture(n)).await;
+        assert!(answer.status().is_success());
+    }
+    up.wait_for_hops(action, count);
+    let processes = children(up.pid());
+    assert!(processes.len() >= 2, "functions and a model server: {processes:?}");
+    let folder = up.kill().unwrap();
+    let gone = async {
+        while processes.iter().any(|pid| is_running(*pid)) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("children outlive a killed parent");
+
+    let up = Up::start_over(folder.path());
+    for n in 0..JOBS {
+        let job = up.settled(&format!("job-{n}")).await;
+        assert_eq!(job["status"], "SUCCESS", "after {count} {action}: {job}");
+        let last: &Value = &job["images"][4]["path"];
+        let bytes = up.get(last.as_str().unwrap()).await.bytes().await.unwrap();
+        assert_eq!(image::load_from_memory(&bytes).unwrap().width(), 1024);
+    }
+}
+
+#[tokio::test]
+async fn killed_before_the_first_invocation() {
+    killed_after("Object Created", usize::from(JOBS)).await;
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_the_invocations() {
+    killed_after("InvokeEndpointAsync", 5).await;
+}
+
+#[tokio::test]
+async fn killed_while_the_model_works() {
+    killed_after("InvokeEndpointAsync", usize::from(JOBS)).await;
+}
+
+#[tokio::test]
+async fn killed_when_the_first_results_are_told() {
+    killed_after("face-aging-success -> image-processor", 2).await;
+}
+
+#[tokio::test]
+async fn killed_while_panels_are_written() {
+    killed_after("/3.jpg", 3).await;
+}
+
+#[tokio::test]
+async fn two_on_one_folder_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let _up = Up::start_over(folder.path());
+    let second = std::process::Command::new(crate::support::BINARY)
+        .args(["up", "--port", "0", "--aws-port", "0", "--data"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(stderr.contains("in use by another process"), "{stderr}");
+}

@@ -1,0 +1,185 @@
+//! A running `time-traveler up`, and clients for it.
+
+use std::io::{BufRead, BufReader, Cursor};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::Credentials;
+use image::{Rgb, RgbImage};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_time-traveler");
+/// How long anything may take before a test calls it stuck.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+pub(crate) fn sample() -> PathBuf {
+    repository().join("examples/astronaut.png")
+}
+
+/// A small picture, another one for every seed.
+pub(crate) fn picture(seed: u8) -> Vec<u8> {
+    let picture = RgbImage::from_fn(96, 80, |x, y| {
+        let shade = u8::try_from((x * 2) % 256).unwrap();
+        Rgb([shade, shade.wrapping_add(seed.wrapping_mul(17)), u8::try_from(y).unwrap().wrapping_mul(3)])
+    });
+    encoded(&picture, image::ImageFormat::Png)
+}
+
+pub(crate) fn encoded(picture: &RgbImage, format: image::ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    picture.write_to(&mut file, format).unwrap();
+    file.into_inner()
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+pub(crate) struct Up {
+    child: Child,
+    pub(crate) api: String,
+    pub(crate) aws: String,
+    pub(crate) http: reqwest::Client,
+    log: Arc<Log>,
+    /// Removed with the last one that uses it.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Its children die with it: `restart` holds that.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Up {
+    /// Over a folder of its own.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut up = Self::start_over(folder.path());
+        up._folder = Some(folder);
+        up
+    }
+
+    /// Over a folder that may have been used before.
+    pub(crate) fn start_over(data: &Path) -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["up", "--port", "0", "--aws-port", "0", "--json", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Log::default());
+        let stderr = child.stderr.take().unwrap();
+        let writer = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                writer.lines.lock().unwrap().push(line);
+                writer.grown.notify_all();
+            }
+        });
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let ready: Value = serde_json::from_str(&ready).unwrap_or_else(|_| {
+            panic!("`up` did not start: {:?}", log.lines.lock().unwrap());
+        });
+        assert_eq!(ready["pid"], child.id());
+        let address = |name: &str| ready[name].as_str().unwrap().to_owned();
+        Self { child, api: address("api"), aws: address("aws"), http: reqwest::Client::new(), log, _folder: None }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What `kill -9` does, children included: they die with it.
+    pub(crate) fn kill(mut self) -> Option<tempfile::TempDir> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self._folder.take()
+    }
+
+    /// How many hops so far were of this kind, such as `InvokeEndpointAsync`.
+    pub(crate) fn hops(&self, action: &str) -> usize {
+        self.log.lines.lock().unwrap().iter().filter(|line| line.contains(action)).count()
+    }
+
+    /// Waits until there were so many hops of a kind.
+    pub(crate) fn wait_for_hops(&self, action: &str, count: usize) {
+        let lines = self.log.lines.lock().unwrap();
+        let few = |lines: &mut Vec<String>| lines.iter().filter(|line| line.contains(action)).count() < count;
+        let (lines, timeout) = self.log.grown.wait_timeout_while(lines, PATIENCE, few).unwrap();
+        assert!(!timeout.timed_out(), "no {count} {action}: {lines:#?}");
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
+        self.http.put(format!("{}{path}", self.api)).body(body).send().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        self.http.get(format!("{}{path}", self.api)).send().await.unwrap()
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        self.get(path).await.json().await.unwrap()
+    }
+
+    /// Uploads a picture and waits until its job is final.
+    pub(crate) async fn send(&self, id: &str, picture: Vec<u8>) -> Value {
+        let answer = self.put(&format!("/images/{id}"), picture).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        self.settled(id).await
+    }
+
+    /// The job, once it is final.
+    pub(crate) async fn settled(&self, id: &str) -> Value {
+        let waited = async {
+            loop {
+                let job = self.json(&format!("/jobs/{id}?wait=20")).await;
+                if ["SUCCESS", "FAILED", "CANCELLED"].contains(&job["status"].as_str().unwrap_or_default()) {
+                    return job;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("the job {id} is stuck"))
+    }
+
+    /// What the SDKs need to talk to this cloud, with credentials that it never heard of.
+    pub(crate) async fn sdk_config(&self) -> SdkConfig {
+        aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(&self.aws)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("AKIDANYBODY", "whatever", None, None, "test"))
+            .load()
+            .await
+    }
+
+    pub(crate) async fn s3(&self) -> aws_sdk_s3::Client {
+        aws_sdk_s3::Client::new(&self.sdk_config().await)
+    }
+}
+
+/// The process ids of everything started by a process.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let listed = Command::new("ps").args(["-o", "pid=", "--ppid", &pid.to_string()]).output().unwrap();
+    String::from_utf8(listed.stdout).unwrap().split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// Whether a process is there and no zombie.
+pub(crate) fn is_running(pid: u32) -> bool {
+    let listed = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
+    let state = String::from_utf8(listed.stdout).unwrap();
+    !state.trim().is_empty() && !state.trim().starts_with('Z')
+}
