@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 
 use crate::cloud::Services;
+use crate::s3::presigned;
 
 /// What a signature says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,11 @@ fn scope(headers: &HeaderMap, uri: &Uri) -> Option<Scope> {
         let pair = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
         Some(pair.replace("%2F", "/").replace("%2f", "/"))
     };
-    let credential = from_header().or_else(from_query)?;
+    let Some(credential) = from_header().or_else(from_query) else {
+        // Signature version 2 names no service: only S3 still knows it.
+        let access_key = presigned::access_key_v2(uri.query()?)?.to_owned();
+        return Some(Scope { access_key, service: "s3".to_owned() });
+    };
     let mut parts = credential.rsplit('/');
     let (_terminator, service) = (parts.next()?, parts.next()?);
     let (_region, _date) = (parts.next()?, parts.next()?);
@@ -129,5 +134,8 @@ mod tests {
         assert_eq!(scope(&HeaderMap::new(), &uri), Some(expected));
         assert_eq!(scope(&HeaderMap::new(), &Uri::from_static("/b/k?X-Amz-Credential=AKID")), None);
         assert_eq!(scope(&HeaderMap::new(), &Uri::from_static("/")), None);
+        let uri = Uri::from_static("/b/k?AWSAccessKeyId=AKID&Signature=0&Expires=9");
+        let expected = Scope { access_key: "AKID".into(), service: "s3".into() };
+        assert_eq!(scope(&HeaderMap::new(), &uri), Some(expected));
     }
 }

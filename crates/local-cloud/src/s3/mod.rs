@@ -3,6 +3,7 @@
 mod aws_chunked;
 mod listing;
 mod multipart;
+pub(crate) mod presigned;
 mod service;
 mod store;
 

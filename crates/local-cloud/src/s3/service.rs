@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use s3s::auth::SimpleAuth;
@@ -15,9 +15,9 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use super::AwsChunked;
 use super::listing::{ListQuery, Listing};
 use super::store::{Attributes, Object as Stored, ObjectStore, StoreError};
+use super::{AwsChunked, presigned};
 use crate::{ACCESS_KEY_ID, REGION};
 
 /// S3 as the endpoint sees it.
@@ -48,7 +48,12 @@ impl S3 {
     /// Answers a request that may come from anybody.
     pub(crate) async fn call(&self, request: Request, access_key: Option<&str>) -> Response {
         match access_key {
-            Some(key) if key != ACCESS_KEY_ID => self.call_trusted(without_signature(request)).await,
+            Some(key) if key != ACCESS_KEY_ID => {
+                if presigned::has_expired(request.uri().query().unwrap_or_default()) {
+                    return expired();
+                }
+                self.call_trusted(without_signature(request)).await
+            }
             _ => answer(&self.verified, request).await,
         }
     }
@@ -73,14 +78,11 @@ async fn answer(service: &S3Service, request: Request) -> Response {
 
 /// Takes the signature off a request, and the content coding that came with it.
 fn without_signature(mut request: Request) -> Request {
-    let query = request.uri().query().unwrap_or_default();
-    if query.contains("X-Amz-Signature") {
-        let kept: Vec<&str> = query.split('&').filter(|pair| !is_signature_parameter(pair)).collect();
-        let path = request.uri().path();
-        let target = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
-        if let Ok(target) = target.parse() {
-            *request.uri_mut() = target;
-        }
+    let kept = presigned::without_signature(request.uri().query().unwrap_or_default());
+    let path = request.uri().path();
+    let target = if kept.is_empty() { path.to_owned() } else { format!("{path}?{kept}") };
+    if let Ok(target) = target.parse() {
+        *request.uri_mut() = target;
     }
     let headers = request.headers_mut();
     headers.remove(AUTHORIZATION);
@@ -101,9 +103,9 @@ fn without_signature(mut request: Request) -> Request {
     request.map(|body| Body::from_stream(AwsChunked::new(body.into_data_stream())))
 }
 
-fn is_signature_parameter(pair: &str) -> bool {
-    const NAMES: [&str; 6] = ["Signature", "Credential", "Algorithm", "Date", "Expires", "SignedHeaders"];
-    pair.split('=').next().and_then(|name| name.strip_prefix("X-Amz-")).is_some_and(|name| NAMES.contains(&name))
+fn expired() -> Response {
+    let body = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+    (http::StatusCode::FORBIDDEN, [("content-type", "application/xml")], body).into_response()
 }
 
 struct Operations(Arc<ObjectStore>);

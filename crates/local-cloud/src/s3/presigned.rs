@@ -1,0 +1,79 @@
+//! Presigned URLs signed with a key whose secret nobody here knows: only their expiry is checked.
+//!
+//! Signature version 4 says `X-Amz-Date` and `X-Amz-Expires` (seconds); version 2, which boto3 still makes unless told
+//! otherwise, says `AWSAccessKeyId` and `Expires` (seconds since 1970).
+
+use crate::now_millis;
+
+const PARAMETERS: [&str; 10] = [
+    "X-Amz-Signature",
+    "X-Amz-Credential",
+    "X-Amz-Algorithm",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Security-Token",
+    "AWSAccessKeyId",
+    "Signature",
+    "Expires",
+];
+
+/// The access key of a version 2 URL.
+pub(crate) fn access_key_v2(query: &str) -> Option<&str> {
+    value(query, "Signature")?;
+    value(query, "AWSAccessKeyId")
+}
+
+pub(super) fn has_expired(query: &str) -> bool {
+    expiry(query).is_some_and(|seconds| seconds < now_millis() / 1000)
+}
+
+/// The rest of a query, in its order.
+pub(super) fn without_signature(query: &str) -> String {
+    let signed = value(query, "X-Amz-Signature").is_some() || access_key_v2(query).is_some();
+    let kept = |pair: &&str| !signed || !PARAMETERS.contains(&name(pair));
+    query.split('&').filter(kept).collect::<Vec<_>>().join("&")
+}
+
+/// Seconds since 1970.
+fn expiry(query: &str) -> Option<i64> {
+    if access_key_v2(query).is_some() {
+        return value(query, "Expires")?.parse().ok();
+    }
+    let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", value(query, "X-Amz-Date")?).ok()?;
+    let signed = signed.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+    Some(signed + value(query, "X-Amz-Expires")?.parse::<i64>().ok()?)
+}
+
+fn name(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
+}
+
+fn value<'a>(query: &'a str, wanted: &str) -> Option<&'a str> {
+    query.split('&').find(|pair| name(pair) == wanted)?.split_once('=').map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V2: &str = "AWSAccessKeyId=A&Signature=x%3D&Expires=";
+    const V4: &str =
+        "x-id=PutObject&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20200101T000000Z&X-Amz-Signature=0&X-Amz-Expires=";
+
+    #[test]
+    fn expiry_of_both_versions() {
+        assert!(has_expired(&format!("{V2}1000")));
+        assert!(!has_expired(&format!("{V2}99999999999")));
+        assert!(has_expired(&format!("{V4}900")));
+        assert!(!has_expired(&format!("{V4}9999999999")));
+        assert!(!has_expired("list-type=2&prefix=Expires"));
+    }
+
+    #[test]
+    fn the_rest_of_the_query_stays() {
+        assert_eq!(without_signature(&format!("{V4}900&versionId=1")), "x-id=PutObject&versionId=1");
+        assert_eq!(without_signature(&format!("{V2}1000")), "");
+        assert_eq!(without_signature("prefix=a&Expires=5"), "prefix=a&Expires=5");
+    }
+}
