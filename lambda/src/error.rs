@@ -16,6 +16,16 @@ pub enum HandlerError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// S3 kept an object that was to be deleted.
+    #[error("s3:DeleteObjects kept {bucket}/{key}: {message}")]
+    Undeleted {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// S3's reason.
+        message: String,
+    },
     /// A job's record is not one of ours.
     #[error("the record of a job cannot be converted")]
     Record(#[from] serde_dynamo::Error),
@@ -73,7 +83,7 @@ impl From<HandlerError> for Diagnostic {
     fn from(error: HandlerError) -> Self {
         let error_type = match &error {
             HandlerError::Notification(_) => "UnreadableEvent",
-            HandlerError::Aws { .. } => "AwsServiceFailed",
+            HandlerError::Aws { .. } | HandlerError::Undeleted { .. } => "AwsServiceFailed",
             HandlerError::Record(_) => "UnreadableRecord",
             HandlerError::Task(_) => "TaskFailed",
             HandlerError::Batch { .. } => "BatchFailed",

@@ -1,6 +1,6 @@
 //! A recorded job is handed to SageMaker.
 
-use pipeline::{InferenceId, Job, invocation, keys, strip};
+use pipeline::{ErrorCode, InferenceId, Job, JobError, invocation, keys, strip};
 
 use crate::error::HandlerError;
 use crate::image_processor::ImageProcessor;
@@ -12,9 +12,13 @@ impl ImageProcessor {
     /// Invokes the endpoint for a job that the caller has claimed, and records where the output will be.
     pub(crate) async fn invoke(&self, job: &Job) -> Result<(), HandlerError> {
         if !self.keep_input(job).await? {
-            // The event of the newer upload starts the newer job. If there is none, the sweep gives this one up.
-            tracing::info!(id = %job.id, revision = %job.revision, "the upload was replaced before it could be copied");
-            return Ok(());
+            if self.exists(&self.settings.input_bucket, &keys::upload(&job.id)).await? {
+                // The event of the newer upload starts the newer job.
+                tracing::info!(id = %job.id, revision = %job.revision, "the upload was replaced before it was copied");
+                return Ok(());
+            }
+            let message = "the photograph was removed before it could be read: upload it again";
+            return self.fail(job, JobError::new(ErrorCode::CorruptImage, message)).await;
         }
         let Some(ages) = &job.ages else { return Ok(()) };
         let inference_id = InferenceId { id: job.id.clone(), revision: job.revision.clone() };

@@ -1,6 +1,6 @@
 //! job-tracker: the HTTP API on jobs, by API Gateway's payload format 2.0.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_runtime::{LambdaEvent, service_fn};
-use pipeline::{Ages, Job, JobError, MAX_WAIT_SECONDS, PortraitId, Status, keys};
+use pipeline::{Ages, Job, JobError, MAX_WAIT_SECONDS, PortraitId, Revision, Status, keys};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -27,9 +27,9 @@ const MAX_PAGE: usize = 100;
 /// How long a presigned URL is good for.
 const UPLOAD_URL: Duration = Duration::from_secs(15 * 60);
 /// A held request looks at the job this often at first ..
-const FIRST_LOOK: Duration = Duration::from_millis(25);
-/// .. and ever less often, up to this.
-const LAST_LOOK: Duration = Duration::from_millis(250);
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+/// .. and ever less often: an answer is late by a tenth of what it took, or by this.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 struct JobTracker {
     settings: Settings,
@@ -129,16 +129,15 @@ impl JobTracker {
                 return Ok(HttpResponse::error(400, "BAD_REQUEST", &message));
             }
         };
-        let until = Instant::now() + Duration::from_secs(wait);
-        let mut pause = FIRST_LOOK;
+        let start = Instant::now();
         loop {
             let job = self.jobs.get(id).await?;
             let settled = job.as_ref().is_some_and(|job| job.status.is_final());
-            if settled || Instant::now() + pause > until {
+            let pause = (start.elapsed() / 10).clamp(FIRST_LOOK, LAST_LOOK);
+            if settled || start.elapsed() + pause > Duration::from_secs(wait) {
                 return Ok(job.map_or_else(|| HttpResponse::not_found(id), |job| HttpResponse::json(200, &job.view())));
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 5 / 4).min(LAST_LOOK);
         }
     }
 
@@ -158,66 +157,83 @@ impl JobTracker {
         let mut seen = None;
         let cancel = |current: Option<&Job>| {
             seen = current.cloned();
-            Change::from(current.and_then(|job| job.cancelled(now())))
+            // A finished job is withdrawn first: a deletion that breaks off leaves no success without images.
+            Change::from(current.and_then(|job| job.cancelled(now()).or_else(|| job.withdrawn(now()))))
         };
-        match (self.jobs.update(id, cancel).await?, seen) {
-            (Change::Put(cancelled), _) => return Ok(HttpResponse::json(200, &cancelled.view())),
-            (_, None) => return Ok(HttpResponse::not_found(id)),
-            (_, Some(finished)) => self.delete_objects(&finished).await?,
-        }
+        let withdrawn = match (self.jobs.update(id, cancel).await?, seen) {
+            (Change::Put(cancelled), Some(before)) if !before.status.is_final() => {
+                return Ok(HttpResponse::json(200, &cancelled.view()));
+            }
+            (Change::Put(withdrawn), _) => withdrawn,
+            _ => return Ok(HttpResponse::not_found(id)),
+        };
+        self.delete_objects(&withdrawn).await?;
         // Last, so that a crash leaves a record by which to delete the rest.
         let forget = |current: Option<&Job>| match current {
-            Some(job) if job.status.is_final() => Change::Delete,
+            Some(job) if *job == *withdrawn => Change::Delete,
             _ => Change::Keep,
         };
         match self.jobs.update(id, forget).await? {
             Change::Delete => Ok(HttpResponse::empty(204)),
-            _ => {
-                let message = "a newer upload came in meanwhile, and was kept";
-                Ok(HttpResponse::error(409, "CONFLICT", message))
-            }
+            _ => Ok(HttpResponse::error(409, "CONFLICT", "a newer upload came in meanwhile, and was kept")),
         }
     }
 
+    /// Deletes what belongs to a job and to those before it under the same id; a newer upload is not this job's.
     async fn delete_objects(&self, job: &Job) -> Result<(), HandlerError> {
-        let input = &self.settings.input_bucket;
-        let output = &self.settings.output_bucket;
+        let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
         let upload = self.s3.delete_object().bucket(input).key(keys::upload(&job.id)).if_match(&job.etag);
         match upload.send().await {
             Ok(_) => {}
-            // A newer upload is not this job's to delete.
             Err(error) if is_gone(&error) => {}
             Err(error) => return Err(HandlerError::aws("s3:DeleteObject of the upload")(error)),
         }
-        self.delete_prefix(input, &keys::inputs(&job.id)).await?;
-        self.delete_prefix(output, &keys::images(&job.id)).await?;
+        let inputs = self.keys(input, &keys::inputs(&job.id)).await?;
+        let older = |key: &String| keys::split_input(key).is_some_and(|(_, sequencer)| sequencer <= job.sequencer);
+        let inputs: Vec<String> = inputs.into_iter().filter(older).collect();
+        let mut revisions: BTreeSet<Revision> =
+            inputs.iter().filter_map(|key| keys::split_input(key)).map(|(revision, _)| revision).collect();
+        revisions.insert(job.revision.clone());
+        for revision in &revisions {
+            let images = self.keys(output, &keys::images(&job.id, revision)).await?;
+            self.delete_keys(output, &images).await?;
+        }
         for location in [&job.output_location, &job.failure_location].into_iter().flatten() {
             if let Some((bucket, key)) = keys::split_location(location) {
-                let deleted = self.s3.delete_object().bucket(bucket).key(key).send().await;
-                deleted.map_err(HandlerError::aws("s3:DeleteObject of the model's output"))?;
+                self.delete_keys(bucket, &[key.to_owned()]).await?;
             }
         }
-        Ok(())
+        // The inputs name the revisions, so they go last.
+        self.delete_keys(input, &inputs).await
     }
 
-    async fn delete_prefix(&self, bucket: &str, prefix: &str) -> Result<(), HandlerError> {
+    async fn keys(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, HandlerError> {
+        let mut keys = Vec::new();
         let mut pages = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(HandlerError::aws("s3:ListObjectsV2"))?;
-            let identifiers: Result<Vec<_>, _> = page
-                .contents()
-                .iter()
-                .filter_map(|object| object.key())
-                .map(|key| ObjectIdentifier::builder().key(key).build())
-                .collect();
+            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+        }
+        Ok(keys)
+    }
+
+    async fn delete_keys(&self, bucket: &str, keys: &[String]) -> Result<(), HandlerError> {
+        // S3 takes a thousand at once.
+        for keys in keys.chunks(1000) {
+            let identifiers: Result<Vec<_>, _> =
+                keys.iter().map(|key| ObjectIdentifier::builder().key(key).build()).collect();
             let identifiers = identifiers.map_err(HandlerError::aws("s3:DeleteObjects"))?;
-            if identifiers.is_empty() {
-                continue;
-            }
             let delete = Delete::builder().set_objects(Some(identifiers)).quiet(true).build();
             let delete = delete.map_err(HandlerError::aws("s3:DeleteObjects"))?;
             let deleted = self.s3.delete_objects().bucket(bucket).delete(delete).send().await;
-            deleted.map_err(HandlerError::aws("s3:DeleteObjects"))?;
+            let deleted = deleted.map_err(HandlerError::aws("s3:DeleteObjects"))?;
+            if let Some(error) = deleted.errors().first() {
+                return Err(HandlerError::Undeleted {
+                    bucket: bucket.to_owned(),
+                    key: error.key().unwrap_or_default().to_owned(),
+                    message: error.message().unwrap_or_default().to_owned(),
+                });
+            }
         }
         Ok(())
     }

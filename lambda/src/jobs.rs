@@ -190,6 +190,10 @@ impl Jobs {
                 .key_condition_expression("#shard = :shard AND createdAt <= :after")
                 .expression_attribute_values(":after", text(&after.created_at)),
         };
+        if status.is_none() && limit < usize::MAX {
+            // As many as are wanted, and a few that were seen before if they were made in the same millisecond.
+            query = query.limit(i32::try_from(limit + 4).unwrap_or(i32::MAX));
+        }
         if let Some(status) = status {
             query = query
                 .filter_expression("#status = :status")

@@ -30,7 +30,8 @@ impl ImageProcessor {
             None => {
                 let failure = response.failure_location.as_deref().or(job.failure_location.as_deref());
                 let error = self.failure(failure, result.failure_reason.as_deref()).await?;
-                self.fail(&job, error).await
+                self.fail(&job, error).await?;
+                self.tidy(failure).await
             }
         }
     }
@@ -86,7 +87,7 @@ impl ImageProcessor {
         };
         let recorded = self.jobs.update(&job.id, decide).await?;
         tracing::info!(id = %job.id, revision = %job.revision, model, recorded = recorded != Change::Keep, "split");
-        self.tidy(bucket, key).await
+        self.tidy(Some(output)).await
     }
 
     async fn put_panel(&self, job: &Job, panel: Encoded) -> Result<(), HandlerError> {
@@ -163,17 +164,20 @@ impl ImageProcessor {
         }
     }
 
-    /// Removes the output of an invocation of ours that nobody waits for.
+    /// Removes what an invocation of ours left that nobody waits for.
     async fn discard(&self, result: &InferenceResult) -> Result<(), HandlerError> {
         let ours = format!("s3://{}/inputs/", self.settings.input_bucket);
         let input = result.request_parameters.input_location.as_deref().unwrap_or_default();
-        match result.response_parameters.output_location.as_deref().and_then(keys::split_location) {
-            Some((bucket, key)) if input.starts_with(&ours) => self.tidy(bucket, key).await,
-            _ => Ok(()),
+        if !input.starts_with(&ours) {
+            return Ok(());
         }
+        self.tidy(result.response_parameters.output_location.as_deref()).await?;
+        self.tidy(result.response_parameters.failure_location.as_deref()).await
     }
 
-    async fn tidy(&self, bucket: &str, key: &str) -> Result<(), HandlerError> {
+    /// Deletes what SageMaker wrote, once it is settled.
+    pub(crate) async fn tidy(&self, location: Option<&str>) -> Result<(), HandlerError> {
+        let Some((bucket, key)) = location.and_then(keys::split_location) else { return Ok(()) };
         let deleted = self.s3.delete_object().bucket(bucket).key(key).send().await;
         deleted.map_err(HandlerError::aws("s3:DeleteObject of the model's output"))?;
         Ok(())

@@ -56,7 +56,8 @@ impl ImageProcessor {
             && self.exists(bucket, key).await?
         {
             let error = self.failure(Some(failure), None).await?;
-            return self.fail(job, error).await;
+            self.fail(job, error).await?;
+            return self.tidy(Some(failure)).await;
         }
         let message = "the model did not answer in time: upload the photograph again";
         self.fail(job, JobError::new(ErrorCode::Timeout, message)).await

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -19,21 +18,16 @@ struct Scope {
     service: String,
 }
 
-/// The credential scope of a request, `{key}/{date}/{region}/{service}/aws4_request`, from the `Authorization` header or
-/// a presigned URL.
+/// The credential scope of a request, `{key}/{date}/{region}/{service}/aws4_request`, from the `Authorization` header; or
+/// the key of a presigned URL, which only S3 gives out.
 fn scope(headers: &HeaderMap, uri: &Uri) -> Option<Scope> {
     let from_header = || {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let credential = value.split_once("Credential=")?.1;
         Some(credential.split([',', ' ']).next()?.to_owned())
     };
-    let from_query = || {
-        let pair = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
-        Some(pair.replace("%2F", "/").replace("%2f", "/"))
-    };
-    let Some(credential) = from_header().or_else(from_query) else {
-        // Signature version 2 names no service: only S3 still knows it.
-        let access_key = presigned::access_key_v2(uri.query()?)?.to_owned();
+    let Some(credential) = from_header() else {
+        let access_key = presigned::access_key(uri.query()?)?;
         return Some(Scope { access_key, service: "s3".to_owned() });
     };
     let mut parts = credential.rsplit('/');
@@ -77,43 +71,32 @@ pub(crate) fn json_error(status: StatusCode, code: &str, message: &str) -> Respo
     response
 }
 
-/// Passes a request on to another server and its answer back.
-pub(crate) async fn forward(client: &reqwest::Client, base: &str, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut headers = parts.headers;
-    for hop in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT] {
-        headers.remove(hop);
-    }
-    let body = reqwest::Body::wrap_stream(body.into_data_stream());
-    let sent = client.request(parts.method, format!("{base}{target}")).headers(headers).body(body).send().await;
-    match sent {
-        Ok(answer) => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = answer.status();
-            *response.headers_mut() = answer.headers().clone();
-            response.headers_mut().remove(header::TRANSFER_ENCODING);
-            *response.body_mut() = Body::from_stream(answer.bytes_stream());
-            response
-        }
-        Err(error) => {
-            tracing::error!(base, %error, "a request cannot be passed on");
-            json_error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &error.to_string())
-        }
+/// Refuses requests that a web page elsewhere could have made: those to a name that is not this machine's, by which a
+/// page reaches the loopback interface as itself, and those that a browser says come from another site.
+pub(crate) async fn refuse_foreign(request: Request, next: axum::middleware::Next) -> Response {
+    match foreign(request.headers()) {
+        None => next.run(request).await,
+        Some(message) => (StatusCode::FORBIDDEN, axum::Json(json!({"message": message}))).into_response(),
     }
 }
 
-/// Refuses requests whose `Host` is not this machine: a web page elsewhere could otherwise reach the loopback interface
-/// under a name of its own.
-pub(crate) async fn refuse_foreign_hosts(request: Request, next: axum::middleware::Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
-    let local = matches!(name, "127.0.0.1" | "[::1]" | "localhost") || name.ends_with(".localhost");
-    if local {
-        return next.run(request).await;
+fn foreign(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").unwrap_or_default();
+    if !is_local(host) {
+        return Some(format!("the host {host:?} is not served here: 127.0.0.1 and localhost are"));
     }
-    let message = format!("the host {name:?} is not served here: 127.0.0.1 and localhost are");
-    (StatusCode::MISDIRECTED_REQUEST, axum::Json(json!({"message": message}))).into_response()
+    let of_this_machine = |origin: &&str| origin.split_once("://").is_some_and(|(_, host)| is_local(host));
+    if let Some(origin) = text("origin").filter(|origin| !of_this_machine(origin)) {
+        return Some(format!("a page of {origin:?} has no business here"));
+    }
+    (text("sec-fetch-site") == Some("cross-site")).then(|| "a page of another site has no business here".to_owned())
+}
+
+/// Whether a host, with or without a port, can only be this machine.
+fn is_local(host: &str) -> bool {
+    let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
+    matches!(name, "127.0.0.1" | "[::1]" | "localhost") || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -132,7 +115,8 @@ mod tests {
             Uri::from_static("/b/k?X-Amz-Credential=AKID%2F20261121%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Signature=0");
         let expected = Scope { access_key: "AKID".into(), service: "s3".into() };
         assert_eq!(scope(&HeaderMap::new(), &uri), Some(expected));
-        assert_eq!(scope(&HeaderMap::new(), &Uri::from_static("/b/k?X-Amz-Credential=AKID")), None);
+        let uri = Uri::from_static("/?X-Amz-Credential=AKID%2F20261121%2Fus-east-1%2Flambda%2Faws4_request");
+        assert_eq!(scope(&HeaderMap::new(), &uri), None, "not signed");
         assert_eq!(scope(&HeaderMap::new(), &Uri::from_static("/")), None);
         let uri = Uri::from_static("/b/k?AWSAccessKeyId=AKID&Signature=0&Expires=9");
         let expected = Scope { access_key: "AKID".into(), service: "s3".into() };

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::aws_endpoint::{self, refuse_foreign_hosts};
+use crate::aws_endpoint::{self, refuse_foreign};
 use crate::child::Spawner;
 use crate::dynamodb::DynamoDb;
 use crate::events::Events;
@@ -47,6 +47,7 @@ pub(crate) struct Services {
 /// A running cloud.
 pub struct Cloud {
     services: Arc<Services>,
+    journal: Arc<Journal>,
     servers: JoinSet<()>,
     aws: SocketAddr,
     api: SocketAddr,
@@ -77,23 +78,22 @@ impl Cloud {
         let sns = Sns::new(&stack.subscriptions, Arc::clone(&journal));
         let host = Host { spawner: spawner.clone(), environment: environment(aws, &secret), logs: logs.clone() };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
-        let database = data.join("dynamodb.db");
-        let (dynamodb, sagemaker) = tokio::try_join!(
-            DynamoDb::start(&database, &stack.tables),
-            SageMaker::start(&stack.endpoints, &spawner, &logs, Arc::clone(&store), Arc::clone(&journal), sns.clone()),
-        )?;
-        let s3 = S3::new(&store, &secret, aws.port());
+        let dynamodb = DynamoDb::start(&data.join("dynamodb.db"), &stack.tables)?;
+        let sagemaker =
+            SageMaker::start(&stack.endpoints, &spawner, &logs, Arc::clone(&store), Arc::clone(&journal), sns.clone())
+                .await?;
+        let s3 = S3::new(&store, &secret);
         let services = Arc::new(Services { s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns });
         let mut servers = JoinSet::new();
         let endpoint = Router::new()
             .fallback(aws_endpoint::answer)
-            .layer(middleware::from_fn(refuse_foreign_hosts))
+            .layer(middleware::from_fn(refuse_foreign))
             .with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint));
         let gateway = Gateway::new(&stack.rest_api, &stack.http_api, Arc::clone(&services));
         let apis = Router::new()
             .fallback(gateway::answer)
-            .layer(middleware::from_fn(refuse_foreign_hosts))
+            .layer(middleware::from_fn(refuse_foreign))
             .with_state(Arc::new(gateway));
         servers.spawn(serve(listeners.api, apis));
         // From here on functions run, and find everything there.
@@ -101,7 +101,7 @@ impl Cloud {
         for schedule in &stack.schedules {
             servers.spawn(schedule::run(schedule.clone(), Arc::clone(&journal)));
         }
-        Ok(Self { services, servers, aws, api, _lock: lock })
+        Ok(Self { services, journal, servers, aws, api, _lock: lock })
     }
 
     /// The address of the AWS endpoint.
@@ -116,6 +116,7 @@ impl Cloud {
 
     /// Takes no more requests and ends the child processes. What is under way is taken up by the next start.
     pub async fn stop(mut self) {
+        self.journal.stop();
         self.servers.shutdown().await;
         tokio::join!(self.services.lambda.stop(), self.services.sagemaker.stop());
     }

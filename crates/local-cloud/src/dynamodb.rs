@@ -1,45 +1,100 @@
-//! DynamoDB, by `dynoxide`: its own server on a loopback port of its own, behind the endpoint.
+//! DynamoDB: `dynoxide` in this process, behind the wire protocol (`X-Amz-Target` and JSON).
 
 use std::path::Path;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use dynoxide::{Database, DynoxideError};
+use http::StatusCode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use crate::CloudError;
-use crate::aws_endpoint::forward;
+use crate::aws_endpoint::{json_error, not_implemented};
+use crate::body::collect;
 use crate::stack::Table;
 
+/// The largest request: 16 MB.
+const MAX_BODY: usize = 16 * 1024 * 1024;
 /// How often expired items are looked for; AWS takes up to days.
 const TTL_SWEEP: Duration = Duration::from_secs(60);
 
-pub(crate) struct DynamoDb {
-    base: String,
-    client: reqwest::Client,
-}
+pub(crate) struct DynamoDb(Database);
+
+type Operation = fn(&Database, &[u8]) -> Result<String, DynoxideError>;
 
 impl DynamoDb {
     /// Opens the database and makes sure that the tables are there.
-    pub(crate) async fn start(file: &Path, tables: &[Table]) -> Result<Self, CloudError> {
+    pub(crate) fn start(file: &Path, tables: &[Table]) -> Result<Self, CloudError> {
         let failed = |error: DynoxideError| CloudError::DynamoDb(error.to_string());
         let path = file.to_str().ok_or_else(|| CloudError::DynamoDb(format!("{} is not UTF-8", file.display())))?;
         let database = Database::new(path).map_err(failed)?;
         for table in tables {
             create(&database, table)?;
         }
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let base = format!("http://{}", listener.local_addr()?);
         tokio::spawn(sweep(database.clone()));
-        tokio::spawn(dynoxide::server::serve_on(listener, database));
-        Ok(Self { base, client: reqwest::Client::new() })
+        Ok(Self(database))
     }
 
+    /// Answers a request to the DynamoDB API.
     pub(crate) async fn call(&self, request: Request) -> Response {
-        forward(&self.client, &self.base, request).await
+        let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let name = target.strip_prefix("DynamoDB_20120810.").unwrap_or(target).to_owned();
+        let Some(operation) = operation(&name) else { return not_implemented(&format!("DynamoDB: {name:?}")) };
+        let body = match collect(request.into_body(), MAX_BODY).await {
+            Ok(body) => body,
+            Err(error) => return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", &error.to_string()),
+        };
+        let database = self.0.clone();
+        match tokio::task::spawn_blocking(move || operation(&database, &body)).await {
+            Ok(Ok(answer)) => respond(StatusCode::OK, answer),
+            Ok(Err(error)) => {
+                let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);
+                respond(status, error.to_json())
+            }
+            Err(error) => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &error.to_string()),
+        }
     }
+}
+
+fn respond(status: StatusCode, body: String) -> Response {
+    (status, [("content-type", "application/x-amz-json-1.0")], body).into_response()
+}
+
+/// Reads an input, runs the operation, writes its output.
+fn run<I: DeserializeOwned, O: Serialize>(
+    body: &[u8],
+    operation: impl FnOnce(I) -> Result<O, DynoxideError>,
+) -> Result<String, DynoxideError> {
+    let unreadable = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
+    let output = operation(serde_json::from_slice(body).map_err(unreadable)?)?;
+    serde_json::to_string(&output).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+fn operation(name: &str) -> Option<Operation> {
+    Some(match name {
+        "CreateTable" => |database, body| run(body, |input| database.create_table(input)),
+        "DescribeTable" => |database, body| run(body, |input| database.describe_table(input)),
+        "ListTables" => |database, body| run(body, |input| database.list_tables(input)),
+        "UpdateTable" => |database, body| run(body, |input| database.update_table(input)),
+        "DeleteTable" => |database, body| run(body, |input| database.delete_table(input)),
+        "UpdateTimeToLive" => |database, body| run(body, |input| database.update_time_to_live(input)),
+        "DescribeTimeToLive" => |database, body| run(body, |input| database.describe_time_to_live(input)),
+        "PutItem" => |database, body| run(body, |input| database.put_item(input)),
+        "GetItem" => |database, body| run(body, |input| database.get_item(input)),
+        "UpdateItem" => |database, body| run(body, |input| database.update_item(input)),
+        "DeleteItem" => |database, body| run(body, |input| database.delete_item(input)),
+        "Query" => |database, body| run(body, |input| database.query(input)),
+        "Scan" => |database, body| run(body, |input| database.scan(input)),
+        "BatchGetItem" => |database, body| run(body, |input| database.batch_get_item(input)),
+        "BatchWriteItem" => |database, body| run(body, |input| database.batch_write_item(input)),
+        "TransactGetItems" => |database, body| run(body, |input| database.transact_get_items(input)),
+        "TransactWriteItems" => |database, body| run(body, |input| database.transact_write_items(input)),
+        "ExecuteStatement" => |database, body| run(body, |input| database.execute_statement(input)),
+        _ => return None,
+    })
 }
 
 fn create(database: &Database, table: &Table) -> Result<(), CloudError> {

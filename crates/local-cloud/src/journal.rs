@@ -5,6 +5,7 @@
 //! ones, but leaves a sound file.)
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,13 +40,14 @@ CREATE TABLE IF NOT EXISTS message (
     sent INTEGER NOT NULL, ready INTEGER NOT NULL, receives INTEGER NOT NULL DEFAULT 0, leased INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS message_ready ON message (queue, leased, ready, id);
--- Whoever had these is gone.
-UPDATE message SET leased = 0 WHERE leased;
+-- Whoever had these is gone, which was not the messages' fault.
+UPDATE message SET leased = 0, receives = receives - 1 WHERE leased;
 ";
 
 pub(crate) struct Journal {
     connection: Mutex<Connection>,
     committed: watch::Sender<u64>,
+    stopping: AtomicBool,
 }
 
 impl Journal {
@@ -59,7 +61,11 @@ impl Journal {
             Ok(connection)
         };
         let connection = open().map_err(|source| CloudError::Journal { path: path.to_owned(), source })?;
-        Ok(Self { connection: Mutex::new(connection), committed: watch::Sender::new(0) })
+        Ok(Self {
+            connection: Mutex::new(connection),
+            committed: watch::Sender::new(0),
+            stopping: AtomicBool::new(false),
+        })
     }
 
     /// Runs `work` in one transaction; an error undoes it all.
@@ -85,6 +91,16 @@ impl Journal {
     ) -> Result<T, E> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         work(&connection)
+    }
+
+    /// From now on what fails, fails because everything stops: no message is settled any more, and all those taken are
+    /// received again after the next start.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Changes whenever something was written: time to look at a queue again.

@@ -6,6 +6,7 @@
 //! kill. Whatever is not implemented answers `NotImplemented`, never a made-up success.
 
 mod aws_endpoint;
+mod body;
 mod child;
 mod cloud;
 mod dynamodb;

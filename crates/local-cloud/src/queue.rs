@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::journal::Journal;
@@ -128,6 +128,25 @@ pub(crate) fn retry(connection: &Connection, message: &Message, delay: Duration)
     Ok(())
 }
 
+/// Gives a message back that could not even be tried: it does not count as received.
+pub(crate) fn postpone(connection: &Connection, message: &Message, delay: Duration) -> rusqlite::Result<()> {
+    retry(connection, message, delay)?;
+    connection.prepare_cached("UPDATE message SET receives = receives - 1 WHERE id = ?")?.execute([message.id])?;
+    Ok(())
+}
+
+/// Writes how a message ended, however long that takes: until then nobody else may have it.
+pub(crate) async fn settle(journal: &Journal, mut write: impl FnMut(&Transaction<'_>) -> rusqlite::Result<()>) {
+    let mut pause = Duration::from_millis(100);
+    while !journal.is_stopping()
+        && let Err(error) = journal.write(&mut write)
+    {
+        tracing::error!(%error, "the end of a message cannot be written: to be tried again");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(30));
+    }
+}
+
 /// Whether the message of this request is still there, taken or not.
 pub(crate) fn contains(connection: &Connection, queue: &str, request_id: &str) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM message WHERE queue = ? AND request_id = ?")?.exists([queue, request_id])
@@ -181,7 +200,10 @@ mod tests {
         assert!(receive(&journal, "q").unwrap().is_some());
         drop(journal);
         let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
-        assert_eq!(receive(&journal, "q").unwrap().unwrap().receives, 2);
+        let again = receive(&journal, "q").unwrap().unwrap();
+        assert_eq!(again.receives, 1, "a kill is no failed try");
+        journal.write(|transaction| postpone(transaction, &again, Duration::ZERO)).unwrap();
+        assert_eq!(receive(&journal, "q").unwrap().unwrap().receives, 1);
     }
 
     #[test]

@@ -68,6 +68,14 @@ impl Sns {
         if !self.exists(topic) {
             return error_xml(StatusCode::NOT_FOUND, "NotFound", &format!("Topic does not exist: {topic:?}"));
         }
+        let more = |(name, _): &&(String, String)| name.starts_with("MessageAttributes") || name == "MessageStructure";
+        if let Some((name, _)) = form.iter().find(more) {
+            return error_xml(
+                StatusCode::NOT_IMPLEMENTED,
+                "NotImplemented",
+                &format!("SNS: {name} is not implemented"),
+            );
+        }
         let Some(message) = field("Message") else {
             return error_xml(StatusCode::BAD_REQUEST, "InvalidParameter", "there is no Message");
         };

@@ -21,7 +21,7 @@ impl PortraitId {
 
 /// The first 12 hex digits of a hash of the photograph's ETag and the ages: the same photograph with the same ages is
 /// the same work.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Revision(String);
 

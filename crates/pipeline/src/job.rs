@@ -237,6 +237,11 @@ impl Job {
         self.ended(Status::Cancelled, now)
     }
 
+    /// Final → `CANCELLED`: its objects are about to be deleted. Should that break off, the same photograph starts anew.
+    pub fn withdrawn(&self, now: Timestamp) -> Option<Self> {
+        self.status.is_final().then(|| Self { status: Status::Cancelled, updated_at: now, due_at: now, ..self.clone() })
+    }
+
     fn ended(&self, status: Status, now: Timestamp) -> Option<Self> {
         (!self.status.is_final()).then(|| Self {
             status,
@@ -440,6 +445,7 @@ mod tests {
         }
         assert_eq!(job.processing(None, None, now, &DEADLINES), None, "invoked twice");
         assert!(job.is_due(job.due_at) && !job.is_due(now));
+        assert_eq!(job.withdrawn(now), None, "it still runs");
     }
 
     #[test]

@@ -38,9 +38,16 @@ pub fn inputs(id: &PortraitId) -> String {
     format!("inputs/{id}/")
 }
 
-/// Prefix of every image of a portrait.
-pub fn images(id: &PortraitId) -> String {
-    format!("images/{id}/")
+/// Revision and sequencer in the key of an input copy.
+pub fn split_input(key: &str) -> Option<(Revision, Sequencer)> {
+    let mut parts = key.strip_prefix("inputs/")?.split('/').skip(1);
+    let (revision, sequencer) = (parts.next()?, parts.next()?);
+    Some((revision.parse().ok()?, Sequencer::new(sequencer)))
+}
+
+/// Prefix of every image of one revision of a portrait.
+pub fn images(id: &PortraitId, revision: &Revision) -> String {
+    format!("images/{id}/{revision}/")
 }
 
 /// The key of panel `n` (0: the aligned original) in a format's file extension.
@@ -80,6 +87,7 @@ mod tests {
     fn an_input_copy_starts_no_job() {
         let id: PortraitId = "uploads".parse().unwrap();
         let key = input(&id, &Revision::new("e", "20"), &Sequencer::new("01"));
+        assert_eq!(split_input(&key), Some((Revision::new("e", "20"), Sequencer::new("01"))));
         assert_eq!(upload_id(&key), None);
         assert_eq!(upload_id(&upload(&id)), Some("uploads"));
     }

@@ -1,6 +1,7 @@
 //! A client of both APIs, of any deployment.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use pipeline::{
@@ -14,6 +15,14 @@ use crate::output;
 
 /// How long one request for a job may be held, in seconds.
 const WAIT: u64 = 20;
+/// How often in a row looking for a job may fail: its work goes on meanwhile.
+const FAILURES: u32 = 5;
+/// How long a job of another upload may stand in this one's place before this one is given up.
+const REPLACED: Duration = Duration::from_secs(10);
+/// How many times, of [`WAIT`] seconds each, there may be no job.
+const MISSING: u32 = 3;
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// A picture to send.
 #[derive(Clone, Debug)]
@@ -57,6 +66,11 @@ impl Expected {
             _ => same_work,
         }
     }
+
+    /// Whether a job is of a later upload under the same id.
+    fn is_replaced_by(&self, job: &JobView) -> bool {
+        self.before.as_ref().is_none_or(|before| before.created_at < job.created_at) && !self.is(job)
+    }
 }
 
 /// What `POST /uploads/{id}` answers.
@@ -78,7 +92,11 @@ impl Client {
         if !matches!(parsed.scheme(), "http" | "https") {
             bail!("--api {api:?} is no http or https URL");
         }
-        Ok(Self { api, http: reqwest::Client::builder().build().context("the HTTP client cannot start")? })
+        let loopback = matches!(parsed.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT);
+        // A proxy cannot reach this machine's own loopback interface.
+        let builder = if loopback { builder.no_proxy() } else { builder };
+        Ok(Self { api, http: builder.build().context("the HTTP client cannot start")? })
     }
 
     /// Uploads a picture: as it is, or by a presigned URL where it is too large for the REST API.
@@ -126,18 +144,35 @@ impl Client {
 
     /// Waits until the job of an upload is final. `seen` is told of every state on the way.
     pub(crate) async fn wait(&self, expected: &Expected, seen: &mut impl FnMut(&JobView)) -> anyhow::Result<JobView> {
+        let mut failures = 0;
+        let mut replaced = None;
+        let mut missing = 0;
+        let mut pause = Duration::from_millis(20);
         loop {
-            // An earlier job under the id may be final at once: it must not be asked for without pause.
-            let pause = tokio::time::sleep(std::time::Duration::from_millis(20));
-            match self.job(&expected.id, WAIT).await? {
-                Some(job) if expected.is(&job) => {
+            match self.job(&expected.id, WAIT).await {
+                Ok(Some(job)) if expected.is(&job) => {
                     seen(&job);
                     if job.status.is_final() {
                         return Ok(job);
                     }
+                    failures = 0;
+                    continue;
                 }
-                _ => pause.await,
+                // One that was sent at the same time may be seen for a moment, until this one's event has arrived.
+                Ok(Some(job)) if expected.is_replaced_by(&job) => {
+                    if replaced.get_or_insert_with(Instant::now).elapsed() > REPLACED {
+                        bail!("a newer upload under the id {} took the place of this one", expected.id);
+                    }
+                }
+                Ok(Some(_)) => failures = 0,
+                Ok(None) if missing == MISSING => bail!("there is no job {}: was it deleted?", expected.id),
+                Ok(None) => missing += 1,
+                Err(error) if failures == FAILURES => return Err(error),
+                Err(_) => failures += 1,
             }
+            // An earlier job under the id is final at once: it must not be asked for without pause.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
 

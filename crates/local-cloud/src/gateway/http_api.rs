@@ -2,6 +2,7 @@
 //! APIs*, API Gateway Developer Guide).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -9,13 +10,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::path::Template;
 use super::{Parameters, Refusal};
+use crate::body::collect;
 use crate::lambda::{Lambda, MAX_PAYLOAD};
 use crate::stack::HttpRoute;
 use crate::{ACCOUNT, now_millis};
@@ -37,18 +38,18 @@ struct FunctionResponse {
 
 /// Answers a request from a function.
 pub(super) async fn proxy(
-    lambda: &Lambda,
+    lambda: &Arc<Lambda>,
     route: &HttpRoute,
     template: &Template,
     parameters: Parameters,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MAX_PAYLOAD / 2).collect().await else {
-        let message = format!("the body breaks off, or is larger than {} bytes", MAX_PAYLOAD / 2);
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, &message);
+    let body = match collect(body, MAX_PAYLOAD / 2).await {
+        Ok(body) => body,
+        Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
     };
-    let event = event(&parts, template, parameters, &body.to_bytes());
+    let event = event(&parts, template, parameters, &body);
     let invoked = lambda.invoke(&route.function, Bytes::from(event.to_string()));
     match tokio::time::timeout(TIMEOUT, invoked).await {
         Ok(Some(outcome)) if !outcome.failed => respond(&outcome.payload).unwrap_or_else(|| {

@@ -3,30 +3,27 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 
 use super::path::{Template, encoded};
 use super::{Parameters, Refusal};
+use crate::body::{self, BodyError};
 use crate::s3::S3;
 use crate::stack::S3Integration;
 
 /// The headers of a read that S3 understands.
 const READ_HEADERS: [HeaderName; 3] = [header::RANGE, header::IF_NONE_MATCH, header::IF_MATCH];
-/// How much of a refused body is still read, so that the client gets to see the answer.
-const DRAIN: usize = 128 << 20;
 
 /// Answers a request from S3.
 pub(super) async fn proxy(s3: &S3, route: &S3Integration, parameters: &Parameters, request: Request) -> Response {
+    let asked = request.uri().path().to_owned();
     match integration_request(route, parameters, request).await {
         Ok(request) => {
-            let found = request.uri().path().to_owned();
             let response = s3.call_trusted(request).await;
             match response.status() {
                 StatusCode::NOT_FOUND => {
-                    let body = json!({"message": format!("there is nothing at {found:?}")});
+                    let body = json!({"message": format!("there is nothing at {asked:?}")});
                     Refusal { status: StatusCode::NOT_FOUND, body }.into_response()
                 }
                 _ => response,
@@ -44,7 +41,7 @@ async fn integration_request(
 ) -> Result<Request, Refusal> {
     let (parts, body) = request.into_parts();
     if let Err(refusal) = (route.validate)(parameters).and_then(|()| check_media_type(route, &parts.headers)) {
-        drain(body).await;
+        body::drain(body).await;
         return Err(refusal);
     }
     let key = Template::fill(&route.key, &parameters.path);
@@ -70,7 +67,7 @@ async fn integration_request(
             builder = builder.header(format!("x-amz-meta-{name}"), value);
         }
     }
-    let body = collect(route, &parts.headers, body).await?;
+    let body = whole(route, &parts.headers, body).await?;
     builder
         .header(header::CONTENT_LENGTH, body.len())
         .body(Body::from(body))
@@ -78,21 +75,21 @@ async fn integration_request(
 }
 
 /// API Gateway hands S3 a whole body, of a length known beforehand.
-async fn collect(route: &S3Integration, headers: &http::HeaderMap, body: Body) -> Result<bytes::Bytes, Refusal> {
+async fn whole(route: &S3Integration, headers: &http::HeaderMap, body: Body) -> Result<bytes::Bytes, Refusal> {
     let too_large = || {
         let message = format!("the body is larger than {} MB: upload it with a presigned URL", route.max_body >> 20);
         Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, body: json!({"code": "IMAGE_TOO_LARGE", "message": message}) }
     };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > route.max_body) {
-        drain(body).await;
+        body::drain(body).await;
         return Err(too_large());
     }
     let limit = usize::try_from(route.max_body).unwrap_or(usize::MAX);
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(refusal(StatusCode::BAD_REQUEST, &format!("the body breaks off: {error}"))),
+    match body::collect(body, limit).await {
+        Ok(body) => Ok(body),
+        Err(BodyError::TooLarge(_)) => Err(too_large()),
+        Err(error @ BodyError::Broken(_)) => Err(refusal(StatusCode::BAD_REQUEST, &error.to_string())),
     }
 }
 
@@ -110,16 +107,4 @@ fn check_media_type(route: &S3Integration, headers: &http::HeaderMap) -> Result<
 
 fn refusal(status: StatusCode, message: &str) -> Refusal {
     Refusal { status, body: json!({"message": message}) }
-}
-
-/// Reads a body that nobody wants: a client that is still sending would see its connection break, not the answer.
-async fn drain(body: Body) {
-    let mut stream = body.into_data_stream();
-    let mut read = 0;
-    while let Some(Ok(chunk)) = stream.next().await {
-        read += chunk.len();
-        if read > DRAIN {
-            return;
-        }
-    }
 }

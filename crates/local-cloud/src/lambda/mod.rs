@@ -11,12 +11,12 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::aws_endpoint::{json_error, not_implemented};
+use crate::body::{BodyError, collect};
 use crate::journal::Journal;
 use crate::queue::{self, Message};
 use crate::stack::Function;
@@ -91,12 +91,21 @@ impl Lambda {
         self.functions.contains_key(function)
     }
 
-    /// Invokes a function and waits for its answer; `None` if there is no such function.
-    pub(crate) async fn invoke(&self, function: &str, payload: Bytes) -> Option<Outcome> {
+    /// Invokes a function and waits for its answer; `None` if there is no such function. A caller that no longer waits
+    /// does not end the function.
+    pub(crate) async fn invoke(self: &Arc<Self>, function: &str, payload: Bytes) -> Option<Outcome> {
         let state = self.functions.get(function)?;
+        let stops = || failure("", "Stopping", "Lambda stops");
         // Closed when the cloud stops.
-        let Ok(_permit) = state.permits.acquire().await else { return Some(failure("", "Stopping", "Lambda stops")) };
-        Some(self.run(state, &Uuid::new_v4().to_string(), payload).await)
+        let Ok(permit) = Arc::clone(&state.permits).acquire_owned().await else { return Some(stops()) };
+        let lambda = Arc::clone(self);
+        let function = function.to_owned();
+        let running = tokio::spawn(async move {
+            let outcome = lambda.run(&lambda.functions[&function], &Uuid::new_v4().to_string(), payload).await;
+            drop(permit);
+            outcome
+        });
+        Some(running.await.unwrap_or_else(|_| stops()))
     }
 
     /// Runs one event in an environment that is idle, or in a new one. The caller holds a permit.
@@ -138,32 +147,34 @@ impl Lambda {
                 let payload = Bytes::from(message.body.clone());
                 let outcome = lambda.run(state, &message.request_id, payload).await;
                 drop(permit);
-                if let Err(error) = lambda.settle(&state.function, &message, &outcome) {
-                    tracing::error!(function = name, %error, "the end of an invocation cannot be recorded");
-                }
+                lambda.settle(&state.function, &message, &outcome).await;
             });
         }
     }
 
-    fn settle(&self, function: &Function, message: &Message, outcome: &Outcome) -> rusqlite::Result<()> {
+    async fn settle(&self, function: &Function, message: &Message, outcome: &Outcome) {
+        if self.journal.is_stopping() {
+            return;
+        }
         if !outcome.failed {
-            return self.journal.write(|transaction| queue::delete(transaction, message));
+            return queue::settle(&self.journal, |transaction| queue::delete(transaction, message)).await;
         }
         let name = &function.name;
         let reason = String::from_utf8_lossy(&outcome.payload).into_owned();
         let tries = usize::try_from(message.receives).unwrap_or(usize::MAX);
         if let Some(backoff) = function.retry.backoff.get(tries - 1) {
             tracing::warn!(function = name, tries, retry_in = ?backoff, reason, "an asynchronous invocation failed");
-            return self.journal.write(|transaction| queue::retry(transaction, message, *backoff));
+            return queue::settle(&self.journal, |transaction| queue::retry(transaction, message, *backoff)).await;
         }
         tracing::error!(function = name, tries, reason, event = message.body, "an event is given up");
-        self.journal.write(|transaction| {
+        queue::settle(&self.journal, |transaction| {
             if let Some(dead_letters) = &function.retry.dead_letter_queue {
                 let queue = queue::of_dead_letters(dead_letters);
                 queue::send(transaction, &queue, &message.request_id, &message.body)?;
             }
             queue::delete(transaction, message)
         })
+        .await;
     }
 
     /// Ends environments that were idle for long.
@@ -180,7 +191,7 @@ impl Lambda {
     }
 
     /// Answers a request to the Lambda API.
-    pub(crate) async fn call(&self, request: Request) -> Response {
+    pub(crate) async fn call(self: &Arc<Self>, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let invoked = path
@@ -188,20 +199,17 @@ impl Lambda {
             .and_then(|rest| rest.strip_suffix("/invocations"))
             .filter(|_| parts.method == Method::POST);
         let Some(name) = invoked else { return not_implemented(&format!("Lambda: {} {path}", parts.method)) };
-        // A function may be named by its ARN.
-        let decoded = name.replace("%3A", ":").replace("%3a", ":");
-        let name = decoded.rsplit(':').next().unwrap_or_default().to_owned();
+        let name = function_name(name);
         if !self.contains(&name) {
             let message = format!("Function not found: {}", environment::arn(&name));
             return json_error(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
         }
-        let payload = match Limited::new(body, MAX_PAYLOAD).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let message = format!("{MAX_PAYLOAD} bytes are the most an event may have");
-                return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message);
+        let payload = match collect(body, MAX_PAYLOAD).await {
+            Ok(body) => body,
+            Err(error @ BodyError::TooLarge(_)) => {
+                return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &error.to_string());
             }
-            Err(error) => {
+            Err(error @ BodyError::Broken(_)) => {
                 return json_error(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &error.to_string());
             }
         };
@@ -221,7 +229,7 @@ impl Lambda {
         }
     }
 
-    async fn request_response(&self, name: &str, payload: Bytes) -> Response {
+    async fn request_response(self: &Arc<Self>, name: &str, payload: Bytes) -> Response {
         match self.invoke(name, payload).await {
             Some(Outcome { payload, failed }) => {
                 let mut headers = HeaderMap::new();
@@ -248,6 +256,13 @@ impl Lambda {
             Err(error) => json_error(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", &error.to_string()),
         }
     }
+}
+
+/// A function may be named by its name or its ARN, with or without the only version there is.
+fn function_name(name: &str) -> String {
+    let decoded = name.replace("%3A", ":").replace("%3a", ":").replace("%24", "$");
+    let name = decoded.rsplit_once(":function:").map_or(decoded.as_str(), |(_, name)| name);
+    name.strip_suffix(":$LATEST").unwrap_or(name).to_owned()
 }
 
 fn invocation_type(headers: &HeaderMap) -> &str {
@@ -285,5 +300,19 @@ impl State {
         let most = idle.len().saturating_sub(self.function.provisioned_concurrency);
         let expired = idle.iter().take(most).take_while(|environment| environment.last_used.elapsed() > IDLE).count();
         idle.drain(..expired).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_functions() {
+        for name in ["f", "f%3A%24LATEST", "arn%3Aaws%3Alambda%3Aus-east-1%3A0%3Afunction%3Af", "0:function:f:$LATEST"]
+        {
+            assert_eq!(function_name(name), "f", "{name}");
+        }
+        assert_eq!(function_name("f:7"), "f:7", "no such version");
     }
 }

@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::store::{Attributes, Blob, Object, ObjectStore, StoreError, hex};
+use super::store::{Attributes, Blob, Draft, Object, ObjectStore, StoreError, hex};
 
 impl ObjectStore {
     pub(crate) fn begin_upload(&self, bucket: &str, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
@@ -67,14 +67,22 @@ impl ObjectStore {
             return Err(StoreError::InvalidPart("an upload has at least one part".to_owned()));
         }
         let whole = self.concatenate(&blobs)?;
-        let object = self.commit(target.0, target.1, whole, attributes, "CompleteMultipartUpload", |_| Ok(()))?;
-        self.abort_upload(target, id)?;
+        let name = whole.name.clone();
+        let completed = self.journal.write(|transaction| {
+            let mut unused = forget(transaction, target, id)?;
+            let (object, replaced) =
+                self.replace(transaction, target.0, target.1, whole, attributes, "CompleteMultipartUpload")?;
+            unused.extend(replaced);
+            Ok::<_, StoreError>((object, unused))
+        });
+        let (object, unused) = completed.inspect_err(|_| self.remove_blob(&name))?;
+        unused.iter().for_each(|blob| self.remove_blob(blob));
         Ok(object)
     }
 
     fn concatenate(&self, parts: &[Blob]) -> Result<Blob, StoreError> {
-        let name = Uuid::new_v4().to_string();
-        let mut whole = File::create(self.blob_path(&name))?;
+        let draft = Draft::new(self);
+        let mut whole = File::create(self.blob_path(&draft.name))?;
         let mut size = 0;
         let mut md5 = Md5::new();
         for part in parts {
@@ -83,23 +91,26 @@ impl ObjectStore {
             let digest = digits.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
             md5.update(digest.collect::<Vec<u8>>());
         }
-        Ok(Blob { name, size, etag: format!("{}-{}", hex(&md5.finalize()), parts.len()) })
+        Ok(Blob { name: draft.keep(), size, etag: format!("{}-{}", hex(&md5.finalize()), parts.len()) })
     }
 
     /// Forgets an upload and its parts.
     pub(crate) fn abort_upload(&self, target: (&str, &str), id: &str) -> Result<(), StoreError> {
-        let blobs: Vec<String> = self.journal.write(|transaction| {
-            upload(transaction, target, id)?;
-            let blobs = transaction
-                .prepare("DELETE FROM part WHERE upload = ? RETURNING blob")?
-                .query_map([id], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            transaction.execute("DELETE FROM multipart_upload WHERE id = ?", [id])?;
-            Ok::<_, StoreError>(blobs)
-        })?;
+        let blobs = self.journal.write(|transaction| forget(transaction, target, id))?;
         blobs.iter().for_each(|blob| self.remove_blob(blob));
         Ok(())
     }
+}
+
+/// Forgets an upload; returns the bytes of its parts, which nothing uses any more.
+fn forget(transaction: &Transaction<'_>, target: (&str, &str), id: &str) -> Result<Vec<String>, StoreError> {
+    upload(transaction, target, id)?;
+    let blobs = transaction
+        .prepare("DELETE FROM part WHERE upload = ? RETURNING blob")?
+        .query_map([id], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    transaction.execute("DELETE FROM multipart_upload WHERE id = ?", [id])?;
+    Ok(blobs)
 }
 
 fn upload(transaction: &Transaction<'_>, target: (&str, &str), id: &str) -> Result<Attributes, StoreError> {

@@ -18,8 +18,17 @@ const PARAMETERS: [&str; 10] = [
     "Expires",
 ];
 
-/// The access key of a version 2 URL.
-pub(crate) fn access_key_v2(query: &str) -> Option<&str> {
+/// The access key that a presigned URL was signed with.
+pub(crate) fn access_key(query: &str) -> Option<String> {
+    if let Some(key) = access_key_v2(query) {
+        return Some(key.to_owned());
+    }
+    value(query, "X-Amz-Signature")?;
+    let credential = value(query, "X-Amz-Credential")?.replace("%2f", "%2F");
+    Some(credential.split("%2F").next()?.split('/').next()?.to_owned())
+}
+
+fn access_key_v2(query: &str) -> Option<&str> {
     value(query, "Signature")?;
     value(query, "AWSAccessKeyId")
 }

@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue}
 use s3s::auth::SimpleAuth;
 use s3s::checksum::ChecksumHasher;
 use s3s::dto::*;
-use s3s::host::SingleDomain;
+use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -30,14 +30,10 @@ pub(crate) struct S3 {
 }
 
 impl S3 {
-    /// `port` is the endpoint's, for buckets addressed as `{bucket}.localhost:{port}`.
-    pub(crate) fn new(store: &Arc<ObjectStore>, secret_access_key: &str, port: u16) -> Self {
+    pub(crate) fn new(store: &Arc<ObjectStore>, secret_access_key: &str) -> Self {
         let builder = || {
             let mut builder = S3ServiceBuilder::new(Operations(Arc::clone(store)));
-            match SingleDomain::new(&format!("localhost:{port}")) {
-                Ok(domain) => builder.set_host(domain),
-                Err(error) => tracing::warn!(%error, "buckets cannot be addressed by host name"),
-            }
+            builder.set_host(Localhost);
             builder
         };
         let mut verified = builder();
@@ -106,6 +102,20 @@ fn without_signature(mut request: Request) -> Request {
 fn expired() -> Response {
     let body = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
     (http::StatusCode::FORBIDDEN, [("content-type", "application/xml")], body).into_response()
+}
+
+/// Buckets may be addressed as `{bucket}.localhost`, whatever the port.
+struct Localhost;
+
+impl S3Host for Localhost {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let domain = VirtualHost::new("localhost");
+        Ok(match name.strip_suffix(".localhost") {
+            Some(bucket) => domain.with_bucket(bucket),
+            None => domain,
+        })
+    }
 }
 
 struct Operations(Arc<ObjectStore>);

@@ -83,6 +83,32 @@ pub(crate) struct Blob {
     pub(crate) etag: String,
 }
 
+/// A file that is removed again unless it is kept: whoever writes it may fail, or be dropped in the middle.
+pub(super) struct Draft<'a> {
+    store: &'a ObjectStore,
+    pub(super) name: String,
+    kept: bool,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(store: &'a ObjectStore) -> Self {
+        Self { store, name: Uuid::new_v4().to_string(), kept: false }
+    }
+
+    pub(super) fn keep(mut self) -> String {
+        self.kept = true;
+        std::mem::take(&mut self.name)
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.store.remove_blob(&self.name);
+        }
+    }
+}
+
 pub(crate) struct ObjectStore {
     blobs: PathBuf,
     pub(super) journal: Arc<Journal>,
@@ -160,26 +186,19 @@ impl ObjectStore {
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         mut observe: impl FnMut(&[u8]),
     ) -> Result<Blob, StoreError> {
-        let name = Uuid::new_v4().to_string();
-        let path = self.blobs.join(&name);
-        let mut file = tokio::fs::File::create(&path).await?;
+        let draft = Draft::new(self);
+        let mut file = tokio::fs::File::create(self.blob_path(&draft.name)).await?;
         let mut md5 = Md5::new();
         let mut size = 0;
-        let mut copy = async || {
-            while let Some(chunk) = body.next().await {
-                let chunk = chunk.map_err(|error| StoreError::BadBody(error.to_string()))?;
-                md5.update(&chunk);
-                observe(&chunk);
-                size += chunk.len() as u64;
-                file.write_all(&chunk).await?;
-            }
-            Ok::<_, StoreError>(file.flush().await?)
-        };
-        if let Err(error) = copy().await {
-            self.remove_blob(&name);
-            return Err(error);
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| StoreError::BadBody(error.to_string()))?;
+            md5.update(&chunk);
+            observe(&chunk);
+            size += chunk.len() as u64;
+            file.write_all(&chunk).await?;
         }
-        Ok(Blob { name, size, etag: hex(&md5.finalize()) })
+        file.flush().await?;
+        Ok(Blob { name: draft.keep(), size, etag: hex(&md5.finalize()) })
     }
 
     /// Stores bytes that a service made. Their ETag is unique and no MD5, as of objects that a service encrypts: hashing
@@ -193,8 +212,9 @@ impl ObjectStore {
     ) -> Result<Object, StoreError> {
         let store = Arc::clone(self);
         let blob = tokio::task::spawn_blocking(move || {
-            let name = Uuid::new_v4().to_string();
-            fs::write(store.blobs.join(&name), &bytes)?;
+            let draft = Draft::new(&store);
+            fs::write(store.blob_path(&draft.name), &bytes)?;
+            let name = draft.keep();
             let etag = format!("{}-1", name.replace('-', ""));
             Ok::<_, io::Error>(Blob { name, size: bytes.len() as u64, etag })
         })
@@ -369,7 +389,10 @@ impl ObjectStore {
 
     /// Files that stay behind are found at the next start.
     pub(super) fn remove_blob(&self, name: &str) {
-        if let Err(error) = fs::remove_file(self.blobs.join(name)) {
+        let removed = fs::remove_file(self.blobs.join(name));
+        if let Err(error) =
+            removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        {
             tracing::warn!(blob = name, %error, "bytes that nothing uses stay behind");
         }
     }

@@ -57,8 +57,10 @@ enum End {
         reason: String,
         object: Bytes,
     },
-    /// To be tried again after this time.
+    /// It broke off: to be tried again after this time.
     Again(Duration),
+    /// The server takes no requests now: to be tried again after this time, however often.
+    Busy(Duration),
 }
 
 impl End {
@@ -202,22 +204,23 @@ impl SageMaker {
     }
 
     async fn process(&self, hosted: &Hosted, message: &Message) {
-        let settled = match serde_json::from_str::<AsyncInvocation>(&message.body) {
-            Ok(invocation) => {
-                let end = self.attempt(hosted, &invocation, message).await;
-                self.settle(&hosted.endpoint, &invocation, message, end).await
-            }
+        let invocation = match serde_json::from_str::<AsyncInvocation>(&message.body) {
+            Ok(invocation) => invocation,
             Err(error) => {
                 tracing::error!(%error, body = message.body, "a queued invocation cannot be read");
-                self.journal.write(|transaction| queue::delete(transaction, message)).map_err(StoreError::from)
+                return queue::settle(&self.journal, |transaction| queue::delete(transaction, message)).await;
             }
         };
-        if let Err(error) = settled {
-            tracing::error!(inference_id = message.request_id, %error, "the end of an invocation cannot be recorded");
-            let again = self.journal.write(|transaction| queue::retry(transaction, message, RETRY_AFTER));
-            if let Err(error) = again {
-                tracing::error!(inference_id = message.request_id, %error, "nor can it be tried again before a restart");
-            }
+        let end = self.attempt(hosted, &invocation, message).await;
+        if self.journal.is_stopping() {
+            return;
+        }
+        // The answer was expensive: it is kept until it is written.
+        let mut pause = RETRY_AFTER;
+        while let Err(error) = self.settle(&hosted.endpoint, &invocation, message, &end).await {
+            tracing::error!(inference_id = message.request_id, %error, "an answer cannot be written: to be tried again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(30));
         }
     }
 
@@ -252,7 +255,7 @@ impl SageMaker {
                 End::Completed(answer)
             }
             Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
-                End::Again(answer.retry_after.map_or(RETRY_AFTER, Duration::from_secs))
+                End::Busy(answer.retry_after.map_or(RETRY_AFTER, Duration::from_secs))
             }
             Ok(answer) => {
                 let words = String::from_utf8_lossy(&answer.body);
@@ -263,7 +266,7 @@ impl SageMaker {
                 tracing::warn!(%error, inference_id = invocation.inference_id, "the model server broke off: to be tried again");
                 End::Again(Duration::from_millis(100))
             }
-            Err(InvokeError::NotHealthy) => End::Again(Duration::from_millis(100)),
+            Err(InvokeError::NotHealthy) => End::Busy(Duration::from_millis(100)),
             Err(error) => End::failed(error.to_string()),
         }
     }
@@ -287,25 +290,32 @@ impl SageMaker {
         endpoint: &Endpoint,
         invocation: &AsyncInvocation,
         message: &Message,
-        end: End,
+        end: &End,
     ) -> Result<(), StoreError> {
         let (location, body, content_type, topic, notice) = match end {
             End::Again(delay) => {
-                return Ok(self.journal.write(|transaction| queue::retry(transaction, message, delay))?);
+                return Ok(self.journal.write(|transaction| queue::retry(transaction, message, *delay))?);
+            }
+            End::Busy(delay) => {
+                return Ok(self.journal.write(|transaction| queue::postpone(transaction, message, *delay))?);
             }
             End::Completed(answer) => {
-                let notice = invocation.notice(Ok(&answer));
-                (&invocation.output_location, answer.body, answer.content_type, &endpoint.success_topic, notice)
+                let notice = invocation.notice(Ok(answer));
+                let content_type = answer.content_type.clone();
+                (&invocation.output_location, &answer.body, content_type, &endpoint.success_topic, notice)
             }
             End::Failed { reason, object } => {
-                tracing::warn!(inference_id = invocation.inference_id, reason, "an invocation failed");
-                let notice = invocation.notice(Err(&reason));
+                tracing::info!(
+                    target: "hop", service = "SageMaker", action = "Failure",
+                    detail = %format_args!("{}: {reason}", invocation.inference_id)
+                );
+                let notice = invocation.notice(Err(reason));
                 (&invocation.failure_location, object, None, &endpoint.error_topic, notice)
             }
         };
         let (bucket, key) = split_location(location).ok_or_else(|| StoreError::NoSuchKey(location.clone()))?;
         let attributes = Attributes { content_type, ..Attributes::default() };
-        self.store.put(bucket, key, body, attributes).await?;
+        self.store.put(bucket, key, body.clone(), attributes).await?;
         self.journal.write(|transaction| {
             if let Some(topic) = topic {
                 self.sns.publish(transaction, topic, Some("SageMaker Asynchronous Inference"), &notice)?;

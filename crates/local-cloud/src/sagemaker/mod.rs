@@ -12,11 +12,11 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 
 use crate::CloudError;
 use crate::aws_endpoint::{json_error, not_implemented};
+use crate::body::collect;
 use crate::child::Spawner;
 use crate::journal::Journal;
 use crate::s3::ObjectStore;
@@ -96,12 +96,9 @@ impl SageMaker {
             return validation(&format!("Endpoint {name} of account {} not found.", crate::ACCOUNT));
         };
         let limit = if operation == "invocations" { MAX_BODY } else { MAX_INLINE_BODY };
-        let body = match Limited::new(body, limit).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return validation(&format!("the body is larger than {limit} bytes"));
-            }
-            Err(error) => return validation(&format!("the body cannot be read: {error}")),
+        let body = match collect(body, limit).await {
+            Ok(body) => body,
+            Err(error) => return validation(&error.to_string()),
         };
         if operation == "invocations" {
             real_time(hosted, &parts.headers, body).await

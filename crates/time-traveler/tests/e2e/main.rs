@@ -1,5 +1,7 @@
 //! The pipeline from outside: the real binary, real AWS SDK clients, real HTTP.
 
+#![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
+
 mod boto3;
 mod command_line;
 mod flow;

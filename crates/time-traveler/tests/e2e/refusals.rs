@@ -122,9 +122,11 @@ async fn of_the_aws_endpoint() {
     let unsigned = up.http.get(format!("{}/portraits", up.aws)).send().await.unwrap();
     assert_eq!(unsigned.status(), StatusCode::FORBIDDEN);
     let foreign = up.http.get(&up.aws).header("host", "evil.example").send().await.unwrap();
-    assert_eq!(foreign.status(), StatusCode::MISDIRECTED_REQUEST);
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
     let foreign = up.http.get(format!("{}/jobs", up.api)).header("host", "evil.example").send().await.unwrap();
-    assert_eq!(foreign.status(), StatusCode::MISDIRECTED_REQUEST);
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+    let page = up.http.get(format!("{}/jobs", up.api)).header("origin", "https://evil.example").send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::FORBIDDEN);
     let scope = "AWS4-HMAC-SHA256 Credential=A/20261121/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0";
     let unknown = up.http.post(&up.aws).header("authorization", scope).send().await.unwrap();
     let (status, _, message) = refusal(unknown).await;
