@@ -47,6 +47,7 @@ pub(crate) async fn answer(State(services): State<Arc<Services>>, request: Reque
         Some("dynamodb") => services.dynamodb.call(request).await,
         Some("sagemaker") => services.sagemaker.call(request).await,
         Some("lambda") => services.lambda.call(request).await,
+        Some("sqs") => services.sqs.call(request).await,
         Some("sns") => services.sns.call(request).await,
         Some(other) => not_implemented(&format!("the service {other:?}")),
         // An unsigned request can only be for S3, which refuses it in its own words.

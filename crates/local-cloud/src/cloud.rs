@@ -23,6 +23,7 @@ use crate::lambda::{Host, Lambda};
 use crate::s3::{ObjectStore, S3};
 use crate::sagemaker::SageMaker;
 use crate::sns::Sns;
+use crate::sqs::Sqs;
 use crate::stack::Stack;
 use crate::{ACCESS_KEY_ID, CloudError, REGION, schedule};
 
@@ -42,6 +43,7 @@ pub(crate) struct Services {
     pub(crate) sagemaker: Arc<SageMaker>,
     pub(crate) lambda: Arc<Lambda>,
     pub(crate) sns: Sns,
+    pub(crate) sqs: Sqs,
 }
 
 /// A running cloud.
@@ -83,7 +85,8 @@ impl Cloud {
             SageMaker::start(&stack.endpoints, &spawner, &logs, Arc::clone(&store), Arc::clone(&journal), sns.clone())
                 .await?;
         let s3 = S3::new(&store, &secret);
-        let services = Arc::new(Services { s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns });
+        let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
+        let services = Arc::new(Services { s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns, sqs });
         let mut servers = JoinSet::new();
         let endpoint = Router::new()
             .fallback(aws_endpoint::answer)

@@ -1,5 +1,5 @@
 //! The AWS protocols that an event-driven inference pipeline uses, in one process: S3 with its events, DynamoDB,
-//! SageMaker Runtime, SNS, Lambda with its Runtime API, a REST and an HTTP API in front.
+//! SageMaker Runtime, SNS, SQS for dead letters, Lambda with its Runtime API, a REST and an HTTP API in front.
 //!
 //! It knows nothing of the product: a [`Stack`] says what there is to be, as a template would, and [`Cloud`] runs it.
 //! Functions and model servers are child processes, unmodified. Whatever was acknowledged lies on disk and survives a
@@ -20,6 +20,7 @@ mod s3;
 mod sagemaker;
 mod schedule;
 mod sns;
+mod sqs;
 mod stack;
 
 pub use cloud::{Cloud, Listeners};

@@ -119,6 +119,17 @@ pub(crate) fn delete(connection: &Connection, message: &Message) -> rusqlite::Re
     Ok(())
 }
 
+/// Deletes the message of this number, if it is in this queue.
+pub(crate) fn delete_by_id(connection: &Connection, queue: &str, id: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM message WHERE queue = ? AND id = ?")?.execute(params![queue, id])?;
+    Ok(())
+}
+
+/// The number of messages in a queue.
+pub(crate) fn len(connection: &Connection, queue: &str) -> rusqlite::Result<u64> {
+    connection.prepare_cached("SELECT count(*) FROM message WHERE queue = ?")?.query_row([queue], |row| row.get(0))
+}
+
 /// Gives a message back, to be received again after `delay`.
 pub(crate) fn retry(connection: &Connection, message: &Message, delay: Duration) -> rusqlite::Result<()> {
     let ready = now_millis() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);

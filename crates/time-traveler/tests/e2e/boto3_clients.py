@@ -145,6 +145,20 @@ def publish():
         assert error.response["Error"]["Code"] == "NotImplemented", error.response
 
 
+def dead_letters():
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName="image-processor-dead-letters")["QueueUrl"]
+    assert url in sqs.list_queues()["QueueUrls"]
+    functions.invoke(FunctionName="image-processor", InvocationType="Event", Payload=b'{"poison": 1}')
+    received = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    assert [json.loads(message["Body"]) for message in received] == [{"poison": 1}]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["ApproximateNumberOfMessages"] == "1"
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=received[0]["ReceiptHandle"])
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["ApproximateNumberOfMessages"] == "0"
+
+
 def the_api_shows_the_same():
     with urllib.request.urlopen(f"{API}/jobs/boto3?wait=20") as answer:
         shown = json.load(answer)
@@ -159,6 +173,7 @@ for test in [
     invoke_endpoint,
     invoke_function,
     publish,
+    dead_letters,
     the_api_shows_the_same,
 ]:
     test()

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""A model server by SageMaker's container contract: what it does is what its input says."""
+
+import os
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+state = {"at once": 0, "most at once": 0, "busy": 2}
+lock = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def answer(self, status, body, **headers):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.answer(200, b"")
+
+    def do_POST(self):
+        words = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        with lock:
+            state["at once"] += 1
+            state["most at once"] = max(state["most at once"], state["at once"])
+        try:
+            self.respond(words)
+        finally:
+            with lock:
+                state["at once"] -= 1
+
+    def respond(self, words):
+        if words == "die once" and not os.path.exists(os.environ["DIED"]):
+            open(os.environ["DIED"], "w").close()
+            os._exit(9)
+        elif words == "die always":
+            os._exit(9)
+        elif words == "sleep":
+            time.sleep(600)
+        elif words == "refuse":
+            self.answer(400, b'{"code":"REFUSED"}')
+        elif words == "busy" and state["busy"]:
+            state["busy"] -= 1
+            self.answer(503, b"busy", Retry_After="0")
+        elif words == "count":
+            time.sleep(0.2)
+            self.answer(200, str(state["most at once"]).encode())
+        else:
+            attributes = self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")
+            self.answer(200, f"{words} {attributes}".strip().encode(), Content_Type="text/plain; model=test")
+
+    def log_message(self, *_):
+        pass
+
+
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
