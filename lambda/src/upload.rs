@@ -88,12 +88,14 @@ async fn assess(
     let first_bytes = head.body.collect().await.map_err(HandlerError::aws("s3:GetObject of the upload"))?.into_bytes();
     let content_type = check(object.size, &first_bytes);
     let ages = ages.map_err(|error| JobError::new(ErrorCode::InvalidAges, error.to_string()));
+    let content_type = ages.as_ref().map_err(JobError::clone).and(content_type.map(ImageType::as_str));
     Ok(Upload {
         id: id.clone(),
         sequencer: object.sequencer.clone(),
         etag: object.etag.clone(),
         revision: Revision::new(&object.etag, &written),
-        work: ages.and_then(|ages| Ok((ages, content_type?.as_str()))),
+        ages: ages.ok(),
+        content_type,
     })
 }
 

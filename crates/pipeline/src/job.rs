@@ -96,8 +96,10 @@ pub struct Upload {
     pub etag: String,
     /// The revision that photograph and ages make.
     pub revision: Revision,
-    /// What is to be done, or why it cannot be.
-    pub work: Result<(Ages, &'static str), JobError>,
+    /// The ages asked for; none where they cannot be read.
+    pub ages: Option<Ages>,
+    /// The photograph's media type, or why the upload cannot be worked on.
+    pub content_type: Result<&'static str, JobError>,
 }
 
 /// Who asks, when, and how long things may take.
@@ -161,7 +163,7 @@ impl Job {
             id: upload.id.clone(),
             revision: upload.revision.clone(),
             status: Status::Pending,
-            ages: None,
+            ages: upload.ages.clone(),
             model: None,
             error: None,
             extension: None,
@@ -176,11 +178,10 @@ impl Job {
             output_location: None,
             failure_location: None,
         };
-        match &upload.work {
-            Ok((ages, content_type)) => Uploaded::Invoke(
-                Self { ages: Some(ages.clone()), content_type: (*content_type).to_owned(), ..job }
-                    .claimed(claim, deadlines),
-            ),
+        match &upload.content_type {
+            Ok(content_type) => {
+                Uploaded::Invoke(Self { content_type: (*content_type).to_owned(), ..job }.claimed(claim, deadlines))
+            }
             Err(error) => Uploaded::Refuse(Self { status: Status::Failed, error: Some(error.clone()), ..job }),
         }
     }
@@ -337,7 +338,8 @@ mod tests {
             sequencer: Sequencer::new(sequencer),
             etag: etag.into(),
             revision: Revision::new(etag, &ages.to_string()),
-            work: Ok((ages, "image/png")),
+            ages: Some(ages),
+            content_type: Ok("image/png"),
         }
     }
 
@@ -419,7 +421,7 @@ mod tests {
     #[test]
     fn bad_work_is_refused_at_once() {
         let error = JobError::new(ErrorCode::InvalidAges, "x");
-        let bad = Upload { work: Err(error.clone()), ..upload("01", "a") };
+        let bad = Upload { ages: None, content_type: Err(error.clone()), ..upload("01", "a") };
         let Uploaded::Refuse(job) = on_upload(None, &bad, &claim("r1", 0)) else { panic!("not refused") };
         assert_eq!((job.status, job.error.clone()), (Status::Failed, Some(error)));
         assert!(job.view().ages.is_empty());

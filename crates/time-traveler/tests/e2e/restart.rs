@@ -17,12 +17,7 @@ async fn killed_after(action: &str, count: usize) {
     let processes = children(up.pid());
     assert!(processes.len() >= 2, "functions and a model server: {processes:?}");
     let folder = up.kill().unwrap();
-    let gone = async {
-        while processes.iter().any(|pid| is_running(*pid)) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone).await.expect("children outlive a killed parent");
+    until_gone(&processes).await;
 
     let up = Up::start_over(folder.path());
     for n in 0..JOBS {
@@ -32,6 +27,16 @@ async fn killed_after(action: &str, count: usize) {
         let bytes = up.get(last.as_str().unwrap()).await.bytes().await.unwrap();
         assert_eq!(image::load_from_memory(&bytes).unwrap().width(), 1024);
     }
+}
+
+/// Children end with their parent, however it ended; the kernel may take a moment.
+async fn until_gone(processes: &[u32]) {
+    let gone = async {
+        while processes.iter().any(|pid| is_running(*pid)) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("children outlive their parent");
 }
 
 #[tokio::test]
@@ -57,6 +62,24 @@ async fn killed_when_the_first_results_are_told() {
 #[tokio::test]
 async fn killed_while_panels_are_written() {
     killed_after("/3.jpg", 3).await;
+}
+
+#[tokio::test]
+async fn told_to_stop_it_stops_and_leaves_the_rest_for_later() {
+    let up = Up::start();
+    for n in 0..JOBS {
+        assert!(up.put(&format!("/images/job-{n}"), picture(n)).await.status().is_success());
+    }
+    up.wait_for_hops("InvokeEndpointAsync", 3);
+    let processes = children(up.pid());
+    let (status, folder) = up.terminate();
+    let folder = folder.unwrap();
+    assert_eq!(status.code(), Some(0));
+    until_gone(&processes).await;
+    let up = Up::start_over(folder.path());
+    for n in 0..JOBS {
+        assert_eq!(up.settled(&format!("job-{n}")).await["status"], "SUCCESS");
+    }
 }
 
 #[tokio::test]

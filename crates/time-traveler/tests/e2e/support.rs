@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub(crate) struct Up {
     pub(crate) http: reqwest::Client,
     log: Arc<Log>,
     /// Removed with the last one that uses it.
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Drop for Up {
@@ -69,7 +69,7 @@ impl Up {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut up = Self::start_over(folder.path());
-        up._folder = Some(folder);
+        up.folder = Some(folder);
         up
     }
 
@@ -98,7 +98,7 @@ impl Up {
         });
         assert_eq!(ready["pid"], child.id());
         let address = |name: &str| ready[name].as_str().unwrap().to_owned();
-        Self { child, api: address("api"), aws: address("aws"), http: reqwest::Client::new(), log, _folder: None }
+        Self { child, api: address("api"), aws: address("aws"), http: reqwest::Client::new(), log, folder: None }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -109,7 +109,14 @@ impl Up {
     pub(crate) fn kill(mut self) -> Option<tempfile::TempDir> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self._folder.take()
+        self.folder.take()
+    }
+
+    /// What Ctrl-C and a service manager do.
+    pub(crate) fn terminate(mut self) -> (ExitStatus, Option<tempfile::TempDir>) {
+        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
+        assert!(told.success());
+        (self.child.wait().unwrap(), self.folder.take())
     }
 
     /// How many hops so far were of this kind, such as `InvokeEndpointAsync`.
@@ -155,15 +162,20 @@ impl Up {
 
     /// The job, once it is final.
     pub(crate) async fn settled(&self, id: &str) -> Value {
+        let mut job = Value::Null;
         let waited = async {
             loop {
-                let job = self.json(&format!("/jobs/{id}?wait=20")).await;
+                job = self.json(&format!("/jobs/{id}?wait=20")).await;
                 if ["SUCCESS", "FAILED", "CANCELLED"].contains(&job["status"].as_str().unwrap_or_default()) {
-                    return job;
+                    return;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("the job {id} is stuck"))
+        if tokio::time::timeout(PATIENCE, waited).await.is_err() {
+            let lines = self.log.lines.lock().unwrap();
+            panic!("the job {id} is stuck: {job}\n{}", lines.join("\n"));
+        }
+        job
     }
 
     /// What the SDKs need to talk to this cloud, with credentials that it never heard of.
