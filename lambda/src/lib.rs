@@ -1,4 +1,4 @@
-//! The two Lambda functions of the pipeline, as a library: each binary is a shim around one [`run`] here.
+//! The two Lambda functions of the pipeline, as a library: each binary is a shim around one `main` here.
 //!
 //! - [`image_processor`]: takes uploads in, invokes the endpoint, splits its strips, sweeps up what was left behind
 //! - [`job_tracker`]: the HTTP API on jobs

@@ -10,6 +10,9 @@ use crate::journal::Journal;
 use crate::stack::Schedule;
 use crate::{ACCOUNT, REGION, now_rfc3339, queue};
 
+/// How an event of a schedule says that it is one.
+pub(crate) const DETAIL_TYPE: &str = "Scheduled Event";
+
 /// Invokes the function at the schedule's rate, for the first time at once: after a restart there may be much to do.
 /// While an earlier invocation still waits, none is added.
 pub(crate) async fn run(schedule: Schedule, journal: Arc<Journal>) {
@@ -40,7 +43,7 @@ fn event(schedule: &Schedule) -> String {
     json!({
         "version": "0",
         "id": Uuid::new_v4(),
-        "detail-type": "Scheduled Event",
+        "detail-type": DETAIL_TYPE,
         "source": "aws.events",
         "account": ACCOUNT,
         "time": now_rfc3339(),

@@ -19,6 +19,7 @@ use crate::aws_endpoint::{json_error, not_implemented};
 use crate::body::{BodyError, collect};
 use crate::journal::Journal;
 use crate::queue::{self, Message};
+use crate::schedule;
 use crate::stack::Function;
 use environment::Environment;
 pub(crate) use environment::{Host, Reply};
@@ -101,7 +102,9 @@ impl Lambda {
         let lambda = Arc::clone(self);
         let function = function.to_owned();
         let running = tokio::spawn(async move {
-            let outcome = lambda.run(&lambda.functions[&function], &Uuid::new_v4().to_string(), payload).await;
+            let state = &lambda.functions[&function];
+            show_hop(state);
+            let outcome = lambda.run(state, &Uuid::new_v4().to_string(), payload).await;
             drop(permit);
             outcome
         });
@@ -110,12 +113,13 @@ impl Lambda {
 
     /// Runs one event in an environment that is idle, or in a new one. The caller holds a permit.
     async fn run(&self, state: &State, request_id: &str, payload: Bytes) -> Outcome {
-        let name = &state.function.name;
-        let (environment, start) = match state.take_idle() {
-            Some(environment) => (Ok(environment), "warm"),
-            None => (Environment::start(&state.function, &self.host).await, "cold"),
+        let environment = match state.take_idle() {
+            Some(environment) => Ok(environment),
+            None => {
+                tracing::debug!(function = state.function.name, "cold start");
+                Environment::start(&state.function, &self.host).await
+            }
         };
-        tracing::info!(target: "hop", service = "Lambda", action = "Invoke", detail = %format_args!("{name} ({start})"));
         let mut environment = match environment {
             Ok(environment) => environment,
             Err(error) => return failure(request_id, error.error_type(), &error.to_string()),
@@ -144,6 +148,10 @@ impl Lambda {
             let name = name.clone();
             tokio::spawn(async move {
                 let state = &lambda.functions[&name];
+                // What a schedule does every few seconds is no hop of anything.
+                if !message.body.contains(schedule::DETAIL_TYPE) {
+                    show_hop(state);
+                }
                 let payload = Bytes::from(message.body.clone());
                 let outcome = lambda.run(state, &message.request_id, payload).await;
                 drop(permit);
@@ -263,6 +271,12 @@ fn function_name(name: &str) -> String {
     let decoded = name.replace("%3A", ":").replace("%3a", ":").replace("%24", "$");
     let name = decoded.rsplit_once(":function:").map_or(decoded.as_str(), |(_, name)| name);
     name.strip_suffix(":$LATEST").unwrap_or(name).to_owned()
+}
+
+fn show_hop(state: &State) {
+    let start = if state.idle().is_empty() { "cold" } else { "warm" };
+    let name = &state.function.name;
+    tracing::info!(target: "hop", service = "Lambda", action = "Invoke", detail = %format_args!("{name} ({start})"));
 }
 
 fn invocation_type(headers: &HeaderMap) -> &str {

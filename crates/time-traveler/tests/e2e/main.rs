@@ -8,4 +8,5 @@ mod flow;
 mod refusals;
 mod restart;
 mod support;
+mod sweep;
 mod workspace;

@@ -1,0 +1,92 @@
+//! The sweep takes up what nobody is at any more. The records of finished jobs are put back to where a crash or a lost
+//! notice would have left them.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_lambda::primitives::Blob;
+use serde_json::json;
+
+use crate::support::{Up, picture};
+
+const LONG_AGO: &str = "2020-01-01T00:00:00.000Z";
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+async fn put_back(up: &Up, id: &str, changes: &[(&str, &str)]) -> HashMap<String, AttributeValue> {
+    let jobs = aws_sdk_dynamodb::Client::new(&up.sdk_config().await);
+    let found = jobs.get_item().table_name("jobs").key("id", text(id)).send().await.unwrap();
+    let mut item = found.item.unwrap();
+    let shard = item["shard"].as_s().unwrap().replace("done", "open");
+    item.insert("shard".to_owned(), AttributeValue::S(shard));
+    item.insert("dueAt".to_owned(), text(LONG_AGO));
+    item.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), text(value))));
+    jobs.put_item().table_name("jobs").set_item(Some(item.clone())).send().await.unwrap();
+    item
+}
+
+async fn sweep(up: &Up) {
+    let lambda = aws_sdk_lambda::Client::new(&up.sdk_config().await);
+    let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+    let swept = lambda.invoke().function_name("image-processor").payload(Blob::new(event.to_string()));
+    assert_eq!(swept.send().await.unwrap().function_error(), None);
+}
+
+#[tokio::test]
+async fn what_was_never_invoked_is_invoked_or_given_up() {
+    let up = Up::start();
+    for (n, id) in ["again", "too-late", "gone"].into_iter().enumerate() {
+        assert_eq!(up.send(id, picture(u8::try_from(n).unwrap())).await["status"], "SUCCESS");
+    }
+    let now = "2999-01-01T00:00:00.000Z";
+    put_back(&up, "again", &[("status", "PENDING"), ("createdAt", now)]).await;
+    put_back(&up, "too-late", &[("status", "PENDING"), ("createdAt", LONG_AGO)]).await;
+    let s3 = up.s3().await;
+    s3.delete_object().bucket("portraits").key("uploads/gone").send().await.unwrap();
+    let changes = [("status", "PENDING"), ("createdAt", now), ("input", "inputs/gone/000000000000/1")];
+    put_back(&up, "gone", &changes).await;
+    sweep(&up).await;
+    assert_eq!(up.settled("again").await["status"], "SUCCESS");
+    assert_eq!(up.hops("InvokeEndpointAsync"), 4);
+    assert_eq!(up.settled("too-late").await["error"]["code"], "TIMEOUT");
+    assert_eq!(up.settled("gone").await["error"]["code"], "CORRUPT_IMAGE");
+}
+
+#[tokio::test]
+async fn what_got_no_notice_is_settled_from_what_lies_there() {
+    let up = Up::start();
+    for (n, id) in ["output", "failure", "nothing"].into_iter().enumerate() {
+        assert_eq!(up.send(id, picture(u8::try_from(n).unwrap())).await["status"], "SUCCESS");
+    }
+    let s3 = up.s3().await;
+    let revision = up.json("/jobs/output").await["revision"].as_str().unwrap().to_owned();
+    let strip = format!("images/output/{revision}/strip.npy");
+    let panel = format!("images/output/{revision}/2.jpg");
+    let copy = s3.copy_object().copy_source(format!("time-traveler/{strip}")).bucket("time-traveler");
+    copy.key("strips/lost.out").send().await.unwrap();
+    s3.delete_object().bucket("time-traveler").key(&panel).send().await.unwrap();
+    let said = r#"{"code":"NO_FACE","message":"there is no face in 96x80"}"#;
+    let failure =
+        s3.put_object().bucket("time-traveler").key("failures/lost.out").body(said.as_bytes().to_vec().into());
+    failure.send().await.unwrap();
+
+    let output = [("status", "PROCESSING"), ("outputLocation", "s3://time-traveler/strips/lost.out")];
+    put_back(&up, "output", &output).await;
+    let failure = [("status", "PROCESSING"), ("failureLocation", "s3://time-traveler/failures/lost.out")];
+    put_back(&up, "failure", &failure).await;
+    put_back(&up, "nothing", &[("status", "PROCESSING")]).await;
+    // One that is not due yet stays as it is.
+    assert_eq!(up.send("waits", picture(9)).await["status"], "SUCCESS");
+    put_back(&up, "waits", &[("status", "PROCESSING"), ("dueAt", "2999-01-01T00:00:00.000Z")]).await;
+    sweep(&up).await;
+    assert_eq!(up.settled("output").await["status"], "SUCCESS");
+    assert!(up.get(&format!("/{panel}")).await.status().is_success());
+    let failed = up.settled("failure").await;
+    assert_eq!(failed["error"], json!({"code": "NO_FACE", "message": "there is no face in 96x80"}));
+    assert_eq!(up.settled("nothing").await["error"]["code"], "TIMEOUT");
+    assert_eq!(up.json("/jobs/waits").await["status"], "PROCESSING");
+    let left = s3.list_objects_v2().bucket("time-traveler").prefix("strips/").send().await.unwrap();
+    assert_eq!(left.key_count(), Some(0), "a settled output was left behind");
+}
