@@ -1,9 +1,10 @@
 //! EventBridge schedules.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use crate::journal::Journal;
@@ -13,10 +14,13 @@ use crate::{ACCOUNT, REGION, now_rfc3339, queue};
 /// How an event of a schedule says that it is one.
 pub(crate) const DETAIL_TYPE: &str = "Scheduled Event";
 
-/// Invokes the function at the schedule's rate, for the first time at once: after a restart there may be much to do.
-/// While an earlier invocation still waits, none is added.
+/// How long the first invocation waits, at most: after a restart there may be much to do, but what just came in goes
+/// first.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// Invokes the function at the schedule's rate. While an earlier invocation still waits, none is added.
 pub(crate) async fn run(schedule: Schedule, journal: Arc<Journal>) {
-    let mut ticks = tokio::time::interval(schedule.rate);
+    let mut ticks = tokio::time::interval_at(Instant::now() + FIRST.min(schedule.rate), schedule.rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let queue = queue::of_function(&schedule.function);
     let mut last = String::new();
