@@ -165,7 +165,7 @@ impl JobTracker {
                 return Ok(HttpResponse::json(200, &cancelled.view()));
             }
             (Change::Put(withdrawn), _) => withdrawn,
-            _ => return Ok(HttpResponse::not_found(id)),
+            _ => return self.delete_orphans(id).await,
         };
         self.delete_objects(&withdrawn).await?;
         // Last, so that a crash leaves a record by which to delete the rest.
@@ -177,6 +177,21 @@ impl JobTracker {
             Change::Delete => Ok(HttpResponse::empty(204)),
             _ => Ok(HttpResponse::error(409, "CONFLICT", "a newer upload came in meanwhile, and was kept")),
         }
+    }
+
+    /// Without a record, which the table may have forgotten: whatever lies under the id goes all the same.
+    async fn delete_orphans(&self, id: &PortraitId) -> Result<HttpResponse, HandlerError> {
+        let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
+        let mut inputs = self.keys(input, &keys::inputs(id)).await?;
+        let upload = keys::upload(id);
+        inputs.extend(self.keys(input, &upload).await?.into_iter().filter(|key| *key == upload));
+        let images = self.keys(output, &keys::all_images(id)).await?;
+        if inputs.is_empty() && images.is_empty() {
+            return Ok(HttpResponse::not_found(id));
+        }
+        self.delete_keys(output, &images).await?;
+        self.delete_keys(input, &inputs).await?;
+        Ok(HttpResponse::empty(204))
     }
 
     /// Deletes what belongs to a job and to those before it under the same id; a newer upload is not this job's.
@@ -254,7 +269,8 @@ impl JobTracker {
         };
         let expiry = PresigningConfig::expires_in(UPLOAD_URL).map_err(HandlerError::aws("presigning"))?;
         let signed = put.presigned(expiry).await.map_err(HandlerError::aws("presigning"))?;
-        let headers: HashMap<&str, &str> = signed.headers().collect();
+        // The SDK adds a trace of this very function, which is nobody else's business.
+        let headers: HashMap<&str, &str> = signed.headers().filter(|(name, _)| name.starts_with("x-amz-")).collect();
         let expires_at = now().plus_seconds(UPLOAD_URL.as_secs().try_into().unwrap_or(0));
         let answer =
             json!({"url": signed.uri(), "method": signed.method(), "headers": headers, "expiresAt": expires_at});

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cloud::Services;
 use crate::s3::presigned;
+use crate::sns;
 
 /// What a signature says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,15 @@ pub(crate) async fn answer(State(services): State<Arc<Services>>, request: Reque
         Some("lambda") => services.lambda.call(request).await,
         Some("sqs") => services.sqs.call(request).await,
         Some("sns") => services.sns.call(request).await,
-        Some(other) => not_implemented(&format!("the service {other:?}")),
+        Some(other) => {
+            let what = format!("the service {other:?}");
+            let form = request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+            // Each protocol has its own form of an error.
+            if form { sns::not_implemented(&what) } else { not_implemented(&what) }
+        }
         // An unsigned request can only be for S3, which refuses it in its own words.
         None => services.s3.call(request, None).await,
     }

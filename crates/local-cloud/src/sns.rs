@@ -60,8 +60,7 @@ impl Sns {
         match field("Action") {
             Some("Publish") => {}
             other => {
-                let message = format!("SNS: {} is not implemented: Publish is", other.unwrap_or("no action"));
-                return error_xml(StatusCode::NOT_IMPLEMENTED, "NotImplemented", &message);
+                return not_implemented(&format!("SNS: {}", other.unwrap_or("no action")));
             }
         }
         let topic = field("TopicArn").and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
@@ -70,11 +69,7 @@ impl Sns {
         }
         let more = |(name, _): &&(String, String)| name.starts_with("MessageAttributes") || name == "MessageStructure";
         if let Some((name, _)) = form.iter().find(more) {
-            return error_xml(
-                StatusCode::NOT_IMPLEMENTED,
-                "NotImplemented",
-                &format!("SNS: {name} is not implemented"),
-            );
+            return not_implemented(&format!("SNS: {name}"));
         }
         let Some(message) = field("Message") else {
             return error_xml(StatusCode::BAD_REQUEST, "InvalidParameter", "there is no Message");
@@ -94,6 +89,12 @@ const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
 fn xml(status: StatusCode, body: &str) -> Response {
     (status, [("content-type", "text/xml")], body.to_owned()).into_response()
+}
+
+/// The answer of the query protocol to anything there is no implementation of.
+pub(crate) fn not_implemented(what: &str) -> Response {
+    let message = format!("{what} is not implemented by the local cloud");
+    error_xml(StatusCode::NOT_IMPLEMENTED, "NotImplemented", &message)
 }
 
 fn error_xml(status: StatusCode, code: &str, message: &str) -> Response {

@@ -45,6 +45,11 @@ pub fn split_input(key: &str) -> Option<(Revision, Sequencer)> {
     Some((revision.parse().ok()?, Sequencer::new(sequencer)))
 }
 
+/// Prefix of every image of a portrait.
+pub fn all_images(id: &PortraitId) -> String {
+    format!("images/{id}/")
+}
+
 /// Prefix of every image of one revision of a portrait.
 pub fn images(id: &PortraitId, revision: &Revision) -> String {
     format!("images/{id}/{revision}/")

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use pipeline::{Ages, PortraitId};
 
 use crate::{age, demo, send, up};
@@ -115,6 +116,11 @@ pub(crate) enum Device {
     Auto,
     Cpu,
     Cuda,
+}
+
+/// Ends this process as clap does for arguments that make no sense together.
+pub(crate) fn usage_error(message: &str) -> ! {
+    Cli::command().error(ErrorKind::ArgumentConflict, message).exit()
 }
 
 /// Runs the command line of this process. Exit code 0: done; 1: failed, with the reason on stderr; 2: usage.

@@ -1,6 +1,7 @@
 //! Shows each hop of a portrait through the cloud as it happens.
 
 use std::fmt::{self, Write};
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -39,7 +40,8 @@ impl Hops {
     /// Sends logs to stderr, and hops as lines of their own.
     pub(crate) fn install(&self) {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_FILTER.into());
-        let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+        let ansi = std::io::stderr().is_terminal();
+        let logs = tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(std::io::stderr).with_filter(filter);
         let hops = self.clone().with_filter(filter::filter_fn(|metadata| metadata.target() == "hop"));
         tracing_subscriber::registry().with(logs).with(hops).init();
     }

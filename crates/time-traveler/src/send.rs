@@ -9,21 +9,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::{JobView, Status};
 use serde_json::json;
 
-use crate::cli::Send;
+use crate::cli::{Send, usage_error};
 use crate::client::{Client, Photo};
 use crate::output;
 use crate::up::runtime;
 
 pub(crate) fn run(send: Send) -> anyhow::Result<()> {
     if send.photos.len() > 1 && send.id.is_some() {
-        use clap::CommandFactory;
-        #[derive(clap::Parser)]
-        struct Usage;
-        Usage::command().error(clap::error::ErrorKind::ArgumentConflict, "--id names one portrait, not several").exit();
+        usage_error("--id names one portrait, not several");
     }
     // Every file is looked at before anything is sent.
     let photos: Vec<Photo> =
         send.photos.iter().map(|path| Photo::read(path, send.id.clone())).collect::<anyhow::Result<_>>()?;
+    for (n, photo) in photos.iter().enumerate() {
+        if let Some(other) = photos[..n].iter().position(|other| other.id == photo.id) {
+            let (one, two) = (send.photos[other].display(), send.photos[n].display());
+            usage_error(&format!(
+                "{one} and {two} would both be portrait {}: send them one by one, with --id",
+                photo.id
+            ));
+        }
+    }
     let client = Client::new(&send.api)?;
     runtime()?.block_on(async {
         let mut sent = Vec::new();

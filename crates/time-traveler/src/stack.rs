@@ -42,7 +42,12 @@ pub(crate) fn stack(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Re
         ("ENDPOINT_NAME", ENDPOINT.to_owned()),
         ("DEFAULT_AGES", default_ages.to_string()),
     ]);
-    let image_format = std::env::var("IMAGE_FORMAT").ok().map(|format| ("IMAGE_FORMAT", format));
+    let image_format = std::env::var("IMAGE_FORMAT").ok();
+    if let Some(format) = &image_format {
+        let parsed = format.parse::<lambda::ImageFormat>().map_err(anyhow::Error::msg);
+        parsed.with_context(|| format!("IMAGE_FORMAT is {format:?}"))?;
+    }
+    let image_format = image_format.map(|format| ("IMAGE_FORMAT", format));
     let environment: BTreeMap<&str, String> = environment.into_iter().chain(image_format).collect();
     Ok(Stack {
         buckets: vec![INPUT_BUCKET.to_owned(), OUTPUT_BUCKET.to_owned()],
@@ -87,7 +92,8 @@ fn functions(environment: &BTreeMap<&str, String>) -> Vec<Function> {
             name: Inner::JobTracker.name().to_owned(),
             program: Inner::JobTracker.program(variables()),
             timeout: Duration::from_secs(29),
-            concurrency: 32,
+            // Each held `GET /jobs/{id}?wait=` takes one.
+            concurrency: 64,
             provisioned_concurrency: 1,
             retry: RetryPolicy { backoff: Vec::new(), dead_letter_queue: None },
         },

@@ -49,7 +49,7 @@ pub(super) async fn proxy(
         Ok(body) => body,
         Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
     };
-    let event = event(&parts, template, parameters, &body);
+    let event = event(&parts, &format!("{} {template}", route.method), parameters, &body);
     let invoked = lambda.invoke(&route.function, Bytes::from(event.to_string()));
     match tokio::time::timeout(TIMEOUT, invoked).await {
         Ok(Some(outcome)) if !outcome.failed => respond(&outcome.payload).unwrap_or_else(|| {
@@ -70,13 +70,12 @@ fn refuse(status: StatusCode, message: &str) -> Response {
     Refusal { status, body: json!({"message": message}) }.into_response()
 }
 
-fn event(parts: &http::request::Parts, template: &Template, parameters: Parameters, body: &Bytes) -> Value {
+fn event(parts: &http::request::Parts, route_key: &str, parameters: Parameters, body: &Bytes) -> Value {
     let text = |name: &HeaderName| {
         let values: Vec<&str> = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         values.join(",")
     };
     let headers: BTreeMap<&str, String> = parts.headers.keys().map(|name| (name.as_str(), text(name))).collect();
-    let route_key = format!("{} {template}", parts.method);
     let path = parts.uri.path();
     let mut event = json!({
         "version": "2.0",

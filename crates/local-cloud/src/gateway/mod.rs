@@ -21,7 +21,7 @@ use path::Template;
 pub struct Parameters {
     /// The names in the route's path, decoded.
     pub path: BTreeMap<String, String>,
-    /// The query, decoded; of a parameter given twice the last one counts.
+    /// The query, decoded; the values of a parameter given twice are joined by a comma.
     pub query: BTreeMap<String, String>,
 }
 
@@ -76,7 +76,14 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             let body = json!({"message": "the query cannot be read: name=value pairs would work"});
             return Refusal { status: StatusCode::BAD_REQUEST, body }.into_response();
         };
-        let parameters = Parameters { path, query: query.into_iter().collect() };
+        let mut parameters = Parameters { path, query: BTreeMap::new() };
+        for (name, value) in query {
+            let joined = parameters.query.entry(name).or_default();
+            if !joined.is_empty() {
+                joined.push(',');
+            }
+            joined.push_str(&value);
+        }
         return match target {
             Target::S3(integration) => rest_api::proxy(&gateway.services.s3, integration, &parameters, request).await,
             Target::Function(route) => {

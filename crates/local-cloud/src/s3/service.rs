@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
 use s3s::auth::SimpleAuth;
 use s3s::checksum::ChecksumHasher;
 use s3s::dto::*;
@@ -63,6 +63,13 @@ impl S3 {
 
 async fn answer(service: &S3Service, request: Request) -> Response {
     match service.call(request.map(s3s::Body::http_body_unsync)).await {
+        Ok(response) if response.status() == http::StatusCode::NOT_MODIFIED => {
+            // s3s writes an error document, which a 304 has no room for.
+            let (mut parts, _) = response.into_parts();
+            parts.headers.remove(CONTENT_TYPE);
+            parts.headers.remove(CONTENT_LENGTH);
+            Response::from_parts(parts, Body::empty())
+        }
         Ok(response) => response.map(Body::new),
         Err(error) => {
             tracing::error!(?error, "S3 cannot answer");
@@ -162,7 +169,17 @@ fn check_read(if_match: Option<&ETagCondition>, if_none_match: Option<&ETagCondi
         return Err(s3_error!(PreconditionFailed));
     }
     if if_none_match.is_some_and(|condition| holds(condition, object)) {
-        return Err(s3_error!(NotModified));
+        // A cache renews what it has by these.
+        let mut headers = http::HeaderMap::new();
+        let cache_control = object.attributes.cache_control.clone();
+        for (name, value) in [(ETAG, Some(format!("\"{}\"", object.etag))), (CACHE_CONTROL, cache_control)] {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        let mut error = S3Error::new(S3ErrorCode::NotModified);
+        error.set_headers(headers);
+        return Err(error);
     }
     Ok(())
 }

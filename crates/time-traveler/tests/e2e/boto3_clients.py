@@ -145,6 +145,17 @@ def publish():
         assert error.response["Error"]["Code"] == "NotImplemented", error.response
 
 
+def what_is_not_there():
+    for service, ask in [("sts", lambda client: client.get_caller_identity()), ("ec2", lambda client: client.describe_vpcs())]:
+        client = boto3.client(service)
+        try:
+            ask(client)
+            raise AssertionError("a made-up success")
+        except client.exceptions.ClientError as error:
+            assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 501, error.response
+            assert service == "ec2" or error.response["Error"]["Code"] == "NotImplemented", error.response
+
+
 def dead_letters():
     sqs = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName="image-processor-dead-letters")["QueueUrl"]
@@ -173,6 +184,7 @@ for test in [
     invoke_endpoint,
     invoke_function,
     publish,
+    what_is_not_there,
     dead_letters,
     the_api_shows_the_same,
 ]:

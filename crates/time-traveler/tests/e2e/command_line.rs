@@ -92,7 +92,9 @@ fn what_cannot_be_done_is_said() {
     let photo = photo.to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let cases: [(&[&str], i32, &str); 14] = [
+    std::fs::copy(photo, folder.path().join("astronaut.jpg")).unwrap();
+    let cases: [(&[&str], i32, &str); 15] = [
+        (&["send", photo, "astronaut.jpg"], 2, "both be portrait astronaut"),
         (&["up", "--port", &port, "--aws-port", "0", "--data", "d"], 1, &port),
         (&["up", "--port", "0", "--aws-port", &port, "--data", "d"], 1, "--aws-port"),
         (&["up", "--port", "0", "--aws-port", "0", "--data", "notes.txt"], 1, "notes.txt"),

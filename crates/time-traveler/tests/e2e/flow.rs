@@ -43,6 +43,14 @@ async fn from_put_to_pictures() {
     let header = String::from_utf8_lossy(&strip[10..128]).into_owned();
     assert!(header.contains("'|u1'") && header.contains("(1024, 3072, 3)"), "{header}");
 
+    let panel = format!("{}/images/ada/{revision}/1.jpg", up.api);
+    let etag = up.http.head(&panel).send().await.unwrap().headers()["etag"].clone();
+    let again = up.http.get(&panel).header("if-none-match", &etag).send().await.unwrap();
+    assert_eq!((again.status(), &again.headers()["etag"]), (StatusCode::NOT_MODIFIED, &etag));
+    assert!(again.headers().contains_key("cache-control") && !again.headers().contains_key("content-type"));
+    let head = up.http.head(format!("{}/jobs/ada", up.api)).send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::OK);
+
     let range = up.http.get(format!("{}/images/ada/{revision}/strip.npy", up.api)).header("range", "bytes=1-5");
     let range = range.send().await.unwrap();
     assert_eq!(range.status(), StatusCode::PARTIAL_CONTENT);
@@ -58,9 +66,9 @@ async fn the_same_work_costs_one_invocation() {
     let (a, b) = tokio::join!(up.put("/images/bob", picture(2)), up.put("/images/bob", picture(2)));
     assert!(a.status().is_success() && b.status().is_success());
     up.settled("bob").await;
-    let other_ages = up.put("/images/ada?ages=50", picture(1)).await;
+    let other_ages = up.put("/images/ada?ages=50&ages=60", picture(1)).await;
     assert!(other_ages.status().is_success());
-    until(&up, "ada", |job| job["ages"] == json!([50]) && job["status"] == "SUCCESS").await;
+    until(&up, "ada", |job| job["ages"] == json!([50, 60]) && job["status"] == "SUCCESS").await;
     assert_eq!(up.hops("InvokeEndpointAsync"), 3);
 }
 
@@ -181,6 +189,7 @@ async fn large_pictures_go_by_a_presigned_url() {
 
     let signed = up.http.post(format!("{}/uploads/big?ages=60", up.api)).send().await.unwrap();
     let signed: Value = signed.json().await.unwrap();
+    assert_eq!(signed["headers"], json!({"x-amz-meta-ages": "60"}));
     let url = signed["url"].as_str().unwrap();
     let without_ages = up.http.put(url).body("x").send().await.unwrap();
     assert_eq!(without_ages.status(), StatusCode::FORBIDDEN, "a signed header was left out");
@@ -226,6 +235,12 @@ async fn cancelled_then_deleted_then_gone() {
     // The same photograph starts it again.
     assert!(up.put(&slow, std::fs::read(sample()).unwrap()).await.status().is_success());
     until(&up, "bob", |job| job["status"] == "SUCCESS").await;
+    // Pictures whose record the table forgot can still be deleted.
+    let dynamodb = aws_sdk_dynamodb::Client::new(&up.sdk_config().await);
+    dynamodb.delete_item().table_name("jobs").key("id", AttributeValue::S("bob".into())).send().await.unwrap();
+    let deleted = up.http.delete(format!("{}/jobs/bob", up.api)).send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    assert_eq!(s3.list_objects_v2().bucket("time-traveler").send().await.unwrap().key_count(), Some(0));
     let missing = up.http.delete(format!("{}/jobs/nobody", up.api)).send().await.unwrap();
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
 }
