@@ -1,6 +1,7 @@
 //! S3: objects on disk, the wire protocol by `s3s`.
 
 mod aws_chunked;
+mod checksums;
 mod listing;
 mod multipart;
 pub(crate) mod presigned;

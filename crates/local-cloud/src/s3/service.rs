@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
 use s3s::auth::SimpleAuth;
-use s3s::checksum::ChecksumHasher;
 use s3s::dto::*;
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
+use super::checksums::{check_md5, checksums};
 use super::listing::{ListQuery, Listing};
 use super::store::{Attributes, Object as Stored, ObjectStore, StoreError};
 use super::{AwsChunked, presigned};
@@ -241,71 +241,6 @@ fn page_size(max_keys: Option<i32>) -> S3Result<usize> {
     match usize::try_from(max_keys.unwrap_or(1000)) {
         Ok(keys) => Ok(keys.min(1000)),
         Err(_) => Err(s3_error!(InvalidArgument, "max-keys is negative")),
-    }
-}
-
-/// Hashes what the request says the checksum of, so that a damaged body is refused.
-struct Checksums {
-    hasher: ChecksumHasher,
-    expected: Vec<(&'static str, String)>,
-}
-
-macro_rules! checksums {
-    ($input:expr) => {{
-        let mut checksums = Checksums { hasher: ChecksumHasher::default(), expected: Vec::new() };
-        if let Some(value) = $input.checksum_crc32.clone() {
-            checksums.hasher.crc32 = Some(Default::default());
-            checksums.expected.push(("CRC32", value));
-        }
-        if let Some(value) = $input.checksum_crc32c.clone() {
-            checksums.hasher.crc32c = Some(Default::default());
-            checksums.expected.push(("CRC32C", value));
-        }
-        if let Some(value) = $input.checksum_sha1.clone() {
-            checksums.hasher.sha1 = Some(Default::default());
-            checksums.expected.push(("SHA1", value));
-        }
-        if let Some(value) = $input.checksum_sha256.clone() {
-            checksums.hasher.sha256 = Some(Default::default());
-            checksums.expected.push(("SHA256", value));
-        }
-        if let Some(value) = $input.checksum_crc64nvme.clone() {
-            checksums.hasher.crc64nvme = Some(Default::default());
-            checksums.expected.push(("CRC64NVME", value));
-        }
-        checksums
-    }};
-}
-
-impl Checksums {
-    fn verify(self) -> S3Result<Checksum> {
-        let found = self.hasher.finalize();
-        for (algorithm, expected) in self.expected {
-            let actual = match algorithm {
-                "CRC32" => &found.checksum_crc32,
-                "CRC32C" => &found.checksum_crc32c,
-                "SHA1" => &found.checksum_sha1,
-                "SHA256" => &found.checksum_sha256,
-                _ => &found.checksum_crc64nvme,
-            };
-            if actual.as_deref() != Some(&expected) {
-                return Err(s3_error!(BadDigest, "the {} of the body is not {}", algorithm, expected));
-            }
-        }
-        Ok(found)
-    }
-}
-
-fn check_md5(content_md5: Option<&str>, digits: &str) -> S3Result {
-    use base64::Engine;
-    let Some(expected) = content_md5 else { return Ok(()) };
-    let decoded = base64::engine::general_purpose::STANDARD
-        .decode(expected)
-        .map_err(|_| s3_error!(InvalidDigest, "Content-MD5 is not base64"))?;
-    if super::store::hex(&decoded) == digits {
-        Ok(())
-    } else {
-        Err(s3_error!(BadDigest, "the MD5 of the body is another"))
     }
 }
 

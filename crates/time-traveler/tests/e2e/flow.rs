@@ -1,5 +1,6 @@
 //! A portrait travels through the pipeline.
 
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::primitives::ByteStream;
@@ -259,6 +260,12 @@ async fn sdk_clients_with_any_credentials() {
     let stored = s3.get_object().bucket("portraits").key("uploads/sdk").send().await.unwrap();
     assert_eq!(stored.metadata().unwrap()["ages"], "33");
     assert_eq!(stored.body.collect().await.unwrap().into_bytes(), photo);
+
+    let damaged = s3.put_object().bucket("portraits").key("uploads/sdk").checksum_crc32("AAAAAA==");
+    let damaged = damaged.body(ByteStream::from_static(b"not what was hashed")).send().await.unwrap_err();
+    assert_eq!(damaged.code(), Some("BadDigest"), "{damaged:?}");
+    let kept = s3.head_object().bucket("portraits").key("uploads/sdk").send().await.unwrap();
+    assert_eq!(kept.content_length(), Some(photo.len().try_into().unwrap()), "a damaged body took its place");
 
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
     let item = dynamodb.get_item().table_name("jobs").key("id", AttributeValue::S("sdk".into())).send().await.unwrap();
