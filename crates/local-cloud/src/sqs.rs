@@ -14,6 +14,7 @@ use crate::aws_endpoint::{json_error, not_implemented};
 use crate::body::collect;
 use crate::journal::Journal;
 use crate::queue::{self, Message};
+use crate::s3::hex;
 use crate::stack::Stack;
 
 const MAX_BODY: usize = 1024 * 1024;
@@ -109,12 +110,11 @@ impl Sqs {
 }
 
 fn shown(message: &Message) -> Value {
-    let digest: String = Md5::digest(&message.body).iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
         "MessageId": message.request_id,
         "ReceiptHandle": message.id.to_string(),
         "Body": message.body,
-        "MD5OfBody": digest,
+        "MD5OfBody": hex(&Md5::digest(&message.body)),
         "Attributes": {
             "SentTimestamp": message.sent.to_string(),
             "ApproximateReceiveCount": message.receives.to_string(),

@@ -61,10 +61,9 @@ impl Expected {
         let ages = Ages::try_from(job.ages.clone()).map(|ages| ages.to_string());
         let same_work = ages.is_ok_and(|ages| Revision::new(&self.etag, &ages) == job.revision);
         let unchanged = self.before.as_ref().is_some_and(|before| before.created_at == job.created_at);
-        match job.status {
-            Status::Failed | Status::Cancelled => !unchanged,
-            _ => same_work,
-        }
+        // Work that failed or was cancelled before is begun anew, as another job.
+        let ended_before = matches!(job.status, Status::Failed | Status::Cancelled) && unchanged;
+        same_work && !ended_before
     }
 
     /// Whether a job is of a later upload under the same id.

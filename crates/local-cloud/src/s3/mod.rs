@@ -10,4 +10,4 @@ mod store;
 
 pub(crate) use aws_chunked::AwsChunked;
 pub(crate) use service::S3;
-pub(crate) use store::{Attributes, ObjectStore, StoreError};
+pub(crate) use store::{Attributes, ObjectStore, StoreError, hex};

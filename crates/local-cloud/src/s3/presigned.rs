@@ -33,8 +33,9 @@ fn access_key_v2(query: &str) -> Option<&str> {
     value(query, "AWSAccessKeyId")
 }
 
+/// Whether a query is of a presigned URL that is good no more, or whose expiry cannot be read.
 pub(super) fn has_expired(query: &str) -> bool {
-    expiry(query).is_some_and(|seconds| seconds < now_millis() / 1000)
+    access_key(query).is_some() && expiry(query).is_none_or(|seconds| seconds < now_millis() / 1000)
 }
 
 /// The rest of a query, in its order.
@@ -67,8 +68,7 @@ mod tests {
     use super::*;
 
     const V2: &str = "AWSAccessKeyId=A&Signature=x%3D&Expires=";
-    const V4: &str =
-        "x-id=PutObject&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20200101T000000Z&X-Amz-Signature=0&X-Amz-Expires=";
+    const V4: &str = "x-id=PutObject&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=A%2Fscope&X-Amz-Date=20200101T000000Z&X-Amz-Signature=0&X-Amz-Expires=";
 
     #[test]
     fn expiry_of_both_versions() {
@@ -76,6 +76,7 @@ mod tests {
         assert!(!has_expired(&format!("{V2}99999999999")));
         assert!(has_expired(&format!("{V4}900")));
         assert!(!has_expired(&format!("{V4}9999999999")));
+        assert!(has_expired(&format!("{V2}soon")) && has_expired(&format!("{V4}soon")));
         assert!(!has_expired("list-type=2&prefix=Expires"));
     }
 

@@ -427,7 +427,8 @@ fn is_used(connection: &Connection, blob: &str) -> rusqlite::Result<bool> {
     Ok(objects.exists([blob])? || parts.exists([blob])?)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
