@@ -1,0 +1,81 @@
+use crate::{Landmarks, Point};
+
+/// The square around a face that is cut out: its middle, and half its side along x. It turns with the face.
+///
+/// As FFHQ's `recreate_aligned_images` (Karras, Laine and Aila, *A Style-Based Generator Architecture for Generative
+/// Adversarial Networks*, CVPR 2019, appendix A), in the variant of the public code of SAM.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quad {
+    /// The middle.
+    pub middle: Point,
+    /// From the middle to the middle of the right side.
+    pub right: Point,
+}
+
+impl Quad {
+    /// Around eyes and mouth.
+    pub fn around(landmarks: &Landmarks) -> Self {
+        let between = |[one, other]: [Point; 2]| Point { x: (one.x + other.x) / 2.0, y: (one.y + other.y) / 2.0 };
+        let eyes = landmarks.eyes();
+        let (eye, mouth) = (between(eyes), between(landmarks.mouth_corners()));
+        let eye_to_eye = Point { x: eyes[1].x - eyes[0].x, y: eyes[1].y - eyes[0].y };
+        let eye_to_mouth = Point { x: mouth.x - eye.x, y: mouth.y - eye.y };
+        let axis = Point { x: eye_to_eye.x + eye_to_mouth.y, y: eye_to_eye.y - eye_to_mouth.x };
+        let reach = (2.0 * eye_to_eye.x.hypot(eye_to_eye.y)).max(1.8 * eye_to_mouth.x.hypot(eye_to_mouth.y));
+        let scale = reach / axis.x.hypot(axis.y);
+        Self {
+            middle: Point { x: eye.x + 0.1 * eye_to_mouth.x, y: eye.y + 0.1 * eye_to_mouth.y },
+            right: Point { x: axis.x * scale, y: axis.y * scale },
+        }
+    }
+
+    /// The length of a side, in pixels.
+    pub fn side(&self) -> f64 {
+        2.0 * self.right.x.hypot(self.right.y)
+    }
+
+    /// The corners: top left, bottom left, bottom right, top right.
+    pub fn corners(&self) -> [Point; 4] {
+        [(-1.0, -1.0), (-1.0, 1.0), (1.0, 1.0), (1.0, -1.0)].map(|(right, down)| self.at(right, down))
+    }
+
+    /// A place in the square, whose sides are at -1 and 1.
+    fn at(&self, right: f64, down: f64) -> Point {
+        Point {
+            x: self.middle.x + right * self.right.x - down * self.right.y,
+            y: self.middle.y + right * self.right.y + down * self.right.x,
+        }
+    }
+
+    /// Where a place of the picture comes to lie in the square, cut out with `size` pixels a side.
+    pub fn place(&self, point: Point, size: u32) -> Point {
+        let (x, y) = (point.x - self.middle.x, point.y - self.middle.y);
+        let squared = self.right.x * self.right.x + self.right.y * self.right.y;
+        let right = (x * self.right.x + y * self.right.y) / squared;
+        let down = (y * self.right.x - x * self.right.y) / squared;
+        // The sides are the outer edges of the outermost pixels.
+        let pixel = |at: f64| (at + 1.0) / 2.0 * f64::from(size) - 0.5;
+        Point { x: pixel(right), y: pixel(down) }
+    }
+
+    /// The same square in a picture that was cut at `left` and `top` and shrunk by `factor`, in this order reversed.
+    pub(crate) fn scaled(&self, factor: f64) -> Self {
+        let scale = |point: Point| Point { x: point.x / factor, y: point.y / factor };
+        Self { middle: scale(self.middle), right: scale(self.right) }
+    }
+
+    pub(crate) fn moved(&self, right: f64, down: f64) -> Self {
+        Self { middle: Point { x: self.middle.x + right, y: self.middle.y + down }, right: self.right }
+    }
+
+    /// The smallest range of whole coordinates around it: left, top, right, bottom.
+    pub(crate) fn bounds(&self) -> [i64; 4] {
+        let corners = self.corners();
+        let along = |axis: fn(&Point) -> f64| {
+            let values = corners.iter().map(axis);
+            (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max))
+        };
+        let ((left, right), (top, bottom)) = (along(|point| point.x), along(|point| point.y));
+        [left.floor() as i64, top.floor() as i64, right.ceil() as i64, bottom.ceil() as i64]
+    }
+}

@@ -1,0 +1,211 @@
+//! The bytes that dlib's `serialize` writes (`dlib/serialize.h`): an integer is a control byte (the low four bits say
+//! how many bytes follow, bit 7 is the sign) and its magnitude, little-endian; a floating-point number is two such
+//! integers, mantissa and exponent of two.
+
+use std::ops::RangeInclusive;
+
+/// Why a file is no model that can be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The file ends inside a value.
+    #[error("the file ends at byte {at}, within {what}: it is cut short, or not what it should be")]
+    Truncated {
+        /// The value.
+        what: &'static str,
+        /// The length of the file.
+        at: usize,
+    },
+    /// No number of dlib's.
+    #[error("byte {at} ({byte:#04x}) starts no number as dlib writes them, where {what} should be")]
+    NoNumber {
+        /// What was to be read.
+        what: &'static str,
+        /// The byte that tells how a number is written.
+        byte: u8,
+        /// Its place in the file.
+        at: usize,
+    },
+    /// A number that makes no sense or is not supported.
+    #[error("{what} is {found} (byte {at}): {expected} works")]
+    Value {
+        /// What the number is.
+        what: &'static str,
+        /// The number.
+        found: String,
+        /// What would work.
+        expected: String,
+        /// Its place in the file.
+        at: usize,
+    },
+    /// A tree that is not complete.
+    #[error("a tree has {count} splits: one less than a power of two works")]
+    Splits {
+        /// Its splits.
+        count: usize,
+    },
+    /// A split that looks at a pixel that there is not.
+    #[error("a split compares pixel {index} of a cascade that has {pixels}")]
+    Pixel {
+        /// The pixel, from 0.
+        index: usize,
+        /// How many there are.
+        pixels: usize,
+    },
+    /// A model that is built in does not unpack.
+    #[error("the built-in model does not unpack")]
+    BuiltIn,
+    /// More than the model.
+    #[error("{extra} bytes follow the model's end at byte {at}: it is not what it should be")]
+    Trailing {
+        /// How many.
+        extra: usize,
+        /// Where the model ends.
+        at: usize,
+    },
+}
+
+/// The fewest bytes of an integer.
+pub(crate) const INTEGER: usize = 2;
+/// The fewest bytes of a floating-point number.
+pub(crate) const FLOAT: usize = 2 * INTEGER;
+
+/// Reads such bytes from front to back. Nothing is allocated for more than is there.
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(crate) fn integer(&mut self, what: &'static str) -> Result<i64, ModelError> {
+        let truncated = ModelError::Truncated { what, at: self.bytes.len() };
+        let rest = &self.bytes[self.at..];
+        let Some((&control, rest)) = rest.split_first() else { return Err(truncated) };
+        let length = usize::from(control & 0x0f);
+        if control & 0x70 != 0 || !(1..=8).contains(&length) {
+            return Err(ModelError::NoNumber { what, byte: control, at: self.at });
+        }
+        let Some(magnitude) = rest.get(..length) else { return Err(truncated) };
+        let magnitude = magnitude.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
+        let Ok(magnitude) = i64::try_from(magnitude) else {
+            return Err(ModelError::NoNumber { what, byte: control, at: self.at });
+        };
+        self.at += 1 + length;
+        Ok(if control & 0x80 == 0 { magnitude } else { -magnitude })
+    }
+
+    /// An integer within limits.
+    pub(crate) fn within(&mut self, what: &'static str, limits: RangeInclusive<i64>) -> Result<i64, ModelError> {
+        let at = self.at;
+        let value = self.integer(what)?;
+        if limits.contains(&value) {
+            return Ok(value);
+        }
+        let (low, high) = limits.into_inner();
+        let expected = if low == high { low.to_string() } else { format!("{low} to {high}") };
+        Err(ModelError::Value { what, found: value.to_string(), expected, at })
+    }
+
+    /// How many items follow, of at least `bytes_each` bytes.
+    pub(crate) fn count(&mut self, what: &'static str, bytes_each: usize) -> Result<usize, ModelError> {
+        let at = self.at;
+        let count = self.integer(what)?;
+        let most = (self.bytes.len() - self.at) / bytes_each;
+        match usize::try_from(count) {
+            Ok(count) if count <= most => Ok(count),
+            _ => {
+                let expected = format!("at most {most}, as many as the rest of the file could hold,");
+                Err(ModelError::Value { what, found: count.to_string(), expected, at })
+            }
+        }
+    }
+
+    /// A finite number.
+    pub(crate) fn float(&mut self, what: &'static str) -> Result<f64, ModelError> {
+        let at = self.at;
+        let (mantissa, exponent) = (self.integer(what)?, self.integer(what)?);
+        // 2^-1074 to 2^971 times 53 bits is all of f64; dlib keeps infinities and NaN at exponents from 32000.
+        let value = match i32::try_from(exponent) {
+            Ok(exponent @ -1200..=1100) => {
+                // In two steps: a power of two alone may be beyond the range of f64.
+                let half = exponent / 2;
+                mantissa as f64 * 2f64.powi(half) * 2f64.powi(exponent - half)
+            }
+            _ => f64::NAN,
+        };
+        if value.is_finite() {
+            return Ok(value);
+        }
+        let found = format!("{mantissa} x 2^{exponent}");
+        Err(ModelError::Value { what, found, expected: "a finite number".into(), at })
+    }
+
+    /// A column of numbers, as dlib writes `matrix<T,0,1>`: the negated rows and columns, then the values.
+    pub(crate) fn column(&mut self, what: &'static str, rows: usize) -> Result<Vec<f64>, ModelError> {
+        let at = self.at;
+        let (found_rows, columns) = (self.integer(what)?, self.integer(what)?);
+        if found_rows.unsigned_abs() != rows as u64 || columns.unsigned_abs() != 1 {
+            let found = format!("a matrix of {} x {}", found_rows.unsigned_abs(), columns.unsigned_abs());
+            return Err(ModelError::Value { what, found, expected: format!("{rows} x 1"), at });
+        }
+        if rows > (self.bytes.len() - self.at) / FLOAT {
+            return Err(ModelError::Truncated { what, at: self.bytes.len() });
+        }
+        (0..rows).map(|_| self.float(what)).collect()
+    }
+
+    pub(crate) fn at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// Nothing may follow.
+    pub(crate) fn end(&self) -> Result<(), ModelError> {
+        match self.bytes.len() - self.at {
+            0 => Ok(()),
+            extra => Err(ModelError::Trailing { extra, at: self.at }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_dlib_writes_them() {
+        // serialize(0), (-1), (1000), (0.75f) = 12582912 x 2^-24 compacted to 192 x 2^-8, (-8.0) = -1 x 2^3.
+        let bytes = [1, 0, 0x81, 1, 2, 0xe8, 3, 1, 192, 0x81, 8, 0x81, 1, 1, 3];
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(reader.integer("a").unwrap(), 0);
+        assert_eq!(reader.integer("a").unwrap(), -1);
+        assert_eq!(reader.integer("a").unwrap(), 1000);
+        assert_eq!(reader.float("a").unwrap(), 0.75);
+        assert_eq!(reader.float("a").unwrap(), -8.0);
+        assert!(reader.at_end());
+        reader.end().unwrap();
+        assert!(matches!(reader.integer("a"), Err(ModelError::Truncated { what: "a", at: 15 })));
+    }
+
+    #[test]
+    fn refuses_what_is_no_number() {
+        let message = |bytes: &[u8]| Reader::new(bytes).float("the score").unwrap_err().to_string();
+        assert_eq!(message(b"0.5 "), "byte 0 (0x30) starts no number as dlib writes them, where the score should be");
+        assert!(message(&[9, 1]).starts_with("byte 0 (0x09)"));
+        assert!(message(&[8, 0, 0, 0, 0, 0, 0, 0, 0x80, 1, 0]).starts_with("byte 0 (0x08)"));
+        assert!(message(&[1, 1, 2, 0, 125]).contains("the score is 1 x 2^32000"));
+        assert!(message(&[2, 1]).contains("cut short"));
+    }
+
+    #[test]
+    fn counts_are_held_against_what_is_there() {
+        let bytes = [4, 0xff, 0xff, 0xff, 0x7f, 1, 2, 3];
+        let error = Reader::new(&bytes).count("the number of trees", 2).unwrap_err().to_string();
+        assert!(error.starts_with("the number of trees is 2147483647 (byte 0): at most 1"), "{error}");
+        assert!(Reader::new(&[0x81, 5, 1, 1]).count("the number of trees", 1).is_err());
+        assert!(matches!(Reader::new(&[0x81, 9, 0x81, 1, 1]).column("w", 9), Err(ModelError::Truncated { .. })));
+    }
+}
