@@ -1,6 +1,6 @@
 use std::io::Cursor;
 
-use aging::{Engine, strip};
+use aging::strip;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::codecs::webp::WebPEncoder;
@@ -9,6 +9,7 @@ use pipeline::ImageType;
 
 use crate::answer_type::AnswerType;
 use crate::device::{Order, Outcome};
+use crate::model::Model;
 use crate::npy;
 use crate::refusal::Refusal;
 
@@ -17,21 +18,23 @@ const JPEG_QUALITY: u8 = 92;
 const _: () = assert!(aging::PANEL as usize == pipeline::strip::PANEL, "one size of a panel");
 
 /// From the encoded picture to the encoded strip.
-pub(crate) fn infer(engine: &Engine, order: &Order, wanted: &dyn Fn() -> bool) -> Outcome {
-    let picture = aging::decode(&order.picture).map_err(logged)?;
-    let portrait = aging::largest_centred_square(&picture)?;
-    drop(picture);
+pub(crate) fn infer(model: &Model, order: &Order, wanted: &dyn Fn() -> bool) -> Outcome {
     let ages = order.ages.as_slice();
+    let picture = aging::decode(&order.picture).map_err(logged)?;
+    let portrait = model.align(&picture)?;
+    drop(picture);
+    let append =
+        |out: &mut Vec<u8>| strip::append(&model.engine, &portrait.picture, &portrait.landmarks, ages, out, wanted);
     let (rows, columns, channels) = pipeline::strip::shape(ages.len());
     match order.answer_type {
         AnswerType::Npy => {
             let mut file = npy::begin((rows, columns, channels));
-            strip::append(engine, &portrait, ages, &mut file, wanted)?;
+            append(&mut file)?;
             Ok(file)
         }
         AnswerType::Picture(format) => {
             let mut pixels = Vec::new();
-            strip::append(engine, &portrait, ages, &mut pixels, wanted)?;
+            append(&mut pixels)?;
             encoded(&pixels, columns as u32, rows as u32, format).map_err(|error| {
                 tracing::error!(%error, "the strip cannot be encoded");
                 Refusal::broken()

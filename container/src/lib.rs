@@ -9,10 +9,12 @@ mod device;
 mod inference;
 mod invocation;
 mod metrics;
+mod model;
 mod npy;
 mod refusal;
 mod server;
 mod settings;
 
+pub use model::{Model, ModelError, face_finder};
 pub use server::{main, run};
 pub use settings::{Settings, SettingsError};

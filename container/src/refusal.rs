@@ -2,6 +2,7 @@ use aging::{ImageError, strip::StripError};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use face::FaceError;
 use pipeline::{AgesError, ErrorCode, JobError};
 
 /// Why an invocation gets no strip: a status and `{"code","message"}`.
@@ -45,9 +46,18 @@ impl From<ImageError> for Refusal {
                 (StatusCode::BAD_REQUEST, ErrorCode::CorruptImage)
             }
             ImageError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
-            ImageError::TooSmall { .. } => (StatusCode::BAD_REQUEST, ErrorCode::FaceTooSmall),
         };
         Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<FaceError> for Refusal {
+    fn from(error: FaceError) -> Self {
+        let code = match error {
+            FaceError::TooSmall { .. } => ErrorCode::FaceTooSmall,
+            _ => ErrorCode::NoFace,
+        };
+        Self::new(StatusCode::BAD_REQUEST, code, error.to_string())
     }
 }
 

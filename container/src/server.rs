@@ -16,6 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::device::Device;
 use crate::metrics::Metrics;
+use crate::model::Model;
 use crate::settings::Settings;
 use crate::{inference, invocation};
 
@@ -63,9 +64,9 @@ pub async fn run(
     settings: Settings,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let engine = Engine::load(settings.model_dir.as_deref())?;
-    let name = engine.name();
-    match &engine {
+    let model = Model::load(settings.model_dir.as_deref())?;
+    let name = model.engine.name();
+    match &model.engine {
         Engine::Preview(_) => tracing::warn!(
             model_dir = settings.model_dir.as_ref().map(|folder| folder.display().to_string()),
             "no model file (model.safetensors or model.pt) in the model folder: the preview engine is used"
@@ -73,7 +74,7 @@ pub async fn run(
     }
     let metrics = Arc::new(Metrics::new());
     let device = Device::start(settings.queue_length, metrics.clone(), move |order, wanted| {
-        inference::infer(&engine, order, wanted)
+        inference::infer(&model, order, wanted)
     })
     .context("cannot start the model's thread")?;
     tracing::info!(address = %listener.local_addr()?, model = name, "ready");

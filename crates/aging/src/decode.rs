@@ -1,14 +1,15 @@
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::{ImageError, ending};
+use crate::{ImageError, ending, jpeg};
 
 /// The most pixels of a picture that is decoded: 64 million.
 pub const MAX_PIXELS: u64 = 64_000_000;
 
 /// What one decoder may allocate: [`MAX_PIXELS`] of 8 bytes each, and working room.
-const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8 + 128 * 1024 * 1024;
+pub(crate) const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8 + 128 * 1024 * 1024;
 
 /// Decodes a JPEG, PNG or WebP picture to 8-bit RGB, upright by its EXIF orientation, transparency over white.
 ///
@@ -24,9 +25,16 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, ImageError> {
         Ok(format @ ImageFormat::WebP) => (format, "WebP"),
         _ => return Err(ImageError::Unsupported),
     };
+    if format == ImageFormat::Jpeg {
+        if !ending::reached(format, bytes) {
+            return Err(ImageError::Truncated { format: name, bytes: bytes.len() });
+        }
+        let (picture, orientation) = jpeg::decode(bytes)?;
+        return Ok(turned(picture.into(), orientation).into_rgb8());
+    }
     let refused = |source| match source {
-        image::ImageError::Unsupported(_) => ImageError::UnsupportedVariety { format: name, source },
-        _ => ImageError::Corrupt { format: name, source },
+        image::ImageError::Unsupported(_) => ImageError::UnsupportedVariety { format: name, source: Box::new(source) },
+        _ => ImageError::Corrupt { format: name, source: Box::new(source) },
     };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
@@ -42,11 +50,15 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     }
     // Broken metadata is no reason to refuse a sound picture.
     let orientation = decoder.orientation().ok();
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
+    Ok(opaque(turned(picture, orientation)))
+}
+
+fn turned(mut picture: DynamicImage, orientation: Option<Orientation>) -> DynamicImage {
     if let Some(orientation) = orientation {
         picture.apply_orientation(orientation);
     }
-    Ok(opaque(picture))
+    picture
 }
 
 fn opaque(picture: DynamicImage) -> RgbImage {
@@ -68,6 +80,7 @@ fn opaque(picture: DynamicImage) -> RgbImage {
 mod tests {
     use image::codecs::jpeg::JpegEncoder;
     use image::{ExtendedColorType, GrayImage, ImageBuffer, ImageEncoder, LumaA, Rgb, Rgba, RgbaImage};
+    use libjpeg_turbo_rs::PixelFormat;
 
     use super::*;
 
@@ -137,6 +150,19 @@ mod tests {
         assert_eq!((read.dimensions(), bright(&read, 16, 4), bright(&read, 16, 60)), ((32, 64), true, false));
         let read = decode(&oriented(&half, 8)).unwrap();
         assert_eq!((read.dimensions(), bright(&read, 16, 4), bright(&read, 16, 60)), ((32, 64), false, true));
+    }
+
+    #[test]
+    fn reads_the_inks_of_a_print() {
+        // Red, and half as bright, as Adobe writes CMYK: 255 is no ink.
+        let encode = |inks: [u8; 4]| {
+            let pixels = inks.repeat(16 * 16);
+            libjpeg_turbo_rs::Encoder::new(&pixels, 16, 16, PixelFormat::Cmyk).quality(95).encode().unwrap()
+        };
+        let read = decode(&encode([255, 0, 0, 255])).unwrap();
+        assert!(read.get_pixel(8, 8).0.iter().zip([255, 0, 0]).all(|(value, wanted)| value.abs_diff(wanted) < 3));
+        let read = decode(&encode([255, 0, 0, 128])).unwrap();
+        assert!(read.get_pixel(8, 8).0.iter().zip([128, 0, 0]).all(|(value, wanted)| value.abs_diff(wanted) < 3));
     }
 
     #[test]

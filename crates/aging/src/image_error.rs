@@ -1,4 +1,4 @@
-use crate::{MAX_PIXELS, MIN_SIDE};
+use crate::MAX_PIXELS;
 
 /// Why a picture cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum ImageError {
         /// `JPEG`, `PNG` or `WebP`.
         format: &'static str,
         /// The decoder's reason.
-        source: image::ImageError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The data contradicts its format.
     #[error("the {format} picture cannot be decoded: export or upload it again")]
@@ -20,7 +20,7 @@ pub enum ImageError {
         /// `JPEG`, `PNG` or `WebP`.
         format: &'static str,
         /// The decoder's reason.
-        source: image::ImageError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The data breaks off.
     #[error("the {format} picture breaks off after {bytes} bytes, before its end: upload the whole file")]
@@ -33,16 +33,6 @@ pub enum ImageError {
     /// More pixels than are decoded.
     #[error("the picture has {width} x {height} pixels: at most {} million pixels work", MAX_PIXELS / 1_000_000)]
     TooLarge {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-    },
-    /// Fewer pixels than show a face.
-    #[error(
-        "the picture has {width} x {height} pixels: at least {MIN_SIDE} x {MIN_SIDE}, better 512 x 512, would work"
-    )]
-    TooSmall {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.

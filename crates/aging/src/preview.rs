@@ -1,7 +1,7 @@
 //! The preview engine: tone, softness and greying as functions of the age, by classical picture processing.
 //!
-//! A modest picture of ageing that needs no weights: no landmarks, so nothing changes its shape and no wrinkle is
-//! drawn. Younger skin is smoothed where edges allow, rosier and brighter; older skin shows more of its own texture,
+//! A modest picture of ageing that needs no weights: nothing changes its shape and no wrinkle is drawn; the landmarks
+//! tell where the face is. Younger skin is smoothed where edges allow, rosier and brighter; older skin shows more of its own texture,
 //! and is paler and a little yellow; hair greys by a pointwise curve that leaves its strands. Deterministic.
 
 mod analysis;
@@ -12,6 +12,7 @@ mod look;
 mod oklab;
 mod skin;
 
+use face::Landmarks;
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -26,9 +27,9 @@ pub struct Preview;
 pub const SOURCE_AGE: u8 = 35;
 
 impl Preview {
-    /// What every age needs of a portrait, which has sides of multiples of 4 pixels.
-    pub(crate) fn analyse(&self, portrait: &RgbImage) -> Analysis {
-        Analysis::new(portrait)
+    /// What every age needs of a portrait, which has sides of multiples of 4 pixels, and of its landmarks.
+    pub(crate) fn analyse(&self, portrait: &RgbImage, landmarks: &Landmarks) -> Analysis {
+        Analysis::new(portrait, landmarks)
     }
 
     /// Renders a portrait at an age in years (beyond 100 as 100) into a panel.
@@ -44,6 +45,25 @@ impl Preview {
             }
         });
     }
+}
+
+/// Landmarks of a round face in the middle of a panel, for tests: an outline, eyes and a mouth.
+#[cfg(test)]
+pub(crate) fn face_like() -> Landmarks {
+    let mut landmarks = Landmarks::default();
+    for (number, point) in landmarks.0.iter_mut().enumerate() {
+        let turn = std::f64::consts::TAU * number as f64;
+        let (x, y, radius, turn) = match number {
+            // The jaw, from the left ear over the chin to the right ear.
+            0..17 => (512.0, 500.0, 300.0, std::f64::consts::PI * (16 - number) as f64 / 16.0),
+            17..36 => (512.0, 560.0, 140.0, turn / 19.0),
+            36..42 => (400.0, 480.0, 40.0, turn / 6.0),
+            42..48 => (624.0, 480.0, 40.0, turn / 6.0),
+            _ => (512.0, 720.0, 90.0, std::f64::consts::PI + turn / 12.0),
+        };
+        *point = face::Point { x: x + radius * turn.cos(), y: y + radius * turn.sin() };
+    }
+    landmarks
 }
 
 #[cfg(test)]
@@ -92,7 +112,7 @@ mod tests {
     #[test]
     fn the_source_age_is_the_identity_and_its_neighbours_are_near() {
         let portrait = face();
-        let analysis = Preview.analyse(&portrait);
+        let analysis = Preview.analyse(&portrait, &face_like());
         let furthest = |age| {
             let pairs = aged(&analysis, age).into_raw().into_iter().zip(portrait.as_raw());
             pairs.map(|(aged, original)| aged.abs_diff(*original)).max().unwrap()
@@ -104,14 +124,14 @@ mod tests {
     #[test]
     fn is_deterministic_whatever_the_number_of_threads() {
         let portrait = face();
-        let render = || aged(&Preview.analyse(&portrait), 75);
+        let render = || aged(&Preview.analyse(&portrait, &face_like()), 75);
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         assert!(render() == single.install(render));
     }
 
     #[test]
     fn hair_greys_and_skin_pales_monotonically() {
-        let analysis = Preview.analyse(&face());
+        let analysis = Preview.analyse(&face(), &face_like());
         let series: Vec<RgbImage> = [35, 45, 55, 65, 75, 90].map(|age| aged(&analysis, age)).into();
         for pair in series.windows(2) {
             let (hair, hair_later) = (patch(&pair[0], 480, 110).0, patch(&pair[1], 480, 110).0);
@@ -128,7 +148,7 @@ mod tests {
 
     #[test]
     fn skin_smooths_and_brightens_towards_childhood() {
-        let analysis = Preview.analyse(&face());
+        let analysis = Preview.analyse(&face(), &face_like());
         let series: Vec<_> = [35, 28, 20, 10, 0].map(|age| patch(&aged(&analysis, age), 580, 600)).into();
         for pair in series.windows(2) {
             assert!(pair[1].1 <= pair[0].1 && pair[1].0[0] >= pair[0].0[0] - 0.05, "{series:?}");
@@ -140,7 +160,7 @@ mod tests {
     fn any_picture_works() {
         for colour in [[0, 0, 0], [255, 255, 255], [0, 0, 255], [214, 160, 132]] {
             let picture = RgbImage::from_pixel(1024, 1024, Rgb(colour));
-            let analysis = Preview.analyse(&picture);
+            let analysis = Preview.analyse(&picture, &face_like());
             for age in [0, 35, 100, 255] {
                 let mean = patch(&aged(&analysis, age), 500, 500).0;
                 assert!((mean[1] - f32::from(colour[1])).abs() < 60.0);

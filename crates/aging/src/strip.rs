@@ -1,5 +1,6 @@
 //! The strip: the aligned original and every age side by side, as bytes.
 
+use face::Landmarks;
 use image::RgbImage;
 
 use crate::{Engine, PANEL};
@@ -29,7 +30,7 @@ fn row_bytes(ages: usize) -> usize {
     PANEL as usize * (1 + ages) * 3
 }
 
-/// Appends the strip of an aligned portrait to `out`: [`byte_count`] bytes, `u8`, shape
+/// Appends the strip of an aligned portrait, and its landmarks in pixels of it, to `out`: [`byte_count`] bytes, `u8`, shape
 /// `(PANEL, PANEL * (1 + ages), 3)` in C order; panel 0 is the portrait itself. Ages are years, 0 to 100.
 ///
 /// `wanted` is asked before each age.
@@ -40,6 +41,7 @@ fn row_bytes(ages: usize) -> usize {
 pub fn append(
     engine: &Engine,
     portrait: &RgbImage,
+    landmarks: &Landmarks,
     ages: &[u8],
     out: &mut Vec<u8>,
     wanted: &dyn Fn() -> bool,
@@ -61,7 +63,7 @@ pub fn append(
     }
     match engine {
         Engine::Preview(preview) => {
-            let analysis = preview.analyse(portrait);
+            let analysis = preview.analyse(portrait, landmarks);
             for (panel, &age) in (1..).zip(ages) {
                 if !wanted() {
                     return Err(StripError::Cancelled);
@@ -80,7 +82,7 @@ mod tests {
     use image::Rgb;
 
     use super::*;
-    use crate::preview::Preview;
+    use crate::preview::{Preview, face_like};
 
     fn portrait() -> RgbImage {
         RgbImage::from_fn(PANEL, PANEL, |x, y| Rgb([(x / 4) as u8, (y / 4) as u8, ((x ^ y) & 0xff) as u8]))
@@ -90,7 +92,7 @@ mod tests {
     fn panels_from_left_to_right_after_what_is_there() {
         let (engine, portrait) = (Engine::Preview(Preview), portrait());
         let mut out = b"header".to_vec();
-        append(&engine, &portrait, &[70, 35], &mut out, &|| true).unwrap();
+        append(&engine, &portrait, &face_like(), &[70, 35], &mut out, &|| true).unwrap();
         assert_eq!((out.len(), &out[..6]), (6 + byte_count(2), &b"header"[..]));
         let panel = |n: usize| -> Vec<u8> {
             out[6..].chunks_exact(3 * 3072).flat_map(|row| row[n * 3072..(n + 1) * 3072].to_vec()).collect()
@@ -100,7 +102,7 @@ mod tests {
         assert!(panel(2).iter().zip(panel(0)).all(|(aged, original)| aged.abs_diff(original) <= 1));
 
         let mut again = Vec::new();
-        append(&engine, &portrait, &[70, 35], &mut again, &|| true).unwrap();
+        append(&engine, &portrait, &face_like(), &[70, 35], &mut again, &|| true).unwrap();
         assert!(again == out[6..], "the same portrait and ages make the same bytes");
     }
 
@@ -108,14 +110,16 @@ mod tests {
     fn stops_between_ages() {
         let asked = Cell::new(0);
         let wanted = || asked.replace(asked.get() + 1) < 3;
-        let result = append(&Engine::Preview(Preview), &portrait(), &[1, 2, 3, 4, 5], &mut Vec::new(), &wanted);
+        let result =
+            append(&Engine::Preview(Preview), &portrait(), &face_like(), &[1, 2, 3, 4, 5], &mut Vec::new(), &wanted);
         assert!(matches!(result, Err(StripError::Cancelled)));
         assert_eq!(asked.get(), 4);
     }
 
     #[test]
     fn refuses_other_sizes() {
-        let result = append(&Engine::Preview(Preview), &RgbImage::new(512, 1024), &[1], &mut Vec::new(), &|| true);
+        let result =
+            append(&Engine::Preview(Preview), &RgbImage::new(512, 1024), &face_like(), &[1], &mut Vec::new(), &|| true);
         assert_eq!(
             result.unwrap_err().to_string(),
             "the aligned portrait has 512 x 1024 pixels: 1024 x 1024 are needed"

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use aging::{Engine, strip};
+use aging::strip;
 use anyhow::{Context, bail, ensure};
+use container::Model;
+use face::{Aligned, FaceError, Point, RgbImage};
 use lambda::ImageFormat;
 use ndarray::ArrayView3;
 use ndarray_npy::WriteNpyExt;
@@ -16,16 +18,17 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     if age.device == Device::Cuda {
         bail!("there is no engine for CUDA in this build: --device cpu would work");
     }
-    let engine = Engine::load(age.model.as_deref()).context("the model cannot be loaded")?;
+    let model = Model::load(age.model.as_deref()).context("the model cannot be loaded")?;
     let photo = &age.photo;
     let bytes = std::fs::read(photo).with_context(|| format!("the photo {} cannot be read", photo.display()))?;
     let picture = aging::decode(&bytes).with_context(|| format!("the photo {}", photo.display()))?;
     let (width, height) = picture.dimensions();
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());
     let start = Instant::now();
-    let portrait = aging::largest_centred_square(&picture).with_context(|| format!("the photo {}", photo.display()))?;
+    let aligned = if age.aligned { as_it_is(&model, &picture) } else { model.align(&picture) };
+    let Aligned { picture: portrait, landmarks } = aligned.with_context(|| format!("the photo {}", photo.display()))?;
     let mut pixels = Vec::new();
-    strip::append(&engine, &portrait, age.ages.as_slice(), &mut pixels, &|| true)?;
+    strip::append(&model.engine, &portrait, &landmarks, age.ages.as_slice(), &mut pixels, &|| true)?;
     let seconds = start.elapsed().as_secs_f64();
 
     let shape = pipeline::strip::shape(age.ages.len());
@@ -39,11 +42,22 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     }
     files.push(output::write(&folder, "strip.npy", &npy)?);
     if age.json {
-        let line = json!({"id": id, "model": engine.name(), "ages": age.ages, "seconds": seconds, "files": files});
+        let line =
+            json!({"id": id, "model": model.engine.name(), "ages": age.ages, "seconds": seconds, "files": files});
         println!("{line}");
     } else {
-        println!("{} made {} ages in {seconds:.2} s", engine.name(), age.ages.len());
+        println!("{} made {} ages in {seconds:.2} s", model.engine.name(), age.ages.len());
         files.iter().for_each(|file| println!("{}", file.display()));
     }
     Ok(())
+}
+
+/// A crop that is aligned already, as a panel; only its landmarks are looked for.
+fn as_it_is(model: &Model, square: &RgbImage) -> Result<Aligned, FaceError> {
+    let face = model.faces.portrait(square)?;
+    let scale = f64::from(aging::PANEL) / f64::from(square.width());
+    // Pixels are counted from the middle of the first.
+    let scaled = |at: f64| (at + 0.5) * scale - 0.5;
+    let landmarks = face.landmarks.map(|point| Point { x: scaled(point.x), y: scaled(point.y) });
+    Ok(Aligned { picture: aging::to_panel(square), landmarks })
 }

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use pipeline::{Ages, PortraitId};
 
-use crate::{age, demo, send, up};
+use crate::{age, bench, demo, faces, send, up};
 
 #[derive(Debug, Parser)]
 #[command(version, about = "Upload a portrait, get the same person back at other ages", max_term_width = 100)]
@@ -26,6 +26,11 @@ enum Command {
     Send(Send),
     /// Do the same work on one portrait with no cloud at all
     Age(Age),
+    /// Find the faces of a photo and their landmarks, and cut out the largest
+    Faces(Faces),
+    /// Measure how fast this machine does the work
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +116,64 @@ pub(crate) struct Age {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Faces {
+    /// A JPEG, PNG or WebP picture
+    pub(crate) photo: PathBuf,
+    /// A HOG detector as dlib serializes it [default: a small one that is built in]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) detector: Option<PathBuf>,
+    /// A 68-point shape predictor as dlib serializes it [default: a small one that is built in]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) landmarks: Option<PathBuf>,
+    /// How often to double the picture's size first, which finds smaller faces [default: 1; 0 above 16 megapixels]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=4))]
+    pub(crate) upsample: Option<u32>,
+    /// The least score of a face; below 0 finds more, and more that are none
+    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true, value_parser = finite)]
+    pub(crate) threshold: f64,
+    /// Write the largest face, cut out and upright, as a PNG, JPEG or WebP picture
+    #[arg(long, value_name = "OUT.png")]
+    pub(crate) align: Option<PathBuf>,
+    /// Width and height of that picture in pixels
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) size: u32,
+    /// Print the faces as one line of JSON, in the detector's order
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if f64::is_finite(number) => Ok(number),
+        _ => Err("a number such as 0.5 or -0.2 works".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Finding, landmarking and cutting out a face
+    Face(BenchFace),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchFace {
+    /// A picture with a face; it is resized to the sizes measured [default: a portrait that is built in]
+    pub(crate) photo: Option<PathBuf>,
+    /// A HOG detector as dlib serializes it [default: a small one that is built in]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) detector: Option<PathBuf>,
+    /// A 68-point shape predictor as dlib serializes it [default: a small one that is built in]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) landmarks: Option<PathBuf>,
+    /// Runs of each measurement, of which the median is told
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Print the times as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Device {
     Auto,
@@ -130,6 +193,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(demo) => demo::run(&demo),
         Command::Send(send) => send::run(send),
         Command::Age(age) => age::run(&age),
+        Command::Faces(faces) => faces::run(&faces),
+        Command::Bench(bench) => bench::run(&bench),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,11 @@
 //! Time Traveler's command line.
 
 mod age;
+mod bench;
 mod cli;
 mod client;
 mod demo;
+mod faces;
 mod hops;
 mod output;
 mod programs;

@@ -1,3 +1,4 @@
+use face::Landmarks;
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -31,29 +32,22 @@ pub(crate) struct Analysis {
 }
 
 impl Analysis {
-    pub(super) fn new(portrait: &RgbImage) -> Self {
+    pub(super) fn new(portrait: &RgbImage, landmarks: &Landmarks) -> Self {
         let [lightness, a, b] = planes(portrait);
-        let (width, height) = (lightness.width, lightness.height);
         let (small_a, small_b) = (a.reduced(REDUCTION), b.reduced(REDUCTION));
         let small_lightness = lightness.reduced(REDUCTION);
         let texture = lightness.with(&lightness.mean(10), |value, mean| (value - mean).abs()).reduced(REDUCTION);
         let small = Small { lightness: small_lightness, a: small_a, b: small_b, texture };
         let candidates = skin::candidates(&small);
-        let head = Head::find(&candidates);
+        let head = Head::of(landmarks, REDUCTION as f32);
 
-        // Pores and folds grow with the face; without one, it is taken to fill the picture.
-        let face = head.map_or(0.25 * width.min(height) as f32, |head| head.radius * REDUCTION as f32);
+        // Pores and folds grow with the face.
+        let face = head.radius * REDUCTION as f32;
         let fine_base = guided::smoothed(&lightness, (0.014 * face).max(2.0) as usize, 0.03 * 0.03);
         let wide_base = guided::smoothed(&lightness, (0.06 * face).max(6.0) as usize, 0.05 * 0.05);
 
-        let (skin, hair) = match head {
-            Some(head) => {
-                let skin = skin::mask(&small, &candidates, &head);
-                let hair = hair::mask(&small, &skin, &head);
-                (skin, hair)
-            }
-            None => (Plane::new(small.a.width, small.a.height), Plane::new(small.a.width, small.a.height)),
-        };
+        let skin = skin::mask(&small, &candidates, &head);
+        let hair = hair::mask(&small, &skin, &head);
         let grey_gamma = grey_gamma(&small.lightness, &hair);
         let radius = ((0.12 * face) as usize / REDUCTION).max(2);
         let large_skin = guided::enlarged_mask(&skin, &lightness, 4, 1e-3);

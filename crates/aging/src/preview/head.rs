@@ -1,7 +1,8 @@
-use super::look::ramp;
+use face::Landmarks;
+
 use crate::plane::Plane;
 
-/// Where the face is, as far as colour tells: the densest cluster of what may be skin.
+/// The face as a disc, from the brows to the chin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     /// Centre, in pixels from the left.
@@ -13,48 +14,19 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The cluster nearest the middle in a map of 0 to 1; `None` where hardly anything is above 0.
-    pub(super) fn find(map: &Plane) -> Option<Self> {
-        let (width, height) = (map.width as f32, map.height as f32);
-        let side = width.min(height);
-        // Two box means are near enough to a Gaussian.
-        let dense = map.mean(map.width / 28).mean(map.width / 28);
-        let central = |x: usize, y: usize| {
-            let (u, v) = ((x as f32 - 0.5 * width) / side, (y as f32 - 0.45 * height) / side);
-            (-(u * u + v * v) / (2.0 * 0.3 * 0.3)).exp()
+    /// From the landmarks, on a plane that is so many times smaller than the picture they belong to.
+    pub(super) fn of(landmarks: &Landmarks, reduction: f32) -> Self {
+        let outline = &landmarks.0[..27];
+        let along = |axis: fn(&face::Point) -> f64| {
+            let values = outline.iter().map(axis);
+            (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max))
         };
-        let peak = (0..map.values.len())
-            .map(|at| (at, dense.values[at] * central(at % map.width, at / map.width)))
-            .fold((0, 0.0), |best, here| if here.1 > best.1 { here } else { best });
-        if peak.1 < 0.1 {
-            return None;
-        }
-        let mut head = Self { x: (peak.0 % map.width) as f32, y: (peak.0 / map.width) as f32, radius: 0.12 * side };
-        // Edges and folds of warm things lie scattered all over a picture.
-        let core = map.with(&dense, |value, dense| value * ramp(dense, 0.12, 0.35));
-        for _ in 0..8 {
-            head = head.shifted(&core, side);
-        }
-        Some(head)
-    }
-
-    /// One step of mean shift, in position and in size.
-    fn shifted(self, map: &Plane, side: f32) -> Self {
-        let (mut sum, mut sum_x, mut sum_y, mut spread) = (1e-3, 1e-3 * self.x, 1e-3 * self.y, 0.0);
-        for (y, row) in map.values.chunks(map.width).enumerate() {
-            for (x, value) in row.iter().enumerate() {
-                let (dx, dy) = (x as f32 - self.x, y as f32 - self.y);
-                let far = (dx * dx + dy * dy) / (self.radius * self.radius);
-                let weight = value * (-0.5 * far).exp();
-                sum += weight;
-                sum_x += weight * x as f32;
-                sum_y += weight * y as f32;
-                spread += weight * (dx * dx + dy * dy);
-            }
-        }
-        // An even disc seen through the window of its own radius has a mean square of 0.4 radius^2.
-        let radius = (spread / sum / 0.4).sqrt().clamp(0.045 * side, 0.36 * side);
-        Self { x: sum_x / sum, y: sum_y / sum, radius }
+        let ((left, right), (top, bottom)) = (along(|point| point.x), along(|point| point.y));
+        // A disc may be a pixel small, not smaller: everything is measured by it.
+        // The forehead is beyond the brows.
+        let radius = (0.62 * (right - left).max(bottom - top)).max(f64::from(reduction));
+        let scaled = |value: f64| value as f32 / reduction;
+        Self { x: scaled((left + right) / 2.0), y: scaled((top + bottom) / 2.0), radius: scaled(radius) }
     }
 
     /// The mean of a map over the inner part of the face.
@@ -77,16 +49,13 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preview::face_like;
 
     #[test]
-    fn finds_a_disc_beside_a_smaller_one() {
-        let inside = |x: usize, y: usize, cx: f32, cy: f32, r: f32| (x as f32 - cx).hypot(y as f32 - cy) < r;
-        let map = Plane::filled(256, 256, |x, y| {
-            f32::from(u8::from(inside(x, y, 110.0, 120.0, 50.0) || inside(x, y, 230.0, 240.0, 15.0)))
-        });
-        let head = Head::find(&map).unwrap();
-        assert!((head.x - 110.0).abs() < 4.0 && (head.y - 120.0).abs() < 4.0, "{head:?}");
-        assert!((head.radius - 50.0).abs() < 10.0, "{head:?}");
-        assert!(Head::find(&Plane::new(256, 256)).is_none());
+    fn a_disc_from_brows_to_chin() {
+        let head = Head::of(&face_like(), 4.0);
+        assert!((head.x - 128.0).abs() < 1.0 && (head.radius - 93.0).abs() < 5.0, "{head:?}");
+        assert!((110.0..170.0).contains(&head.y), "{head:?}");
+        assert_eq!(Head::of(&Landmarks::default(), 4.0).radius, 1.0);
     }
 }

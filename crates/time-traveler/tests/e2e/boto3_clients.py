@@ -62,10 +62,12 @@ def put_object_starts_a_job():
 
 
 def a_file_may_come_in_parts():
-    # Over 8 MB upload_file sends parts; noise does not compress.
-    noise = np.random.default_rng(1).integers(0, 256, (1800, 1800, 3), dtype=np.uint8)
+    # Over 8 MB upload_file sends parts; the noise around the face does not compress.
+    noise = np.random.default_rng(1).integers(0, 256, (1900, 1900, 3), dtype=np.uint8)
+    photo = Image.fromarray(noise)
+    photo.paste(Image.open(io.BytesIO(PHOTO)).convert("RGB"), (700, 600))
     file = io.BytesIO()
-    Image.fromarray(noise).save(file, "PNG")
+    photo.save(file, "PNG")
     assert file.tell() > 9 << 20
     file.seek(0)
     s3.upload_fileobj(file, "portraits", "uploads/parts", ExtraArgs={"Metadata": {"ages": "50"}})

@@ -51,6 +51,45 @@ fn age_makes_the_same_pictures_with_no_cloud() {
 }
 
 #[test]
+fn faces_are_listed_and_the_largest_is_cut_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = sample();
+    let arguments = ["faces", photo.to_str().unwrap(), "--align", "crop.png", "--size", "300", "--json"];
+    let output = run(folder.path(), &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [face] = &line["faces"].as_array().unwrap()[..] else { panic!("{line}") };
+    let number = |key: &str| face[key].as_f64().unwrap();
+    assert!(number("score") > 0.0 && number("filter") >= 0.0);
+    assert!((150.0..200.0).contains(&number("left")) && (250.0..300.0).contains(&number("right")), "{face}");
+    assert!((60.0..110.0).contains(&number("top")) && (150.0..200.0).contains(&number("bottom")), "{face}");
+    let landmarks = face["landmarks"].as_array().unwrap();
+    assert!(landmarks.len() == 68 && landmarks.iter().all(|point| point[0].is_i64() && point[1].is_i64()));
+    let crop = image::open(folder.path().join("crop.png")).unwrap();
+    assert_eq!((crop.width(), crop.height()), (300, 300));
+
+    // What was cut out is taken as it is.
+    let output = run(folder.path(), &["age", "crop.png", "--aligned", "--ages", "60"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    check_pictures(&folder.path().join("out/crop"), 2);
+
+    let listed = run(folder.path(), &["faces", "crop.png", "--upsample", "0"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).starts_with("1 face found in 300 x 300 pixels\n"));
+    let nothing = run(folder.path(), &["faces", "crop.png", "--threshold", "50", "--json"]);
+    assert_eq!((nothing.status.code(), nothing.stdout.as_slice()), (Some(0), &b"{\"faces\":[]}\n"[..]));
+}
+
+#[test]
+fn bench_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["bench", "face", "--runs", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let times = line["milliseconds"].as_object().unwrap();
+    assert!(times.len() == 5 && times.values().all(|time| time.as_f64().unwrap() > 0.0), "{line}");
+}
+
+#[test]
 fn send_waits_and_fetches() {
     let up = Up::start();
     let folder = tempfile::tempdir().unwrap();
@@ -93,7 +132,8 @@ fn what_cannot_be_done_is_said() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     std::fs::copy(photo, folder.path().join("astronaut.jpg")).unwrap();
-    let cases: [(&[&str], i32, &str); 15] = [
+    image::RgbImage::new(200, 100).save(folder.path().join("dark.png")).unwrap();
+    let cases: [(&[&str], i32, &str); 24] = [
         (&["send", photo, "astronaut.jpg"], 2, "both be portrait astronaut"),
         (&["up", "--port", &port, "--aws-port", "0", "--data", "d"], 1, &port),
         (&["up", "--port", "0", "--aws-port", &port, "--data", "d"], 1, "--aws-port"),
@@ -109,6 +149,15 @@ fn what_cannot_be_done_is_said() {
         (&["send", photo, "--api", "http://127.0.0.1:9"], 1, "cannot be reached"),
         (&["send", photo, photo, "--id", "a"], 2, "--id"),
         (&["frobnicate"], 2, "frobnicate"),
+        (&["age", "dark.png"], 1, "no face was found in the picture of 200 x 100 pixels"),
+        (&["age", "dark.png", "--aligned"], 1, "square"),
+        (&["faces", "gone.png"], 1, "gone.png"),
+        (&["faces", "dark.png", "--align", "crop.png"], 1, "NO_FACE"),
+        (&["faces", photo, "--detector", "notes.txt"], 1, "notes.txt is no face detector"),
+        (&["faces", photo, "--landmarks", "gone.dat"], 1, "gone.dat"),
+        (&["faces", photo, "--upsample", "4"], 1, "67108864 pixels"),
+        (&["faces", photo, "--threshold", "nan"], 2, "nan"),
+        (&["bench", "face", "dark.png"], 1, "no face"),
     ];
     for (arguments, code, word) in cases {
         let output = run(folder.path(), arguments);

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Up, encoded, picture, sample};
+use crate::support::{PATIENCE, Up, encoded, picture, portrait, sample};
 
 #[tokio::test]
 async fn from_put_to_pictures() {
@@ -143,14 +143,15 @@ async fn the_newest_upload_wins_whatever_the_order_of_events() {
 #[tokio::test]
 async fn large_pictures_go_by_a_presigned_url() {
     let up = Up::start();
-    // Noise does not compress: 12 MB of PNG.
+    // Noise does not compress: 12 MB of PNG around a face.
     let mut state = 1_u32;
-    let noise = image::RgbImage::from_fn(2000, 2000, |_, _| {
+    let mut photo = image::RgbImage::from_fn(2000, 2000, |_, _| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let [_, r, g, b] = state.to_be_bytes();
         image::Rgb([r, g, b])
     });
-    let photo = encoded(&noise, image::ImageFormat::Png);
+    image::imageops::replace(&mut photo, &portrait(), 700, 600);
+    let photo = encoded(&photo, image::ImageFormat::Png);
     assert!(photo.len() > 10 << 20);
     let refused = up.put("/images/big", photo.clone()).await;
     assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);

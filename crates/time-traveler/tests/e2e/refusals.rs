@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Up, encoded, picture, sample};
+use crate::support::{Up, encoded, picture, portrait};
 
 /// The code and the message of an answer.
 async fn refusal(answer: reqwest::Response) -> (StatusCode, String, String) {
@@ -52,14 +52,18 @@ async fn before_anything_is_stored() {
 #[tokio::test]
 async fn as_a_failed_job() {
     let up = Up::start();
-    let photo = image::open(sample()).unwrap().to_rgb8();
-    let jpeg = encoded(&photo, image::ImageFormat::Jpeg);
+    let jpeg = encoded(&portrait(), image::ImageFormat::Jpeg);
     let one_pixel = encoded(&image::RgbImage::new(1, 1), image::ImageFormat::Png);
+    let wall = encoded(&image::RgbImage::from_pixel(640, 480, image::Rgb([200; 3])), image::ImageFormat::Png);
+    let stamp = image::imageops::resize(&portrait(), 220, 220, image::imageops::FilterType::CatmullRom);
+    let stamp = encoded(&stamp, image::ImageFormat::Png);
     let cases = [
         ("text", b"hello, I am a text file".to_vec(), "UNSUPPORTED_IMAGE", "JPEG"),
         ("empty", Vec::new(), "CORRUPT_IMAGE", "empty"),
         ("truncated", jpeg[..jpeg.len() / 2].to_vec(), "CORRUPT_IMAGE", ""),
-        ("pixel", one_pixel, "FACE_TOO_SMALL", "1 x 1"),
+        ("pixel", one_pixel, "NO_FACE", "1 x 1"),
+        ("wall", wall, "NO_FACE", "640 x 480 pixels"),
+        ("stamp", stamp, "FACE_TOO_SMALL", "at least 48"),
         ("bomb", png_bomb(), "IMAGE_TOO_LARGE", "20000 x 20000"),
     ];
     for (id, body, code, word) in cases {
@@ -81,7 +85,7 @@ async fn as_a_failed_job() {
     assert_eq!(up.settled("good").await["status"], "SUCCESS");
     let jobs = up.json("/jobs?limit=100").await;
     let ids: Vec<&str> = jobs["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
-    assert!(!ids.contains(&"a b") && ids.len() == 7, "{ids:?}");
+    assert!(!ids.contains(&"a b") && ids.len() == 9, "{ids:?}");
 }
 
 /// A PNG whose header says 20,000 by 20,000 pixels of which there are none.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::Credentials;
-use image::{Rgb, RgbImage};
+use image::{Rgb, RgbImage, imageops};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -25,12 +25,14 @@ pub(crate) fn sample() -> PathBuf {
     repository().join("examples/astronaut.png")
 }
 
-/// A small picture, another one for every seed.
+pub(crate) fn portrait() -> RgbImage {
+    image::open(sample()).unwrap().into_rgb8()
+}
+
+/// A small picture of a face, in another light for every seed.
 pub(crate) fn picture(seed: u8) -> Vec<u8> {
-    let picture = RgbImage::from_fn(96, 80, |x, y| {
-        let shade = u8::try_from((x * 2) % 256).unwrap();
-        Rgb([shade, shade.wrapping_add(seed.wrapping_mul(17)), u8::try_from(y).unwrap().wrapping_mul(3)])
-    });
+    let mut picture = imageops::crop_imm(&portrait(), 120, 40, 217, 191).to_image();
+    picture.pixels_mut().for_each(|Rgb([_, _, blue])| *blue = blue.saturating_add(3 * seed));
     encoded(&picture, image::ImageFormat::Png)
 }
 

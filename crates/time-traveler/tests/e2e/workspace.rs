@@ -8,13 +8,14 @@ use serde_json::Value;
 use crate::support::repository;
 
 /// The other members that each member may use.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("pipeline", &[]),
-    ("aging", &[]),
+    ("face", &[]),
+    ("aging", &["face"]),
     ("local-cloud", &[]),
     ("lambda", &["pipeline"]),
-    ("container", &["aging", "pipeline"]),
-    ("time-traveler", &["aging", "container", "lambda", "local-cloud", "pipeline"]),
+    ("container", &["aging", "face", "pipeline"]),
+    ("time-traveler", &["aging", "container", "face", "lambda", "local-cloud", "pipeline"]),
 ];
 
 #[test]
