@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use aging::{Engine, LoadError, PANEL};
 use face::{Aligned, Detector, FaceError, FaceFinder, RgbImage, Sampling, ShapePredictor};
+use pipeline::ErrorCode;
 
 /// The detector of a model folder, as dlib serializes one.
 const DETECTOR: &str = "face_detector.svm";
@@ -56,7 +57,7 @@ impl Model {
     /// [`ModelError`]: a file that is there and cannot be used. It is never passed over.
     pub fn load(folder: Option<&Path>) -> Result<Self, ModelError> {
         let engine = Engine::load(folder)?;
-        let file = |name: &str| folder.map(|folder| folder.join(name)).filter(|file| file.exists());
+        let file = |name: &str| folder.map(|folder| folder.join(name)).filter(|file| file.symlink_metadata().is_ok());
         let faces = face_finder(file(DETECTOR).as_deref(), file(LANDMARKS).as_deref())?;
         Ok(Self { faces, engine })
     }
@@ -68,6 +69,14 @@ impl Model {
     pub fn align(&self, picture: &RgbImage) -> Result<Aligned, FaceError> {
         let face = self.faces.portrait(picture)?;
         face::align(picture, &face.landmarks, PANEL, Sampling::Smooth)
+    }
+}
+
+/// The code of a job that failed for this reason.
+pub fn face_error_code(error: &FaceError) -> ErrorCode {
+    match error {
+        FaceError::TooSmall { .. } => ErrorCode::FaceTooSmall,
+        _ => ErrorCode::NoFace,
     }
 }
 
@@ -108,6 +117,12 @@ mod tests {
             std::fs::remove_file(folder.path().join(name)).unwrap();
             std::fs::create_dir(folder.path().join(name)).unwrap();
             assert!(matches!(Model::load(Some(folder.path())), Err(ModelError::Read { .. })));
+            std::fs::remove_dir(folder.path().join(name)).unwrap();
+            #[cfg(unix)]
+            {
+                std::os::unix::fs::symlink("/nowhere", folder.path().join(name)).unwrap();
+                assert!(matches!(Model::load(Some(folder.path())), Err(ModelError::Read { .. })));
+            }
         }
     }
 

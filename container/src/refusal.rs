@@ -1,3 +1,4 @@
+use crate::model::face_error_code;
 use aging::{ImageError, strip::StripError};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -53,11 +54,7 @@ impl From<ImageError> for Refusal {
 
 impl From<FaceError> for Refusal {
     fn from(error: FaceError) -> Self {
-        let code = match error {
-            FaceError::TooSmall { .. } => ErrorCode::FaceTooSmall,
-            _ => ErrorCode::NoFace,
-        };
-        Self::new(StatusCode::BAD_REQUEST, code, error.to_string())
+        Self::new(StatusCode::BAD_REQUEST, face_error_code(&error), error.to_string())
     }
 }
 

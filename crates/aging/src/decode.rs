@@ -9,7 +9,7 @@ use crate::{ImageError, ending, jpeg};
 pub const MAX_PIXELS: u64 = 64_000_000;
 
 /// What one decoder may allocate: [`MAX_PIXELS`] of 8 bytes each, and working room.
-pub(crate) const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8 + 128 * 1024 * 1024;
+const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8 + 128 * 1024 * 1024;
 
 /// Decodes a JPEG, PNG or WebP picture to 8-bit RGB, upright by its EXIF orientation, transparency over white.
 ///

@@ -2,9 +2,10 @@ use image::RgbImage;
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
 
-use crate::decode::MAX_DECODER_BYTES;
 use crate::{ImageError, MAX_PIXELS};
 
+/// What decoding may take, in bytes: a progressive picture in four inks keeps all its coefficients, 15 bytes a pixel.
+const MAX_MEMORY: u64 = 16 * MAX_PIXELS + 128 * 1024 * 1024;
 /// Scans of a progressive picture: encoders write about ten.
 const MAX_SCANS: usize = 200;
 
@@ -16,13 +17,16 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(RgbImage, Option<Orientation>), Im
     let limits = DecodeLimits {
         max_pixels: MAX_PIXELS,
         max_scans: MAX_SCANS,
-        max_memory: Some(MAX_DECODER_BYTES),
+        max_memory: Some(MAX_MEMORY),
         ..DecodeLimits::default()
     };
     let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(refused)?;
     let (width, height) = (u32::from(decoder.header().width), u32::from(decoder.header().height));
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(ImageError::TooLarge { width, height });
+    }
+    if !even_inks(&decoder) {
+        return Err(refused(JpegError::Unsupported("four inks at different resolutions".into())));
     }
     decoder.set_output_format(PixelFormat::Rgb);
     let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
@@ -34,9 +38,28 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(RgbImage, Option<Orientation>), Im
     Ok((picture, orientation))
 }
 
+/// Whether a picture in four inks has them all at one resolution, or the second and third at a half: the decoder panics on
+/// others.
+fn even_inks(decoder: &Decoder<'_>) -> bool {
+    let factors = |at: usize| {
+        let component = &decoder.header().components[at];
+        (component.horizontal_sampling, component.vertical_sampling)
+    };
+    if decoder.header().components.len() != 4 {
+        return true;
+    }
+    let first = factors(0);
+    factors(3) == first
+        && factors(1) == factors(2)
+        && (factors(1) == first || factors(1) == (1, 1))
+        && matches!(first, (1 | 2, 1 | 2))
+}
+
 fn refused(source: JpegError) -> ImageError {
     match source {
-        JpegError::Unsupported(_) => ImageError::UnsupportedVariety { format: "JPEG", source: source.into() },
+        JpegError::Unsupported(_) | JpegError::LimitExceeded { .. } => {
+            ImageError::UnsupportedVariety { format: "JPEG", source: source.into() }
+        }
         _ => ImageError::Corrupt { format: "JPEG", source: source.into() },
     }
 }
@@ -45,7 +68,44 @@ fn refused(source: JpegError) -> ImageError {
 mod tests {
     use super::*;
 
-    /// A part of the sample portrait, encoded and decoded by Pillow 12 with libjpeg-turbo 3.2: chroma at half the
+    /// Broken headers and data: an error or a picture, never a panic.
+    #[test]
+    fn nothing_panics() {
+        let fixtures: [&[u8]; 4] = [
+            include_bytes!("../tests/fixtures/baseline.jpg"),
+            include_bytes!("../tests/fixtures/progressive.jpg"),
+            include_bytes!("../tests/fixtures/columns.jpg"),
+            include_bytes!("../tests/fixtures/cmyk.jpg"),
+        ];
+        let mut state = 1u32;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % below
+        };
+        let mut pictures = 0;
+        for round in 0..1200 {
+            let mut bytes = fixtures[round % 4].to_vec();
+            let header = bytes.len().min(700);
+            for _ in 0..1 + random(3) {
+                let at = random(header);
+                bytes[at] = random(256) as u8;
+            }
+            pictures += usize::from(decode(&bytes).is_ok());
+        }
+        // Every place of the inks' sampling factors, at every value.
+        let cmyk = fixtures[3];
+        let frame = cmyk.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        for component in 0..4 {
+            for factors in 0..=255 {
+                let mut bytes = cmyk.to_vec();
+                bytes[frame + 11 + 3 * component] = factors;
+                pictures += usize::from(decode(&bytes).is_ok());
+            }
+        }
+        assert!(pictures > 100, "{pictures}");
+    }
+
+    /// A part of the sample portrait, encoded and decoded by `tests/make_jpegs.py`: chroma at half the
     /// resolution both ways, the same in several scans, chroma at half the columns, CMYK.
     #[test]
     fn the_pixels_of_libjpeg() {

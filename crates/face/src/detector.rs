@@ -1,7 +1,7 @@
 use image::RgbImage;
 use rayon::prelude::*;
 
-use crate::filter::Filter;
+use crate::filter::{Filter, Hit};
 use crate::hog::{CELL, Hog, PLANES};
 use crate::packed::Packed;
 use crate::serialized::{FLOAT, ModelError, Reader};
@@ -9,6 +9,8 @@ use crate::{Rectangle, resize};
 
 /// The largest window of a model, in cells each way.
 const MAX_WINDOW: usize = 64;
+/// The most windows that may overlap each other: a filter that takes everything finds millions.
+const MAX_FOUND: usize = 10_000;
 
 /// A detector of objects by linear filters over histograms of oriented gradients: dlib's
 /// `object_detector<scan_fhog_pyramid<pyramid_down<6>>>`, which its frontal face detector is.
@@ -71,7 +73,7 @@ impl Detector {
         let most = (MAX_WINDOW * CELL) as i64;
         let width = reader.within("the width of the window", 1..=most)?;
         let height = reader.within("the height of the window", 1..=most)?;
-        let max_levels = reader.within("the largest number of pyramid levels", 1..=i64::from(u32::MAX))? as usize;
+        let max_levels = reader.within("the largest number of pyramid levels", 1..=1000)? as usize;
         let min_width = reader.within("the smallest width of a pyramid level", 1..=i64::from(u32::MAX))? as u32;
         let min_height = reader.within("the smallest height of a pyramid level", 1..=i64::from(u32::MAX))? as u32;
         reader.float("the regularization strength")?;
@@ -87,7 +89,7 @@ impl Detector {
             (overlap(&mut reader)?, vec![only])
         } else {
             let overlap = overlap(&mut reader)?;
-            let count = reader.count("the number of filters", dimensions * FLOAT)?;
+            let count = reader.some("the number of filters", dimensions * FLOAT)?;
             (overlap, (0..count).map(|_| filter(&mut reader)).collect::<Result<_, _>>()?)
         };
         if !reader.at_end() {
@@ -115,6 +117,7 @@ impl Detector {
         }
         let mut found = self.scan(enlarged, threshold);
         found.sort_by(|one, other| other.score.total_cmp(&one.score));
+        found.truncate(MAX_FOUND);
         let mut kept: Vec<Detection> = Vec::new();
         for detection in found {
             if !kept.iter().any(|better| self.overlap.tells_same(&better.rectangle, &detection.rectangle)) {
@@ -143,10 +146,9 @@ impl Detector {
                 scope.spawn(move |_| *found = self.scan_level(&this, index, threshold));
             }
         });
-        let filters = (0..self.filters.len()).flat_map(|filter| {
-            found.iter().filter_map(move |level| level.get(filter)).flatten().copied().collect::<Vec<_>>()
-        });
-        filters.collect()
+        let found = &found;
+        let of = |filter: usize| found.iter().filter_map(move |level| level.get(filter)).flatten().copied();
+        (0..self.filters.len()).flat_map(of).collect()
     }
 
     /// What each filter finds in a level.
@@ -154,7 +156,7 @@ impl Detector {
         let Some(hog) = Hog::of(level, self.window) else { return Vec::new() };
         let scanned = self.filters.par_iter().enumerate().map(|(number, filter)| {
             let hits = filter.hits(&hog, filter.threshold + threshold);
-            let detection = |hit: &crate::filter::Hit| Detection {
+            let detection = |hit: &Hit| Detection {
                 rectangle: self.place(hit.row, hit.column, index),
                 score: f64::from(hit.score) - filter.threshold,
                 filter: number,
@@ -170,12 +172,14 @@ impl Detector {
             Rectangle { left: 0, top: 0, right: picture.width as i32 - 1, bottom: picture.height as i32 - 1 };
         let mut levels = 0;
         loop {
-            area = area.map(|value, _| (value - 0.3) * (5.0 / 6.0));
+            let next = area.map(|value, _| (value - 0.3) * (5.0 / 6.0));
             levels += 1;
-            let enough = area.width() >= self.min_level.0 && area.height() >= self.min_level.1;
-            if !enough || levels >= self.max_levels {
+            let enough = next.width() >= self.min_level.0 && next.height() >= self.min_level.1;
+            // Rounding keeps the smallest areas as they are.
+            if !enough || levels >= self.max_levels || next == area {
                 return levels;
             }
+            area = next;
         }
     }
 
@@ -211,7 +215,7 @@ fn cells(pixels: i64) -> usize {
 }
 
 fn overlap(reader: &mut Reader<'_>) -> Result<Overlap, ModelError> {
-    let of_hull = reader.float("the overlap of two rectangles that tells them the same")?;
-    let of_either = reader.float("the covered part that tells two rectangles the same")?;
+    let of_hull = reader.share("the overlap of two rectangles that tells them the same")?;
+    let of_either = reader.share("the covered part that tells two rectangles the same")?;
     Ok(Overlap { of_hull, of_either })
 }

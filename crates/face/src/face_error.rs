@@ -7,7 +7,8 @@ pub enum FaceError {
     /// None was found.
     #[error(
         "no face was found in the picture of {width} x {height} pixels, in which upright frontal faces from {smallest} \
-         pixels wide were looked for: a well lit portrait that looks towards the camera works"
+         pixels wide were looked for: a well lit portrait that looks towards the camera works, or a part of this picture \
+         around the face"
     )]
     None {
         /// Width of the picture in pixels.

@@ -40,8 +40,9 @@ struct Look {
 impl FaceFinder {
     /// The widest face with a positive score.
     ///
-    /// A small picture is enlarged first. A large one is looked at from afar first, and more closely only where that
-    /// shows no face.
+    /// A picture of up to 4 million pixels may be enlarged, which finds faces of half the detector's window. A large one
+    /// is looked at from afar first, and more closely only where that shows no face; one of more than 16 million is
+    /// never searched at full size.
     ///
     /// # Errors
     /// [`FaceError`]: there is none, or it is narrower than [`MIN_WIDTH`].

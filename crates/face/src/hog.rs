@@ -15,7 +15,7 @@ pub(crate) const CELL: usize = 8;
 /// Features of a cell: 18 signed directions, 9 unsigned ones, 4 of texture.
 pub(crate) const PLANES: usize = 31;
 
-/// Numbers that a row is padded with, so that vectors may read past its end.
+/// Numbers that follow a row, its own or the next one's, so that vectors may read past its end.
 pub(crate) const SLACK: usize = 32;
 /// Rows of cells that one task computes.
 const BAND: usize = 16;
@@ -40,8 +40,8 @@ impl Hog {
         }
         let inner = (rows - 2, columns - 2);
         let border = (window.0 - 1, window.1 - 1);
-        let stride = inner.1 + border.1 + SLACK;
-        let mut values = vec![0.0; (inner.0 + border.0) * PLANES * stride];
+        let stride = inner.1 + border.1;
+        let mut values = vec![0.0; (inner.0 + border.0) * PLANES * stride + SLACK];
         let arch = Arch::new();
         let histograms = Histograms::of(picture, rows, columns, arch);
         let blocks = Blocks::of(&histograms);
@@ -52,9 +52,9 @@ impl Hog {
         Some(Self { inner, stride, values })
     }
 
-    /// A row of a plane: the border's zeros, the features, zeros up to [`SLACK`] beyond.
+    /// A row of a plane: the border's zeros, the features, zeros again, and [`SLACK`] numbers that mean nothing.
     pub(crate) fn row(&self, plane: usize, row: usize) -> &[f32] {
-        &self.values[(row * PLANES + plane) * self.stride..][..self.stride]
+        &self.values[(row * PLANES + plane) * self.stride..][..self.stride + SLACK]
     }
 }
 

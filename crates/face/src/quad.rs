@@ -58,12 +58,13 @@ impl Quad {
         Point { x: pixel(right), y: pixel(down) }
     }
 
-    /// The same square in a picture that was cut at `left` and `top` and shrunk by `factor`, in this order reversed.
+    /// The same square in a picture shrunk by `factor`.
     pub(crate) fn scaled(&self, factor: f64) -> Self {
         let scale = |point: Point| Point { x: point.x / factor, y: point.y / factor };
         Self { middle: scale(self.middle), right: scale(self.right) }
     }
 
+    /// The same square in a picture that has so many more pixels on the left and at the top.
     pub(crate) fn moved(&self, right: f64, down: f64) -> Self {
         Self { middle: Point { x: self.middle.x + right, y: self.middle.y + down }, right: self.right }
     }

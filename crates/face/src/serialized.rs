@@ -124,7 +124,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A finite number.
+    /// How many items follow, at least one, of at least `bytes_each` bytes.
+    pub(crate) fn some(&mut self, what: &'static str, bytes_each: usize) -> Result<usize, ModelError> {
+        let at = self.at;
+        match self.count(what, bytes_each)? {
+            0 => Err(ModelError::Value { what, found: "0".into(), expected: "1 or more".into(), at }),
+            count => Ok(count),
+        }
+    }
+
+    /// A number from 0 to 1.
+    pub(crate) fn share(&mut self, what: &'static str) -> Result<f64, ModelError> {
+        let at = self.at;
+        let value = self.float(what)?;
+        if (0.0..=1.0).contains(&value) {
+            return Ok(value);
+        }
+        Err(ModelError::Value { what, found: value.to_string(), expected: "a number from 0 to 1".into(), at })
+    }
+
+    /// A number within single precision.
     pub(crate) fn float(&mut self, what: &'static str) -> Result<f64, ModelError> {
         let at = self.at;
         let (mantissa, exponent) = (self.integer(what)?, self.integer(what)?);
@@ -137,11 +156,11 @@ impl<'a> Reader<'a> {
             }
             _ => f64::NAN,
         };
-        if value.is_finite() {
+        if value.abs() <= f64::from(f32::MAX) {
             return Ok(value);
         }
         let found = format!("{mantissa} x 2^{exponent}");
-        Err(ModelError::Value { what, found, expected: "a finite number".into(), at })
+        Err(ModelError::Value { what, found, expected: "a finite number of single precision".into(), at })
     }
 
     /// A column of numbers, as dlib writes `matrix<T,0,1>`: the negated rows and columns, then the values.

@@ -56,7 +56,7 @@ impl ShapePredictor {
         let mut reader = Reader::new(bytes);
         reader.within("the shape predictor's version", 1..=1)?;
         let initial = shape(&mut reader, "the mean shape (two rows a point, 68 points)")?;
-        let cascades = reader.count("the number of cascades", INTEGER)?;
+        let cascades = reader.some("the number of cascades", INTEGER)?;
         let mut forests = Vec::new();
         for _ in 0..cascades {
             let trees = reader.count("the number of trees of a cascade", COORDINATES * FLOAT)?;

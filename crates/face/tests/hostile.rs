@@ -108,6 +108,24 @@ fn a_window_of_one_cell() {
     assert!(!detector.detect(&picture(90, 60, 2), 1, -1000.0).is_empty());
 }
 
+/// Everything is a face, no two of them the same, on levels without end.
+#[test]
+fn a_detector_that_takes_everything() {
+    let detector = |levels: i64, least: i64, hull: i64| {
+        let head = Writer::default().integers([2, 1, 0, 0, 8, 0, 8, 8, levels, least, least]).floats([0]);
+        let filter = head.integers([31]).floats([hull, 1024]).integers([1, -32, -1]).floats(0..31);
+        Detector::read(&filter.floats([-1_000_000_000]).0)
+    };
+    let found = detector(1000, 1, 1024).unwrap().detect(&picture(300, 200, 2), 2, 0.0);
+    assert!((100..=10_000).contains(&found.len()), "{}", found.len());
+    let message = |result: Result<Detector, ModelError>| result.unwrap_err().to_string();
+    assert!(message(detector(1 << 30, 1, 1024)).contains("the largest number of pyramid levels is 1073741824"));
+    assert!(message(detector(100, 1, 2048)).contains("a number from 0 to 1"));
+    let none = Writer::default().integers([2, 1, 0, 0, 8, 0, 8, 8, 9, 24, 24]).floats([0]);
+    let none = none.integers([31]).floats([512, 1024]).integers([0]);
+    assert!(message(Detector::read(&none.0)).starts_with("the number of filters is 0"));
+}
+
 #[test]
 fn an_error_names_what_is_wrong() {
     let message = |bytes: &[u8]| Detector::read(bytes).unwrap_err().to_string();

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use aging::strip;
-use anyhow::{Context, bail, ensure};
-use container::Model;
-use face::{Aligned, FaceError, Point, RgbImage};
+use anyhow::{Context, anyhow, bail, ensure};
+use container::{Model, face_error_code};
+use face::{Aligned, FaceError, RgbImage};
 use lambda::ImageFormat;
 use ndarray::ArrayView3;
 use ndarray_npy::WriteNpyExt;
@@ -26,7 +26,8 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());
     let start = Instant::now();
     let aligned = if age.aligned { as_it_is(&model, &picture) } else { model.align(&picture) };
-    let Aligned { picture: portrait, landmarks } = aligned.with_context(|| format!("the photo {}", photo.display()))?;
+    let Aligned { picture: portrait, landmarks } =
+        aligned.map_err(|error| anyhow!("{}: {}: {error}", face_error_code(&error), photo.display()))?;
     let mut pixels = Vec::new();
     strip::append(&model.engine, &portrait, &landmarks, age.ages.as_slice(), &mut pixels, &|| true)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -54,10 +55,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
 
 /// A crop that is aligned already, as a panel; only its landmarks are looked for.
 fn as_it_is(model: &Model, square: &RgbImage) -> Result<Aligned, FaceError> {
-    let face = model.faces.portrait(square)?;
-    let scale = f64::from(aging::PANEL) / f64::from(square.width());
-    // Pixels are counted from the middle of the first.
-    let scaled = |at: f64| (at + 0.5) * scale - 0.5;
-    let landmarks = face.landmarks.map(|point| Point { x: scaled(point.x), y: scaled(point.y) });
-    Ok(Aligned { picture: aging::to_panel(square), landmarks })
+    let picture = aging::to_panel(square);
+    let landmarks = model.faces.portrait(&picture)?.landmarks;
+    Ok(Aligned { picture, landmarks })
 }

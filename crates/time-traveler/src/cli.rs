@@ -1,10 +1,11 @@
 //! The command line: what it takes, and how it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use image::ImageFormat;
 use pipeline::{Ages, PortraitId};
 
 use crate::{age, bench, demo, faces, send, up};
@@ -96,7 +97,7 @@ pub(crate) struct Send {
 pub(crate) struct Age {
     /// A JPEG, PNG or WebP picture
     pub(crate) photo: PathBuf,
-    /// The picture is an aligned square crop already
+    /// The picture is an aligned square crop already; its face is looked for all the same, for the landmarks
     #[arg(long)]
     pub(crate) aligned: bool,
     /// Folder of the model's files; without one the preview engine makes the pictures
@@ -127,13 +128,13 @@ pub(crate) struct Faces {
     #[arg(long, value_name = "FILE")]
     pub(crate) landmarks: Option<PathBuf>,
     /// How often to double the picture's size first, which finds smaller faces [default: 1; 0 above 16 megapixels]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=4))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_UPSAMPLE)))]
     pub(crate) upsample: Option<u32>,
     /// The least score of a face; below 0 finds more, and more that are none
     #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true, value_parser = finite)]
     pub(crate) threshold: f64,
-    /// Write the largest face, cut out and upright, as a PNG, JPEG or WebP picture
-    #[arg(long, value_name = "OUT.png")]
+    /// Write the largest face, cut out and upright as SAM's encoder takes it: .png, .jpg or .webp
+    #[arg(long, value_name = "OUT.png", value_parser = picture_file)]
     pub(crate) align: Option<PathBuf>,
     /// Width and height of that picture in pixels
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -141,6 +142,23 @@ pub(crate) struct Faces {
     /// Print the faces as one line of JSON, in the detector's order
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The most that a picture is enlarged for the search, as a power of two.
+pub(crate) const MAX_UPSAMPLE: u32 = 4;
+
+/// The format that a file's name asks for, of those that are written.
+pub(crate) fn picture_format(file: &Path) -> Option<ImageFormat> {
+    let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
+    ImageFormat::from_path(file).ok().filter(|format| formats.contains(format))
+}
+
+fn picture_file(text: &str) -> Result<PathBuf, String> {
+    let file = PathBuf::from(text);
+    match picture_format(&file) {
+        Some(_) => Ok(file),
+        None => Err("a name that ends in .png, .jpg or .webp works".to_owned()),
+    }
 }
 
 fn finite(text: &str) -> Result<f64, String> {

@@ -2,14 +2,20 @@
 
 use std::cmp::Reverse;
 use std::fmt::Write;
+use std::io::Cursor;
+use std::path::Path;
 
-use anyhow::{Context, bail};
-use container::face_finder;
-use face::{Detection, Landmarks, Sampling};
+use anyhow::{Context, anyhow, bail};
+use container::{face_error_code, face_finder};
+use face::{Detection, Landmarks, RgbImage, Sampling};
 use image::ImageFormat;
+use image::codecs::jpeg::JpegEncoder;
 use serde_json::{Value, json};
 
-use crate::cli::Faces;
+use crate::cli::{self, Faces, MAX_UPSAMPLE};
+
+/// As good as the panels.
+const JPEG_QUALITY: u8 = 92;
 
 pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
     let finder = face_finder(faces.detector.as_deref(), faces.landmarks.as_deref())?;
@@ -35,19 +41,18 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
     if let Some(out) = &faces.align {
         let largest = found.iter().min_by_key(|(detection, _)| Reverse(detection.rectangle.width()));
         let Some((_, landmarks)) = largest else {
+            let mut hint = format!("a --threshold below {}", faces.threshold);
+            if upsample < MAX_UPSAMPLE && enlarged(upsample + 1) <= aging::MAX_PIXELS {
+                hint = format!("--upsample {} or {hint}", upsample + 1);
+            }
             bail!(
-                "NO_FACE: no face was found in {}, so there is nothing to align: --upsample {} or a --threshold below {} \
-                 may find one",
-                photo.display(),
-                upsample + 1,
-                faces.threshold
+                "NO_FACE: no face was found in {}, so there is nothing to align: {hint} may find one",
+                photo.display()
             );
         };
-        let aligned = face::align(&picture, landmarks, faces.size, Sampling::Sam)?;
-        let format = ImageFormat::from_path(out).unwrap_or(ImageFormat::Png);
-        aligned
-            .picture
-            .save_with_format(out, format)
+        let aligned = face::align(&picture, landmarks, faces.size, Sampling::Sam)
+            .map_err(|error| anyhow!("{}: {}: {error}", face_error_code(&error), photo.display()))?;
+        std::fs::write(out, encoded(&aligned.picture, out)?)
             .with_context(|| format!("the crop cannot be written to {}", out.display()))?;
     }
     if faces.json {
@@ -56,6 +61,17 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
         print!("{}", as_text(&found, width, height));
     }
     Ok(())
+}
+
+/// The file's bytes, in the format that its name says.
+fn encoded(picture: &RgbImage, file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    match cli::picture_format(file) {
+        Some(ImageFormat::Jpeg) => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(picture)?,
+        Some(format) => picture.write_to(&mut bytes, format)?,
+        None => bail!("{} is no .png, .jpg or .webp", file.display()),
+    }
+    Ok(bytes.into_inner())
 }
 
 fn as_json((detection, landmarks): &(Detection, Landmarks)) -> Value {

@@ -133,7 +133,8 @@ fn what_cannot_be_done_is_said() {
     let port = taken.local_addr().unwrap().port().to_string();
     std::fs::copy(photo, folder.path().join("astronaut.jpg")).unwrap();
     image::RgbImage::new(200, 100).save(folder.path().join("dark.png")).unwrap();
-    let cases: [(&[&str], i32, &str); 24] = [
+    std::fs::write(folder.path().join("keep.bmp"), "mine").unwrap();
+    let cases: [(&[&str], i32, &str); 27] = [
         (&["send", photo, "astronaut.jpg"], 2, "both be portrait astronaut"),
         (&["up", "--port", &port, "--aws-port", "0", "--data", "d"], 1, &port),
         (&["up", "--port", "0", "--aws-port", &port, "--data", "d"], 1, "--aws-port"),
@@ -149,7 +150,10 @@ fn what_cannot_be_done_is_said() {
         (&["send", photo, "--api", "http://127.0.0.1:9"], 1, "cannot be reached"),
         (&["send", photo, photo, "--id", "a"], 2, "--id"),
         (&["frobnicate"], 2, "frobnicate"),
-        (&["age", "dark.png"], 1, "no face was found in the picture of 200 x 100 pixels"),
+        (&["age", "dark.png"], 1, "NO_FACE: dark.png: no face was found in the picture of 200 x 100 pixels"),
+        (&["faces", photo, "--align", "keep.bmp"], 2, ".png"),
+        (&["faces", photo, "--align", "gone/crop.png"], 1, "gone/crop.png"),
+        (&["faces", "dark.png", "--upsample", "4", "--align", "crop.png"], 1, "align: a --threshold below 0 may"),
         (&["age", "dark.png", "--aligned"], 1, "square"),
         (&["faces", "gone.png"], 1, "gone.png"),
         (&["faces", "dark.png", "--align", "crop.png"], 1, "NO_FACE"),
@@ -157,7 +161,7 @@ fn what_cannot_be_done_is_said() {
         (&["faces", photo, "--landmarks", "gone.dat"], 1, "gone.dat"),
         (&["faces", photo, "--upsample", "4"], 1, "67108864 pixels"),
         (&["faces", photo, "--threshold", "nan"], 2, "nan"),
-        (&["bench", "face", "dark.png"], 1, "no face"),
+        (&["bench", "face", "dark.png"], 1, "dark.png, its middle"),
     ];
     for (arguments, code, word) in cases {
         let output = run(folder.path(), arguments);
@@ -166,4 +170,5 @@ fn what_cannot_be_done_is_said() {
         assert!(said.contains(word), "{arguments:?}: {said}");
         assert!(!said.contains("panicked"), "{arguments:?}: {said}");
     }
+    assert_eq!(std::fs::read(folder.path().join("keep.bmp")).unwrap(), b"mine");
 }
