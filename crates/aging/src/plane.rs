@@ -75,6 +75,12 @@ impl Plane {
         mean
     }
 
+    /// Blurred as a picture that was enlarged by `factor` is: nothing finer than its pixels is left.
+    pub(crate) fn softened(self, factor: f32) -> Self {
+        let radius = (0.6 * (factor - 1.0)).round() as usize;
+        if radius == 0 { self } else { self.mean(radius).mean(radius) }
+    }
+
     /// The means of blocks of `factor` x `factor` pixels. Sizes are multiples of `factor`.
     pub(crate) fn reduced(&self, factor: usize) -> Self {
         let scale = 1.0 / (factor * factor) as f32;

@@ -5,19 +5,27 @@
 //! and is paler and a little yellow; hair greys by a pointwise curve that leaves its strands. Deterministic.
 
 mod analysis;
+mod curves;
+mod frame;
 mod guided;
 mod hair;
 mod head;
 mod look;
+mod marks;
 mod oklab;
+mod shade;
+mod shape;
 mod skin;
+mod thin_plate;
+mod wrinkles;
 
 use face::Landmarks;
 use image::RgbImage;
 use rayon::prelude::*;
 
-pub(crate) use analysis::Analysis;
+pub use analysis::Analysis;
 use look::Look;
+use shade::Shade;
 
 /// The engine without weights.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,43 +35,52 @@ pub struct Preview;
 pub const SOURCE_AGE: u8 = 35;
 
 impl Preview {
-    /// What every age needs of a portrait, which has sides of multiples of 4 pixels, and of its landmarks.
-    pub(crate) fn analyse(&self, portrait: &RgbImage, landmarks: &Landmarks) -> Analysis {
+    /// What every age needs of a portrait, a square with sides of multiples of 4 pixels, and of its landmarks.
+    pub fn analyse(&self, portrait: &RgbImage, landmarks: &Landmarks) -> Analysis {
         Analysis::new(portrait, landmarks)
     }
 
     /// Renders a portrait at an age in years (beyond 100 as 100) into a panel.
     ///
     /// `out` begins at the panel's first byte; its rows of RGB lie `stride` bytes apart. The last may be shorter.
-    pub(crate) fn render(&self, analysis: &Analysis, age: u8, out: &mut [u8], stride: usize) {
-        let look = Look::at(f32::from(age));
+    pub fn render(&self, analysis: &Analysis, age: u8, out: &mut [u8], stride: usize) {
+        let years = f32::from(age.min(100));
+        let look = Look::at(years);
         let encode = oklab::Encoder::get();
-        let width = analysis.width();
-        out.par_chunks_mut(stride).take(analysis.height()).enumerate().for_each(|(y, row)| {
-            for (x, pixel) in row.chunks_exact_mut(3).take(width).enumerate() {
-                pixel.copy_from_slice(&encode.rgb(look.pixel(analysis, y * width + x)));
+        let (width, height) = (analysis.width(), analysis.height());
+        let relief = analysis.wrinkles.at(years).softened(analysis.softness);
+        let shade = Shade::of(&relief, analysis.light, analysis.unit);
+        let painted = |x: usize, y: usize| encode.rgb(look.pixel(analysis, y * width + x, shade.at(x, y)));
+        let Some(warp) = analysis.shape.at(years) else {
+            out.par_chunks_mut(stride).take(height).enumerate().for_each(|(y, row)| {
+                for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().take(width).enumerate() {
+                    *pixel = painted(x, y);
+                }
+            });
+            return;
+        };
+        let mut flat = RgbImage::new(width as u32, height as u32);
+        flat.par_chunks_exact_mut(3 * width).enumerate().for_each(|(y, row)| {
+            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                *pixel = painted(x, y);
+            }
+        });
+        out.par_chunks_mut(stride).take(height).enumerate().for_each(|(y, row)| {
+            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().take(width).enumerate() {
+                *pixel = warp.pixel(&flat, x, y);
             }
         });
     }
 }
 
-/// Landmarks of a round face in the middle of a panel, for tests: an outline, eyes and a mouth.
+/// Landmarks of a frontal face in the middle of a panel, for tests.
 #[cfg(test)]
 pub(crate) fn face_like() -> Landmarks {
-    let mut landmarks = Landmarks::default();
-    for (number, point) in landmarks.0.iter_mut().enumerate() {
-        let turn = std::f64::consts::TAU * number as f64;
-        let (x, y, radius, turn) = match number {
-            // The jaw, from the left ear over the chin to the right ear.
-            0..17 => (512.0, 500.0, 300.0, std::f64::consts::PI * (16 - number) as f64 / 16.0),
-            17..36 => (512.0, 560.0, 140.0, turn / 19.0),
-            36..42 => (400.0, 480.0, 40.0, turn / 6.0),
-            42..48 => (624.0, 480.0, 40.0, turn / 6.0),
-            _ => (512.0, 720.0, 90.0, std::f64::consts::PI + turn / 12.0),
-        };
-        *point = face::Point { x: x + radius * turn.cos(), y: y + radius * turn.sin() };
-    }
-    landmarks
+    let place = |number| {
+        let [u, v] = frame::Frame::canonical(number);
+        face::Point { x: 512.0 + 230.0 * u, y: 480.0 + 230.0 * v }
+    };
+    Landmarks(std::array::from_fn(place))
 }
 
 #[cfg(test)]
@@ -138,7 +155,6 @@ mod tests {
             assert!(hair_later[1] >= hair[1] - 0.05 && saturation(hair_later) <= saturation(hair) + 1e-3);
             let (cheek, cheek_later) = (patch(&pair[0], 580, 600), patch(&pair[1], 580, 600));
             assert!(saturation(cheek_later.0) <= saturation(cheek.0) + 1e-3);
-            assert!(cheek_later.1 >= cheek.1 - 0.05, "the texture of the skin grows");
         }
         let (first, last) = (patch(&series[0], 480, 110).0, patch(&series[5], 480, 110).0);
         assert!(last[1] > first[1] + 25.0 && saturation(last) < 0.5 * saturation(first), "{first:?} {last:?}");

@@ -1,14 +1,17 @@
 //! `bench`: how fast this machine does the work.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Instant;
 
+use aging::preview::Preview;
 use anyhow::Context;
+use container::Model;
 use face::{FaceFinder, RgbImage, Sampling};
 use image::imageops::{self, FilterType};
 use serde_json::{Map, Value, json};
 
-use crate::cli::{Bench, BenchFace};
+use crate::cli::{Bench, BenchFace, BenchPreview};
 
 /// A face for whoever names none.
 const SAMPLE: &[u8] = include_bytes!("../../../examples/astronaut.png");
@@ -16,23 +19,14 @@ const SAMPLE: &[u8] = include_bytes!("../../../examples/astronaut.png");
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Face(face) => faces(face),
+        Bench::Preview(preview) => ages(preview),
     }
 }
 
 /// Finding, landmarking and cutting out a face, at the sizes that dlib is compared at.
 fn faces(bench: &BenchFace) -> anyhow::Result<()> {
     let finder = container::face_finder(bench.detector.as_deref(), bench.landmarks.as_deref())?;
-    let (name, bytes) = match &bench.photo {
-        Some(photo) => {
-            let bytes = std::fs::read(photo);
-            (
-                photo.display().to_string(),
-                bytes.with_context(|| format!("the photo {} cannot be read", photo.display()))?,
-            )
-        }
-        None => ("the built-in portrait".to_owned(), SAMPLE.to_vec()),
-    };
-    let photo = aging::decode(&bytes).with_context(|| format!("the photo {name}"))?;
+    let (name, photo) = portrait(bench.photo.as_deref())?;
     let side = photo.width().min(photo.height());
     let (left, top) = ((photo.width() - side) / 2, (photo.height() - side) / 2);
     let square = imageops::crop_imm(&photo, left, top, side, side).to_image();
@@ -51,15 +45,72 @@ fn faces(bench: &BenchFace) -> anyhow::Result<()> {
         ("landmarks", median(runs, landmarks)),
         ("align1024", median(runs, align)),
     ];
+    report(bench.json, runs, &times, &[]);
+    Ok(())
+}
+
+/// Analysing an aligned face and making single ages of it.
+fn ages(bench: &BenchPreview) -> anyhow::Result<()> {
+    let (name, photo) = portrait(bench.photo.as_deref())?;
+    let aligned = Model::load(None)?.align(&photo).with_context(|| name)?;
+    let runs = usize::from(bench.runs);
+    let analyse = || Preview.analyse(&aligned.picture, &aligned.landmarks);
+    let analysis = analyse();
+    let row = 3 * aging::PANEL as usize;
+    let age = |age: u8| {
+        let analysis = &analysis;
+        move || {
+            let mut panel = vec![0; row * aging::PANEL as usize];
+            Preview.render(analysis, age, &mut panel, row);
+            black_box(panel);
+        }
+    };
+    let times = [
+        ("analysis", median(runs, || drop(black_box(analyse())))),
+        ("age10", median(runs, age(10))),
+        ("age20", median(runs, age(20))),
+        ("age40", median(runs, age(40))),
+        ("age60", median(runs, age(60))),
+        ("age80", median(runs, age(80))),
+    ];
+    let peak: Vec<(&str, Value)> = peak_memory().map(|bytes| ("peakMemoryBytes", json!(bytes))).into_iter().collect();
+    report(bench.json, runs, &times, &peak);
+    Ok(())
+}
+
+/// The photo to measure on, and what to call it.
+fn portrait(photo: Option<&Path>) -> anyhow::Result<(String, RgbImage)> {
+    let (name, bytes) = match photo {
+        Some(photo) => {
+            let name = format!("the photo {}", photo.display());
+            let bytes = std::fs::read(photo).with_context(|| format!("{name} cannot be read"))?;
+            (name, bytes)
+        }
+        None => ("the built-in portrait".to_owned(), SAMPLE.to_vec()),
+    };
+    let picture = aging::decode(&bytes).with_context(|| name.clone())?;
+    Ok((name, picture))
+}
+
+/// The most memory this process has had, in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
+}
+
+fn report(as_json: bool, runs: usize, times: &[(&str, f64)], more: &[(&str, Value)]) {
     let threads = rayon::current_num_threads();
-    if bench.json {
+    if as_json {
         let milliseconds: Map<String, Value> = times.iter().map(|(name, time)| ((*name).into(), json!(time))).collect();
-        println!("{}", json!({"threads": threads, "runs": runs, "milliseconds": milliseconds}));
+        let mut line = json!({"threads": threads, "runs": runs, "milliseconds": milliseconds});
+        more.iter().for_each(|(name, value)| line[*name] = value.clone());
+        println!("{line}");
     } else {
         println!("median of {runs} runs on {threads} threads");
         times.iter().for_each(|(name, time)| println!("  {name:<20} {time:>8.2} ms"));
+        more.iter().for_each(|(name, value)| println!("  {name:<20} {value}"));
     }
-    Ok(())
 }
 
 fn detecting(finder: &FaceFinder, picture: &RgbImage, upsample: u32) -> impl Fn() {

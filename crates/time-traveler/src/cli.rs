@@ -172,6 +172,20 @@ fn finite(text: &str) -> Result<f64, String> {
 pub(crate) enum Bench {
     /// Finding, landmarking and cutting out a face
     Face(BenchFace),
+    /// Ageing a face with the preview engine
+    Preview(BenchPreview),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchPreview {
+    /// A picture with a face [default: a portrait that is built in]
+    pub(crate) photo: Option<PathBuf>,
+    /// Runs of each measurement, of which the median is told
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Print the times as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,17 +2,23 @@ use face::Landmarks;
 use image::RgbImage;
 use rayon::prelude::*;
 
+use super::frame::Frame;
+use super::hair::{self, Hairline};
 use super::head::Head;
 use super::look::ramp;
+use super::marks;
+use super::shape::Shape;
 use super::skin::{self, Small};
-use super::{guided, hair, oklab};
+use super::wrinkles::Wrinkles;
+use super::{guided, oklab};
 use crate::plane::Plane;
 
 /// How much smaller the planes are on which skin and hair are sought.
 const REDUCTION: usize = 4;
 
 /// What every age needs of a portrait, so that an age itself is one pass over the pixels.
-pub(crate) struct Analysis {
+#[derive(Debug)]
+pub struct Analysis {
     /// Oklab of the portrait.
     pub(super) lightness: Plane,
     pub(super) a: Plane,
@@ -29,6 +35,19 @@ pub(crate) struct Analysis {
     pub(super) hair: Plane,
     /// The exponent that takes the hair's typical lightness to grey.
     pub(super) grey_gamma: f32,
+    pub(super) wrinkles: Wrinkles,
+    /// The light that hollows take away, and the spots, where they come at last.
+    pub(super) hollows: Plane,
+    pub(super) spots: Plane,
+    /// Where eyes and teeth are, 0 to 1.
+    pub(super) clear: Plane,
+    /// How far apart pixels are that differ, in pixels: about 1 in a sharp picture, more in an enlarged one.
+    pub(super) softness: f32,
+    /// The direction that light comes from, across the picture, as a unit vector.
+    pub(super) light: [f32; 2],
+    pub(super) shape: Shape,
+    /// The distance between the eyes, in pixels.
+    pub(super) unit: f32,
 }
 
 impl Analysis {
@@ -38,24 +57,40 @@ impl Analysis {
         let small_lightness = lightness.reduced(REDUCTION);
         let texture = lightness.with(&lightness.mean(10), |value, mean| (value - mean).abs()).reduced(REDUCTION);
         let small = Small { lightness: small_lightness, a: small_a, b: small_b, texture };
-        let candidates = skin::candidates(&small);
         let head = Head::of(landmarks, REDUCTION as f32);
+        let candidates = skin::candidates(&small, &head);
 
         // Pores and folds grow with the face.
         let face = head.radius * REDUCTION as f32;
         let fine_base = guided::smoothed(&lightness, (0.014 * face).max(2.0) as usize, 0.03 * 0.03);
         let wide_base = guided::smoothed(&lightness, (0.06 * face).max(6.0) as usize, 0.05 * 0.05);
 
-        let skin = skin::mask(&small, &candidates, &head);
-        let hair = hair::mask(&small, &skin, &head);
+        let frame = Frame::new(landmarks, lightness.width);
+        let hairline = Hairline::of(&frame, &small);
+        let bare = hairline.bare(&frame, &small.lightness);
+        // Hair over the forehead may have the very colour of skin.
+        let skin = skin::mask(&small, &candidates, &head).with(&bare, |skin, bare| skin * bare);
+        let hair = hair::mask(&small, &skin, &frame, &hairline);
+        let wrinkles = Wrinkles::of(&frame, &lightness.mean(1).mean(1));
+        let softness = softness(&lightness);
+        let light = light(&small.lightness, &skin);
+        let shape = Shape::of(&frame, landmarks, lightness.width);
         let grey_gamma = grey_gamma(&small.lightness, &hair);
         let radius = ((0.12 * face) as usize / REDUCTION).max(2);
+        let hollows = marks::hollows(&frame, &hair).enlarged(REDUCTION);
+        let spots = marks::spots(&frame, &lightness);
+        let clear = marks::eyes_and_teeth(landmarks, frame.size, &hair).enlarged(REDUCTION);
+        // Brows turn too, later and less: where they are darker than the skin around them.
+        let brows = marks::brows(&landmarks.0[17..27], frame.size, frame.unit, &hair);
+        let around = small.lightness.mean(8);
+        let dark = around.with(&small.lightness, |around, own| ramp(around - own, 0.03, 0.12));
+        let hair = hair.with(&brows.with(&dark, |brow, dark| 0.6 * brow * dark), f32::max);
         let large_skin = guided::enlarged_mask(&skin, &lightness, 4, 1e-3);
         let even = |colour: &Plane| evened(colour, &skin, radius).enlarged(REDUCTION);
         Self {
             even_a: even(&small.a),
             even_b: even(&small.b),
-            hair: exact(&guided::enlarged_mask(&hair, &lightness, 6, 1e-3), &fine_base, &large_skin),
+            hair: guided::enlarged_mask(&hair, &lightness, 3, 1e-3),
             skin: large_skin,
             lightness,
             a,
@@ -63,6 +98,14 @@ impl Analysis {
             fine_base,
             wide_base,
             grey_gamma,
+            wrinkles,
+            hollows,
+            spots,
+            clear,
+            softness,
+            light,
+            shape,
+            unit: frame.unit as f32,
         }
     }
 
@@ -102,16 +145,36 @@ fn evened(colour: &Plane, skin: &Plane, radius: usize) -> Plane {
     colour.with(&change, |colour, change| colour + change)
 }
 
-/// The hair's mask, less what at this very pixel is light or skin: a grey seam on the forehead shows at once.
-fn exact(hair: &Plane, lightness: &Plane, skin: &Plane) -> Plane {
-    let dark = hair.with(lightness, |hair, lightness| hair * (1.0 - ramp(lightness, 0.58, 0.82)));
-    dark.with(skin, |hair, skin| hair * (1.0 - ramp(skin, 0.25, 0.9)))
-}
-
 /// Typical hair becomes grey, and black hair not quite: a stronger curve would turn its noise into chrome.
 fn grey_gamma(lightness: &Plane, hair: &Plane) -> f32 {
     let total: f32 = hair.values.iter().sum::<f32>() + 1e-3;
     let typical: f32 = lightness.values.iter().zip(&hair.values).map(|(value, weight)| value * weight).sum();
     let typical = ((typical + 1e-3 * 0.3) / total).clamp(0.08, 0.6);
     (0.66f32.ln() / typical.ln()).clamp(0.6, 1.0)
+}
+
+/// Where the light comes from: the way that skin gets lighter, and from above as far as that says little.
+fn light(lightness: &Plane, skin: &Plane) -> [f32; 2] {
+    let width = lightness.width;
+    let weights = || skin.values.iter().enumerate().map(|(at, &weight)| (at, weight * weight));
+    let total: f32 = weights().map(|(_, weight)| weight).sum::<f32>() + 1e-3;
+    let mean = |value: &dyn Fn(usize) -> f32| weights().map(|(at, weight)| weight * value(at)).sum::<f32>() / total;
+    let (x, y) = (|at: usize| (at % width) as f32 / width as f32, |at: usize| (at / width) as f32 / width as f32);
+    let tone = |at: usize| lightness.values[at];
+    let (mean_x, mean_y, mean_tone) = (mean(&x), mean(&y), mean(&tone));
+    let (spread_x, spread_y) = (mean(&|at| (x(at) - mean_x).powi(2)), mean(&|at| (y(at) - mean_y).powi(2)));
+    let slope_x = mean(&|at| (x(at) - mean_x) * (tone(at) - mean_tone)) / (spread_x + 1e-3);
+    let slope_y = mean(&|at| (y(at) - mean_y) * (tone(at) - mean_tone)) / (spread_y + 1e-3);
+    let (right, down) = (slope_x, slope_y - 0.25);
+    let length = right.hypot(down).max(1e-6);
+    [right / length, down / length]
+}
+
+/// By how much less neighbours differ than pixels further apart.
+fn softness(lightness: &Plane) -> f32 {
+    let difference = |apart: usize| {
+        let pairs = lightness.values.iter().zip(&lightness.values[apart..]).step_by(7);
+        pairs.map(|(one, other)| (one - other).abs().min(0.1)).sum::<f32>() + 1e-3
+    };
+    (difference(6) / difference(1)).clamp(1.0, 6.0)
 }

@@ -1,31 +1,216 @@
-use super::head::Head;
+use std::array;
+
+use super::frame::Frame;
 use super::look::ramp;
 use super::skin::Small;
 use crate::plane::Plane;
 
-/// The likelihood of hair, 0 to 1: dark and of no garish colour, no skin, textured, around and above the face.
+/// Lightness, a, b and texture.
+type Feature = [f32; 4];
+/// The least spread of a kind of pixels: noise and compression make as much.
+const FLOORS: Feature = [0.045, 0.010, 0.010, 0.012];
+/// Kinds of hair, and of what is behind it, that are told apart.
+const KINDS: usize = 4;
+
+/// Places along the forehead at which the hairline is sought, from this far left to as far right.
+const COLUMNS: usize = 33;
+const HALF_WIDTH: f64 = 0.9;
+/// As high as a hairline is sought: beyond, the head is bald, or bare to the picture's edge.
+const HIGHEST: f64 = -1.6;
+
+/// Where hair begins above the brows, by canonical coordinates: u rises evenly, v is [`HIGHEST`] where there is none.
+#[derive(Debug)]
+pub(super) struct Hairline(Vec<f64>);
+
+impl Hairline {
+    /// Up each column, until it gets much darker within a short way, and stays so: a forehead in its own shadow darkens
+    /// slowly.
+    pub(super) fn of(frame: &Frame, small: &Small) -> Self {
+        let value = |plane: &Plane, u: f64, v: f64| frame.index(u, v, plane).map(|at| plane.values[at]);
+        let mut cheeks: Vec<f32> = [-0.7, -0.6, -0.5, 0.5, 0.6, 0.7]
+            .into_iter()
+            .flat_map(|u| [0.4, 0.5, 0.6].map(|v| (u, v)))
+            .filter_map(|(u, v)| value(&small.lightness, u, v))
+            .collect();
+        cheeks.sort_by(f32::total_cmp);
+        let typical = cheeks.get(cheeks.len() / 2).copied().unwrap_or(0.7);
+        let column = |column: usize| {
+            let u = HALF_WIDTH * (2.0 * column as f64 / (COLUMNS - 1) as f64 - 1.0);
+            let tone = |v: f64| value(&small.lightness, u, v).unwrap_or(0.0);
+            // The brow is dark itself: the lightest of what is a little below counts, and no gleam.
+            let below = |v: f64| (2..10).map(|step| tone(v + 0.02 * f64::from(step))).fold(0.0, f32::max).min(typical);
+            let dark = |v: f64| (0..4).all(|step| tone(v - 0.02 * f64::from(step)) < 0.82 * below(v));
+            (0..57).map(|step| -0.45 - 0.02 * f64::from(step)).find(|&v| dark(v)).unwrap_or(HIGHEST)
+        };
+        Self((0..COLUMNS).map(column).collect())
+    }
+
+    /// 0 from a little below the hairline upwards, 1 elsewhere, as large as `like`.
+    pub(super) fn bare(&self, frame: &Frame, like: &Plane) -> Plane {
+        let mut bare = Plane::filled(like.width, like.height, |_, _| 1.0);
+        self.above(frame, like, 0.06, 1.4, |at| bare.values[at] = 0.0);
+        bare.mean(3)
+    }
+
+    /// Visits the pixels from `below` the hairline to `height` above its lower edge, some of them twice.
+    fn above(&self, frame: &Frame, like: &Plane, below: f64, height: f64, mut visit: impl FnMut(usize)) {
+        for (column, hairline) in self.0.iter().enumerate() {
+            for part in 0..12 {
+                let u = HALF_WIDTH * (2.0 * (column as f64 + f64::from(part) / 12.0) / (COLUMNS - 1) as f64 - 1.0);
+                for step in 0..(height * 100.0) as u32 {
+                    let v = hairline + below - 0.01 * f64::from(step);
+                    if let Some(at) = frame.index(u, v, like) {
+                        visit(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How much of the forehead has hair above it, 0 to 1.
+    fn found(&self) -> f32 {
+        self.0.iter().filter(|&&v| v > HIGHEST).count() as f32 / COLUMNS as f32
+    }
+}
+
+/// One kind of pixels, as a normal distribution without correlations.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    mean: Feature,
+    inverse: Feature,
+    share: f32,
+}
+
+impl Kind {
+    fn likelihood(&self, feature: &Feature) -> f32 {
+        let (mut square, mut norm) = (0.0, self.share);
+        for channel in 0..4 {
+            square += (feature[channel] - self.mean[channel]).powi(2) * self.inverse[channel].powi(2);
+            norm *= self.inverse[channel] * FLOORS[channel];
+        }
+        norm * (-0.5 * square).exp()
+    }
+}
+
+/// The kinds in a set of pixels: k-means from the quantiles of lightness.
+fn kinds(mut samples: Vec<Feature>) -> Vec<Kind> {
+    if samples.len() < 4 * KINDS {
+        return Vec::new();
+    }
+    samples.sort_by(|one, other| one[0].total_cmp(&other[0]));
+    let mut means: [Feature; KINDS] = array::from_fn(|kind| samples[(2 * kind + 1) * samples.len() / (2 * KINDS)]);
+    let nearest = |means: &[Feature; KINDS], sample: &Feature| {
+        let distance = |mean: &Feature| (0..4).map(|c| ((sample[c] - mean[c]) / FLOORS[c]).powi(2)).sum::<f32>();
+        (0..KINDS).min_by(|&a, &b| distance(&means[a]).total_cmp(&distance(&means[b]))).unwrap_or(0)
+    };
+    let mut kinds = Vec::new();
+    for _ in 0..8 {
+        let mut sums = [([0.0f32; 4], [0.0f32; 4], 0.0f32); KINDS];
+        for sample in &samples {
+            let (sum, squares, count) = &mut sums[nearest(&means, sample)];
+            for channel in 0..4 {
+                sum[channel] += sample[channel];
+                squares[channel] += sample[channel].powi(2);
+            }
+            *count += 1.0;
+        }
+        kinds.clear();
+        for (mean, (sum, squares, count)) in means.iter_mut().zip(&sums) {
+            if *count > 0.0 {
+                *mean = sum.map(|sum| sum / count);
+                let spread = |c: usize| (squares[c] / count - mean[c].powi(2)).max(0.0).sqrt().max(FLOORS[c]);
+                let inverse = array::from_fn(|channel| 1.0 / spread(channel));
+                kinds.push(Kind { mean: *mean, inverse, share: count / samples.len() as f32 });
+            }
+        }
+    }
+    kinds
+}
+
+/// The likelihood of hair, 0 to 1: what has the colours and the texture of what is above the hairline, rather than those
+/// of the skin or of what lies at the picture's sides, near the head and connected with it.
 ///
 /// It is kept low where it may be something else: a wall that greys is worse than a strand that does not.
-pub(super) fn mask(small: &Small, skin: &Plane, head: &Head) -> Plane {
-    let width = skin.width;
-    // Eyes, brows and lips are small things with skin around them.
-    let around = skin.mean((0.25 * head.radius) as usize + 1);
-    let texture = small.texture.mean(3);
-    // A scatter of skin-coloured things is no face, and what is dark around it no hair.
-    let face = head.density(skin);
-    let sure = ramp(face, 0.3, 0.55);
-    Plane::filled(width, skin.height, |x, y| {
+pub(super) fn mask(small: &Small, skin: &Plane, frame: &Frame, hairline: &Hairline) -> Plane {
+    let (width, height) = (skin.width, skin.height);
+    let texture = small.texture.mean(2);
+    let feature = |at: usize| [small.lightness.values[at], small.a.values[at], small.b.values[at], texture.values[at]];
+    let mut seeds = vec![false; width * height];
+    hairline.above(frame, skin, -0.04, 0.30, |at| seeds[at] = skin.values[at] < 0.5);
+    let hair = kinds((0..seeds.len()).filter(|&at| seeds[at]).map(feature).collect());
+    let side = |at: usize| {
+        let (x, y) = ((at % width) as f32 / width as f32, (at / width) as f32 / height as f32);
+        !(0.05..0.95).contains(&x) && y < 0.7
+    };
+    let behind = kinds((0..width * height).filter(|&at| side(at)).map(feature).collect());
+    // A third of a forehead with hair above it is a head of hair.
+    let sure = ramp(hairline.found(), 0.15, 0.4);
+    if hair.is_empty() || sure == 0.0 {
+        return Plane::new(width, height);
+    }
+    let sum = |kinds: &[Kind], feature: &Feature| kinds.iter().map(|kind| kind.likelihood(feature)).sum::<f32>();
+    // Around the head as it usually is: an ellipse over the face, open to the shoulders.
+    let (centre, edge, top) = (frame.place(0.0, 0.0), frame.place(1.0, 0.0), frame.place(0.0, -1.0));
+    let scale = width as f64 / frame.size;
+    let unit_x = ((edge.x - centre.x).hypot(edge.y - centre.y) * scale) as f32;
+    let unit_y = ((top.x - centre.x).hypot(top.y - centre.y) * scale) as f32;
+    let (middle_x, middle_y) = ((centre.x * scale) as f32, (centre.y * scale) as f32);
+    let posterior = Plane::filled(width, height, |x, y| {
         let at = y * width + x;
-        let (lightness, a, b) = (small.lightness.values[at], small.a.values[at], small.b.values[at]);
-        let chroma = a.hypot(b);
-        // Blond hair is as light as a wall, but has more colour.
-        let blond = 0.2 * ramp(chroma, 0.025, 0.05);
-        let dark = 1.0 - ramp(lightness, 0.38 + blond, 0.62 + blond);
-        // Hair is warm or neutral: what is blue or green is something else sooner than what is brown.
-        let garish = if b < 0.0 || a < -0.4 * b { ramp(chroma, 0.008, 0.025) } else { ramp(chroma, 0.09, 0.13) };
-        let place = 1.0 - ramp(head.distance(x, y, 0.35, 0.85), 1.15, 1.65);
-        let textured = 0.12 + 0.88 * ramp(texture.values[at], 0.006, 0.024);
-        let enclosed = ramp(around.values[at], 0.5, 0.75);
-        sure * dark * (1.0 - garish) * place * textured * (1.0 - skin.values[at]) * (1.0 - enclosed)
-    })
+        let (u, v) = ((x as f32 - middle_x) / unit_x, (y as f32 - middle_y) / unit_y);
+        let far = if v < -0.1 { (u / 1.75).hypot((v + 0.1) / 1.85) } else { (u / 1.75).hypot((v + 0.1) / 1.35) };
+        // The inside of the face is no hair, brows, eyes and lips included.
+        let inside = (u / 0.98).hypot((v - 0.55) / 1.15);
+        let place = (1.0 - ramp(far, 0.85, 1.15)) * ramp(inside, 0.86, 1.0);
+        let here = feature(at);
+        let (yes, no) = (sum(&hair, &here), sum(&behind, &here));
+        let body = 0.6 * skin.values[at];
+        place * (1.0 - body) * yes / (yes + 0.8 * no + 2e-4)
+    });
+    let mut connected = connected(&posterior.mean(1), &seeds);
+    // Where much of what looks like hair looks like what is behind it too, only some of it would turn grey.
+    let (mut alike, mut found) = (0.0, 1e-3);
+    for at in 0..width * height {
+        let (x, y) = (at % width, at / width);
+        let (u, v) = ((x as f32 - middle_x) / unit_x, (y as f32 - middle_y) / unit_y);
+        if (u / 1.6).hypot((v + 0.1) / 1.7) < 1.0 && (u / 0.98).hypot((v - 0.55) / 1.15) > 1.0 {
+            let here = feature(at);
+            let (yes, no) = (sum(&hair, &here), sum(&behind, &here));
+            if yes > 1e-3 {
+                found += 1.0;
+                alike += f32::from(u8::from(no > 0.7 * yes));
+            }
+        }
+    }
+    let mut sides = [1e-3f32; 2];
+    for (at, value) in connected.values.iter().enumerate() {
+        sides[usize::from((at % width) as f32 > middle_x)] += value;
+    }
+    // Hair on one side only is hair that was lost on the other.
+    let even = ramp(sides[0].min(sides[1]) / sides[0].max(sides[1]), 0.15, 0.45);
+    let sure = sure * (1.0 - 0.75 * ramp(alike / found, 0.25, 0.55)) * (0.25 + 0.75 * even);
+    connected.values.iter_mut().for_each(|value| *value *= sure);
+    connected
+}
+
+/// What is above a third and reached from the seeds without leaving it.
+fn connected(likelihood: &Plane, seeds: &[bool]) -> Plane {
+    let (width, height) = (likelihood.width, likelihood.height);
+    let mut reached = vec![false; width * height];
+    let mut open: Vec<usize> = (0..seeds.len()).filter(|&at| seeds[at] && likelihood.values[at] > 0.35).collect();
+    while let Some(at) = open.pop() {
+        if std::mem::replace(&mut reached[at], true) {
+            continue;
+        }
+        let (x, y) = (at % width, at / width);
+        let neighbours = [
+            (x > 0).then(|| at - 1),
+            (x + 1 < width).then(|| at + 1),
+            (y > 0).then(|| at - width),
+            (y + 1 < height).then(|| at + width),
+        ];
+        open.extend(neighbours.into_iter().flatten().filter(|&next| !reached[next] && likelihood.values[next] > 0.35));
+    }
+    let near = Plane::filled(width, height, |x, y| f32::from(u8::from(reached[y * width + x]))).mean(2);
+    likelihood.with(&near, |value, near| value * ramp(near, 0.1, 0.5))
 }

@@ -1,7 +1,5 @@
 use face::Landmarks;
 
-use crate::plane::Plane;
-
 /// The face as a disc, from the brows to the chin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
@@ -29,15 +27,6 @@ impl Head {
         Self { x: scaled((left + right) / 2.0), y: scaled((top + bottom) / 2.0), radius: scaled(radius) }
     }
 
-    /// The mean of a map over the inner part of the face.
-    pub(super) fn density(&self, map: &Plane) -> f32 {
-        let inside = |at: &usize| self.distance(at % map.width, at / map.width, 0.0, 1.0) < 0.8;
-        let (count, sum) = (0..map.values.len())
-            .filter(inside)
-            .fold((1e-3, 0.0), |(count, sum), at| (count + 1.0, sum + map.values[at]));
-        sum / count
-    }
-
     /// The distance of a pixel from the centre, in units of the radius, the vertical one stretched by `stretch`.
     pub(super) fn distance(&self, x: usize, y: usize, up: f32, stretch: f32) -> f32 {
         let u = (x as f32 - self.x) / self.radius;
@@ -54,8 +43,8 @@ mod tests {
     #[test]
     fn a_disc_from_brows_to_chin() {
         let head = Head::of(&face_like(), 4.0);
-        assert!((head.x - 128.0).abs() < 1.0 && (head.radius - 93.0).abs() < 5.0, "{head:?}");
-        assert!((110.0..170.0).contains(&head.y), "{head:?}");
+        assert!((head.x - 128.0).abs() < 1.0 && (head.radius - 80.0).abs() < 5.0, "{head:?}");
+        assert!((150.0..175.0).contains(&head.y), "{head:?}");
         assert_eq!(Head::of(&Landmarks::default(), 4.0).radius, 1.0);
     }
 }

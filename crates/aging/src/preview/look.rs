@@ -15,6 +15,8 @@ pub(super) struct Look {
     old: f32,
     /// 0 to 1, how grey the hair is.
     grey: f32,
+    /// 0 to 1, how much of the spots there is.
+    spots: f32,
 }
 
 impl Look {
@@ -27,20 +29,21 @@ impl Look {
             young: eased((source - age) / (source - 2.0)),
             old: eased((age - source) / (92.0 - source)),
             grey: ramp(age, source + 3.0, 82.0),
+            spots: ramp(age, 52.0, 92.0),
         }
     }
 
-    /// The colour of pixel `at` in Oklab.
-    pub(super) fn pixel(&self, analysis: &Analysis, at: usize) -> [f32; 3] {
-        let Self { young, old, grey } = *self;
+    /// The colour of pixel `at` in Oklab; `shade` is what the relief of the skin makes of its light, 1 where it is even.
+    pub(super) fn pixel(&self, analysis: &Analysis, at: usize, shade: f32) -> [f32; 3] {
+        let Self { young, old, grey, spots } = *self;
         let (skin, hair) = (analysis.skin.values[at], analysis.hair.values[at]);
         let original = analysis.lightness.values[at];
         let fine = original - analysis.fine_base.values[at];
         let folds = analysis.fine_base.values[at] - analysis.wide_base.values[at];
 
         // Dark detail is what reads as lines and shadows; bright detail is what reads as grain.
-        let fold_gain = if folds < 0.0 { 1.25 * old - 0.85 * young } else { 0.45 * old - 0.55 * young };
-        let fine_gain = if fine < 0.0 { 1.0 * old - 0.7 * young } else { 0.5 * old - 0.6 * young };
+        let fold_gain = if folds < 0.0 { 1.25 * old - 0.9 * young } else { 0.45 * old - 0.55 * young };
+        let fine_gain = if fine < 0.0 { 1.0 * old - 0.85 * young } else { 0.5 * old - 0.75 * young };
         let detail = skin * (fold_gain * bounded(folds, 0.06) + fine_gain * bounded(fine, 0.04));
         let tone = skin * (0.022 * young - 0.008 * old);
         let mut lightness = original + detail + tone;
@@ -49,8 +52,28 @@ impl Look {
         let even = 0.5 * young * skin;
         a += even * (analysis.even_a.values[at] - a) + skin * (0.007 * young - 0.005 * old);
         b += even * (analysis.even_b.values[at] - b) + skin * 0.004 * old;
+        // White is clear in the young, and dull and a little yellow in the old.
+        let clear = analysis.clear.values[at];
+        if clear > 0.0 {
+            let white = clear * ramp(original, 0.45, 0.75);
+            lightness += clear * 0.8 * young * bounded(folds, 0.05) + white * (0.025 * young - 0.03 * old);
+            b += white * (0.012 * old - 0.006 * young);
+        }
         let pale = 1.0 - 0.17 * old * skin;
         (a, b) = (a * pale, b * pale);
+        if spots > 0.0 {
+            let spot = skin * spots * analysis.spots.values[at];
+            lightness -= 0.05 * spot;
+            b += 0.010 * spot;
+        }
+        lightness *= 1.0 - 0.45 * old * skin * analysis.hollows.values[at];
+        if shade != 1.0 {
+            // Lightness goes with the cube root of light. What is left of it in a crease has been through skin: warm.
+            let shade = 1.0 + skin * (1.0 - hair) * (shade - 1.0);
+            lightness *= shade.cbrt();
+            a += 0.02 * (1.0 - shade).max(0.0);
+            b += 0.01 * (1.0 - shade).max(0.0);
+        }
 
         if grey > 0.0 && hair > 0.0 {
             // Bright strands turn first: half-grey hair is pepper and salt.

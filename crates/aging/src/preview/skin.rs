@@ -11,8 +11,16 @@ pub(super) struct Small {
     pub(super) texture: Plane,
 }
 
-/// What has a colour that some skin has, 0 to 1: between red and yellow, neither grey nor garish, and not black.
-pub(super) fn candidates(small: &Small) -> Plane {
+/// What has a colour that some skin has, 0 to 1: between red and yellow, neither grey nor garish, and not black. In a
+/// picture without colours, what is smooth and lies within the face.
+pub(super) fn candidates(small: &Small, head: &Head) -> Plane {
+    let width = small.a.width;
+    let (mut sum, mut count) = (0.0, 1e-3);
+    for at in (0..small.a.values.len()).filter(|at| head.distance(at % width, at / width, 0.0, 1.0) < 0.7) {
+        sum += small.a.values[at].hypot(small.b.values[at]);
+        count += 1.0;
+    }
+    let grey = 1.0 - ramp(sum / count, 0.008, 0.02);
     Plane::filled(small.a.width, small.a.height, |x, y| {
         let at = y * small.a.width + x;
         let (lightness, a, b) = (small.lightness.values[at], small.a.values[at], small.b.values[at]);
@@ -21,7 +29,10 @@ pub(super) fn candidates(small: &Small) -> Plane {
         let warm = ramp(hue, 5.0, 22.0) * (1.0 - ramp(hue, 66.0, 84.0));
         let coloured = ramp(chroma, 0.02, 0.05) * (1.0 - ramp(chroma, 0.115, 0.15));
         let smooth = 1.0 - ramp(small.texture.values[at], 0.03, 0.08);
-        warm * coloured * ramp(lightness, 0.28, 0.42) * (0.3 + 0.7 * smooth)
+        let within = 1.0 - ramp(head.distance(x, y, 0.0, 0.85), 0.9, 1.2);
+        let kind =
+            warm * coloured * ramp(lightness, 0.28, 0.42) * (1.0 - grey) + grey * within * ramp(lightness, 0.2, 0.35);
+        kind * (0.3 + 0.7 * smooth)
     })
 }
 

@@ -87,6 +87,11 @@ fn bench_measures() {
     let line: Value = serde_json::from_slice(&output.stdout).unwrap();
     let times = line["milliseconds"].as_object().unwrap();
     assert!(times.len() == 5 && times.values().all(|time| time.as_f64().unwrap() > 0.0), "{line}");
+    let output = run(folder.path(), &["bench", "preview", "--runs", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let times = line["milliseconds"].as_object().unwrap();
+    assert!(times.len() == 6 && times.values().all(|time| time.as_f64().unwrap() > 0.0), "{line}");
 }
 
 #[test]
