@@ -1,8 +1,8 @@
-//! The preview engine: tone, softness and greying as functions of the age, by classical picture processing.
+//! The preview engine: shape, wrinkles, skin and hair as smooth functions of the age, by classical picture processing.
 //!
-//! A modest picture of ageing that needs no weights: nothing changes its shape and no wrinkle is drawn; the landmarks
-//! tell where the face is. Younger skin is smoothed where edges allow, rosier and brighter; older skin shows more of its own texture,
-//! and is paler and a little yellow; hair greys by a pointwise curve that leaves its strands. Deterministic.
+//! Needs no weights. Older skin folds where faces fold, hollows, and shows more of its own texture and spots; hair greys by
+//! a pointwise curve that leaves its strands; the face sinks. Younger skin is smoothed where edges allow, rosier and
+//! brighter, and the head takes a child's proportions. Deterministic.
 
 mod analysis;
 mod curves;

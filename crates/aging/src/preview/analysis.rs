@@ -33,6 +33,10 @@ pub struct Analysis {
     /// Likelihoods, 0 to 1.
     pub(super) skin: Plane,
     pub(super) hair: Plane,
+    /// The colour that grey hair has in this light.
+    pub(super) grey_tint: [f32; 2],
+    /// 1 in a picture with colours, 0 in one without, which gets none.
+    pub(super) colours: f32,
     /// The exponent that takes the hair's typical lightness to grey.
     pub(super) grey_gamma: f32,
     pub(super) wrinkles: Wrinkles,
@@ -72,13 +76,18 @@ impl Analysis {
         let skin = skin::mask(&small, &candidates, &head).with(&bare, |skin, bare| skin * bare);
         let hair = hair::mask(&small, &skin, &frame, &hairline);
         let wrinkles = Wrinkles::of(&frame, &lightness.mean(1).mean(1));
-        let softness = softness(&lightness);
         let light = light(&small.lightness, &skin);
         let shape = Shape::of(&frame, landmarks, lightness.width);
+        let total: f32 = skin.values.iter().sum::<f32>() + 1e-3;
+        let mean = |plane: &Plane| {
+            plane.values.iter().zip(&skin.values).map(|(value, weight)| value * weight).sum::<f32>() / total
+        };
+        let skin_tint = [mean(&small.a), mean(&small.b)];
         let grey_gamma = grey_gamma(&small.lightness, &hair);
         let radius = ((0.12 * face) as usize / REDUCTION).max(2);
         let hollows = marks::hollows(&frame, &hair).enlarged(REDUCTION);
-        let spots = marks::spots(&frame, &lightness);
+        let softness = softness(&lightness);
+        let spots = marks::spots(&frame, &lightness).softened(softness);
         let clear = marks::eyes_and_teeth(landmarks, frame.size, &hair).enlarged(REDUCTION);
         // Brows turn too, later and less: where they are darker than the skin around them.
         let brows = marks::brows(&landmarks.0[17..27], frame.size, frame.unit, &hair);
@@ -90,13 +99,15 @@ impl Analysis {
         Self {
             even_a: even(&small.a),
             even_b: even(&small.b),
-            hair: guided::enlarged_mask(&hair, &lightness, 3, 1e-3),
+            hair: without_rim(&guided::enlarged_mask(&hair, &lightness, 3, 1e-3), &fine_base, &large_skin),
             skin: large_skin,
             lightness,
             a,
             b,
             fine_base,
             wide_base,
+            grey_tint: skin_tint.map(|value| 0.12 * value),
+            colours: ramp(skin_tint[0].hypot(skin_tint[1]), 0.008, 0.02),
             grey_gamma,
             wrinkles,
             hollows,
@@ -145,6 +156,24 @@ fn evened(colour: &Plane, skin: &Plane, radius: usize) -> Plane {
     colour.with(&change, |colour, change| colour + change)
 }
 
+/// The hair's mask, less what is next to skin and nearly as light: lightened like hair, it would gleam as a rim.
+fn without_rim(hair: &Plane, lightness: &Plane, skin: &Plane) -> Plane {
+    let typical = |mask: &Plane| {
+        let total: f32 = mask.values.iter().sum::<f32>() + 1e-3;
+        mask.values.iter().zip(&lightness.values).map(|(weight, value)| weight * value).sum::<f32>() / total
+    };
+    let (hair_tone, skin_tone) = (typical(hair), typical(skin));
+    let apart = skin_tone - hair_tone;
+    if apart < 0.05 {
+        return hair.clone();
+    }
+    let near = skin.mean(12).mean(12);
+    let light = lightness.with(&near, |value, near| {
+        ramp(near, 0.01, 0.10) * ramp(value, hair_tone + 0.2 * apart, hair_tone + 0.75 * apart)
+    });
+    hair.with(&light, |hair, light| hair * (1.0 - 0.85 * light))
+}
+
 /// Typical hair becomes grey, and black hair not quite: a stronger curve would turn its noise into chrome.
 fn grey_gamma(lightness: &Plane, hair: &Plane) -> f32 {
     let total: f32 = hair.values.iter().sum::<f32>() + 1e-3;
@@ -170,11 +199,12 @@ fn light(lightness: &Plane, skin: &Plane) -> [f32; 2] {
     [right / length, down / length]
 }
 
-/// By how much less neighbours differ than pixels further apart.
+/// How much it was enlarged, by how much less neighbours differ than pixels further apart: in a sharp picture about five
+/// times, in the same one enlarged up to thirteen times.
 fn softness(lightness: &Plane) -> f32 {
     let difference = |apart: usize| {
         let pairs = lightness.values.iter().zip(&lightness.values[apart..]).step_by(7);
         pairs.map(|(one, other)| (one - other).abs().min(0.1)).sum::<f32>() + 1e-3
     };
-    (difference(6) / difference(1)).clamp(1.0, 6.0)
+    (1.0 + 1.15 * (difference(16) / difference(1) - 5.2)).clamp(1.0, 11.0)
 }

@@ -158,7 +158,7 @@ pub(super) fn mask(small: &Small, skin: &Plane, frame: &Frame, hairline: &Hairli
     let posterior = Plane::filled(width, height, |x, y| {
         let at = y * width + x;
         let (u, v) = ((x as f32 - middle_x) / unit_x, (y as f32 - middle_y) / unit_y);
-        let far = if v < -0.1 { (u / 1.75).hypot((v + 0.1) / 1.85) } else { (u / 1.75).hypot((v + 0.1) / 1.35) };
+        let far = (u / 2.0).hypot((v + 0.1) / if v < -0.1 { 2.1 } else { 1.4 });
         // The inside of the face is no hair, brows, eyes and lips included.
         let inside = (u / 0.98).hypot((v - 0.55) / 1.15);
         let place = (1.0 - ramp(far, 0.85, 1.15)) * ramp(inside, 0.86, 1.0);
@@ -168,19 +168,12 @@ pub(super) fn mask(small: &Small, skin: &Plane, frame: &Frame, hairline: &Hairli
         place * (1.0 - body) * yes / (yes + 0.8 * no + 2e-4)
     });
     let mut connected = connected(&posterior.mean(1), &seeds);
-    // Where much of what looks like hair looks like what is behind it too, only some of it would turn grey.
+    // Where much of the hair looks like what is behind it too, only some of it would turn grey, or all of the wall.
     let (mut alike, mut found) = (0.0, 1e-3);
-    for at in 0..width * height {
-        let (x, y) = (at % width, at / width);
-        let (u, v) = ((x as f32 - middle_x) / unit_x, (y as f32 - middle_y) / unit_y);
-        if (u / 1.6).hypot((v + 0.1) / 1.7) < 1.0 && (u / 0.98).hypot((v - 0.55) / 1.15) > 1.0 {
-            let here = feature(at);
-            let (yes, no) = (sum(&hair, &here), sum(&behind, &here));
-            if yes > 1e-3 {
-                found += 1.0;
-                alike += f32::from(u8::from(no > 0.7 * yes));
-            }
-        }
+    for at in (0..seeds.len()).filter(|&at| seeds[at]) {
+        let here = feature(at);
+        found += 1.0;
+        alike += f32::from(u8::from(sum(&behind, &here) > 0.7 * sum(&hair, &here)));
     }
     let mut sides = [1e-3f32; 2];
     for (at, value) in connected.values.iter().enumerate() {
@@ -188,7 +181,7 @@ pub(super) fn mask(small: &Small, skin: &Plane, frame: &Frame, hairline: &Hairli
     }
     // Hair on one side only is hair that was lost on the other.
     let even = ramp(sides[0].min(sides[1]) / sides[0].max(sides[1]), 0.15, 0.45);
-    let sure = sure * (1.0 - 0.75 * ramp(alike / found, 0.25, 0.55)) * (0.25 + 0.75 * even);
+    let sure = sure * (1.0 - 0.75 * ramp(alike / found, 0.15, 0.45)) * (0.25 + 0.75 * even);
     connected.values.iter_mut().for_each(|value| *value *= sure);
     connected
 }

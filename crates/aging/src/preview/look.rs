@@ -50,29 +50,30 @@ impl Look {
 
         let (mut a, mut b) = (analysis.a.values[at], analysis.b.values[at]);
         let even = 0.5 * young * skin;
-        a += even * (analysis.even_a.values[at] - a) + skin * (0.007 * young - 0.005 * old);
-        b += even * (analysis.even_b.values[at] - b) + skin * 0.004 * old;
+        let colours = analysis.colours;
+        a += even * (analysis.even_a.values[at] - a) + colours * skin * (0.007 * young - 0.005 * old);
+        b += even * (analysis.even_b.values[at] - b) + colours * skin * 0.004 * old;
         // White is clear in the young, and dull and a little yellow in the old.
         let clear = analysis.clear.values[at];
         if clear > 0.0 {
             let white = clear * ramp(original, 0.45, 0.75);
             lightness += clear * 0.8 * young * bounded(folds, 0.05) + white * (0.025 * young - 0.03 * old);
-            b += white * (0.012 * old - 0.006 * young);
+            b += colours * white * (0.012 * old - 0.006 * young);
         }
         let pale = 1.0 - 0.17 * old * skin;
         (a, b) = (a * pale, b * pale);
         if spots > 0.0 {
             let spot = skin * spots * analysis.spots.values[at];
             lightness -= 0.05 * spot;
-            b += 0.010 * spot;
+            b += 0.010 * colours * spot;
         }
         lightness *= 1.0 - 0.45 * old * skin * analysis.hollows.values[at];
         if shade != 1.0 {
             // Lightness goes with the cube root of light. What is left of it in a crease has been through skin: warm.
             let shade = 1.0 + skin * (1.0 - hair) * (shade - 1.0);
             lightness *= shade.cbrt();
-            a += 0.02 * (1.0 - shade).max(0.0);
-            b += 0.01 * (1.0 - shade).max(0.0);
+            a += 0.02 * colours * (1.0 - shade).max(0.0);
+            b += 0.01 * colours * (1.0 - shade).max(0.0);
         }
 
         if grey > 0.0 && hair > 0.0 {
@@ -83,8 +84,9 @@ impl Look {
             // The curve flattens what it brightens: the strands get their contrast back.
             let strands = 1.1 * bounded(fine, 0.08) + 0.7 * bounded(folds, 0.1);
             lightness += part * (dark.powf(analysis.grey_gamma) - dark + strands);
-            let neutral = 1.0 - 0.75 * part;
-            (a, b) = (a * neutral, b * neutral);
+            let [grey_a, grey_b] = analysis.grey_tint;
+            a += 0.8 * part * (grey_a - a);
+            b += 0.8 * part * (grey_b - b);
         }
         [lightness, a, b]
     }

@@ -78,9 +78,9 @@ static SPOTS: LazyLock<Vec<Spot>> = LazyLock::new(|| {
             spots.push(Spot {
                 u: side * (u + across * (2.0 * random() - 1.0)),
                 v: v + down * (2.0 * random() - 1.0),
-                radius: 0.008 + 0.028 * random() * random(),
+                radius: 0.014 + 0.026 * random() * random(),
                 stretch: 0.7 + 0.6 * random(),
-                strength: (0.4 + 0.6 * random()) as f32,
+                strength: (0.3 + 0.6 * random()) as f32,
             });
         }
     }

@@ -48,7 +48,7 @@ impl Shape {
     pub(super) fn at(&self, age: f32) -> Option<Warp> {
         let old = f64::from(ramp(age, 38.0, 92.0));
         // A child of twelve is as far as it goes: younger heads have proportions that a photograph cannot be bent to.
-        let young = f64::from(1.0 - ramp(age, 12.0, 30.0));
+        let young = f64::from(1.0 - ramp(age, 12.0, 23.0));
         if old == 0.0 && young == 0.0 {
             return None;
         }
@@ -115,8 +115,9 @@ fn childlike([u, v]: [f64; 2], number: usize) -> [f64; 2] {
     // The angle from straight up: 0 at the crown, pi at the chin.
     let down = if radius > 0.0 { (v - POLE) / radius } else { 0.0 };
     let strain = 1.0 + STRAIN * (1.0 + down);
-    // Slid down, so that the chin stays near where it was.
-    [u * strain, POLE + (v - POLE) * strain + 0.09]
+    // The jaw keeps most of its width: a child's cheeks are full. Slid down, so that the chin stays near where it was.
+    let across = if number < 17 { 1.0 + 0.3 * (strain - 1.0) } else { strain };
+    [u * across, POLE + (v - POLE) * strain + 0.09]
 }
 
 impl Field {
@@ -138,15 +139,16 @@ impl Field {
             places.push([point.x + change[0], point.y + change[1]]);
             sources.push([-change[0], -change[1]]);
         }
-        // The picture's edge and a ring well outside the face stay.
-        let still = (0..32).map(|step| {
+        // The picture's edge and a ring well outside the face stay, but for the neck, which follows the chin.
+        let still = (0..32).filter(|step| !(5..=11).contains(step)).map(|step| {
             let turn = std::f64::consts::TAU * f64::from(step) / 32.0;
             let place = frame.place(1.9 * turn.cos(), 0.55 + 2.0 * turn.sin());
             [place.x, place.y]
         });
         let edge = (0..=8).flat_map(|step| {
             let at = f64::from(step) * size / 8.0;
-            [[at, 0.0], [at, size], [0.0, at], [size, at]]
+            let bottom = [if step < 4 { 0.12 * at } else { size - 0.12 * (size - at) }, size];
+            [[at, 0.0], bottom, [0.0, at], [size, at]]
         });
         for place in still.chain(edge) {
             places.push(place);
@@ -164,7 +166,7 @@ impl Field {
             // Only the head moves, and nothing comes from beyond the edge.
             let (u, v) = ((x - middle.x) / unit, (y - middle.y) / (1.25 * unit));
             let head = 1.0 - f64::from(ramp(u.hypot(v) as f32, 1.3, 1.75));
-            let edge = (x.min(y).min(size - x).min(size - y) / (0.12 * size)).clamp(0.0, 1.0);
+            let edge = f64::from(ramp((x.min(y).min(size - x).min(size - y) / size) as f32, 0.0, 0.13));
             map.at([x / unit, y / unit]).map(|value| value * unit * head * edge)
         };
         Self((0..GRID * GRID).into_par_iter().map(at).collect())
