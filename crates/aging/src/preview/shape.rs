@@ -120,6 +120,20 @@ fn childlike([u, v]: [f64; 2], number: usize) -> [f64; 2] {
     [u * across, POLE + (v - POLE) * strain + 0.09]
 }
 
+/// Half the width of head and neck at a canonical height: beside them is what must stay.
+fn half_width(v: f64) -> f64 {
+    const OUTLINE: [[f64; 2]; 7] =
+        [[0.08, 1.30], [0.38, 1.20], [0.67, 1.10], [0.96, 1.03], [1.24, 0.92], [1.46, 0.78], [1.64, 0.70]];
+    let mut width = if v < OUTLINE[0][0] { OUTLINE[0][1] } else { OUTLINE[6][1] };
+    for pair in OUTLINE.windows(2) {
+        let ([from, wide], [to, narrow]) = (pair[0], pair[1]);
+        if (from..to).contains(&v) {
+            width = wide + (narrow - wide) * (v - from) / (to - from);
+        }
+    }
+    width
+}
+
 impl Field {
     fn of(
         frame: &Frame,
@@ -161,11 +175,19 @@ impl Field {
         let map = ThinPlate::fit(&scaled(&places), &scaled(&sources), STIFFNESS);
         let step = size / (GRID - 1) as f64;
         let middle = frame.place(0.0, 0.5);
+        let eyes = landmarks.eyes();
+        let axis = [eyes[1].x - eyes[0].x, eyes[1].y - eyes[0].y];
         let at = |index: usize| {
             let (x, y) = ((index % GRID) as f64 * step, (index / GRID) as f64 * step);
             // Only the head moves, and nothing comes from beyond the edge.
             let (u, v) = ((x - middle.x) / unit, (y - middle.y) / (1.25 * unit));
-            let head = 1.0 - f64::from(ramp(u.hypot(v) as f32, 1.3, 1.75));
+            let (right, down) = (x - middle.x, y - middle.y);
+            let (side, below) = (
+                (right * axis[0] + down * axis[1]).abs() / (unit * unit),
+                (down * axis[0] - right * axis[1]) / (unit * unit) + 0.5,
+            );
+            let head = (1.0 - f64::from(ramp(u.hypot(v) as f32, 1.3, 1.75)))
+                * (1.0 - f64::from(ramp((side - half_width(below)) as f32, 0.03, 0.17)));
             let edge = f64::from(ramp((x.min(y).min(size - x).min(size - y) / size) as f32, 0.0, 0.13));
             map.at([x / unit, y / unit]).map(|value| value * unit * head * edge)
         };
