@@ -181,7 +181,10 @@ pub(super) fn mask(small: &Small, skin: &Plane, frame: &Frame, hairline: &Hairli
     }
     // Hair on one side only is hair that was lost on the other.
     let even = ramp(sides[0].min(sides[1]) / sides[0].max(sides[1]), 0.15, 0.45);
-    let sure = sure * (1.0 - 0.75 * ramp(alike / found, 0.15, 0.45)) * (0.25 + 0.75 * even);
+    // In squares of the distance between the eyes: less is no head of hair, more is no hair.
+    let area = (sides[0] + sides[1]) / (unit_x * unit_y).max(1.0);
+    let plausible = ramp(area, 0.05, 0.25) * (1.0 - ramp(area, 7.0, 9.0));
+    let sure = sure * plausible * (1.0 - 0.75 * ramp(alike / found, 0.15, 0.45)) * (0.25 + 0.75 * even);
     connected.values.iter_mut().for_each(|value| *value *= sure);
     connected
 }
@@ -206,4 +209,48 @@ fn connected(likelihood: &Plane, seeds: &[bool]) -> Plane {
     }
     let near = Plane::filled(width, height, |x, y| f32::from(u8::from(reached[y * width + x]))).mean(2);
     likelihood.with(&near, |value, near| value * ramp(near, 0.1, 0.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preview::face_like;
+
+    /// A light face before a wall of some lightness, with a cap of dark hair.
+    fn hair_before(wall: f32) -> f32 {
+        let frame = Frame::new(&face_like(), 1024);
+        let oval = |x: usize, y: usize| ((x as f32 - 128.0) / 66.0).hypot((y as f32 - 138.0) / 95.0) < 1.0;
+        let cap = |x: usize, y: usize| y < 130 && ((x as f32 - 128.0) / 92.0).hypot((y as f32 - 130.0) / 112.0) < 1.0;
+        let lightness = Plane::filled(256, 256, |x, y| match (oval(x, y), cap(x, y)) {
+            (true, _) => 0.75,
+            (_, true) => 0.3,
+            _ => wall,
+        });
+        let flat = Plane::new(256, 256);
+        let small = Small { lightness, a: flat.clone(), b: flat.clone(), texture: flat };
+        let skin = Plane::filled(256, 256, |x, y| f32::from(u8::from(oval(x, y))));
+        let mask = mask(&small, &skin, &frame, &Hairline::of(&frame, &small));
+        assert!(mask.values[60 * 256 + 5] < 0.02, "the wall stays");
+        mask.values[30 * 256 + 128]
+    }
+
+    #[test]
+    fn what_looks_like_the_wall_is_left_alone() {
+        let (clear, doubtful) = (hair_before(0.85), hair_before(0.3));
+        assert!(clear > 0.8 && doubtful < 0.4 * clear, "{clear} {doubtful}");
+    }
+
+    #[test]
+    fn no_hairline_is_no_hair() {
+        let frame = Frame::new(&face_like(), 1024);
+        let small = |value: f32| {
+            let flat = Plane::new(256, 256);
+            Small { lightness: Plane::filled(256, 256, |_, _| value), a: flat.clone(), b: flat.clone(), texture: flat }
+        };
+        for value in [0.0, 0.2, 0.8] {
+            let small = small(value);
+            let hairline = Hairline::of(&frame, &small);
+            assert!(mask(&small, &Plane::new(256, 256), &frame, &hairline).values.iter().all(|&value| value == 0.0));
+        }
+    }
 }
