@@ -68,6 +68,15 @@ fn refused(source: JpegError) -> ImageError {
 mod tests {
     use super::*;
 
+    #[test]
+    fn too_many_pixels_are_told_as_such() {
+        let mut bytes = include_bytes!("../tests/fixtures/baseline.jpg").to_vec();
+        let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        bytes[frame + 5..frame + 9].copy_from_slice(&[0x27, 0x10, 0x4e, 0x20]);
+        let error = decode(&bytes).unwrap_err();
+        assert!(matches!(error, ImageError::TooLarge { width: 20_000, height: 10_000 }), "{error:?}");
+    }
+
     /// Broken headers and data: an error or a picture, never a panic.
     #[test]
     fn nothing_panics() {

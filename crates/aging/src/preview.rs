@@ -51,26 +51,24 @@ impl Preview {
         let relief = analysis.wrinkles.at(years).softened(analysis.softness);
         let shade = Shade::of(&relief, analysis.light, analysis.unit);
         let painted = |x: usize, y: usize| encode.rgb(look.pixel(analysis, y * width + x, shade.at(x, y)));
-        let Some(warp) = analysis.shape.at(years) else {
-            out.par_chunks_mut(stride).take(height).enumerate().for_each(|(y, row)| {
-                for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().take(width).enumerate() {
-                    *pixel = painted(x, y);
-                }
-            });
-            return;
-        };
-        let mut flat = RgbImage::new(width as u32, height as u32);
-        flat.par_chunks_exact_mut(3 * width).enumerate().for_each(|(y, row)| {
-            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                *pixel = painted(x, y);
+        match analysis.shape.at(years) {
+            None => fill(out, stride, width, height, painted),
+            Some(warp) => {
+                let mut flat = RgbImage::new(width as u32, height as u32);
+                fill(&mut flat, 3 * width, width, height, painted);
+                fill(out, stride, width, height, |x, y| warp.pixel(&flat, x, y));
             }
-        });
-        out.par_chunks_mut(stride).take(height).enumerate().for_each(|(y, row)| {
-            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().take(width).enumerate() {
-                *pixel = warp.pixel(&flat, x, y);
-            }
-        });
+        }
     }
+}
+
+/// Sets every pixel of a picture whose rows lie `stride` bytes apart.
+fn fill(out: &mut [u8], stride: usize, width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3] + Sync) {
+    out.par_chunks_mut(stride).take(height).enumerate().for_each(|(y, row)| {
+        for (x, to) in row.as_chunks_mut::<3>().0.iter_mut().take(width).enumerate() {
+            *to = pixel(x, y);
+        }
+    });
 }
 
 /// Landmarks of a frontal face in the middle of a panel, for tests.

@@ -5,7 +5,8 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::packed::{Packed, channel, whole};
-use crate::{FaceError, Landmarks, Point, Quad, border, lanczos};
+use crate::quad::Quad;
+use crate::{FaceError, Landmarks, Point, border, lanczos};
 
 /// A face cut out, upright and in the middle.
 #[derive(Clone, Debug)]

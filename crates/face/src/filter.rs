@@ -155,3 +155,45 @@ fn weighted_sum<'a, S: Simd>(
         *sum = sums;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pulp::Scalar;
+
+    use super::*;
+    use crate::packed::Packed;
+
+    /// The path of machines without vector units, and the definition: the sum over the window of weight times feature.
+    #[test]
+    fn every_path_scores_as_defined() {
+        let (rows, columns) = (3, 5);
+        let weights: Vec<f64> =
+            (0..PLANES * rows * columns + 1).map(|at| ((at * at * 7) % 41) as f64 / 20.0 - 1.0).collect();
+        let filter = Filter::new(&weights, (rows, columns));
+        let mut picture = Packed::new(400, 120);
+        for (at, pixel) in picture.pixels.iter_mut().enumerate() {
+            *pixel = (at as u32).wrapping_mul(2_654_435_761) >> 8;
+        }
+        let hog = Hog::of(&picture, (rows, columns)).unwrap();
+        let (mut scalar, mut dispatched) = ([[0.0; STRIP]; 4], [[0.0; STRIP]; 4]);
+        let mut responses = [[0.0; STRIP]; 6];
+        let mut score = |scores: &mut [[f32; STRIP]], portable: bool| {
+            let work = Score { terms: &filter.terms, hog: &hog, top: 2, left: 32, scores, responses: &mut responses };
+            if portable { Scalar::new().vectorize(work) } else { Arch::new().dispatch(work) }
+        };
+        score(&mut scalar, true);
+        score(&mut dispatched, false);
+        // The last strip has places for 16 of 32.
+        for (row, (one, other)) in scalar.iter().zip(&dispatched).enumerate() {
+            for place in 0..hog.inner.1 - 32 {
+                let window = (0..PLANES * rows * columns).map(|at| {
+                    let (plane, down, across) = (at / (rows * columns), at / columns % rows, at % columns);
+                    weights[at] * f64::from(hog.row(plane, 2 + row + down)[32 + place + across])
+                });
+                let expected: f64 = window.sum();
+                assert!((f64::from(one[place]) - expected).abs() < 1e-3, "{} {expected}", one[place]);
+                assert!((f64::from(other[place]) - expected).abs() < 1e-3, "{} {expected}", other[place]);
+            }
+        }
+    }
+}

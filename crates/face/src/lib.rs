@@ -29,7 +29,6 @@ pub use face_error::FaceError;
 pub use finder::{Face, FaceFinder, MIN_WIDTH};
 pub use image::RgbImage;
 pub use landmarks::{Landmarks, POINTS, Point};
-pub use quad::Quad;
 pub use rectangle::Rectangle;
 pub use serialized::ModelError;
 pub use shape_predictor::ShapePredictor;

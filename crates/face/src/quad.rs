@@ -5,16 +5,16 @@ use crate::{Landmarks, Point};
 /// As FFHQ's `recreate_aligned_images` (Karras, Laine and Aila, *A Style-Based Generator Architecture for Generative
 /// Adversarial Networks*, CVPR 2019, appendix A), in the variant of the public code of SAM.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Quad {
+pub(crate) struct Quad {
     /// The middle.
-    pub middle: Point,
+    pub(crate) middle: Point,
     /// From the middle to the middle of the right side.
-    pub right: Point,
+    pub(crate) right: Point,
 }
 
 impl Quad {
     /// Around eyes and mouth.
-    pub fn around(landmarks: &Landmarks) -> Self {
+    pub(crate) fn around(landmarks: &Landmarks) -> Self {
         let between = |[one, other]: [Point; 2]| Point { x: (one.x + other.x) / 2.0, y: (one.y + other.y) / 2.0 };
         let eyes = landmarks.eyes();
         let (eye, mouth) = (between(eyes), between(landmarks.mouth_corners()));
@@ -30,12 +30,12 @@ impl Quad {
     }
 
     /// The length of a side, in pixels.
-    pub fn side(&self) -> f64 {
+    pub(crate) fn side(&self) -> f64 {
         2.0 * self.right.x.hypot(self.right.y)
     }
 
     /// The corners: top left, bottom left, bottom right, top right.
-    pub fn corners(&self) -> [Point; 4] {
+    pub(crate) fn corners(&self) -> [Point; 4] {
         [(-1.0, -1.0), (-1.0, 1.0), (1.0, 1.0), (1.0, -1.0)].map(|(right, down)| self.at(right, down))
     }
 
@@ -48,7 +48,7 @@ impl Quad {
     }
 
     /// Where a place of the picture comes to lie in the square, cut out with `size` pixels a side.
-    pub fn place(&self, point: Point, size: u32) -> Point {
+    pub(crate) fn place(&self, point: Point, size: u32) -> Point {
         let (x, y) = (point.x - self.middle.x, point.y - self.middle.y);
         let squared = self.right.x * self.right.x + self.right.y * self.right.y;
         let right = (x * self.right.x + y * self.right.y) / squared;

@@ -40,7 +40,9 @@ impl Shape {
         // What a turned head shows is foreshortened on one side: the more it is turned, the less is moved.
         let frontal = frontality(landmarks);
         let size = size as f64;
-        let field = |shift: &dyn Fn([f64; 2], usize) -> [f64; 2]| Field::of(frame, landmarks, size, frontal, shift);
+        let field = |shift: &dyn Fn([f64; 2], usize) -> [f64; 2]| {
+            Field::of(frame, landmarks, size, frontal, shift).unfolded(size)
+        };
         Self { size, old: field(&aged), young: field(&childlike) }
     }
 
@@ -54,7 +56,7 @@ impl Shape {
         }
         let mixed = self.old.0.iter().zip(&self.young.0);
         let field = Field(mixed.map(|(o, y)| array::from_fn(|axis| old * o[axis] + young * y[axis])).collect());
-        Some(Warp { size: self.size, field: field.unfolded(self.size) })
+        Some(Warp { size: self.size, field })
     }
 }
 
@@ -180,13 +182,12 @@ impl Field {
         let at = |index: usize| {
             let (x, y) = ((index % GRID) as f64 * step, (index / GRID) as f64 * step);
             // Only the head moves, and nothing comes from beyond the edge.
-            let (u, v) = ((x - middle.x) / unit, (y - middle.y) / (1.25 * unit));
             let (right, down) = (x - middle.x, y - middle.y);
-            let (side, below) = (
-                (right * axis[0] + down * axis[1]).abs() / (unit * unit),
-                (down * axis[0] - right * axis[1]) / (unit * unit) + 0.5,
-            );
-            let head = (1.0 - f64::from(ramp(u.hypot(v) as f32, 1.3, 1.75)))
+            let far = (right / unit).hypot(down / (1.25 * unit));
+            // Along the line through the eyes, and across it.
+            let side = (right * axis[0] + down * axis[1]).abs() / (unit * unit);
+            let below = (down * axis[0] - right * axis[1]) / (unit * unit) + 0.5;
+            let head = (1.0 - f64::from(ramp(far as f32, 1.3, 1.75)))
                 * (1.0 - f64::from(ramp((side - half_width(below)) as f32, 0.03, 0.17)));
             let edge = f64::from(ramp((x.min(y).min(size - x).min(size - y) / size) as f32, 0.0, 0.13));
             map.at([x / unit, y / unit]).map(|value| value * unit * head * edge)
@@ -194,7 +195,7 @@ impl Field {
         Self((0..GRID * GRID).into_par_iter().map(at).collect())
     }
 
-    /// The field, weakened until it folds nowhere.
+    /// The field, weakened until it folds nowhere: once for all ages, so that none of them jumps.
     fn unfolded(mut self, size: f64) -> Self {
         for _ in 0..12 {
             if self.least_jacobian(size) >= LEAST_JACOBIAN {
@@ -205,17 +206,20 @@ impl Field {
         Self(vec![[0.0; 2]; GRID * GRID])
     }
 
-    /// The least ratio of areas, source to result, over the cells of the grid.
+    /// The least ratio of areas, source to result: within a bilinear cell it is linear, so it is least in a corner.
     fn least_jacobian(&self, size: f64) -> f64 {
         let step = size / (GRID - 1) as f64;
         let mut least = f64::INFINITY;
         for y in 0..GRID - 1 {
             for x in 0..GRID - 1 {
                 let at = |dx: usize, dy: usize| self.0[(y + dy) * GRID + x + dx];
-                let [a, b, c] = [at(0, 0), at(1, 0), at(0, 1)];
-                let across = [1.0 + (b[0] - a[0]) / step, (b[1] - a[1]) / step];
-                let down = [(c[0] - a[0]) / step, 1.0 + (c[1] - a[1]) / step];
-                least = least.min(across[0] * down[1] - across[1] * down[0]);
+                let [a, b, c, d] = [at(0, 0), at(1, 0), at(0, 1), at(1, 1)];
+                let slope = |from: [f64; 2], to: [f64; 2]| [(to[0] - from[0]) / step, (to[1] - from[1]) / step];
+                for across in [slope(a, b), slope(c, d)] {
+                    for down in [slope(a, c), slope(b, d)] {
+                        least = least.min((1.0 + across[0]) * (1.0 + down[1]) - across[1] * down[0]);
+                    }
+                }
             }
         }
         least
