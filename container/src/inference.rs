@@ -21,10 +21,9 @@ const _: () = assert!(aging::PANEL as usize == pipeline::strip::PANEL, "one size
 pub(crate) fn infer(model: &Model, order: &Order, wanted: &dyn Fn() -> bool) -> Outcome {
     let ages = order.ages.as_slice();
     let picture = aging::decode(&order.picture).map_err(logged)?;
-    let portrait = model.align(&picture)?;
+    let portrait = model.portrait(&picture)?;
     drop(picture);
-    let append =
-        |out: &mut Vec<u8>| strip::append(&model.engine, &portrait.picture, &portrait.landmarks, ages, out, wanted);
+    let append = |out: &mut Vec<u8>| strip::append(&model.engine, &portrait, ages, out, wanted);
     let (rows, columns, channels) = pipeline::strip::shape(ages.len());
     match order.answer_type {
         AnswerType::Npy => {

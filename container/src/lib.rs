@@ -15,6 +15,6 @@ mod refusal;
 mod server;
 mod settings;
 
-pub use model::{Model, ModelError, face_error_code, face_finder};
+pub use model::{DETECTOR, LANDMARKS, Model, ModelError, face_error_code, face_finder};
 pub use server::{main, run};
 pub use settings::{Settings, SettingsError};

@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
 
-use aging::{Engine, LoadError, PANEL};
+use aging::{Compute, Engine, LoadError, PANEL, Portrait, View, sam};
 use face::{Aligned, Detector, FaceError, FaceFinder, RgbImage, Sampling, ShapePredictor};
 use pipeline::ErrorCode;
 
 /// The detector of a model folder, as dlib serializes one.
-const DETECTOR: &str = "face_detector.svm";
+pub const DETECTOR: &str = "face_detector.svm";
 /// The landmark predictor of a model folder, under the name that dlib publishes it by.
-const LANDMARKS: &str = "shape_predictor_68_face_landmarks.dat";
+pub const LANDMARKS: &str = "shape_predictor_68_face_landmarks.dat";
 
 /// What makes a strip of a picture: finds the face, cuts it out, ages it.
 #[derive(Debug)]
@@ -54,21 +54,47 @@ impl Model {
     /// preview engine and the built-in face models.
     ///
     /// # Errors
-    /// [`ModelError`]: a file that is there and cannot be used. It is never passed over.
-    pub fn load(folder: Option<&Path>) -> Result<Self, ModelError> {
-        let engine = Engine::load(folder)?;
+    /// [`ModelError`]: a file that is there and cannot be used. It is never passed over. Or there is no such device.
+    pub fn load(folder: Option<&Path>, compute: Compute) -> Result<Self, ModelError> {
+        let engine = Engine::load(folder, compute)?;
         let file = |name: &str| folder.map(|folder| folder.join(name)).filter(|file| file.symlink_metadata().is_ok());
         let faces = face_finder(file(DETECTOR).as_deref(), file(LANDMARKS).as_deref())?;
         Ok(Self { faces, engine })
     }
 
-    /// Finds the largest face of a picture and cuts it out as a panel.
+    /// Finds the largest face of a picture and cuts it out as the engine needs it: for SAM, as its authors' predictor does,
+    /// which its network was trained with; else without the jags that leaves in a large photograph.
     ///
     /// # Errors
     /// [`FaceError`]: there is none that can be used.
-    pub fn align(&self, picture: &RgbImage) -> Result<Aligned, FaceError> {
-        let face = self.faces.portrait(picture)?;
-        face::align(picture, &face.landmarks, PANEL, Sampling::Smooth)
+    pub fn portrait(&self, picture: &RgbImage) -> Result<Portrait, FaceError> {
+        let landmarks = self.faces.portrait(picture)?.landmarks;
+        let cut = |size, sampling| face::align(picture, &landmarks, size, sampling);
+        Ok(match self.engine {
+            Engine::Preview(_) => {
+                let Aligned { picture: panel, landmarks } = cut(PANEL, Sampling::Smooth)?;
+                Portrait { panel, view: View::Landmarks(Box::new(landmarks)) }
+            }
+            Engine::Sam(_) => Portrait {
+                panel: cut(PANEL, Sampling::Sam)?.picture,
+                view: View::Face(cut(sam::FACE, Sampling::Sam)?.picture),
+            },
+        })
+    }
+
+    /// A square picture that is aligned already. The preview engine looks for the landmarks in it.
+    ///
+    /// # Errors
+    /// [`FaceError`]: there is no face, and the engine needs to know where it is.
+    pub fn aligned_portrait(&self, square: RgbImage) -> Result<Portrait, FaceError> {
+        Ok(match self.engine {
+            Engine::Preview(_) => {
+                let panel = aging::to_panel(square);
+                let landmarks = self.faces.portrait(&panel)?.landmarks;
+                Portrait { panel, view: View::Landmarks(Box::new(landmarks)) }
+            }
+            Engine::Sam(_) => Portrait { panel: aging::to_panel(square.clone()), view: View::Face(square) },
+        })
     }
 }
 
@@ -111,17 +137,17 @@ mod tests {
         for (name, kind) in [(DETECTOR, "face detector"), (LANDMARKS, "landmark predictor")] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join(name), b"<html>404").unwrap();
-            let error = Model::load(Some(folder.path())).unwrap_err();
+            let error = Model::load(Some(folder.path()), Compute::default()).unwrap_err();
             assert!(error.to_string().contains(name) && error.to_string().contains(kind), "{error}");
             assert!(std::error::Error::source(&error).unwrap().to_string().contains("byte 0"));
             std::fs::remove_file(folder.path().join(name)).unwrap();
             std::fs::create_dir(folder.path().join(name)).unwrap();
-            assert!(matches!(Model::load(Some(folder.path())), Err(ModelError::Read { .. })));
+            assert!(matches!(Model::load(Some(folder.path()), Compute::default()), Err(ModelError::Read { .. })));
             std::fs::remove_dir(folder.path().join(name)).unwrap();
             #[cfg(unix)]
             {
                 std::os::unix::fs::symlink("/nowhere", folder.path().join(name)).unwrap();
-                assert!(matches!(Model::load(Some(folder.path())), Err(ModelError::Read { .. })));
+                assert!(matches!(Model::load(Some(folder.path()), Compute::default()), Err(ModelError::Read { .. })));
             }
         }
     }
@@ -129,8 +155,8 @@ mod tests {
     #[test]
     fn a_folder_without_face_models_has_the_built_in_ones() {
         let folder = tempfile::tempdir().unwrap();
-        let model = Model::load(Some(folder.path())).unwrap();
-        let error = model.align(&RgbImage::new(300, 200)).unwrap_err();
+        let model = Model::load(Some(folder.path()), Compute::default()).unwrap();
+        let error = model.portrait(&RgbImage::new(300, 200)).unwrap_err();
         assert!(matches!(error, FaceError::None { width: 300, height: 200, .. }), "{error}");
     }
 }

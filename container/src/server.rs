@@ -64,13 +64,16 @@ pub async fn run(
     settings: Settings,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let model = Model::load(settings.model_dir.as_deref())?;
+    let model = Model::load(settings.model_dir.as_deref(), settings.compute)?;
     let name = model.engine.name();
     match &model.engine {
         Engine::Preview(_) => tracing::warn!(
             model_dir = settings.model_dir.as_ref().map(|folder| folder.display().to_string()),
             "no model file (model.safetensors or model.pt) in the model folder: the preview engine is used"
         ),
+        Engine::Sam(sam) => {
+            tracing::info!(device = %sam.device(), output_size = sam.output_size(), "the model is loaded")
+        }
     }
     let metrics = Arc::new(Metrics::new());
     let device = Device::start(settings.queue_length, metrics.clone(), move |order, wanted| {

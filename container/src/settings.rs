@@ -3,6 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use aging::Compute;
 use pipeline::{Ages, MAX_UPLOAD_BYTES};
 
 /// Where SageMaker unpacks a model.
@@ -21,6 +22,8 @@ pub struct Settings {
     pub ages: Ages,
     /// `MAX_REQUEST_BYTES`: the largest picture taken, in bytes; 50 MB by default.
     pub max_request_bytes: usize,
+    /// `DEVICE`: `auto`, `cpu` or `cuda`; and `PRECISION`: `float32` or `bfloat16`. `auto` and `float32` by default.
+    pub compute: Compute,
     /// `QUEUE_LENGTH`: how many invocations wait while one is served, 1 to 1024; 16 by default.
     pub queue_length: usize,
 }
@@ -42,6 +45,7 @@ impl Default for Settings {
             model_dir: Some(PathBuf::from(MODEL_DIR)).filter(|folder| folder.is_dir()),
             ages: Ages::default(),
             max_request_bytes: usize::try_from(MAX_UPLOAD_BYTES).unwrap_or(usize::MAX),
+            compute: Compute::default(),
             queue_length: 16,
         }
     }
@@ -78,6 +82,12 @@ impl Settings {
             max_request_bytes: environment
                 .parsed("MAX_REQUEST_BYTES", "a whole number of bytes above 0", |bytes| *bytes > 0)?
                 .unwrap_or(default.max_request_bytes),
+            compute: Compute {
+                device: environment.parsed("DEVICE", "auto, cpu or cuda", |_| true)?.unwrap_or(default.compute.device),
+                precision: environment
+                    .parsed("PRECISION", "float32 or bfloat16", |_| true)?
+                    .unwrap_or(default.compute.precision),
+            },
             queue_length: environment
                 .parsed("QUEUE_LENGTH", "a whole number from 1 to 1024", |length| (1..=1024).contains(length))?
                 .unwrap_or(default.queue_length),
@@ -106,6 +116,9 @@ impl<F: Fn(&'static str) -> Option<String>> Environment<F> {
 
 #[cfg(test)]
 mod tests {
+    use aging::DeviceChoice;
+    use aging::sam::Precision;
+
     use super::*;
 
     fn read(name: &'static str, value: &str) -> Result<Settings, SettingsError> {
@@ -119,6 +132,8 @@ mod tests {
         assert_eq!(read("SAGEMAKER_BIND_TO_PORT", "9000").unwrap().port, 9000);
         assert_eq!(read("DEFAULT_AGES", "5, 70").unwrap().ages.as_slice(), [5, 70]);
         assert_eq!(read("MAX_REQUEST_BYTES", "1000").unwrap().max_request_bytes, 1000);
+        assert_eq!(read("DEVICE", "cpu").unwrap().compute.device, DeviceChoice::Cpu);
+        assert_eq!(read("PRECISION", "bfloat16").unwrap().compute.precision, Precision::BFloat16);
         assert_eq!(read("QUEUE_LENGTH", "2").unwrap().queue_length, 2);
         let folder = tempfile::tempdir().unwrap();
         let read = read("SM_MODEL_DIR", folder.path().to_str().unwrap()).unwrap();
@@ -134,6 +149,8 @@ mod tests {
             ("DEFAULT_AGES", "20,old"),
             ("MAX_REQUEST_BYTES", "0"),
             ("MAX_REQUEST_BYTES", "50MB"),
+            ("DEVICE", "gpu"),
+            ("PRECISION", "16"),
             ("QUEUE_LENGTH", "0"),
             ("QUEUE_LENGTH", ""),
         ] {

@@ -4,6 +4,7 @@
 use std::io::Cursor;
 use std::net::Ipv4Addr;
 
+use aging::Compute;
 use container::{Model, Settings};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, RgbImage, imageops};
@@ -116,7 +117,7 @@ async fn a_strip_as_npy() {
     assert_eq!(magic, b"\x93NUMPY\x01\x00\x76\x00");
     assert_eq!(header.trim_end(), "{'descr': '|u1', 'fortran_order': False, 'shape': (1024, 3072, 3), }");
     assert!(header.ends_with('\n'));
-    let aligned = Model::load(None).unwrap().align(&portrait()).unwrap().picture;
+    let aligned = Model::load(None, Compute::default()).unwrap().portrait(&portrait()).unwrap().panel;
     let panel = |n: usize| panel(&file, n, 2);
     assert!(&panel(0) == aligned.as_raw(), "panel 0 is the aligned original");
     assert!(panel(1) != panel(0) && panel(2) != panel(1));
@@ -151,7 +152,7 @@ fn oriented(picture: &RgbImage, orientation: u8) -> Vec<u8> {
 async fn the_same_face_however_it_was_saved() {
     let server = Server::start(|settings| settings.ages = "35".parse().unwrap()).await;
     let portrait = portrait();
-    let aligned = Model::load(None).unwrap().align(&portrait).unwrap().picture;
+    let aligned = Model::load(None, Compute::default()).unwrap().portrait(&portrait).unwrap().panel;
     let as_dynamic = DynamicImage::from(portrait.clone());
     let png = |picture: DynamicImage| {
         let mut bytes = Cursor::new(Vec::new());
@@ -159,8 +160,11 @@ async fn the_same_face_however_it_was_saved() {
         bytes.into_inner()
     };
     let grey = {
-        let grey =
-            Model::load(None).unwrap().align(&DynamicImage::from(as_dynamic.to_luma8()).to_rgb8()).unwrap().picture;
+        let grey = Model::load(None, Compute::default())
+            .unwrap()
+            .portrait(&DynamicImage::from(as_dynamic.to_luma8()).to_rgb8())
+            .unwrap()
+            .panel;
         (png(as_dynamic.to_luma8().into()), grey)
     };
     for (name, (photo, expected)) in [

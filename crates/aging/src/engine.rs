@@ -1,16 +1,21 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::preview::Preview;
+use crate::sam::{Sam, SamError};
+use crate::{Compute, Device, DeviceError};
 
-/// The files of a SAM checkpoint, as a model folder holds them.
-const CHECKPOINTS: [&str; 2] = ["model.safetensors", "model.pt"];
+/// The files of a SAM checkpoint, as a model folder holds them; the first that is there counts.
+pub const CHECKPOINTS: [&str; 2] = ["model.safetensors", "model.pt"];
 
 /// What ages a portrait.
 #[derive(Debug)]
 pub enum Engine {
     /// Classical picture processing, without weights.
     Preview(Preview),
+    /// The face-ageing GAN.
+    Sam(Box<Sam>),
 }
 
 /// Why there is no engine for a model folder.
@@ -24,53 +29,77 @@ pub enum LoadError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A checkpoint that nothing here can run.
-    #[error(
-        "{} is a SAM checkpoint, and this version has no engine for one yet: \
-         remove the file, or choose another model folder, for the preview engine",
-        file.display()
-    )]
-    NoEngine {
-        /// The checkpoint.
-        file: PathBuf,
-    },
+    /// Its checkpoint cannot be opened.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Its checkpoint is not the SAM network's.
+    #[error(transparent)]
+    Sam(#[from] SamError),
+    /// The device cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl Engine {
-    /// The engine for the files of a model folder; without a folder, or without a checkpoint in it, the preview.
+    /// The engine for the files of a model folder; without a folder, or without a checkpoint in it, the preview, which is
+    /// always on the CPU.
     ///
     /// # Errors
-    /// [`LoadError`]: a folder that cannot be read, or a checkpoint that cannot be run. It is never passed over.
-    pub fn load(model_dir: Option<&Path>) -> Result<Self, LoadError> {
+    /// [`LoadError`]: a folder that cannot be read, a checkpoint that cannot be run, or no such device. A checkpoint is
+    /// never passed over.
+    pub fn load(model_dir: Option<&Path>, compute: Compute) -> Result<Self, LoadError> {
+        let device = compute.device.find()?;
         let Some(folder) = model_dir else { return Ok(Self::Preview(Preview)) };
-        let unreadable = |source| LoadError::Folder { folder: folder.to_owned(), source };
-        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            if CHECKPOINTS.iter().any(|name| entry.file_name() == *name) {
-                return Err(LoadError::NoEngine { file: entry.path() });
-            }
+        match checkpoint_file(folder)? {
+            Some(file) => Ok(Self::Sam(Box::new(Sam::load(&Checkpoint::open(&file)?, device, compute.precision)?))),
+            None => Ok(Self::Preview(Preview)),
         }
-        Ok(Self::Preview(Preview))
     }
 
-    /// The name that every surface shows with a result: `preview`.
+    /// The name that every surface shows with a result: `preview` or `sam`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Preview(_) => "preview",
+            Self::Sam(_) => "sam",
         }
     }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Preview(_) => Device::Cpu,
+            Self::Sam(sam) => sam.device(),
+        }
+    }
+}
+
+/// The checkpoint of a model folder, if it has one.
+///
+/// # Errors
+/// [`LoadError::Folder`]: the folder cannot be read.
+pub fn checkpoint_file(folder: &Path) -> Result<Option<PathBuf>, LoadError> {
+    let unreadable = |source| LoadError::Folder { folder: folder.to_owned(), source };
+    let names = std::fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>())
+        .map_err(unreadable)?;
+    Ok(CHECKPOINTS.iter().find(|name| names.iter().any(|there| there == **name)).map(|name| folder.join(name)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DeviceChoice;
+
+    fn load(folder: Option<&Path>) -> Result<Engine, LoadError> {
+        Engine::load(folder, Compute { device: DeviceChoice::Cpu, ..Compute::default() })
+    }
 
     #[test]
     fn an_empty_folder_or_none_is_the_preview() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("code")).unwrap();
-        assert_eq!(Engine::load(Some(folder.path())).unwrap().name(), "preview");
-        assert_eq!(Engine::load(None).unwrap().name(), "preview");
+        assert_eq!(load(Some(folder.path())).unwrap().name(), "preview");
+        assert_eq!(load(None).unwrap().name(), "preview");
     }
 
     #[test]
@@ -78,14 +107,33 @@ mod tests {
         for name in CHECKPOINTS {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join(name), b"weights").unwrap();
-            let error = Engine::load(Some(folder.path())).unwrap_err();
+            let error = load(Some(folder.path())).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            assert!(matches!(load(Some(folder.path())), Err(LoadError::Checkpoint(_))));
         }
+    }
+
+    #[test]
+    fn safetensors_come_first() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("model.pt"), b"").unwrap();
+        std::fs::write(folder.path().join("model.safetensors"), b"").unwrap();
+        let file = checkpoint_file(folder.path()).unwrap().unwrap();
+        assert_eq!(file.file_name().unwrap(), "model.safetensors");
     }
 
     #[test]
     fn an_absent_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap().path().join("absent");
-        assert!(matches!(Engine::load(Some(&folder)), Err(LoadError::Folder { .. })));
+        assert!(matches!(load(Some(&folder)), Err(LoadError::Folder { .. })));
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_device_that_this_build_cannot_use_is_an_error() {
+        let error = Engine::load(None, Compute { device: DeviceChoice::Cuda, ..Compute::default() }).unwrap_err();
+        assert!(error.to_string().contains("--features cuda"), "{error}");
     }
 }

@@ -3,18 +3,26 @@
 //!
 //! No HTTP, no AWS, no files but a model's.
 
+pub mod checkpoint;
 mod decode;
+mod device;
 mod ending;
 mod engine;
 mod image_error;
 mod jpeg;
 mod panel;
 mod plane;
+mod portrait;
 pub mod preview;
+pub mod sam;
+mod stages;
 pub mod strip;
 
 pub use decode::{MAX_PIXELS, decode};
-pub use engine::{Engine, LoadError};
+pub use device::{Compute, Device, DeviceChoice, DeviceError, UnknownChoice};
+pub use engine::{CHECKPOINTS, Engine, LoadError, checkpoint_file};
 pub use image::RgbImage;
 pub use image_error::ImageError;
 pub use panel::{PANEL, to_panel};
+pub use portrait::{Portrait, View};
+pub use stages::Stages;

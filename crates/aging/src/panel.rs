@@ -5,17 +5,17 @@ use image::imageops::{self, FilterType};
 pub const PANEL: u32 = 1024;
 
 /// An aligned square picture of any size as a panel: [`PANEL`] x [`PANEL`] pixels.
-pub fn to_panel(square: &RgbImage) -> RgbImage {
+pub fn to_panel(square: RgbImage) -> RgbImage {
     let side = square.width();
     if (side, square.height()) == (PANEL, PANEL) {
-        return square.clone();
+        return square;
     }
     // A wide kernel over tens of megapixels takes seconds: plain averaging comes first, down to twice the size.
     if side > 4 * PANEL {
-        let half_way = imageops::thumbnail(square, 2 * PANEL, 2 * PANEL);
+        let half_way = imageops::thumbnail(&square, 2 * PANEL, 2 * PANEL);
         return imageops::resize(&half_way, PANEL, PANEL, FilterType::CatmullRom);
     }
-    imageops::resize(square, PANEL, PANEL, FilterType::CatmullRom)
+    imageops::resize(&square, PANEL, PANEL, FilterType::CatmullRom)
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
             // Red on the left, blue on the right.
             let square =
                 RgbImage::from_fn(side, side, |x, _| Rgb(if 2 * x < side { [200, 40, 30] } else { [0, 0, 255] }));
-            let panel = to_panel(&square);
+            let panel = to_panel(square);
             assert_eq!(panel.dimensions(), (PANEL, PANEL));
             assert_eq!(panel.get_pixel(100, 900).0, [200, 40, 30]);
             assert!(side == 1 || panel.get_pixel(900, 100).0 == [0, 0, 255]);

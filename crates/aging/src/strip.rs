@@ -3,7 +3,9 @@
 use face::Landmarks;
 use image::RgbImage;
 
-use crate::{Engine, PANEL};
+use crate::preview::Preview;
+use crate::sam::Sam;
+use crate::{Engine, PANEL, Portrait, Stages, View, to_panel};
 
 /// Why there is no strip.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,12 @@ pub enum StripError {
         width: u32,
         /// Height in pixels.
         height: u32,
+    },
+    /// The portrait was prepared for another engine.
+    #[error("the portrait was prepared for another engine than {engine}")]
+    View {
+        /// The name of the engine that was to age it.
+        engine: &'static str,
     },
     /// Nobody wants it any more.
     #[error("given up between two ages, as nobody waits for the strip any more")]
@@ -30,23 +38,22 @@ fn row_bytes(ages: usize) -> usize {
     PANEL as usize * (1 + ages) * 3
 }
 
-/// Appends the strip of an aligned portrait, and its landmarks in pixels of it, to `out`: [`byte_count`] bytes, `u8`, shape
-/// `(PANEL, PANEL * (1 + ages), 3)` in C order; panel 0 is the portrait itself. Ages are years, 0 to 100.
+/// Appends the strip of an aligned portrait to `out`: [`byte_count`] bytes, `u8`, shape `(PANEL, PANEL * (1 + ages), 3)` in C
+/// order; panel 0 is the portrait itself. Ages are years, 0 to 100; what one looks like depends on no other.
 ///
-/// `wanted` is asked before each age.
+/// `wanted` is asked before each age. How long the engine's stages took is answered.
 ///
 /// # Errors
-/// [`StripError`]: a portrait of another size than [`PANEL`] x [`PANEL`], or no longer wanted. What `out` then holds
-/// beyond its former length is of no use.
+/// [`StripError`]: a portrait that the engine cannot take, or no longer wanted. What `out` then holds beyond its former
+/// length is of no use.
 pub fn append(
     engine: &Engine,
-    portrait: &RgbImage,
-    landmarks: &Landmarks,
+    portrait: &Portrait,
     ages: &[u8],
     out: &mut Vec<u8>,
     wanted: &dyn Fn() -> bool,
-) -> Result<(), StripError> {
-    let (width, height) = portrait.dimensions();
+) -> Result<Stages, StripError> {
+    let (width, height) = portrait.panel.dimensions();
     if (width, height) != (PANEL, PANEL) {
         return Err(StripError::Size { width, height });
     }
@@ -55,24 +62,73 @@ pub fn append(
     }
     let start = out.len();
     out.resize(start + byte_count(ages.len()), 0);
-    let strip = &mut out[start..];
-    let row_bytes = row_bytes(ages.len());
-    let panel_bytes = PANEL as usize * 3;
-    for (row, from) in strip.chunks_exact_mut(row_bytes).zip(portrait.as_raw().chunks_exact(panel_bytes)) {
-        row[..panel_bytes].copy_from_slice(from);
+    let mut panels = Panels { strip: &mut out[start..], row_bytes: row_bytes(ages.len()) };
+    panels.put(0, &portrait.panel);
+    match (engine, &portrait.view) {
+        (Engine::Preview(preview), View::Landmarks(landmarks)) => {
+            panels.preview(preview, &portrait.panel, landmarks, ages, wanted)
+        }
+        (Engine::Sam(sam), View::Face(face)) => panels.sam(sam, face, ages, wanted),
+        _ => Err(StripError::View { engine: engine.name() }),
     }
-    match engine {
-        Engine::Preview(preview) => {
-            let analysis = preview.analyse(portrait, landmarks);
-            for (panel, &age) in (1..).zip(ages) {
-                if !wanted() {
-                    return Err(StripError::Cancelled);
-                }
-                preview.render(&analysis, age, &mut strip[panel * panel_bytes..], row_bytes);
-            }
+}
+
+/// The bytes of a strip, to be filled panel by panel.
+struct Panels<'a> {
+    strip: &'a mut [u8],
+    row_bytes: usize,
+}
+
+impl Panels<'_> {
+    const ROW_BYTES: usize = PANEL as usize * 3;
+
+    fn put(&mut self, panel: usize, picture: &RgbImage) {
+        let rows = self.strip.chunks_exact_mut(self.row_bytes);
+        for (row, from) in rows.zip(picture.as_raw().chunks_exact(Self::ROW_BYTES)) {
+            row[panel * Self::ROW_BYTES..][..Self::ROW_BYTES].copy_from_slice(from);
         }
     }
-    Ok(())
+
+    fn preview(
+        &mut self,
+        preview: &Preview,
+        portrait: &RgbImage,
+        landmarks: &Landmarks,
+        ages: &[u8],
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<Stages, StripError> {
+        let mut stages = Stages::default();
+        let analysis = stages.measure("analysis", || preview.analyse(portrait, landmarks));
+        for (panel, &age) in (1..).zip(ages) {
+            if !wanted() {
+                return Err(StripError::Cancelled);
+            }
+            let out = &mut self.strip[panel * Self::ROW_BYTES..];
+            stages.measure("ages", || preview.render(&analysis, age, out, self.row_bytes));
+        }
+        Ok(stages)
+    }
+
+    fn sam(
+        &mut self,
+        sam: &Sam,
+        face: &RgbImage,
+        ages: &[u8],
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<Stages, StripError> {
+        let mut stages = Stages::default();
+        let face = sam.face(face);
+        let pretrained = stages.measure("pretrainedEncoder", || sam.finished(sam.pretrained_codes(&face)));
+        for (panel, &age) in (1..).zip(ages) {
+            if !wanted() {
+                return Err(StripError::Cancelled);
+            }
+            let codes = stages.measure("encoder", || sam.finished(sam.codes(&face, age)));
+            let picture = stages.measure("generator", || sam.finished(sam.picture(&pretrained, &codes)));
+            stages.measure("panels", || self.put(panel, &to_panel(picture.into_rgb())));
+        }
+        Ok(stages)
+    }
 }
 
 #[cfg(test)]
@@ -82,27 +138,29 @@ mod tests {
     use image::Rgb;
 
     use super::*;
-    use crate::preview::{Preview, face_like};
+    use crate::preview::face_like;
+    use crate::sam::FACE;
 
-    fn portrait() -> RgbImage {
-        RgbImage::from_fn(PANEL, PANEL, |x, y| Rgb([(x / 4) as u8, (y / 4) as u8, ((x ^ y) & 0xff) as u8]))
+    fn portrait() -> Portrait {
+        let panel = RgbImage::from_fn(PANEL, PANEL, |x, y| Rgb([(x / 4) as u8, (y / 4) as u8, ((x ^ y) & 0xff) as u8]));
+        Portrait { panel, view: View::Landmarks(Box::new(face_like())) }
     }
 
     #[test]
     fn panels_from_left_to_right_after_what_is_there() {
         let (engine, portrait) = (Engine::Preview(Preview), portrait());
         let mut out = b"header".to_vec();
-        append(&engine, &portrait, &face_like(), &[70, 35], &mut out, &|| true).unwrap();
+        append(&engine, &portrait, &[70, 35], &mut out, &|| true).unwrap();
         assert_eq!((out.len(), &out[..6]), (6 + byte_count(2), &b"header"[..]));
         let panel = |n: usize| -> Vec<u8> {
             out[6..].chunks_exact(3 * 3072).flat_map(|row| row[n * 3072..(n + 1) * 3072].to_vec()).collect()
         };
-        assert_eq!(&panel(0), portrait.as_raw());
+        assert_eq!(&panel(0), portrait.panel.as_raw());
         assert_ne!(panel(1), panel(0));
         assert!(panel(2).iter().zip(panel(0)).all(|(aged, original)| aged.abs_diff(original) <= 1));
 
         let mut again = Vec::new();
-        append(&engine, &portrait, &face_like(), &[70, 35], &mut again, &|| true).unwrap();
+        append(&engine, &portrait, &[70, 35], &mut again, &|| true).unwrap();
         assert!(again == out[6..], "the same portrait and ages make the same bytes");
     }
 
@@ -110,19 +168,25 @@ mod tests {
     fn stops_between_ages() {
         let asked = Cell::new(0);
         let wanted = || asked.replace(asked.get() + 1) < 3;
-        let result =
-            append(&Engine::Preview(Preview), &portrait(), &face_like(), &[1, 2, 3, 4, 5], &mut Vec::new(), &wanted);
+        let result = append(&Engine::Preview(Preview), &portrait(), &[1, 2, 3, 4, 5], &mut Vec::new(), &wanted);
         assert!(matches!(result, Err(StripError::Cancelled)));
         assert_eq!(asked.get(), 4);
     }
 
     #[test]
     fn refuses_other_sizes() {
-        let result =
-            append(&Engine::Preview(Preview), &RgbImage::new(512, 1024), &face_like(), &[1], &mut Vec::new(), &|| true);
+        let portrait = Portrait { panel: RgbImage::new(512, 1024), ..portrait() };
+        let result = append(&Engine::Preview(Preview), &portrait, &[1], &mut Vec::new(), &|| true);
         assert_eq!(
             result.unwrap_err().to_string(),
             "the aligned portrait has 512 x 1024 pixels: 1024 x 1024 are needed"
         );
+    }
+
+    #[test]
+    fn refuses_what_another_engine_needs() {
+        let portrait = Portrait { view: View::Face(RgbImage::new(FACE, FACE)), ..portrait() };
+        let result = append(&Engine::Preview(Preview), &portrait, &[1], &mut Vec::new(), &|| true);
+        assert_eq!(result.unwrap_err().to_string(), "the portrait was prepared for another engine than preview");
     }
 }

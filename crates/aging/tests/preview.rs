@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use aging::preview::Preview;
-use aging::{Engine, PANEL, strip};
+use aging::{Engine, PANEL, Portrait, View, strip};
 use face::{Aligned, Detector, FaceFinder, RgbImage, Sampling, ShapePredictor};
 use image::{Rgb, imageops};
 
@@ -46,7 +46,8 @@ fn samples() -> Vec<(&'static str, Aligned)> {
 fn aged(aligned: &Aligned, ages: &[u8]) -> Vec<RgbImage> {
     let mut pixels = Vec::new();
     let engine = Engine::Preview(Preview);
-    strip::append(&engine, &aligned.picture, &aligned.landmarks, ages, &mut pixels, &|| true).unwrap();
+    let portrait = Portrait { panel: aligned.picture.clone(), view: View::Landmarks(Box::new(aligned.landmarks)) };
+    strip::append(&engine, &portrait, ages, &mut pixels, &|| true).unwrap();
     let strip = RgbImage::from_raw(PANEL * (1 + ages.len() as u32), PANEL, pixels).unwrap();
     (1..=ages.len() as u32).map(|n| imageops::crop_imm(&strip, n * PANEL, 0, PANEL, PANEL).to_image()).collect()
 }

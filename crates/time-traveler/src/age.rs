@@ -1,35 +1,48 @@
 //! `age`: the same work on one portrait with no cloud.
 
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
-use aging::strip;
-use anyhow::{Context, anyhow, bail, ensure};
+use aging::{Compute, Stages, strip};
+use anyhow::{Context, anyhow, ensure};
 use container::{Model, face_error_code};
-use face::{Aligned, FaceError, RgbImage};
 use lambda::ImageFormat;
 use ndarray::ArrayView3;
 use ndarray_npy::WriteNpyExt;
-use serde_json::json;
+use serde_json::{Map, json};
 
-use crate::cli::{Age, Device};
-use crate::output;
+use crate::cli::Age;
+use crate::progress::Progress;
+use crate::{memory, output};
 
 pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
-    if age.device == Device::Cuda {
-        bail!("there is no engine for CUDA in this build: --device cpu would work");
-    }
-    let model = Model::load(age.model.as_deref()).context("the model cannot be loaded")?;
+    let start = Instant::now();
+    let compute = Compute { device: age.device.into(), precision: age.precision.into() };
+    let model = Model::load(age.model.as_deref(), compute).context("the model cannot be loaded")?;
+    let load_seconds = start.elapsed().as_secs_f64();
     let photo = &age.photo;
     let bytes = std::fs::read(photo).with_context(|| format!("the photo {} cannot be read", photo.display()))?;
-    let picture = aging::decode(&bytes).with_context(|| format!("the photo {}", photo.display()))?;
+
+    let start = Instant::now();
+    let mut stages = Stages::default();
+    let picture = stages.measure("decode", || aging::decode(&bytes));
+    let picture = picture.with_context(|| format!("the photo {}", photo.display()))?;
     let (width, height) = picture.dimensions();
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());
-    let start = Instant::now();
-    let aligned = if age.aligned { as_it_is(&model, &picture) } else { model.align(&picture) };
-    let Aligned { picture: portrait, landmarks } =
-        aligned.map_err(|error| anyhow!("{}: {}: {error}", face_error_code(&error), photo.display()))?;
+    let portrait = stages
+        .measure("align", || if age.aligned { model.aligned_portrait(picture) } else { model.portrait(&picture) });
+    let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", face_error_code(&error), photo.display()))?;
     let mut pixels = Vec::new();
-    strip::append(&model.engine, &portrait, &landmarks, age.ages.as_slice(), &mut pixels, &|| true)?;
+    let progress = RefCell::new(Progress::pieces("ageing"));
+    // Asked once for the portrait, then before each age.
+    let asked = Cell::new(0_u64);
+    let wanted = || {
+        progress.borrow_mut().at(asked.get().saturating_sub(1), age.ages.len() as u64);
+        asked.set(asked.get() + 1);
+        true
+    };
+    let engine_stages = strip::append(&model.engine, &portrait, age.ages.as_slice(), &mut pixels, &wanted)?;
+    progress.into_inner().finish();
     let seconds = start.elapsed().as_secs_f64();
 
     let shape = pipeline::strip::shape(age.ages.len());
@@ -42,20 +55,24 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
         files.push(output::write(&folder, &format!("{}.jpg", panel.number), &panel.bytes)?);
     }
     files.push(output::write(&folder, "strip.npy", &npy)?);
+
+    let (engine, device) = (model.engine.name(), model.engine.device());
+    let stages = stages.iter().chain(engine_stages.iter());
     if age.json {
-        let line =
-            json!({"id": id, "model": model.engine.name(), "ages": age.ages, "seconds": seconds, "files": files});
+        let stages: Map<_, _> = stages.map(|(stage, time)| (stage.to_owned(), json!(time.as_secs_f64()))).collect();
+        let line = json!({
+            "id": id, "model": engine, "device": device.to_string(), "ages": age.ages, "loadSeconds": load_seconds,
+            "seconds": seconds, "stageSeconds": stages, "peakMemoryBytes": memory::peak(), "files": files,
+        });
         println!("{line}");
     } else {
-        println!("{} made {} ages in {seconds:.2} s", model.engine.name(), age.ages.len());
+        println!("{engine} made {} ages in {seconds:.2} s on {device}", age.ages.len());
+        println!("  {:<18} {load_seconds:>8.3} s before", "loading");
+        stages.for_each(|(stage, time)| println!("  {stage:<18} {:>8.3} s", time.as_secs_f64()));
+        if let Some(bytes) = memory::peak() {
+            println!("  {:<18} {:>8.1} MB", "peak memory", bytes as f64 / 1e6);
+        }
         files.iter().for_each(|file| println!("{}", file.display()));
     }
     Ok(())
-}
-
-/// A crop that is aligned already, as a panel; only its landmarks are looked for.
-fn as_it_is(model: &Model, square: &RgbImage) -> Result<Aligned, FaceError> {
-    let picture = aging::to_panel(square);
-    let landmarks = model.faces.portrait(&picture)?.landmarks;
-    Ok(Aligned { picture, landmarks })
 }

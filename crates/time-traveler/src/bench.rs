@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use aging::preview::Preview;
 use anyhow::Context;
-use container::Model;
 use face::{FaceFinder, RgbImage, Sampling};
 use image::imageops::{self, FilterType};
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Bench, BenchFace, BenchPreview};
+use crate::memory;
 
 /// A face for whoever names none.
 const SAMPLE: &[u8] = include_bytes!("../../../examples/astronaut.png");
@@ -52,7 +52,8 @@ fn faces(bench: &BenchFace) -> anyhow::Result<()> {
 /// Analysing an aligned face and making single ages of it.
 fn ages(bench: &BenchPreview) -> anyhow::Result<()> {
     let (name, photo) = portrait(bench.photo.as_deref())?;
-    let aligned = Model::load(None)?.align(&photo).with_context(|| name)?;
+    let face = container::face_finder(None, None)?.portrait(&photo).with_context(|| name.clone())?;
+    let aligned = face::align(&photo, &face.landmarks, aging::PANEL, Sampling::Smooth).with_context(|| name)?;
     let runs = usize::from(bench.runs);
     let analyse = || Preview.analyse(&aligned.picture, &aligned.landmarks);
     let analysis = analyse();
@@ -73,7 +74,7 @@ fn ages(bench: &BenchPreview) -> anyhow::Result<()> {
         ("age60", median(runs, age(60))),
         ("age80", median(runs, age(80))),
     ];
-    let peak: Vec<(&str, Value)> = peak_memory().map(|bytes| ("peakMemoryBytes", json!(bytes))).into_iter().collect();
+    let peak: Vec<(&str, Value)> = memory::peak().map(|bytes| ("peakMemoryBytes", json!(bytes))).into_iter().collect();
     report(bench.json, runs, &times, &peak);
     Ok(())
 }
@@ -90,13 +91,6 @@ fn portrait(photo: Option<&Path>) -> anyhow::Result<(String, RgbImage)> {
     };
     let picture = aging::decode(&bytes).with_context(|| name.clone())?;
     Ok((name, picture))
-}
-
-/// The most memory this process has had, in bytes, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
 }
 
 fn report(as_json: bool, runs: usize, times: &[(&str, f64)], more: &[(&str, Value)]) {

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use aging::checkpoint::ElementType;
+use aging::{DeviceChoice, sam};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use image::ImageFormat;
 use pipeline::{Ages, PortraitId};
 
-use crate::{age, bench, demo, faces, send, up};
+use crate::{age, bench, demo, faces, model, send, up};
 
 #[derive(Debug, Parser)]
 #[command(version, about = "Upload a portrait, get the same person back at other ages", max_term_width = 100)]
@@ -29,6 +31,9 @@ enum Command {
     Age(Age),
     /// Find the faces of a photo and their landmarks, and cut out the largest
     Faces(Faces),
+    /// Look into a checkpoint, convert it, pack it for SageMaker
+    #[command(subcommand)]
+    Model(Model),
     /// Measure how fast this machine does the work
     #[command(subcommand)]
     Bench(Bench),
@@ -97,7 +102,7 @@ pub(crate) struct Send {
 pub(crate) struct Age {
     /// A JPEG, PNG or WebP picture
     pub(crate) photo: PathBuf,
-    /// The picture is an aligned square crop already; its face is looked for all the same, for the landmarks
+    /// The picture is an aligned square crop already; for the preview engine, the landmarks are looked for all the same
     #[arg(long)]
     pub(crate) aligned: bool,
     /// Folder of the model's files; without one the preview engine makes the pictures
@@ -109,9 +114,12 @@ pub(crate) struct Age {
     /// Folder for the pictures [default: out/{id}]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// What to compute on
+    /// What the SAM engine computes on
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) device: Device,
+    /// What it computes with; bfloat16 takes half the memory, and is faster on a GPU only
+    #[arg(long, value_enum, default_value = "float32")]
+    pub(crate) precision: Precision,
     /// Print what was made as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -213,6 +221,99 @@ pub(crate) enum Device {
     Cuda,
 }
 
+impl From<Device> for DeviceChoice {
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Auto => Self::Auto,
+            Device::Cpu => Self::Cpu,
+            Device::Cuda => Self::Cuda,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    Float32,
+    Bfloat16,
+}
+
+impl From<Precision> for sam::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Float32 => Self::Float32,
+            Precision::Bfloat16 => Self::BFloat16,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Tell what is in a checkpoint, and whether the SAM engine can use it
+    Inspect(Inspect),
+    /// Write a SAM checkpoint as safetensors, which loads at once
+    Convert(Convert),
+    /// Pack a model folder as SageMaker unpacks it
+    Pack(Pack),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A checkpoint: .pt or .safetensors
+    pub(crate) checkpoint: PathBuf,
+    /// Print what it is as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// A checkpoint: .pt or .safetensors
+    pub(crate) checkpoint: PathBuf,
+    /// The file to write [default: the checkpoint's name, ending in .safetensors]
+    pub(crate) out: Option<PathBuf>,
+    /// What its weights are to be made of [default: what they are]
+    #[arg(long, value_enum)]
+    pub(crate) dtype: Option<Dtype>,
+    /// Print what was written as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dtype {
+    Float32,
+    Float16,
+    Bfloat16,
+}
+
+impl From<Dtype> for ElementType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Float32 => Self::Float32,
+            Dtype::Float16 => Self::Float16,
+            Dtype::Bfloat16 => Self::BFloat16,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pack {
+    /// A model folder: model.safetensors or model.pt, and face models if others than the built-in ones are wanted
+    pub(crate) model: PathBuf,
+    /// The archive to write
+    #[arg(long, value_name = "FILE", default_value = "model.tar.gz")]
+    pub(crate) out: PathBuf,
+    /// A face detector to take instead of the folder's, as dlib serializes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) detector: Option<PathBuf>,
+    /// A 68-point shape predictor to take instead of the folder's, as dlib serializes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) landmarks: Option<PathBuf>,
+    /// Print what was packed as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Ends this process as clap does for arguments that make no sense together.
 pub(crate) fn usage_error(message: &str) -> ! {
     Cli::command().error(ErrorKind::ArgumentConflict, message).exit()
@@ -226,6 +327,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Send(send) => send::run(send),
         Command::Age(age) => age::run(&age),
         Command::Faces(faces) => faces::run(&faces),
+        Command::Model(model) => model::run(&model),
         Command::Bench(bench) => bench::run(&bench),
     };
     match done {

@@ -7,6 +7,7 @@ mod command_line;
 mod flow;
 mod refusals;
 mod restart;
+mod sam;
 mod support;
 mod sweep;
 mod workspace;

@@ -1,0 +1,171 @@
+//! How a network takes its weights out of a checkpoint.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+
+use burn::tensor::{Bytes, DType, Device, FloatDType, Tensor, TensorData};
+use rayon::prelude::*;
+use safetensors::Dtype;
+
+use super::{Checkpoint, CheckpointError};
+
+/// The misfits that a message tells.
+const TOLD: usize = 10;
+
+/// A tensor that a checkpoint does not have as the network needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Its name.
+    pub tensor: String,
+    /// The extents that are needed.
+    pub needed: Vec<usize>,
+    /// The elements and extents that are there, if the tensor is.
+    pub found: Option<(Dtype, Vec<usize>)>,
+}
+
+impl Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tensor, needed, found } = self;
+        match found {
+            None => write!(f, "{tensor} {needed:?} is missing"),
+            Some((dtype, shape)) if shape == needed => {
+                write!(f, "{tensor} has elements of {dtype:?}, floating-point numbers are needed")
+            }
+            Some((_, shape)) => write!(f, "{tensor} is {shape:?}, {needed:?} is needed"),
+        }
+    }
+}
+
+/// All that keeps a checkpoint from being a network's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfits {
+    /// Where the checkpoint is.
+    pub file: PathBuf,
+    /// What it should be.
+    pub network: String,
+    /// How many tensors the network needs.
+    pub needed: usize,
+    /// Those that it does not get, in the network's order.
+    pub tensors: Vec<Misfit>,
+}
+
+impl Display for Misfits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, network, needed, tensors } = self;
+        write!(f, "{} is no checkpoint of {network}: {} of {needed} tensors ", file.display(), tensors.len())?;
+        f.write_str(if tensors.len() > TOLD { "do not fit, the first of them: " } else { "do not fit: " })?;
+        for (index, misfit) in tensors.iter().take(TOLD).enumerate() {
+            write!(f, "{}{misfit}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Misfits {}
+
+/// What all [`Weights`] of one network share.
+struct Source<'a> {
+    device: &'a Device,
+    dtype: FloatDType,
+    /// The values of the tensors, for those who have not taken them yet; none when only names and shapes are wanted.
+    values: RefCell<HashMap<String, Bytes>>,
+    asked: RefCell<Vec<(String, Vec<usize>)>>,
+}
+
+/// The tensors of a checkpoint under one prefix, for the module of that name.
+pub(crate) struct Weights<'a> {
+    source: &'a Source<'a>,
+    prefix: String,
+}
+
+impl Weights<'_> {
+    /// Those of a module in this one.
+    pub(crate) fn at(&self, name: impl Display) -> Self {
+        let Self { source, prefix } = self;
+        let prefix = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
+        Self { source, prefix }
+    }
+
+    /// Where the tensors are.
+    pub(crate) fn device(&self) -> &Device {
+        self.source.device
+    }
+
+    /// A tensor of this module; zeros that take no memory while only names and shapes are wanted.
+    pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        let Source { device, dtype, values, asked } = self.source;
+        let name = self.at(name).prefix;
+        let values = values.borrow_mut().remove(&name);
+        asked.borrow_mut().push((name, shape.to_vec()));
+        match values {
+            Some(values) => {
+                let data = TensorData::from_bytes(values, shape, DType::F32);
+                let tensor = Tensor::from_data(data, (*device, DType::F32));
+                if *dtype == FloatDType::F32 { tensor } else { tensor.cast(*dtype) }
+            }
+            None => Tensor::<D>::zeros([1; D], (*device, DType::from(*dtype))).expand(shape),
+        }
+    }
+}
+
+/// The names and shapes of all tensors that a network asks for, in its order.
+pub(crate) fn wanted<N>(network: impl Fn(&Weights) -> N) -> Vec<(String, Vec<usize>)> {
+    run(HashMap::new(), &Device::flex(), FloatDType::F32, network).1
+}
+
+/// The names and shapes of all tensors that a network asks for, which a checkpoint has; nothing of it is read.
+///
+/// # Errors
+/// [`Misfits`]: those that it does not have, or not so.
+pub(crate) fn survey<N>(
+    checkpoint: &Checkpoint,
+    name: &str,
+    network: impl Fn(&Weights) -> N,
+) -> Result<Vec<(String, Vec<usize>)>, Misfits> {
+    let wanted = wanted(network);
+    let misfit = |(name, shape): &(String, Vec<usize>)| {
+        let stored = checkpoint.tensors().get(name);
+        let fits = stored.is_some_and(|stored| stored.is_float() && stored.shape() == shape);
+        let found = stored.map(|stored| (stored.dtype(), stored.shape().to_vec()));
+        (!fits).then(|| Misfit { tensor: name.clone(), needed: shape.clone(), found })
+    };
+    let tensors: Vec<Misfit> = wanted.iter().filter_map(misfit).collect();
+    if tensors.is_empty() {
+        return Ok(wanted);
+    }
+    Err(Misfits { file: checkpoint.file().to_owned(), network: name.to_owned(), needed: wanted.len(), tensors })
+}
+
+/// Builds a network from a checkpoint that [`survey`] finds whole.
+///
+/// # Errors
+/// [`CheckpointError`]: a tensor that does not fit, or cannot be read.
+pub(crate) fn build<N>(
+    checkpoint: &Checkpoint,
+    name: &str,
+    device: &Device,
+    dtype: FloatDType,
+    network: impl Fn(&Weights) -> N,
+) -> Result<N, CheckpointError> {
+    let wanted = survey(checkpoint, name, &network)?;
+    // Mostly copying, which the kernel does on as many cores as ask for it.
+    let read = |(name, _): (String, _)| match checkpoint.tensors()[&name].floats() {
+        Ok(values) => Ok((name, values)),
+        Err(source) => Err(CheckpointError::Tensor { file: checkpoint.file().to_owned(), tensor: name, source }),
+    };
+    let values = wanted.into_par_iter().map(read).collect::<Result<_, _>>()?;
+    Ok(run(values, device, dtype, network).0)
+}
+
+fn run<N>(
+    values: HashMap<String, Bytes>,
+    device: &Device,
+    dtype: FloatDType,
+    network: impl Fn(&Weights) -> N,
+) -> (N, Vec<(String, Vec<usize>)>) {
+    let source = Source { device, dtype, values: values.into(), asked: RefCell::default() };
+    let built = network(&Weights { source: &source, prefix: String::new() });
+    (built, source.asked.into_inner())
+}

@@ -1,0 +1,147 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::sam::Precision;
+
+/// What a network is to compute on, and with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compute {
+    /// On what.
+    pub device: DeviceChoice,
+    /// With what numbers.
+    pub precision: Precision,
+}
+
+/// Where a network computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// On an NVIDIA GPU, if this build can and there is one, else on the CPU.
+    #[default]
+    Auto,
+    /// On the CPU.
+    Cpu,
+    /// On an NVIDIA GPU.
+    Cuda,
+}
+
+/// A device that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The CPU.
+    Cpu,
+    /// The first NVIDIA GPU.
+    #[cfg(feature = "cuda")]
+    Cuda,
+}
+
+/// Why a choice cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// This build has nothing for NVIDIA GPUs.
+    #[error("this build cannot use CUDA: one with --features cuda would, or the device cpu")]
+    NotBuilt,
+    /// There is no NVIDIA GPU.
+    #[error("no CUDA device is found: a machine with an NVIDIA GPU and its driver would work, or the device cpu")]
+    Absent,
+}
+
+/// A word that names no choice.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{word:?} cannot be had: {choices} would work")]
+pub struct UnknownChoice {
+    word: String,
+    choices: &'static str,
+}
+
+impl DeviceChoice {
+    /// The device that is chosen.
+    ///
+    /// # Errors
+    /// [`DeviceError`]: it is not there.
+    pub fn find(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda => cuda(),
+            Self::Auto => Ok(cuda().unwrap_or(Device::Cpu)),
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device, DeviceError> {
+    // Asks for the driver first, so this does not need CUDA to be there.
+    match burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).is_empty() {
+        true => Err(DeviceError::Absent),
+        false => Ok(Device::Cuda),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device, DeviceError> {
+    Err(DeviceError::NotBuilt)
+}
+
+impl Device {
+    pub(crate) fn burn(self) -> burn::tensor::Device {
+        match self {
+            Self::Cpu => burn::tensor::Device::flex(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => burn::tensor::Device::cuda(0),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            #[cfg(feature = "cuda")]
+            Self::Cuda => "cuda",
+        })
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = UnknownChoice;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda),
+            _ => Err(UnknownChoice { word: word.to_owned(), choices: "auto, cpu or cuda" }),
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = UnknownChoice;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "float32" => Ok(Self::Float32),
+            "bfloat16" => Ok(Self::BFloat16),
+            _ => Err(UnknownChoice { word: word.to_owned(), choices: "float32 or bfloat16" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_what_they_choose() {
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda));
+        assert_eq!("bfloat16".parse(), Ok(Precision::BFloat16));
+        let error = "gpu".parse::<DeviceChoice>().unwrap_err();
+        assert_eq!(error.to_string(), "\"gpu\" cannot be had: auto, cpu or cuda would work");
+        assert!("half".parse::<Precision>().is_err());
+    }
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        assert_eq!(DeviceChoice::Cpu.find(), Ok(Device::Cpu));
+        assert!(DeviceChoice::Auto.find().is_ok());
+    }
+}

@@ -1,0 +1,265 @@
+//! The network of *Only a Matter of Style: Age Transformation Using a Style-Based Regression Model* (Alaluf et al. 2021, arXiv
+//! 2102.02754), which its authors' code calls SAM.
+//!
+//! Two encoders look at a face of 256 x 256 pixels: one knows only the face, the other also the age wanted. The sum of
+//! their codes and of the average face's are the styles of a StyleGAN2 generator. Every module has the name that it has in the
+//! published checkpoint.
+
+mod encoder;
+mod generator;
+mod layer;
+mod made_up;
+
+use std::fmt;
+
+use burn::tensor::{FloatDType, Tensor, TensorData};
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Weights};
+use crate::device::Device;
+use encoder::GradualStyleEncoder;
+use generator::Generator;
+pub use made_up::made_up;
+
+/// Width and height of the face that the encoders take, in pixels.
+pub const FACE: u32 = 256;
+/// The sizes that a generator's pictures may have, in pixels.
+pub const OUTPUT_SIZES: [usize; 3] = [256, 512, 1024];
+/// The length of a style.
+const STYLE_DIM: usize = 512;
+
+/// What the network computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As its weights were trained.
+    #[default]
+    Float32,
+    /// Half the memory, and faster where a GPU has units for it; colours are off by a level or two.
+    BFloat16,
+}
+
+/// Why a checkpoint is not this network's.
+#[derive(Debug, thiserror::Error)]
+pub enum SamError {
+    /// Its tensors are not, or cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Its generator is too small or too large.
+    #[error(
+        "{} is a checkpoint for pictures of {output_size} pixels: one for 256, 512 or 1024 would work",
+        file.display()
+    )]
+    OutputSize {
+        /// Where it is.
+        file: std::path::PathBuf,
+        /// Width and height of its pictures.
+        output_size: usize,
+    },
+    /// It was trained to do without the encoder of the face itself.
+    #[error(
+        "{} was trained with start_from_encoded_w_plus off, and its codes mean something else: \
+         one trained as the published checkpoint would work",
+        file.display()
+    )]
+    Variant {
+        /// Where it is.
+        file: std::path::PathBuf,
+    },
+}
+
+/// The network with its weights on a device.
+pub struct Sam {
+    network: Network,
+    device: Device,
+    precision: Precision,
+    output_size: usize,
+}
+
+impl fmt::Debug for Sam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device, precision, output_size, .. } = self;
+        write!(f, "Sam {{ device: {device:?}, precision: {precision:?}, output_size: {output_size} }}")
+    }
+}
+
+#[derive(Debug)]
+struct Network {
+    encoder: GradualStyleEncoder,
+    pretrained_encoder: GradualStyleEncoder,
+    decoder: Generator,
+    latent_avg: Tensor<3>,
+}
+
+/// A face as the encoders take it: `(1, 3, 256, 256)`, values of -1 to 1.
+#[derive(Clone, Debug)]
+pub struct Face(Tensor<4>);
+
+/// One style for each layer of the generator, `(1, styles, 512)`.
+#[derive(Clone, Debug)]
+pub struct Codes(Tensor<3>);
+
+/// What the generator makes: `(1, 3, size, size)`, most values of which are -1 to 1.
+#[derive(Clone, Debug)]
+pub struct Picture(Tensor<4>);
+
+impl Network {
+    fn load(weights: &Weights, output_size: usize) -> Self {
+        let styles = styles(output_size);
+        Self {
+            encoder: GradualStyleEncoder::load(&weights.at("encoder"), 4, styles),
+            pretrained_encoder: GradualStyleEncoder::load(&weights.at("pretrained_encoder"), 3, styles),
+            decoder: Generator::load(&weights.at("decoder"), output_size),
+            latent_avg: weights.tensor("latent_avg", [styles, STYLE_DIM]).unsqueeze(),
+        }
+    }
+}
+
+/// The styles of a generator of pictures of a size: two for each doubling from 4 pixels on, and two more.
+fn styles(output_size: usize) -> usize {
+    2 * output_size.ilog2() as usize - 2
+}
+
+/// What messages call the network.
+fn name(output_size: usize) -> String {
+    format!("the SAM network for pictures of {output_size} x {output_size}")
+}
+
+/// Width and height of the pictures that a checkpoint is for, in pixels: the published size if it does not say.
+fn output_size(checkpoint: &Checkpoint) -> usize {
+    let scales =
+        (0_u32..).take_while(|index| checkpoint.tensors().contains_key(&format!("decoder.to_rgbs.{index}.bias")));
+    match scales.count() {
+        0 => 1024,
+        scales => 8 << (scales - 1).min(20),
+    }
+}
+
+/// Whether a checkpoint is this network's, and of which output size in pixels. None of its values is read.
+///
+/// # Errors
+/// [`SamError`]: it is not, and why.
+pub fn identify(checkpoint: &Checkpoint) -> Result<usize, SamError> {
+    let (file, output_size) = (checkpoint.file().to_owned(), output_size(checkpoint));
+    if !OUTPUT_SIZES.contains(&output_size) {
+        return Err(SamError::OutputSize { file, output_size });
+    }
+    let network = |weights: &Weights| Network::load(weights, output_size);
+    checkpoint::survey(checkpoint, &name(output_size), network).map_err(CheckpointError::from)?;
+    match checkpoint.flag("start_from_encoded_w_plus") {
+        Some(false) => Err(SamError::Variant { file }),
+        _ => Ok(output_size),
+    }
+}
+
+impl Sam {
+    /// Loads the network.
+    ///
+    /// # Errors
+    /// [`SamError`]: the checkpoint is not this network's, or damaged.
+    pub fn load(checkpoint: &Checkpoint, device: Device, precision: Precision) -> Result<Self, SamError> {
+        let output_size = identify(checkpoint)?;
+        let dtype = match precision {
+            Precision::Float32 => FloatDType::F32,
+            Precision::BFloat16 => FloatDType::BF16,
+        };
+        let network = |weights: &Weights| Network::load(weights, output_size);
+        let network = checkpoint::build(checkpoint, &name(output_size), &device.burn(), dtype, network)?;
+        Ok(Self { network, device, precision, output_size })
+    }
+
+    /// Width and height of its pictures, in pixels.
+    pub fn output_size(&self) -> usize {
+        self.output_size
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// An aligned square picture as the encoders take it; one of another size than [`FACE`] is resized as
+    /// `torchvision.transforms.Resize` does.
+    pub fn face(&self, square: &RgbImage) -> Face {
+        let resized;
+        let face = if square.dimensions() == (FACE, FACE) {
+            square
+        } else {
+            resized = imageops::resize(square, FACE, FACE, FilterType::Triangle);
+            &resized
+        };
+        let channel = |channel: usize| {
+            face.as_raw()[channel..].iter().step_by(3).map(|level| (f32::from(*level) / 255.0 - 0.5) / 0.5)
+        };
+        let values: Vec<f32> = (0..3).flat_map(channel).collect();
+        let side = FACE as usize;
+        Face(self.on_device(TensorData::new(values, [1, 3, side, side])))
+    }
+
+    /// The codes of the face itself, from `pretrained_encoder`, without the average's. The same for every age.
+    pub fn pretrained_codes(&self, face: &Face) -> Codes {
+        Codes(self.network.pretrained_encoder.forward(face.0.clone()))
+    }
+
+    /// The codes of an age in years, from `encoder`.
+    pub fn codes(&self, face: &Face, age: u8) -> Codes {
+        let side = FACE as usize;
+        let age = TensorData::new(vec![f32::from(age) / 100.0; side * side], [1, 1, side, side]);
+        Codes(self.network.encoder.forward(Tensor::cat(vec![face.0.clone(), self.on_device(age)], 1)))
+    }
+
+    /// The picture of a face, by its own codes, at an age, by that age's.
+    pub fn picture(&self, pretrained: &Codes, aged: &Codes) -> Picture {
+        let latent = aged.0.clone() + pretrained.0.clone() + self.network.latent_avg.clone();
+        Picture(self.network.decoder.forward(&latent))
+    }
+
+    /// The same, once the device is done with everything it was told: for whoever measures time.
+    pub fn finished<T>(&self, result: T) -> T {
+        // On a failure, whoever reads the result is told.
+        drop(self.device.burn().sync());
+        result
+    }
+
+    fn on_device<const D: usize>(&self, data: TensorData) -> Tensor<D> {
+        let tensor = Tensor::from_data(data, &self.device.burn());
+        match self.precision {
+            Precision::Float32 => tensor,
+            Precision::BFloat16 => tensor.cast(FloatDType::BF16),
+        }
+    }
+}
+
+impl Codes {
+    /// Style after style.
+    pub fn into_values(self) -> Vec<f32> {
+        values(self.0)
+    }
+}
+
+impl Picture {
+    /// Channel after channel, row after row.
+    pub fn into_values(self) -> Vec<f32> {
+        values(self.0)
+    }
+
+    /// As a picture of 8 bits: what is below -1 is black, what is above 1 is white, and levels are rounded down.
+    pub fn into_rgb(self) -> RgbImage {
+        let [_, channels, height, width] = self.0.dims();
+        let values = values(self.0);
+        let mut pixels = vec![0; values.len()];
+        for (channel, plane) in values.chunks_exact(width * height).enumerate() {
+            for (level, value) in pixels[channel..].iter_mut().step_by(channels).zip(plane) {
+                *level = (((value + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0) as u8;
+            }
+        }
+        RgbImage::from_raw(width as u32, height as u32, pixels).expect("three channels of every pixel")
+    }
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec_as().expect("floating-point numbers convert to each other")
+}
+
+#[cfg(test)]
+mod golden;

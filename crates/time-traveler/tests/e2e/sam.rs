@@ -1,0 +1,130 @@
+//! The SAM engine through the command line and the whole pipeline, on made-up weights.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use aging::checkpoint::{self, ElementType};
+use aging::sam;
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+use crate::support::{BINARY, picture, repository, sample};
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).current_dir(folder).output().unwrap()
+}
+
+#[track_caller]
+fn stdout(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The last pixels of a strip of so many panels that belong to one of them, row by row.
+fn panel(file: &Path, panels: usize, number: usize) -> Vec<u8> {
+    let strip = std::fs::read(file).unwrap();
+    let row = 3 * 1024;
+    let pixels = &strip[strip.len() - 1024 * row * panels..];
+    pixels.chunks_exact(row * panels).flat_map(|line| line[number * row..(number + 1) * row].to_vec()).collect()
+}
+
+/// One test, since making the weights up takes seconds, and they take a gigabyte.
+#[test]
+fn a_model_folder_with_a_checkpoint_ages_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model).unwrap();
+    let file = model.join("model.safetensors");
+    checkpoint::save(&sam::made_up(256), Some(ElementType::Float16), &file, &mut |_, _| ()).unwrap();
+    let at = |name: &str| folder.path().join(name);
+
+    let told: Value =
+        serde_json::from_str(&stdout(&run(folder.path(), &["model", "inspect", "model/model.safetensors", "--json"])))
+            .unwrap();
+    assert_eq!((&told["network"], &told["outputSize"], &told["misfit"]), (&"sam".into(), &256.into(), &Value::Null));
+    assert!(told["elements"]["float16"].as_u64() == told["parameters"].as_u64(), "{told}");
+
+    let photo = sample();
+    let photo = photo.to_str().unwrap();
+    let line = stdout(&run(
+        folder.path(),
+        &["age", photo, "--model", "model", "--ages", "20,50,80", "--out", "three", "--json"],
+    ));
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["model"], &line["device"]), (&"sam".into(), &"cpu".into()));
+    assert!(line["loadSeconds"].as_f64() > Some(0.0));
+    for stage in ["decode", "align", "pretrainedEncoder", "encoder", "generator", "panels"] {
+        assert!(line["stageSeconds"][stage].as_f64() > Some(0.0), "{line}");
+    }
+    assert!(!cfg!(target_os = "linux") || line["peakMemoryBytes"].as_u64() > Some(1_000_000_000));
+
+    // An age looks the same whatever other ages are asked for, and in the pipeline.
+    let said = stdout(&run(folder.path(), &["demo", photo, "--model", "model", "--ages", "80,20", "--out", "two"]));
+    assert!(said.contains("in the model (sam)"), "{said}");
+    let (three, two) = (at("three/strip.npy"), at("two/strip.npy"));
+    for (there, here) in [(0, 0), (3, 1), (1, 2)] {
+        assert!(panel(&three, 4, there) == panel(&two, 3, here), "panel {there} of three is panel {here} of two");
+    }
+    assert!(panel(&three, 4, 1) != panel(&three, 4, 2), "ages differ");
+
+    // What is aligned needs no face to be found.
+    std::fs::write(at("noface.png"), picture(1)).unwrap();
+    image::open(at("noface.png"))
+        .unwrap()
+        .resize_exact(256, 256, image::imageops::FilterType::Nearest)
+        .save(at("noface.png"))
+        .unwrap();
+    stdout(&run(folder.path(), &["age", "noface.png", "--aligned", "--model", "model", "--ages", "60"]));
+
+    let landmarks = repository().join("crates/face/models/landmarks.dat.gz");
+    let landmarks_file = std::fs::File::create(model.join("shape_predictor_68_face_landmarks.dat")).unwrap();
+    std::io::copy(&mut GzDecoder::new(std::fs::File::open(landmarks).unwrap()), &mut &landmarks_file).unwrap();
+    stdout(&run(folder.path(), &["model", "pack", "model", "--out", "model.tar.gz"]));
+    let mut archive = tar::Archive::new(GzDecoder::new(std::fs::File::open(at("model.tar.gz")).unwrap()));
+    let entries: Vec<(String, u64)> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.path().unwrap().display().to_string(), entry.size()))
+        .collect();
+    assert_eq!(
+        entries,
+        [
+            ("model.safetensors".to_owned(), file.metadata().unwrap().len()),
+            ("shape_predictor_68_face_landmarks.dat".to_owned(), landmarks_file.metadata().unwrap().len()),
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_checkpoint_is_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = repository().join("crates/aging/tests/checkpoints");
+    let other = fixtures.join("zip.pt");
+    let other = other.to_str().unwrap();
+    let refused = |arguments: &[&str]| {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let error = refused(&["model", "convert", other, "out.safetensors"]);
+    assert!(
+        error.contains("1278 of 1278 tensors do not fit, the first of them: encoder.input_layer.0.weight"),
+        "{error}"
+    );
+    let error = refused(&["model", "inspect", fixtures.join("code.pt").to_str().unwrap()]);
+    assert!(error.contains("Python would call `posix.system`") && error.contains("Nothing of it was run"), "{error}");
+    assert!(refused(&["model", "pack", "."]).contains("has no model.safetensors and no model.pt"));
+    let told = stdout(&run(folder.path(), &["model", "inspect", other]));
+    assert!(told.contains("a checkpoint of some other network") && told.contains("PyTorch (zip)"), "{told}");
+
+    std::fs::copy(other, folder.path().join("model.pt")).unwrap();
+    let photo = sample();
+    let error = refused(&["age", photo.to_str().unwrap(), "--model", "."]);
+    assert!(
+        error.starts_with("error: the model cannot be loaded: ./model.pt is no checkpoint of the SAM network"),
+        "{error}"
+    );
+    #[cfg(not(feature = "cuda"))]
+    assert!(refused(&["age", photo.to_str().unwrap(), "--device", "cuda"]).contains("--features cuda"));
+}
