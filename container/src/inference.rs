@@ -23,7 +23,7 @@ pub(crate) fn infer(model: &Model, order: &Order, wanted: &dyn Fn() -> bool) -> 
     let picture = aging::decode(&order.picture).map_err(logged)?;
     let portrait = model.portrait(&picture)?;
     drop(picture);
-    let append = |out: &mut Vec<u8>| strip::append(&model.engine, &portrait, ages, out, wanted);
+    let append = |out: &mut Vec<u8>| strip::append(&model.engine, &portrait, ages, out, &|_| wanted());
     let (rows, columns, channels) = pipeline::strip::shape(ages.len());
     match order.answer_type {
         AnswerType::Npy => {

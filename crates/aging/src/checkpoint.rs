@@ -2,15 +2,16 @@
 
 mod checkpoint_error;
 mod mapped;
+mod pickle;
 mod pickled;
 mod save;
 mod stored;
 mod weights;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 pub use checkpoint_error::CheckpointError;
@@ -30,8 +31,6 @@ pub enum Format {
     PyTorchZip,
     /// Pickles one after the other: PyTorch 0.1.10 to 1.5.
     PyTorchLegacy,
-    /// A tar archive of pickles: PyTorch before 0.1.10.
-    PyTorchTar,
     /// Hugging Face's safetensors.
     Safetensors,
     /// None: the tensors are computed.
@@ -43,7 +42,6 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::PyTorchZip => "PyTorch (zip)",
             Self::PyTorchLegacy => "PyTorch (legacy)",
-            Self::PyTorchTar => "PyTorch (tar)",
             Self::Safetensors => "safetensors",
             Self::Computed => "computed",
         })
@@ -65,21 +63,25 @@ impl Checkpoint {
     /// Opens a checkpoint, whatever its name says: the first bytes tell the format.
     ///
     /// Of a PyTorch file, `state_dict` is opened up: its tensors carry the names that they have in it. Nothing of a
-    /// pickle is run. A safetensors file is mapped into memory and must not change as long as anything of it is used.
+    /// pickle is run, and one that names anything but data is refused. A safetensors file is mapped into memory and must not change as long as anything of it is used.
     ///
     /// # Errors
     /// [`CheckpointError`]: no such file, cut off, damaged, of another kind, or one that brings code along.
     pub fn open(file: &Path) -> Result<Self, CheckpointError> {
         let unreadable = |source| CheckpointError::Open { file: file.to_owned(), source };
+        // To open a pipe would wait for somebody to write into it.
+        if !file.metadata().map_err(unreadable)?.is_file() {
+            return Err(CheckpointError::NoFile { file: file.to_owned() });
+        }
         let mut handle = File::open(file).map_err(unreadable)?;
-        let metadata = handle.metadata().map_err(unreadable)?;
         let mut head = Vec::new();
         handle.by_ref().take(9).read_to_end(&mut head).map_err(unreadable)?;
+        handle.rewind().map_err(unreadable)?;
         let length = head.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         if length.is_some_and(|length| length <= MAX_HEADER) && head.get(8) == Some(&b'{') {
             mapped::open(file, &handle)
         } else {
-            pickled::open(file, metadata.len())
+            pickled::open(file, handle)
         }
     }
 
@@ -112,6 +114,11 @@ impl Checkpoint {
     /// The number of all elements of all tensors.
     pub fn parameters(&self) -> u64 {
         self.tensors.values().map(|tensor| tensor.elements() as u64).sum()
+    }
+
+    /// Forgets every tensor but those of these names.
+    pub fn keep(&mut self, names: &HashSet<String>) {
+        self.tensors.retain(|name, _| names.contains(name));
     }
 
     /// Reads every tensor once, so that whatever the file's checksums tell is known.

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::checkpoint::ElementType;
 use crate::sam::Precision;
 
 /// What a network is to compute on, and with.
@@ -43,6 +44,11 @@ pub enum DeviceError {
     /// There is no NVIDIA GPU.
     #[error("no CUDA device is found: a machine with an NVIDIA GPU and its driver would work, or the device cpu")]
     Absent,
+    /// There is one, but it cannot be used.
+    #[error(
+        "the CUDA device cannot be used: the CUDA toolkit, with NVRTC and its headers, would be needed, or the device cpu"
+    )]
+    Unusable,
 }
 
 /// A word that names no choice.
@@ -69,10 +75,17 @@ impl DeviceChoice {
 
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device, DeviceError> {
+    use burn::tensor::{Device as BurnDevice, DeviceType, Tensor};
+
     // Asks for the driver first, so this does not need CUDA to be there.
-    match burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).is_empty() {
-        true => Err(DeviceError::Absent),
-        false => Ok(Device::Cuda),
+    if BurnDevice::enumerate(DeviceType::Cuda).is_empty() {
+        return Err(DeviceError::Absent);
+    }
+    // Kernels are compiled when they first run, and what that lacks is told by a panic.
+    let try_it = || (Tensor::<1>::ones([1], &BurnDevice::cuda(0)) + 1.0).try_into_data().is_ok();
+    match std::panic::catch_unwind(try_it) {
+        Ok(true) => Ok(Device::Cuda),
+        _ => Err(DeviceError::Unusable),
     }
 }
 
@@ -110,6 +123,19 @@ impl FromStr for DeviceChoice {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda),
             _ => Err(UnknownChoice { word: word.to_owned(), choices: "auto, cpu or cuda" }),
+        }
+    }
+}
+
+impl FromStr for ElementType {
+    type Err = UnknownChoice;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "float32" => Ok(Self::Float32),
+            "float16" => Ok(Self::Float16),
+            "bfloat16" => Ok(Self::BFloat16),
+            _ => Err(UnknownChoice { word: word.to_owned(), choices: "float32, float16 or bfloat16" }),
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::Checkpoint;
 use crate::preview::Preview;
 use crate::sam::{Sam, SamError};
 use crate::{Compute, Device, DeviceError};
@@ -29,10 +29,7 @@ pub enum LoadError {
         /// The system's reason.
         source: io::Error,
     },
-    /// Its checkpoint cannot be opened.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// Its checkpoint is not the SAM network's.
+    /// Its checkpoint is not the SAM network's, or cannot be read.
     #[error(transparent)]
     Sam(#[from] SamError),
     /// The device cannot be had.
@@ -51,7 +48,10 @@ impl Engine {
         let device = compute.device.find()?;
         let Some(folder) = model_dir else { return Ok(Self::Preview(Preview)) };
         match checkpoint_file(folder)? {
-            Some(file) => Ok(Self::Sam(Box::new(Sam::load(&Checkpoint::open(&file)?, device, compute.precision)?))),
+            Some(file) => {
+                let checkpoint = Checkpoint::open(&file).map_err(SamError::from)?;
+                Ok(Self::Sam(Box::new(Sam::load(&checkpoint, device, compute.precision)?)))
+            }
             None => Ok(Self::Preview(Preview)),
         }
     }
@@ -111,7 +111,7 @@ mod tests {
             assert!(error.to_string().contains(name), "{error}");
             std::fs::remove_file(folder.path().join(name)).unwrap();
             std::fs::create_dir(folder.path().join(name)).unwrap();
-            assert!(matches!(load(Some(folder.path())), Err(LoadError::Checkpoint(_))));
+            assert!(matches!(load(Some(folder.path())), Err(LoadError::Sam(SamError::Checkpoint(_)))));
         }
     }
 

@@ -15,6 +15,7 @@ pub struct Portrait {
 pub enum View {
     /// The preview engine: where the features of the face are in the panel, in pixels.
     Landmarks(Box<Landmarks>),
-    /// The SAM engine: the same part of the photograph as its encoders take it, [`sam::FACE`](crate::sam::FACE) pixels square.
+    /// The SAM engine: the same part of the photograph for its encoders, square; they take [`sam::FACE`](crate::sam::FACE) pixels, to
+    /// which it is resized if need be.
     Face(RgbImage),
 }

@@ -11,6 +11,7 @@ mod layer;
 mod made_up;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use image::RgbImage;
@@ -35,14 +36,14 @@ pub enum Precision {
     /// As its weights were trained.
     #[default]
     Float32,
-    /// Half the memory, and faster where a GPU has units for it; colours are off by a level or two.
+    /// Half the bytes once it is loaded, and faster where a GPU has units for it; colours are off by a level or two.
     BFloat16,
 }
 
-/// Why a checkpoint is not this network's.
+/// Why the network cannot be had, or makes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum SamError {
-    /// Its tensors are not, or cannot be read.
+    /// Its tensors are not those of this network, or cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// Its generator is too small or too large.
@@ -52,20 +53,30 @@ pub enum SamError {
     )]
     OutputSize {
         /// Where it is.
-        file: std::path::PathBuf,
+        file: PathBuf,
         /// Width and height of its pictures.
         output_size: usize,
     },
     /// It was trained to do without the encoder of the face itself.
     #[error(
-        "{} was trained with start_from_encoded_w_plus off, and its codes mean something else: \
-         one trained as the published checkpoint would work",
+        "{} was trained with {option}, and its codes mean something else: one trained with \
+         start_from_encoded_w_plus, as the published checkpoint was, would work",
         file.display()
     )]
     Variant {
         /// Where it is.
-        file: std::path::PathBuf,
+        file: PathBuf,
+        /// What it says of its training.
+        option: &'static str,
     },
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(String),
+    /// A picture is not made of numbers.
+    #[error(
+        "the network made a picture with values that are no numbers: its checkpoint is damaged, or was not trained well"
+    )]
+    NotFinite,
 }
 
 /// The network with its weights on a device.
@@ -135,21 +146,34 @@ fn output_size(checkpoint: &Checkpoint) -> usize {
     }
 }
 
-/// Whether a checkpoint is this network's, and of which output size in pixels. None of its values is read.
+/// What a checkpoint of this network is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Width and height of its pictures, in pixels.
+    pub output_size: usize,
+    /// The names and extents of the tensors that the network takes from it.
+    pub tensors: Vec<(String, Vec<usize>)>,
+}
+
+/// Whether a checkpoint is this network's. None of its values is read.
 ///
 /// # Errors
 /// [`SamError`]: it is not, and why.
-pub fn identify(checkpoint: &Checkpoint) -> Result<usize, SamError> {
+pub fn identify(checkpoint: &Checkpoint) -> Result<Identity, SamError> {
     let (file, output_size) = (checkpoint.file().to_owned(), output_size(checkpoint));
+    // Without the pretrained encoder, its tensors are not there either: the reason says more than they would.
+    if checkpoint.flag("start_from_latent_avg") == Some(true) {
+        return Err(SamError::Variant { file, option: "start_from_latent_avg" });
+    }
+    if checkpoint.flag("start_from_encoded_w_plus") == Some(false) {
+        return Err(SamError::Variant { file, option: "start_from_encoded_w_plus off" });
+    }
     if !OUTPUT_SIZES.contains(&output_size) {
         return Err(SamError::OutputSize { file, output_size });
     }
     let network = |weights: &Weights| Network::load(weights, output_size);
-    checkpoint::survey(checkpoint, &name(output_size), network).map_err(CheckpointError::from)?;
-    match checkpoint.flag("start_from_encoded_w_plus") {
-        Some(false) => Err(SamError::Variant { file }),
-        _ => Ok(output_size),
-    }
+    let tensors = checkpoint::survey(checkpoint, &name(output_size), network).map_err(CheckpointError::from)?;
+    Ok(Identity { output_size, tensors })
 }
 
 impl Sam {
@@ -158,14 +182,16 @@ impl Sam {
     /// # Errors
     /// [`SamError`]: the checkpoint is not this network's, or damaged.
     pub fn load(checkpoint: &Checkpoint, device: Device, precision: Precision) -> Result<Self, SamError> {
-        let output_size = identify(checkpoint)?;
+        let Identity { output_size, tensors } = identify(checkpoint)?;
         let dtype = match precision {
             Precision::Float32 => FloatDType::F32,
             Precision::BFloat16 => FloatDType::BF16,
         };
         let network = |weights: &Weights| Network::load(weights, output_size);
-        let network = checkpoint::build(checkpoint, &name(output_size), &device.burn(), dtype, network)?;
-        Ok(Self { network, device, precision, output_size })
+        let network = checkpoint::build(checkpoint, tensors, &device.burn(), dtype, network)?;
+        let sam = Self { network, device, precision, output_size };
+        sam.sync()?;
+        Ok(sam)
     }
 
     /// Width and height of its pictures, in pixels.
@@ -214,11 +240,12 @@ impl Sam {
         Picture(self.network.decoder.forward(&latent))
     }
 
-    /// The same, once the device is done with everything it was told: for whoever measures time.
-    pub fn finished<T>(&self, result: T) -> T {
-        // On a failure, whoever reads the result is told.
-        drop(self.device.burn().sync());
-        result
+    /// Waits until the device is done with everything it was told.
+    ///
+    /// # Errors
+    /// [`SamError::Device`]: it failed.
+    pub fn sync(&self) -> Result<(), SamError> {
+        self.device.burn().sync().map_err(|error| SamError::Device(error.to_string()))
     }
 
     fn on_device<const D: usize>(&self, data: TensorData) -> Tensor<D> {
@@ -232,33 +259,46 @@ impl Sam {
 
 impl Codes {
     /// Style after style.
-    pub fn into_values(self) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`SamError::Device`]: it failed.
+    pub fn into_values(self) -> Result<Vec<f32>, SamError> {
         values(self.0)
     }
 }
 
 impl Picture {
     /// Channel after channel, row after row.
-    pub fn into_values(self) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`SamError::Device`]: it failed.
+    pub fn into_values(self) -> Result<Vec<f32>, SamError> {
         values(self.0)
     }
 
     /// As a picture of 8 bits: what is below -1 is black, what is above 1 is white, and levels are rounded down.
-    pub fn into_rgb(self) -> RgbImage {
+    ///
+    /// # Errors
+    /// [`SamError`]: values that are no numbers, or a device that failed.
+    pub fn into_rgb(self) -> Result<RgbImage, SamError> {
         let [_, channels, height, width] = self.0.dims();
-        let values = values(self.0);
+        let values = values(self.0)?;
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(SamError::NotFinite);
+        }
         let mut pixels = vec![0; values.len()];
         for (channel, plane) in values.chunks_exact(width * height).enumerate() {
             for (level, value) in pixels[channel..].iter_mut().step_by(channels).zip(plane) {
                 *level = (((value + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0) as u8;
             }
         }
-        RgbImage::from_raw(width as u32, height as u32, pixels).expect("three channels of every pixel")
+        Ok(RgbImage::from_raw(width as u32, height as u32, pixels).expect("three channels of every pixel"))
     }
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec_as().expect("floating-point numbers convert to each other")
+fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, SamError> {
+    let data = tensor.try_into_data().map_err(|error| SamError::Device(error.to_string()))?;
+    Ok(data.try_into_vec_as().expect("floating-point numbers convert to each other"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use face::Landmarks;
 use image::RgbImage;
 
 use crate::preview::Preview;
-use crate::sam::Sam;
+use crate::sam::{Sam, SamError};
 use crate::{Engine, PANEL, Portrait, Stages, View, to_panel};
 
 /// Why there is no strip.
@@ -24,6 +24,9 @@ pub enum StripError {
         /// The name of the engine that was to age it.
         engine: &'static str,
     },
+    /// The network makes nothing of it.
+    #[error(transparent)]
+    Sam(#[from] SamError),
     /// Nobody wants it any more.
     #[error("given up between two ages, as nobody waits for the strip any more")]
     Cancelled,
@@ -41,7 +44,7 @@ fn row_bytes(ages: usize) -> usize {
 /// Appends the strip of an aligned portrait to `out`: [`byte_count`] bytes, `u8`, shape `(PANEL, PANEL * (1 + ages), 3)` in C
 /// order; panel 0 is the portrait itself. Ages are years, 0 to 100; what one looks like depends on no other.
 ///
-/// `wanted` is asked before each age. How long the engine's stages took is answered.
+/// `wanted` is asked at the start and before each age, and told how many ages are done. How long the engine's stages took is answered.
 ///
 /// # Errors
 /// [`StripError`]: a portrait that the engine cannot take, or no longer wanted. What `out` then holds beyond its former
@@ -51,13 +54,13 @@ pub fn append(
     portrait: &Portrait,
     ages: &[u8],
     out: &mut Vec<u8>,
-    wanted: &dyn Fn() -> bool,
+    wanted: &dyn Fn(usize) -> bool,
 ) -> Result<Stages, StripError> {
     let (width, height) = portrait.panel.dimensions();
     if (width, height) != (PANEL, PANEL) {
         return Err(StripError::Size { width, height });
     }
-    if !wanted() {
+    if !wanted(0) {
         return Err(StripError::Cancelled);
     }
     let start = out.len();
@@ -95,12 +98,12 @@ impl Panels<'_> {
         portrait: &RgbImage,
         landmarks: &Landmarks,
         ages: &[u8],
-        wanted: &dyn Fn() -> bool,
+        wanted: &dyn Fn(usize) -> bool,
     ) -> Result<Stages, StripError> {
         let mut stages = Stages::default();
         let analysis = stages.measure("analysis", || preview.analyse(portrait, landmarks));
         for (panel, &age) in (1..).zip(ages) {
-            if !wanted() {
+            if !wanted(panel - 1) {
                 return Err(StripError::Cancelled);
             }
             let out = &mut self.strip[panel * Self::ROW_BYTES..];
@@ -114,18 +117,19 @@ impl Panels<'_> {
         sam: &Sam,
         face: &RgbImage,
         ages: &[u8],
-        wanted: &dyn Fn() -> bool,
+        wanted: &dyn Fn(usize) -> bool,
     ) -> Result<Stages, StripError> {
         let mut stages = Stages::default();
         let face = sam.face(face);
-        let pretrained = stages.measure("pretrainedEncoder", || sam.finished(sam.pretrained_codes(&face)));
+        let done = |result| sam.sync().map(|()| result);
+        let pretrained = stages.measure("pretrainedEncoder", || done(sam.pretrained_codes(&face)))?;
         for (panel, &age) in (1..).zip(ages) {
-            if !wanted() {
+            if !wanted(panel - 1) {
                 return Err(StripError::Cancelled);
             }
-            let codes = stages.measure("encoder", || sam.finished(sam.codes(&face, age)));
-            let picture = stages.measure("generator", || sam.finished(sam.picture(&pretrained, &codes)));
-            stages.measure("panels", || self.put(panel, &to_panel(picture.into_rgb())));
+            let codes = stages.measure("encoder", || done(sam.codes(&face, age)))?;
+            let picture = stages.measure("generator", || sam.picture(&pretrained, &codes).into_rgb())?;
+            stages.measure("panels", || self.put(panel, &to_panel(picture)));
         }
         Ok(stages)
     }
@@ -150,7 +154,7 @@ mod tests {
     fn panels_from_left_to_right_after_what_is_there() {
         let (engine, portrait) = (Engine::Preview(Preview), portrait());
         let mut out = b"header".to_vec();
-        append(&engine, &portrait, &[70, 35], &mut out, &|| true).unwrap();
+        append(&engine, &portrait, &[70, 35], &mut out, &|_| true).unwrap();
         assert_eq!((out.len(), &out[..6]), (6 + byte_count(2), &b"header"[..]));
         let panel = |n: usize| -> Vec<u8> {
             out[6..].chunks_exact(3 * 3072).flat_map(|row| row[n * 3072..(n + 1) * 3072].to_vec()).collect()
@@ -160,14 +164,14 @@ mod tests {
         assert!(panel(2).iter().zip(panel(0)).all(|(aged, original)| aged.abs_diff(original) <= 1));
 
         let mut again = Vec::new();
-        append(&engine, &portrait, &[70, 35], &mut again, &|| true).unwrap();
+        append(&engine, &portrait, &[70, 35], &mut again, &|_| true).unwrap();
         assert!(again == out[6..], "the same portrait and ages make the same bytes");
     }
 
     #[test]
     fn stops_between_ages() {
         let asked = Cell::new(0);
-        let wanted = || asked.replace(asked.get() + 1) < 3;
+        let wanted = |_| asked.replace(asked.get() + 1) < 3;
         let result = append(&Engine::Preview(Preview), &portrait(), &[1, 2, 3, 4, 5], &mut Vec::new(), &wanted);
         assert!(matches!(result, Err(StripError::Cancelled)));
         assert_eq!(asked.get(), 4);
@@ -176,7 +180,7 @@ mod tests {
     #[test]
     fn refuses_other_sizes() {
         let portrait = Portrait { panel: RgbImage::new(512, 1024), ..portrait() };
-        let result = append(&Engine::Preview(Preview), &portrait, &[1], &mut Vec::new(), &|| true);
+        let result = append(&Engine::Preview(Preview), &portrait, &[1], &mut Vec::new(), &|_| true);
         assert_eq!(
             result.unwrap_err().to_string(),
             "the aligned portrait has 512 x 1024 pixels: 1024 x 1024 are needed"
@@ -186,7 +190,7 @@ mod tests {
     #[test]
     fn refuses_what_another_engine_needs() {
         let portrait = Portrait { view: View::Face(RgbImage::new(FACE, FACE)), ..portrait() };
-        let result = append(&Engine::Preview(Preview), &portrait, &[1], &mut Vec::new(), &|| true);
+        let result = append(&Engine::Preview(Preview), &portrait, &[1], &mut Vec::new(), &|_| true);
         assert_eq!(result.unwrap_err().to_string(), "the portrait was prepared for another engine than preview");
     }
 }

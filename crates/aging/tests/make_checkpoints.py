@@ -3,6 +3,7 @@
 PyTorch 2.15.0 wrote those that are here. The values are such that float16 holds them exactly.
 """
 
+import argparse
 import collections
 import os
 import pathlib
@@ -70,6 +71,13 @@ def main():
     torch.save(checkpoint(more=touch), FOLDER / "code.pt")
     torch.save(checkpoint(state_dict={"encoder": Code(eval, "1 + 1")}), FOLDER / "code_in_weights.pt")
     torch.save(touch, FOLDER / "only_code.pt")
+    # The call is in what a harmless class would be made of, so that nothing of it stays in the loaded object's type.
+    settings = argparse.Namespace(output_size=256, hook=touch)
+    torch.save(checkpoint(opts=settings), FOLDER / "code_in_settings.pt")
+    torch.save(checkpoint(more=touch), FOLDER / "legacy_code.pt", _use_new_zipfile_serialization=False)
+    torch.save(checkpoint(more=Code(torch.storage._load_from_bytes, b"a checkpoint of its own")), FOLDER / "nested.pt")
+    torch.save(checkpoint(more=torch.nn.Linear(2, 2)), FOLDER / "module.pt")
+    torch.save(checkpoint(opts=argparse.Namespace(output_size=256)), FOLDER / "settings.pt")
     torch.save(checkpoint(opts={"start_from_encoded_w_plus": False}), FOLDER / "variant.pt")
     torch.save(checkpoint(bomb=torch.zeros(1 << 24)), FOLDER / "bomb.pt")
     deflate(FOLDER / "bomb.pt")

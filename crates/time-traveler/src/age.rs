@@ -1,6 +1,6 @@
 //! `age`: the same work on one portrait with no cloud.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::Instant;
 
 use aging::{Compute, Stages, strip};
@@ -17,7 +17,7 @@ use crate::{memory, output};
 
 pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let start = Instant::now();
-    let compute = Compute { device: age.device.into(), precision: age.precision.into() };
+    let compute = Compute { device: age.device, precision: age.precision };
     let model = Model::load(age.model.as_deref(), compute).context("the model cannot be loaded")?;
     let load_seconds = start.elapsed().as_secs_f64();
     let photo = &age.photo;
@@ -34,11 +34,8 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", face_error_code(&error), photo.display()))?;
     let mut pixels = Vec::new();
     let progress = RefCell::new(Progress::pieces("ageing"));
-    // Asked once for the portrait, then before each age.
-    let asked = Cell::new(0_u64);
-    let wanted = || {
-        progress.borrow_mut().at(asked.get().saturating_sub(1), age.ages.len() as u64);
-        asked.set(asked.get() + 1);
+    let wanted = |done: usize| {
+        progress.borrow_mut().at(done as u64, age.ages.len() as u64);
         true
     };
     let engine_stages = strip::append(&model.engine, &portrait, age.ages.as_slice(), &mut pixels, &wanted)?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use aging::checkpoint::ElementType;
 use aging::{DeviceChoice, sam};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use image::ImageFormat;
 use pipeline::{Ages, PortraitId};
 
@@ -115,11 +115,11 @@ pub(crate) struct Age {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// What the SAM engine computes on
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(crate) device: Device,
-    /// What it computes with; bfloat16 takes half the memory, and is faster on a GPU only
-    #[arg(long, value_enum, default_value = "float32")]
-    pub(crate) precision: Precision,
+    #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto")]
+    pub(crate) device: DeviceChoice,
+    /// What it computes with; bfloat16 pays on a GPU only
+    #[arg(long, value_name = "float32|bfloat16", default_value = "float32")]
+    pub(crate) precision: sam::Precision,
     /// Print what was made as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -214,38 +214,6 @@ pub(crate) struct BenchFace {
     pub(crate) json: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Device {
-    Auto,
-    Cpu,
-    Cuda,
-}
-
-impl From<Device> for DeviceChoice {
-    fn from(device: Device) -> Self {
-        match device {
-            Device::Auto => Self::Auto,
-            Device::Cpu => Self::Cpu,
-            Device::Cuda => Self::Cuda,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Precision {
-    Float32,
-    Bfloat16,
-}
-
-impl From<Precision> for sam::Precision {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::Float32 => Self::Float32,
-            Precision::Bfloat16 => Self::BFloat16,
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Model {
     /// Tell what is in a checkpoint, and whether the SAM engine can use it
@@ -272,28 +240,11 @@ pub(crate) struct Convert {
     /// The file to write [default: the checkpoint's name, ending in .safetensors]
     pub(crate) out: Option<PathBuf>,
     /// What its weights are to be made of [default: what they are]
-    #[arg(long, value_enum)]
-    pub(crate) dtype: Option<Dtype>,
+    #[arg(long, value_name = "float32|float16|bfloat16")]
+    pub(crate) dtype: Option<ElementType>,
     /// Print what was written as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Dtype {
-    Float32,
-    Float16,
-    Bfloat16,
-}
-
-impl From<Dtype> for ElementType {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::Float32 => Self::Float32,
-            Dtype::Float16 => Self::Float16,
-            Dtype::Bfloat16 => Self::BFloat16,
-        }
-    }
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How far long work has come, on stderr: a bar on a terminal, a plain line for every tenth elsewhere.
+/// How far long work has come, on stderr: a bar on a terminal, plain lines elsewhere.
 pub(crate) struct Progress {
     what: &'static str,
     bar: Option<ProgressBar>,
@@ -10,12 +10,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of work that is counted in bytes.
+    /// Of work that is counted in bytes, of which every tenth is told.
     pub(crate) fn bytes(what: &'static str) -> Self {
         Self::new(what, "{prefix} {wide_bar} {bytes} of {total_bytes}, {eta} left")
     }
 
-    /// Of work that is counted in pieces.
+    /// Of work that is counted in a few pieces.
     pub(crate) fn pieces(what: &'static str) -> Self {
         Self::new(what, "{prefix} {wide_bar} {pos} of {len}, {elapsed}")
     }
@@ -35,10 +35,10 @@ impl Progress {
             bar.set_position(done);
             return;
         }
-        let tenths = 10 * done / all.max(1);
-        if tenths > self.told {
-            self.told = tenths;
-            eprintln!("{} {} %", self.what, 10 * tenths);
+        let percent = 100 * done / all.max(1);
+        if percent / 10 > self.told {
+            self.told = percent / 10;
+            eprintln!("{} {percent} %", self.what);
         }
     }
 

@@ -14,10 +14,28 @@ pub enum CheckpointError {
         /// The system's reason.
         source: io::Error,
     },
-    /// It is not what PyTorch writes.
+    /// It is no file.
+    #[error("{} is no file: a checkpoint that torch.save or safetensors wrote would work", file.display())]
+    NoFile {
+        /// The folder or whatever it is.
+        file: PathBuf,
+    },
+    /// It is not laid out as PyTorch lays out files.
     #[error(
-        "{} is no whole checkpoint: a file that torch.save or safetensors wrote would work; if it should be one, \
-         copy or download it again",
+        "{} is no whole checkpoint: one that torch.save of PyTorch 0.4 and later or safetensors wrote would work; \
+         if it should be one, copy or download it again",
+        file.display()
+    )]
+    Damaged {
+        /// Where it is.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// Its content cannot be told.
+    #[error(
+        "the content of {} cannot be read: one with a dictionary of tensors, such as torch.save writes of \
+         {{'state_dict': ..., 'latent_avg': ...}}, would work; if it should be one, copy or download it again",
         file.display()
     )]
     PyTorch {
@@ -39,19 +57,20 @@ pub enum CheckpointError {
     },
     /// It would have Python run something.
     #[error(
-        "{} holds more than tensors and settings: Python would call `{python}` to load it. Nothing of it was run; \
-         a checkpoint of the state_dict alone would work",
+        "{} holds more than tensors and settings: Python would use {python:?} to load it. Nothing of it was run; a \
+         checkpoint of tensors alone, such as torch.save writes of {{'state_dict': ..., 'latent_avg': ...}}, would work",
         file.display()
     )]
     Code {
         /// Where it is.
         file: PathBuf,
-        /// The class or function that would be called.
+        /// The class or function that would be used.
         python: String,
     },
     /// It claims far more than the file can hold.
     #[error(
-        "the tensors of {} would take {tensors} bytes, but the file has only {bytes}: PyTorch writes no such file",
+        "the tensors of {} would take {tensors} bytes, far more than the {bytes} of the file: \
+         one that was saved without expanded views of tensors would work",
         file.display()
     )]
     Bomb {
@@ -64,7 +83,8 @@ pub enum CheckpointError {
     },
     /// The values are not those that were written.
     #[error(
-        "{} is damaged: its checksum is {found:08x}, but was {written:08x} when it was written; copy or convert it again",
+        "{} is damaged, or was changed by something that kept the checksum: that is {found:08x}, but {written} was \
+         written; copy or convert it again",
         file.display()
     )]
     Checksum {
@@ -72,8 +92,8 @@ pub enum CheckpointError {
         file: PathBuf,
         /// The CRC-32 of the values.
         found: u32,
-        /// What it should be.
-        written: u32,
+        /// What it should be, as the file says it.
+        written: String,
     },
     /// A tensor's values cannot be read.
     #[error("the tensor {tensor} of {} cannot be read: copy or download the checkpoint again", file.display())]
@@ -86,7 +106,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// A value is too large for the elements that were asked for.
-    #[error("{value} of the tensor {tensor} is beyond float16: bfloat16 would work")]
+    #[error("{value} in the tensor {tensor} is beyond what elements of 16 bits hold here: float32 would work")]
     Beyond {
         /// The tensor's name.
         tensor: String,

@@ -18,8 +18,8 @@ const BLOCK: usize = 16 << 20;
 
 pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointError> {
     // SAFETY: a mapping is undefined behaviour as soon as somebody else writes the file. Model files are put into place
-    // whole and not written again, as `Checkpoint::open` says they must be; there is no mapping without that promise.
-    #[allow(unsafe_code)]
+    // whole and not written again, as `Checkpoint::open` says they must be.
+    #[expect(unsafe_code, reason = "there is no mapping without that promise")]
     let mapping = unsafe { Mmap::map(handle) };
     let mapping = mapping.map_err(|source| CheckpointError::Open { file: file.to_owned(), source })?;
     // A hint that may be refused.
@@ -38,10 +38,10 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
         })
         .collect();
     let written = metadata.metadata().as_ref().and_then(|entries| entries.get(CHECKSUM));
-    if let Some(written) = written.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+    if let Some(written) = written {
         let found = checksum(&values);
-        if found != written {
-            return Err(CheckpointError::Checksum { file: file.to_owned(), found, written });
+        if u32::from_str_radix(written, 16) != Ok(found) {
+            return Err(CheckpointError::Checksum { file: file.to_owned(), found, written: written.clone() });
         }
     }
     Ok(Checkpoint {

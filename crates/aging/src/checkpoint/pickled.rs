@@ -1,38 +1,50 @@
-//! What `torch.save` writes.
+//! What `torch.save` writes: a zip archive since PyTorch 1.6, pickles one after the other before that.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use pytorch_reader::{DType, FileFormat, PickleValue, PytorchReader};
+use pytorch_reader::{DType, PickleValue, PytorchReader};
 use safetensors::Dtype;
+use zip::{CompressionMethod, ZipArchive};
 
+use super::pickle::{self, Globals};
 use super::stored::Values;
 use super::{Checkpoint, CheckpointError, Format, StoredTensor};
 
 /// Where a checkpoint keeps its network's tensors, if not at its root.
-const STATE_DICT: &str = "state_dict";
+const STATE_DICT: &str = "state_dict.";
 /// Where it keeps what the network was trained with.
 const OPTIONS: &str = "opts";
-/// How many times the file's size all tensors may take: several may share values, but PyTorch compresses nothing.
+/// The most that all pickles of a file may take, in bytes; those of a thousand tensors take a fifth of a megabyte.
+const MAX_PICKLES: u64 = 16 << 20;
+/// The pickles that come before the tensors of the older format: magic number, version, system, content, keys.
+const LEGACY_PICKLES: usize = 5;
+/// How many times the file's size all tensors may take: several may share values, but nothing is compressed.
 const MAX_EXPANSION: u64 = 8;
 
-pub(super) fn open(file: &Path, file_bytes: u64) -> Result<Checkpoint, CheckpointError> {
+pub(super) fn open(file: &Path, handle: File) -> Result<Checkpoint, CheckpointError> {
+    let damaged = |source| CheckpointError::Damaged { file: file.to_owned(), source };
     let broken = |source| CheckpointError::PyTorch { file: file.to_owned(), source };
-    let root = PytorchReader::read_pickle_data(file, None).map_err(broken)?;
-    if let Some(python) = code(&root) {
-        return Err(CheckpointError::Code { file: file.to_owned(), python: python.to_owned() });
+    let file_bytes = handle.metadata().map_err(damaged)?.len();
+    let mut reader = BufReader::new(handle);
+    let (format, globals) = match zipped(&mut reader).map_err(damaged)? {
+        Some(globals) => (Format::PyTorchZip, globals),
+        None => (Format::PyTorchLegacy, legacy(&mut reader).map_err(damaged)?),
+    };
+    if globals.hidden {
+        return Err(CheckpointError::Code { file: file.to_owned(), python: "a hidden name".to_owned() });
     }
-    let flags = match root {
+    if let Some(python) = globals.named.into_iter().find(|name| !is_data(name)) {
+        return Err(CheckpointError::Code { file: file.to_owned(), python });
+    }
+
+    let flags = match PytorchReader::read_pickle_data(file, None).map_err(broken)? {
         PickleValue::Dict(mut root) => root.remove(OPTIONS).map(flags).unwrap_or_default(),
         _ => BTreeMap::new(),
     };
-    let reader = PytorchReader::new(file).map_err(broken)?;
-    let format = match reader.metadata().format_type {
-        FileFormat::Zip => Format::PyTorchZip,
-        FileFormat::Tar => Format::PyTorchTar,
-        FileFormat::Legacy | FileFormat::Pickle => Format::PyTorchLegacy,
-    };
-    let tensors = named(reader.into_tensors());
+    let tensors = named(PytorchReader::new(file).map_err(broken)?.into_tensors());
     let claimed = tensors.values().fold(0_u64, |sum, tensor| sum.saturating_add(tensor.bytes()));
     if claimed > file_bytes.saturating_mul(MAX_EXPANSION) {
         return Err(CheckpointError::Bomb { file: file.to_owned(), tensors: claimed, bytes: file_bytes });
@@ -40,16 +52,52 @@ pub(super) fn open(file: &Path, file_bytes: u64) -> Result<Checkpoint, Checkpoin
     Ok(Checkpoint { file: file.to_owned(), file_bytes, format, tensors, flags })
 }
 
-/// The tensors under the names that the network has for them.
+/// What the pickle of a zip archive names, if it is one.
+fn zipped(reader: &mut BufReader<File>) -> io::Result<Option<Globals>> {
+    let mut magic = Vec::new();
+    reader.by_ref().take(2).read_to_end(&mut magic)?;
+    io::Seek::rewind(reader)?;
+    if magic != b"PK" {
+        return Ok(None);
+    }
+    let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
+    let mut archive = ZipArchive::new(reader)?;
+    let mut all = Globals { named: Vec::new(), hidden: false };
+    let mut limit = MAX_PICKLES;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        if entry.compression() != CompressionMethod::Stored {
+            return Err(invalid(format!("{} is compressed, which PyTorch's entries are not", entry.name()?)));
+        }
+        if entry.name()?.ends_with(".pkl") {
+            let Globals { named, hidden } = pickle::globals(&mut BufReader::new(&mut entry), &mut limit)?;
+            all.named.extend(named);
+            all.hidden |= hidden;
+        }
+    }
+    Ok(Some(all))
+}
+
+/// What the pickles of the older format name.
+fn legacy(reader: &mut BufReader<File>) -> io::Result<Globals> {
+    let mut all = Globals { named: Vec::new(), hidden: false };
+    let mut limit = MAX_PICKLES;
+    for _ in 0..LEGACY_PICKLES {
+        let Globals { named, hidden } = pickle::globals(reader, &mut limit)?;
+        all.named.extend(named);
+        all.hidden |= hidden;
+    }
+    Ok(all)
+}
+
+/// The tensors under the names that the network has for them. Where two would have one name, that of `state_dict` counts.
 fn named(tensors: HashMap<String, pytorch_reader::Tensor>) -> BTreeMap<String, StoredTensor> {
-    let inner = |name: &str| Some(name.strip_prefix(STATE_DICT)?.strip_prefix('.')?.to_owned());
-    tensors
-        .into_iter()
-        .map(|(name, tensor)| {
-            let stored = StoredTensor::new(dtype(tensor.dtype()), tensor.shape().to_vec(), Values::Pickled(tensor));
-            (inner(&name).unwrap_or(name), stored)
-        })
-        .collect()
+    let (inner, outer): (Vec<_>, Vec<_>) = tensors.into_iter().partition(|(name, _)| name.starts_with(STATE_DICT));
+    let stored = |(name, tensor): (String, pytorch_reader::Tensor)| {
+        let stored = StoredTensor::new(dtype(tensor.dtype()), tensor.shape().to_vec(), Values::Pickled(tensor));
+        (name.strip_prefix(STATE_DICT).map(str::to_owned).unwrap_or(name), stored)
+    };
+    outer.into_iter().chain(inner).map(stored).collect()
 }
 
 fn dtype(dtype: DType) -> Dtype {
@@ -79,42 +127,37 @@ fn flags(options: PickleValue) -> BTreeMap<String, bool> {
     options.into_iter().filter_map(flag).collect()
 }
 
-/// The first class or function that is more than data, by the name that Python would call it by.
-fn code(value: &PickleValue) -> Option<&str> {
-    match value {
-        PickleValue::List(values) => values.iter().find_map(code),
-        PickleValue::Dict(entries) => entries.values().find_map(code),
-        PickleValue::Unsupported(python) if !is_data(python) => Some(python),
-        _ => None,
-    }
-}
-
-/// Whether a Python class is one whose objects only hold data. `torch.load` with `weights_only` has such a list as well;
+/// Whether a Python class or function only holds or rebuilds data. `torch.load` with `weights_only` has such a list as well;
 /// this one also has what argument parsers leave in `opts`.
 fn is_data(python: &str) -> bool {
-    const CLASSES: [&str; 13] = [
-        "_codecs.encode",
-        "argparse.Namespace",
-        "builtins.complex",
-        "builtins.range",
-        "builtins.slice",
-        "collections.Counter",
-        "collections.OrderedDict",
-        "collections.defaultdict",
-        "datetime.datetime",
-        "int",
-        "torch.Size",
-        "torch.Tensor",
-        "torch.device",
+    const MODULES: [(&str, &[&str]); 15] = [
+        ("_codecs", &["encode"]),
+        ("argparse", &["Namespace"]),
+        ("builtins", &["bytearray", "complex", "frozenset", "object", "range", "set", "slice"]),
+        ("collections", &["OrderedDict"]),
+        ("copy_reg", &["_reconstructor"]),
+        ("datetime", &["date", "datetime", "timedelta"]),
+        ("numpy", &["dtype", "ndarray"]),
+        ("numpy.core.multiarray", &["_reconstruct", "scalar"]),
+        ("pathlib", &["Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"]),
+        ("torch", &["Size", "Tensor", "device"]),
+        ("torch._utils", &["_rebuild_parameter", "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"]),
+        ("torch.nn.parameter", &["Parameter"]),
+        ("torch.serialization", &["_get_layout"]),
+        ("torch.storage", &["TypedStorage", "UntypedStorage"]),
+        ("torch.torch_version", &["TorchVersion"]),
     ];
-    let python = python.replace("__builtin__.", "builtins.");
-    let (module, name) = python.rsplit_once('.').unwrap_or(("", &python));
-    CLASSES.contains(&python.as_str())
-        || module == "pathlib"
+    let Some((module, name)) = python.rsplit_once('.') else { return false };
+    let module = match module {
+        "__builtin__" => "builtins",
+        "copyreg" => "copy_reg",
+        "numpy._core.multiarray" => "numpy.core.multiarray",
+        "pathlib._local" => "pathlib",
+        other => other,
+    };
+    MODULES.iter().any(|(known, names)| *known == module && names.contains(&name))
+        || module == "numpy.dtypes" && name.ends_with("DType")
         || module == "torch" && (name.ends_with("Storage") || is_dtype(name))
-        || module == "torch.storage"
-        || matches!(module, "numpy" | "numpy.dtypes")
-        || module.starts_with("numpy.") && matches!(name, "scalar" | "_reconstruct")
 }
 
 /// Whether `torch.` and this is an element type.

@@ -11,7 +11,7 @@ use super::{Checkpoint, CheckpointError, StoredTensor};
 
 /// The entry of a safetensors header that holds the CRC-32 of all values after it, in eight hexadecimal digits. The
 /// format has none of its own.
-pub(super) const CHECKSUM: &str = "crc32";
+pub(super) const CHECKSUM: &str = "time-traveler.crc32";
 
 /// What the floating-point tensors of a saved checkpoint are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,21 +126,20 @@ fn values(
     let Some(element_type) = element_type else { return tensor.raw().map_err(unreadable) };
     let floats = tensor.floats().map_err(unreadable)?;
     let floats = floats.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-    Ok(match element_type {
-        ElementType::Float32 => floats.flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into(),
-        ElementType::BFloat16 => {
-            floats.flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect::<Vec<u8>>().into()
-        }
-        ElementType::Float16 => {
-            let mut bytes = Vec::with_capacity(2 * tensor.elements());
-            for value in floats {
-                let narrow = f16::from_f32(value);
-                if narrow.is_infinite() && value.is_finite() {
-                    return Err(CheckpointError::Beyond { tensor: name.to_owned(), value });
-                }
-                bytes.extend(narrow.to_le_bytes());
+    let mut bytes = Vec::with_capacity(4 * tensor.elements());
+    for value in floats {
+        let narrow = match element_type {
+            ElementType::Float32 => {
+                bytes.extend(value.to_le_bytes());
+                continue;
             }
-            bytes.into()
+            ElementType::BFloat16 => (bf16::from_f32(value).to_le_bytes(), bf16::from_f32(value).is_infinite()),
+            ElementType::Float16 => (f16::from_f32(value).to_le_bytes(), f16::from_f32(value).is_infinite()),
+        };
+        if narrow.1 && value.is_finite() {
+            return Err(CheckpointError::Beyond { tensor: name.to_owned(), value });
         }
-    })
+        bytes.extend(narrow.0);
+    }
+    Ok(bytes.into())
 }

@@ -90,14 +90,13 @@ impl StoredTensor {
 
     /// Its values as float32; those of a mapped file stay where they are, if they are that already.
     pub(crate) fn floats(&self) -> io::Result<Bytes> {
-        let raw = match (&self.values, self.dtype) {
-            (Values::Computed(values), _) => return Ok(Bytes::from_elems(values())),
-            (Values::Mapped(bytes), Dtype::F32) if bytes.as_ptr().cast::<f32>().is_aligned() => {
-                return Ok(Bytes::from_shared(bytes.clone(), AllocationProperty::File));
-            }
-            (Values::Pickled(tensor), Dtype::F32) => return Ok(Bytes::from_bytes_vec(tensor.read()?)),
-            _ => self.raw()?,
-        };
+        if let Values::Computed(values) = &self.values {
+            return Ok(Bytes::from_elems(values()));
+        }
+        let raw = self.raw()?;
+        if self.dtype == Dtype::F32 && raw.as_ptr().cast::<f32>().is_aligned() {
+            return Ok(Bytes::from_shared(raw, AllocationProperty::File));
+        }
         Ok(Bytes::from_elems(match self.dtype {
             Dtype::F16 => halves(&raw, |bits, out| bits.reinterpret_cast::<f16>().convert_to_f32_slice(out)),
             Dtype::BF16 => halves(&raw, |bits, out| bits.reinterpret_cast::<bf16>().convert_to_f32_slice(out)),

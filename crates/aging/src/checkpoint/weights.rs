@@ -31,7 +31,10 @@ impl Display for Misfit {
         match found {
             None => write!(f, "{tensor} {needed:?} is missing"),
             Some((dtype, shape)) if shape == needed => {
-                write!(f, "{tensor} has elements of {dtype:?}, floating-point numbers are needed")
+                write!(f, "{tensor} has elements of {dtype:?}: F16, BF16, F32 or F64 would work")
+            }
+            Some((_, shape)) if shape.len() > 8 => {
+                write!(f, "{tensor} has {} dimensions, {needed:?} is needed", shape.len())
             }
             Some((_, shape)) => write!(f, "{tensor} is {shape:?}, {needed:?} is needed"),
         }
@@ -69,8 +72,8 @@ impl std::error::Error for Misfits {}
 struct Source<'a> {
     device: &'a Device,
     dtype: FloatDType,
-    /// The values of the tensors, for those who have not taken them yet; none when only names and shapes are wanted.
-    values: RefCell<HashMap<String, Bytes>>,
+    /// The values that nobody has taken yet; none when only names and shapes are wanted.
+    values: Option<RefCell<HashMap<String, Bytes>>>,
     asked: RefCell<Vec<(String, Vec<usize>)>>,
 }
 
@@ -93,26 +96,27 @@ impl Weights<'_> {
         self.source.device
     }
 
-    /// A tensor of this module; zeros that take no memory while only names and shapes are wanted.
+    /// A tensor of this module; zeros while only names and shapes are wanted.
+    ///
+    /// # Panics
+    /// For a tensor that was not asked for before the values were read, or twice.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
         let Source { device, dtype, values, asked } = self.source;
         let name = self.at(name).prefix;
-        let values = values.borrow_mut().remove(&name);
-        asked.borrow_mut().push((name, shape.to_vec()));
-        match values {
-            Some(values) => {
-                let data = TensorData::from_bytes(values, shape, DType::F32);
-                let tensor = Tensor::from_data(data, (*device, DType::F32));
-                if *dtype == FloatDType::F32 { tensor } else { tensor.cast(*dtype) }
-            }
-            None => Tensor::<D>::zeros([1; D], (*device, DType::from(*dtype))).expand(shape),
-        }
+        let Some(values) = values else {
+            asked.borrow_mut().push((name, shape.to_vec()));
+            return Tensor::<D>::zeros([1; D], (*device, DType::from(*dtype))).expand(shape);
+        };
+        let taken = values.borrow_mut().remove(&name);
+        let values = taken.unwrap_or_else(|| panic!("{name} is taken by one layer once: this is a bug"));
+        let tensor = Tensor::from_data(TensorData::from_bytes(values, shape, DType::F32), (*device, DType::F32));
+        if *dtype == FloatDType::F32 { tensor } else { tensor.cast(*dtype) }
     }
 }
 
 /// The names and shapes of all tensors that a network asks for, in its order.
 pub(crate) fn wanted<N>(network: impl Fn(&Weights) -> N) -> Vec<(String, Vec<usize>)> {
-    run(HashMap::new(), &Device::flex(), FloatDType::F32, network).1
+    run(None, &Device::flex(), FloatDType::F32, network).1
 }
 
 /// The names and shapes of all tensors that a network asks for, which a checkpoint has; nothing of it is read.
@@ -138,34 +142,33 @@ pub(crate) fn survey<N>(
     Err(Misfits { file: checkpoint.file().to_owned(), network: name.to_owned(), needed: wanted.len(), tensors })
 }
 
-/// Builds a network from a checkpoint that [`survey`] finds whole.
+/// Builds a network from the tensors of a checkpoint that [`survey`] found.
 ///
 /// # Errors
-/// [`CheckpointError`]: a tensor that does not fit, or cannot be read.
+/// [`CheckpointError::Tensor`]: one that cannot be read.
 pub(crate) fn build<N>(
     checkpoint: &Checkpoint,
-    name: &str,
+    wanted: Vec<(String, Vec<usize>)>,
     device: &Device,
     dtype: FloatDType,
     network: impl Fn(&Weights) -> N,
 ) -> Result<N, CheckpointError> {
-    let wanted = survey(checkpoint, name, &network)?;
     // Mostly copying, which the kernel does on as many cores as ask for it.
     let read = |(name, _): (String, _)| match checkpoint.tensors()[&name].floats() {
         Ok(values) => Ok((name, values)),
         Err(source) => Err(CheckpointError::Tensor { file: checkpoint.file().to_owned(), tensor: name, source }),
     };
     let values = wanted.into_par_iter().map(read).collect::<Result<_, _>>()?;
-    Ok(run(values, device, dtype, network).0)
+    Ok(run(Some(values), device, dtype, network).0)
 }
 
 fn run<N>(
-    values: HashMap<String, Bytes>,
+    values: Option<HashMap<String, Bytes>>,
     device: &Device,
     dtype: FloatDType,
     network: impl Fn(&Weights) -> N,
 ) -> (N, Vec<(String, Vec<usize>)>) {
-    let source = Source { device, dtype, values: values.into(), asked: RefCell::default() };
+    let source = Source { device, dtype, values: values.map(RefCell::new), asked: RefCell::default() };
     let built = network(&Weights { source: &source, prefix: String::new() });
     (built, source.asked.into_inner())
 }

@@ -1,7 +1,7 @@
 //! The layers of PyTorch and of StyleGAN2 that the network is made of, under their fields' names there.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{leaky_relu, prelu, sigmoid};
+use burn::tensor::activation::{prelu, relu, sigmoid};
 use burn::tensor::module::{adaptive_avg_pool2d, conv2d};
 use burn::tensor::ops::ConvOptions;
 
@@ -92,7 +92,7 @@ impl SEModule {
 
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let means = adaptive_avg_pool2d(x.clone(), [1, 1]);
-        let squeezed = leaky_relu(self.fc1.forward(means), 0.0);
+        let squeezed = relu(self.fc1.forward(means));
         x * sigmoid(self.fc2.forward(squeezed))
     }
 }

@@ -7,7 +7,8 @@ use crate::checkpoint::{self, Checkpoint, StoredTensor};
 /// implementations, where trained weights cannot be had. What the network makes of it resembles no face.
 ///
 /// Element `i` of a tensor is `scale * u + shift` with `u` in -1 to 1 by SplitMix64 (Steele et al. 2014) on the FNV-1a hash of
-/// its name; scale and shift depend on the kind of the tensor, so that values keep their size through the network.
+/// its name; scale and shift depend on the kind of the tensor, so that values keep their size through the network. Of the
+/// tensors that the network takes, that is; the published checkpoint has some more.
 ///
 /// # Panics
 /// For an output size that is none of [`OUTPUT_SIZES`].
@@ -34,7 +35,6 @@ fn spread(name: &str, shape: &[usize]) -> (f64, f64) {
     }
     if name.starts_with("decoder.") {
         return match () {
-            () if name.contains(".style.") && module("weight") => (100.0 * uniform_of_variance(1.0), 0.0),
             () if module("noise.weight") => (0.1, 0.0),
             () if module("modulation.bias") => (0.1, 1.0),
             () if module("bias") => (0.05, 0.0),

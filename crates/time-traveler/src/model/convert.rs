@@ -9,8 +9,9 @@ use crate::cli::Convert;
 use crate::progress::Progress;
 
 pub(super) fn run(convert: &Convert) -> anyhow::Result<()> {
-    let checkpoint = Checkpoint::open(&convert.checkpoint)?;
-    sam::identify(&checkpoint)?;
+    let mut checkpoint = Checkpoint::open(&convert.checkpoint)?;
+    // What trained the network, or judged it, stays behind.
+    checkpoint.keep(&sam::identify(&checkpoint)?.tensors.into_iter().map(|(name, _)| name).collect());
     let out = convert.out.clone().unwrap_or_else(|| default_name(convert));
     ensure!(
         out.extension().is_some_and(|extension| extension == "safetensors"),
@@ -23,7 +24,7 @@ pub(super) fn run(convert: &Convert) -> anyhow::Result<()> {
         out.display()
     );
     let mut progress = Progress::bytes("converting");
-    checkpoint::save(&checkpoint, convert.dtype.map(Into::into), &out, &mut |done, all| progress.at(done, all))?;
+    checkpoint::save(&checkpoint, convert.dtype, &out, &mut |done, all| progress.at(done, all))?;
     progress.finish();
     let bytes = std::fs::metadata(&out)?.len();
     if convert.json {

@@ -20,15 +20,17 @@ pub(super) fn run(inspect: &Inspect) -> anyhow::Result<()> {
             "parameters": checkpoint.parameters(),
             "elements": elements,
             "network": network.is_ok().then_some("sam"),
-            "outputSize": network.as_ref().ok(),
+            "outputSize": network.as_ref().ok().map(|network| network.output_size),
             "misfit": network.as_ref().err().map(ToString::to_string),
         });
         println!("{line}");
         return Ok(());
     }
     match &network {
-        Ok(size) => println!("{}: SAM, face ageing, pictures of {size} x {size}", checkpoint.file().display()),
-        Err(_) => println!("{}: a checkpoint of some other network", checkpoint.file().display()),
+        Ok(sam::Identity { output_size: size, .. }) => {
+            println!("{}: SAM, face ageing, pictures of {size} x {size}", checkpoint.file().display());
+        }
+        Err(_) => println!("{}: nothing that the SAM engine can use", checkpoint.file().display()),
     }
     println!("  format      {}", checkpoint.format());
     println!("  size        {:.1} MB", checkpoint.file_bytes() as f64 / 1e6);

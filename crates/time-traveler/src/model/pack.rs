@@ -9,7 +9,6 @@ use container::{DETECTOR, LANDMARKS};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::cli::Pack;
 use crate::progress::Progress;
@@ -19,7 +18,14 @@ pub(super) fn run(pack: &Pack) -> anyhow::Result<()> {
     let total = files.iter().map(|(_, file)| Ok(file.metadata()?.len())).sum::<io::Result<u64>>()?;
     let unwritable = || format!("the archive {} cannot be written", pack.out.display());
     let folder = pack.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let partial = NamedTempFile::new_in(folder).with_context(unwritable)?;
+    let mut options = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        // Without this nobody but its owner could read it; the umask still counts.
+        use std::os::unix::fs::PermissionsExt;
+        options.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let partial = options.prefix(".model-").tempfile_in(folder).with_context(unwritable)?;
     let mut progress = Progress::bytes("packing");
     let mut packed = 0;
     // Stored, not compressed: weights hardly shrink, and the endpoint starts sooner.
@@ -38,7 +44,6 @@ pub(super) fn run(pack: &Pack) -> anyhow::Result<()> {
     }
     let finished = archive.into_inner().and_then(GzEncoder::finish).and_then(|buffer| buffer.into_inner()?.sync_all());
     finished.with_context(unwritable)?;
-    set_readable(partial.as_file()).with_context(unwritable)?;
     partial.persist(&pack.out).with_context(unwritable)?;
     progress.finish();
 
@@ -72,20 +77,8 @@ fn files(pack: &Pack) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let path = |file: &Option<(&str, PathBuf)>| file.as_ref().map(|(_, path)| path.clone());
     container::face_finder(path(&detector).as_deref(), path(&landmarks).as_deref())?;
     let name = aging::CHECKPOINTS.into_iter().find(|name| checkpoint.ends_with(name));
-    let name = name.context("a checkpoint has one of its names")?;
+    let name = name.context("a model folder's checkpoint has one of their names")?;
     Ok([Some((name, checkpoint)), detector, landmarks].into_iter().flatten().collect())
-}
-
-/// A temporary file is its owner's alone; an archive is for whoever uploads it.
-#[cfg(unix)]
-fn set_readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn set_readable(_: &File) -> io::Result<()> {
-    Ok(())
 }
 
 /// Tells how far reading has come.
