@@ -19,6 +19,7 @@ use image::imageops::{self, FilterType};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Weights};
 use crate::device::Device;
+use crate::heap;
 use encoder::GradualStyleEncoder;
 use generator::Generator;
 pub use made_up::made_up;
@@ -182,13 +183,29 @@ impl Sam {
     /// # Errors
     /// [`SamError`]: the checkpoint is not this network's, or damaged.
     pub fn load(checkpoint: &Checkpoint, device: Device, precision: Precision) -> Result<Self, SamError> {
-        let Identity { output_size, tensors } = identify(checkpoint)?;
+        let kernels = device == Device::Cpu && precision == Precision::Float32;
+        Self::with(checkpoint, device, precision, kernels)
+    }
+
+    /// Loads the network as Burn alone computes it, which is slower on a CPU: the reference for this crate's kernels.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_reference(checkpoint: &Checkpoint, device: Device, precision: Precision) -> Result<Self, SamError> {
+        Self::with(checkpoint, device, precision, false)
+    }
+
+    fn with(checkpoint: &Checkpoint, device: Device, precision: Precision, kernels: bool) -> Result<Self, SamError> {
+        let Identity { output_size, .. } = identify(checkpoint)?;
+        if device == Device::Cpu {
+            heap::keep_large_blocks();
+        }
         let dtype = match precision {
             Precision::Float32 => FloatDType::F32,
             Precision::BFloat16 => FloatDType::BF16,
         };
         let network = |weights: &Weights| Network::load(weights, output_size);
-        let network = checkpoint::build(checkpoint, tensors, &device.burn(), dtype, network)?;
+        let network = checkpoint::build(checkpoint, &device.burn(), dtype, kernels, network)?;
         let sam = Self { network, device, precision, output_size };
         sam.sync()?;
         Ok(sam)

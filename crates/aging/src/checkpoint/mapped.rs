@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use memmap2::{Advice, Mmap};
+use memmap2::{Advice, Mmap, UncheckedAdvice};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
 
@@ -24,7 +25,8 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
     let mapping = mapping.map_err(|source| CheckpointError::Open { file: file.to_owned(), source })?;
     // A hint that may be refused.
     drop(mapping.advise(Advice::WillNeed));
-    let whole = Bytes::from_owner(mapping);
+    let mapping = Arc::new(mapping);
+    let whole = Bytes::from_owner(Owner(mapping.clone()));
 
     let broken = |source| CheckpointError::Safetensors { file: file.to_owned(), source };
     let (header, metadata) = SafeTensors::read_metadata(&whole).map_err(broken)?;
@@ -34,7 +36,8 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
         .into_iter()
         .map(|(name, info)| {
             let bytes = values.slice(info.data_offsets.0..info.data_offsets.1);
-            (name, StoredTensor::new(info.dtype, info.shape.clone(), Values::Mapped(bytes)))
+            let mapped = Mapped { bytes, mapping: mapping.clone() };
+            (name, StoredTensor::new(info.dtype, info.shape.clone(), Values::Mapped(mapped)))
         })
         .collect();
     let written = metadata.metadata().as_ref().and_then(|entries| entries.get(CHECKSUM));
@@ -51,6 +54,40 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
         tensors,
         flags: BTreeMap::new(),
     })
+}
+
+/// A mapping that several share.
+struct Owner(Arc<Mmap>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A part of a mapped file.
+#[derive(Clone)]
+pub(super) struct Mapped {
+    pub(super) bytes: Bytes,
+    mapping: Arc<Mmap>,
+}
+
+impl Mapped {
+    /// Tells the system that this part is not needed in memory any more; who reads it nevertheless waits for the file.
+    pub(super) fn release(&self) {
+        let page = 1 << 12;
+        let offset = self.bytes.as_ptr().addr() - self.mapping.as_ptr().addr();
+        // Whole pages only: others may be needed on the rest of the first and the last.
+        let start = offset.next_multiple_of(page);
+        let end = (offset + self.bytes.len()) / page * page;
+        if end > start {
+            // SAFETY: the pages of a mapped file that is only read are read again when they are needed again.
+            #[cfg(unix)]
+            #[expect(unsafe_code, reason = "of memory that is no file's, this would lose the content")]
+            // A hint that may be refused.
+            drop(unsafe { self.mapping.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) });
+        }
+    }
 }
 
 /// The CRC-32 of bytes that may be many.

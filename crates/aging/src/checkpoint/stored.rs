@@ -7,6 +7,8 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use safetensors::Dtype;
 
+use super::mapped::Mapped;
+
 /// Halves that are converted at a time.
 const CHUNK: usize = 4096;
 
@@ -21,8 +23,8 @@ pub struct StoredTensor {
 /// Where a tensor's values are; in row-major order all of them.
 #[derive(Clone)]
 pub(super) enum Values {
-    /// Little-endian in memory, which may be that of a file.
-    Mapped(bytes::Bytes),
+    /// Little-endian in a mapped file.
+    Mapped(Mapped),
     /// In a PyTorch file.
     Pickled(pytorch_reader::Tensor),
     /// Nowhere yet.
@@ -79,10 +81,17 @@ impl StoredTensor {
         matches!(self.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
     }
 
+    /// Its values are not needed any more, for the time being.
+    pub(crate) fn release(&self) {
+        if let Values::Mapped(mapped) = &self.values {
+            mapped.release();
+        }
+    }
+
     /// Its values as they are stored: little-endian, row-major.
     pub(crate) fn raw(&self) -> io::Result<bytes::Bytes> {
         Ok(match &self.values {
-            Values::Mapped(bytes) => bytes.clone(),
+            Values::Mapped(mapped) => mapped.bytes.clone(),
             Values::Pickled(tensor) => tensor.read()?.into(),
             Values::Computed(values) => values().into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into(),
         })

@@ -1,12 +1,10 @@
 //! How a network takes its weights out of a checkpoint.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 
-use burn::tensor::{Bytes, DType, Device, FloatDType, Tensor, TensorData};
-use rayon::prelude::*;
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use safetensors::Dtype;
 
 use super::{Checkpoint, CheckpointError};
@@ -72,9 +70,13 @@ impl std::error::Error for Misfits {}
 struct Source<'a> {
     device: &'a Device,
     dtype: FloatDType,
-    /// The values that nobody has taken yet; none when only names and shapes are wanted.
-    values: Option<RefCell<HashMap<String, Bytes>>>,
+    /// Whether layers are to prepare their weights for the kernels of the CPU.
+    kernels: bool,
+    /// None when only names and shapes are wanted.
+    checkpoint: Option<&'a Checkpoint>,
     asked: RefCell<Vec<(String, Vec<usize>)>>,
+    /// The first tensor that could not be read.
+    failed: RefCell<Option<CheckpointError>>,
 }
 
 /// The tensors of a checkpoint under one prefix, for the module of that name.
@@ -96,27 +98,54 @@ impl Weights<'_> {
         self.source.device
     }
 
-    /// A tensor of this module; zeros while only names and shapes are wanted.
-    ///
-    /// # Panics
-    /// For a tensor that was not asked for before the values were read, or twice.
+    /// Whether a layer is to prepare its weights for the kernels of the CPU.
+    pub(crate) fn prepares(&self) -> bool {
+        self.source.kernels
+    }
+
+    /// Nobody needs the values of a tensor of this module any more.
+    pub(crate) fn release(&self, name: &str) {
+        if let Some(stored) =
+            self.source.checkpoint.and_then(|checkpoint| checkpoint.tensors().get(&self.at(name).prefix))
+        {
+            stored.release();
+        }
+    }
+
+    /// A tensor of this module; zeros while only names and shapes are wanted, or after one could not be read.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
-        let Source { device, dtype, values, asked } = self.source;
+        let Source { device, dtype, checkpoint, asked, failed, .. } = self.source;
         let name = self.at(name).prefix;
-        let Some(values) = values else {
+        let zeros = || Tensor::<D>::zeros([1; D], (*device, DType::from(*dtype))).expand(shape);
+        let Some(checkpoint) = checkpoint else {
             asked.borrow_mut().push((name, shape.to_vec()));
-            return Tensor::<D>::zeros([1; D], (*device, DType::from(*dtype))).expand(shape);
+            return zeros();
         };
-        let taken = values.borrow_mut().remove(&name);
-        let values = taken.unwrap_or_else(|| panic!("{name} is taken by one layer once: this is a bug"));
-        let tensor = Tensor::from_data(TensorData::from_bytes(values, shape, DType::F32), (*device, DType::F32));
-        if *dtype == FloatDType::F32 { tensor } else { tensor.cast(*dtype) }
+        if failed.borrow().is_some() {
+            return zeros();
+        }
+        match checkpoint.tensors()[&name].floats() {
+            Ok(values) => {
+                let data = TensorData::from_bytes(values, shape, DType::F32);
+                let tensor = Tensor::from_data(data, (*device, DType::F32));
+                if *dtype == FloatDType::F32 { tensor } else { tensor.cast(*dtype) }
+            }
+            Err(source) => {
+                let file = checkpoint.file().to_owned();
+                *failed.borrow_mut() = Some(CheckpointError::Tensor { file, tensor: name, source });
+                zeros()
+            }
+        }
     }
 }
 
 /// The names and shapes of all tensors that a network asks for, in its order.
 pub(crate) fn wanted<N>(network: impl Fn(&Weights) -> N) -> Vec<(String, Vec<usize>)> {
-    run(None, &Device::flex(), FloatDType::F32, network).1
+    let device = Device::flex();
+    let (asked, failed) = Default::default();
+    let source = Source { device: &device, dtype: FloatDType::F32, kernels: false, checkpoint: None, asked, failed };
+    network(&Weights { source: &source, prefix: String::new() });
+    source.asked.into_inner()
 }
 
 /// The names and shapes of all tensors that a network asks for, which a checkpoint has; nothing of it is read.
@@ -142,33 +171,23 @@ pub(crate) fn survey<N>(
     Err(Misfits { file: checkpoint.file().to_owned(), network: name.to_owned(), needed: wanted.len(), tensors })
 }
 
-/// Builds a network from the tensors of a checkpoint that [`survey`] found.
+/// Builds a network from the tensors of a checkpoint, which [`survey`] has found whole. With `kernels`, layers prepare their
+/// weights for the kernels of the CPU.
 ///
 /// # Errors
 /// [`CheckpointError::Tensor`]: one that cannot be read.
 pub(crate) fn build<N>(
     checkpoint: &Checkpoint,
-    wanted: Vec<(String, Vec<usize>)>,
     device: &Device,
     dtype: FloatDType,
+    kernels: bool,
     network: impl Fn(&Weights) -> N,
 ) -> Result<N, CheckpointError> {
-    // Mostly copying, which the kernel does on as many cores as ask for it.
-    let read = |(name, _): (String, _)| match checkpoint.tensors()[&name].floats() {
-        Ok(values) => Ok((name, values)),
-        Err(source) => Err(CheckpointError::Tensor { file: checkpoint.file().to_owned(), tensor: name, source }),
-    };
-    let values = wanted.into_par_iter().map(read).collect::<Result<_, _>>()?;
-    Ok(run(Some(values), device, dtype, network).0)
-}
-
-fn run<N>(
-    values: Option<HashMap<String, Bytes>>,
-    device: &Device,
-    dtype: FloatDType,
-    network: impl Fn(&Weights) -> N,
-) -> (N, Vec<(String, Vec<usize>)>) {
-    let source = Source { device, dtype, values: values.map(RefCell::new), asked: RefCell::default() };
-    let built = network(&Weights { source: &source, prefix: String::new() });
-    (built, source.asked.into_inner())
+    let (asked, failed) = Default::default();
+    let source = Source { device, dtype, kernels, checkpoint: Some(checkpoint), asked, failed };
+    let network = network(&Weights { source: &source, prefix: String::new() });
+    match source.failed.into_inner() {
+        None => Ok(network),
+        Some(error) => Err(error),
+    }
 }

@@ -2,12 +2,11 @@
 //! pyramid on three of its stages, and a small network from a level of the pyramid to each style of the generator.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{interpolate, max_pool2d};
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 
 use super::STYLE_DIM;
-use super::layer::{BatchNorm2d, Conv2d, EqualLinear, PReLU, SEModule};
+use super::layer::{After, BatchNorm2d, Conv2d, EqualLinear, PReLU, SEModule};
 use crate::checkpoint::Weights;
 
 /// The units of IR-SE-50's four stages, and the channels that they put out; each stage halves the size first.
@@ -18,7 +17,7 @@ const LATERAL: [usize; 3] = [6, 20, 23];
 const COARSE: usize = 3;
 const MIDDLE: usize = 7;
 /// PyTorch's slope of `LeakyReLU`.
-const NEGATIVE_SLOPE: f64 = 0.01;
+const NEGATIVE_SLOPE: f32 = 0.01;
 /// How far `SEModule` reduces the channels.
 const REDUCTION: usize = 16;
 
@@ -73,7 +72,7 @@ impl GradualStyleEncoder {
     /// Faces `(batch, channels, 256, 256)` with values of -1 to 1 to codes `(batch, styles, 512)`.
     pub(super) fn forward(&self, faces: Tensor<4>) -> Tensor<3> {
         let (conv, norm, activation) = &self.input_layer;
-        let mut x = activation.forward(norm.forward(conv.forward(faces)));
+        let mut x = conv.forward(faces, None, &After::BatchNorm2dPReLU(norm, activation));
         let mut lateral = Vec::with_capacity(LATERAL.len());
         for (index, unit) in self.body.iter().enumerate() {
             x = unit.forward(x);
@@ -82,8 +81,8 @@ impl GradualStyleEncoder {
             }
         }
         let [c1, c2, c3] = lateral.try_into().expect("the body has every lateral unit");
-        let p2 = upsample_add(c3.clone(), self.latlayer1.forward(c2));
-        let p1 = upsample_add(p2.clone(), self.latlayer2.forward(c1));
+        let p2 = upsample_add(c3.clone(), self.latlayer1.forward(c2, None, &After::Nothing));
+        let p1 = upsample_add(p2.clone(), self.latlayer2.forward(c1, None, &After::Nothing));
         let codes = self.styles.iter().enumerate().map(|(index, style)| {
             style.forward(
                 if index < COARSE {
@@ -138,13 +137,13 @@ impl BottleneckIrSe {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.shortcut_layer {
-            Some((conv, norm)) => norm.forward(conv.forward(x.clone())),
+            Some((conv, norm)) => conv.forward(x.clone(), None, &After::BatchNorm2d(norm)),
             None if self.stride == 1 => x.clone(),
             None => max_pool2d(x.clone(), MaxPoolOptions::new([1; 2]).with_stride([self.stride; 2])),
         };
         let (norm, conv, activation, strided, last_norm, se) = &self.res_layer;
-        let x = activation.forward(conv.forward(norm.forward(x)));
-        se.forward(last_norm.forward(strided.forward(x))) + shortcut
+        let x = conv.forward(x, Some(norm), &After::PReLU(activation));
+        se.forward(strided.forward(x, None, &After::BatchNorm2d(last_norm))) + shortcut
     }
 }
 
@@ -170,7 +169,7 @@ impl GradualStyleBlock {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<2> {
-        let x = self.convs.iter().fold(x, |x, conv| leaky_relu(conv.forward(x), NEGATIVE_SLOPE));
+        let x = self.convs.iter().fold(x, |x, conv| conv.forward(x, None, &After::LeakyReLU(NEGATIVE_SLOPE)));
         let [batch, ..] = x.dims();
         self.linear.forward(x.reshape([batch, STYLE_DIM]))
     }

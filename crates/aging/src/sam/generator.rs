@@ -1,14 +1,17 @@
 //! The generator of StyleGAN2 (Karras et al. 2020, arXiv 1912.04958, section 2 and appendix B) with fixed noise, as the
 //! port by rosinality lays out its checkpoints.
 
+use std::sync::Arc;
+
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::STYLE_DIM;
-use super::layer::EqualLinear;
+use super::layer::{Channelwise, EqualLinear, Kernel, floats, host};
 use crate::checkpoint::Weights;
+use crate::kernels::{Convolution, Direct, Epilogue, Prologue, Upsample, Winograd, convolve};
 
 /// What keeps a demodulation from dividing by nothing.
 const EPSILON: f64 = 1e-8;
@@ -19,6 +22,8 @@ const GAIN: f64 = std::f64::consts::SQRT_2;
 const BLUR: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
 /// Colour channels.
 const RGB: usize = 3;
+/// The width from which on maps are worth Winograd's transformations, in pixels.
+const WINOGRAD: usize = 16;
 
 /// The channels of the feature maps of a width in pixels.
 fn channels(side: usize) -> usize {
@@ -33,33 +38,30 @@ pub(super) struct Generator {
     to_rgb1: ToRgb,
     convs: Vec<StyledConv>,
     to_rgbs: Vec<ToRgb>,
-    noises: Vec<Tensor<4>>,
 }
 
 impl Generator {
     /// For pictures of a width in pixels, a power of two.
     pub(super) fn load(weights: &Weights, side: usize) -> Self {
         let smallest = channels(4);
-        let sides = (3..=side.ilog2()).map(|log| 1 << log);
         let blur = Blur::new(weights.device());
-        let mut convs = Vec::new();
-        let mut to_rgbs = Vec::new();
-        for (index, side) in sides.enumerate() {
-            let (inputs, outputs) = (channels(side / 2), channels(side));
-            let conv = |which| weights.at("convs").at(2 * index + which);
-            convs.push(StyledConv::load(&conv(0), [inputs, outputs], Some(blur.clone())));
-            convs.push(StyledConv::load(&conv(1), [outputs; 2], None));
-            to_rgbs.push(ToRgb::load(&weights.at("to_rgbs").at(index), outputs, Some(blur.clone())));
-        }
-        let noise = |index| {
+        let noise = |index: usize| {
             let side = 1_usize << ((index + 5) / 2);
             weights.at("noises").tensor(&format!("noise_{index}"), [1, 1, side, side])
         };
+        let mut convs = Vec::new();
+        let mut to_rgbs = Vec::new();
+        for (index, side) in (3..=side.ilog2()).map(|log| 1 << log).enumerate() {
+            let (inputs, outputs) = (channels(side / 2), channels(side));
+            let conv = |which| weights.at("convs").at(2 * index + which);
+            convs.push(StyledConv::load(&conv(0), [inputs, outputs], noise(2 * index + 1), Some(blur.clone())));
+            convs.push(StyledConv::load(&conv(1), [outputs; 2], noise(2 * index + 2), None));
+            to_rgbs.push(ToRgb::load(&weights.at("to_rgbs").at(index), outputs, Some(blur.clone())));
+        }
         Self {
             input: weights.at("input").tensor("input", [1, smallest, 4, 4]),
-            conv1: StyledConv::load(&weights.at("conv1"), [smallest; 2], None),
+            conv1: StyledConv::load(&weights.at("conv1"), [smallest; 2], noise(0), None),
             to_rgb1: ToRgb::load(&weights.at("to_rgb1"), smallest, None),
-            noises: (0..=convs.len()).map(noise).collect(),
             convs,
             to_rgbs,
         }
@@ -69,17 +71,12 @@ impl Generator {
     pub(super) fn forward(&self, latent: &Tensor<3>) -> Tensor<4> {
         let style = |index: usize| latent.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
         let [batch, ..] = latent.dims();
-        let mut noises = self.noises.iter();
-        let mut styled = |x: Tensor<4>, conv: &StyledConv, index: usize| {
-            let noise = noises.next().expect("there is noise for every styled convolution");
-            conv.forward(x, style(index), noise.clone())
-        };
-        let mut x = styled(self.input.clone().repeat_dim(0, batch), &self.conv1, 0);
+        let mut x = self.conv1.forward(self.input.clone().repeat_dim(0, batch), style(0));
         let mut picture = self.to_rgb1.forward(x.clone(), style(1), None);
         for (index, (convs, to_rgb)) in self.convs.chunks_exact(2).zip(&self.to_rgbs).enumerate() {
             let first = 2 * index + 1;
-            x = styled(x, &convs[0], first);
-            x = styled(x, &convs[1], first + 1);
+            x = convs[0].forward(x, style(first));
+            x = convs[1].forward(x, style(first + 1));
             picture = to_rgb.forward(x.clone(), style(first + 2), Some(picture));
         }
         picture
@@ -89,19 +86,17 @@ impl Generator {
 /// A convolution whose inputs a style scales, so that the same weights serve every picture of a batch.
 #[derive(Debug)]
 struct ModulatedConv2d {
-    /// Outputs by inputs by kernel.
-    weight: Tensor<4>,
+    weight: Kernel,
     modulation: EqualLinear,
     scale: f64,
 }
 
 impl ModulatedConv2d {
-    fn load(weights: &Weights, [inputs, outputs]: [usize; 2], kernel: usize) -> Self {
-        let weight: Tensor<5> = weights.tensor("weight", [1, outputs, inputs, kernel, kernel]);
+    fn new(weights: &Weights, weight: Kernel, inputs: usize, side: usize) -> Self {
         Self {
-            weight: weight.squeeze_dim(0),
+            weight,
             modulation: EqualLinear::load(&weights.at("modulation"), [STYLE_DIM, inputs]),
-            scale: ((inputs * kernel * kernel) as f64).sqrt().recip(),
+            scale: ((inputs * side * side) as f64).sqrt().recip(),
         }
     }
 
@@ -109,6 +104,11 @@ impl ModulatedConv2d {
     fn factors(&self, style: Tensor<2>) -> Tensor<2> {
         self.modulation.forward(style) * self.scale
     }
+}
+
+/// Outputs by inputs by kernel.
+fn weight(weights: &Weights, [inputs, outputs]: [usize; 2], side: usize) -> Tensor<4> {
+    weights.at("conv").tensor("weight", [1, outputs, inputs, side, side]).squeeze_dim(0)
 }
 
 fn channelwise(factors: Tensor<2>) -> Tensor<4> {
@@ -121,40 +121,63 @@ struct StyledConv {
     conv: ModulatedConv2d,
     /// Inputs by outputs: the sum of the squares of each kernel.
     squares: Tensor<2>,
+    /// Already weighted.
     noise: Tensor<4>,
-    activate: Tensor<4>,
+    noise_values: Arc<[f32]>,
+    activate: Channelwise,
     upsample: Option<Blur>,
 }
 
 impl StyledConv {
-    fn load(weights: &Weights, [inputs, outputs]: [usize; 2], upsample: Option<Blur>) -> Self {
-        let mut conv = ModulatedConv2d::load(&weights.at("conv"), [inputs, outputs], 3);
-        let squares = conv.weight.clone().powi_scalar(2).sum_dims_squeeze::<2, _>(&[2, 3]).transpose();
-        if upsample.is_some() {
-            conv.weight = conv.weight.swap_dims(0, 1);
-        }
-        let bias: Tensor<1> = weights.at("activate").tensor("bias", [outputs]);
+    /// `noise` is `(1, 1, side, side)` for maps of that width.
+    fn load(weights: &Weights, channels: [usize; 2], noise: Tensor<4>, upsample: Option<Blur>) -> Self {
+        let [inputs, outputs] = channels;
+        let weight = weight(weights, channels, 3);
+        let squares = weight.clone().powi_scalar(2).sum_dims_squeeze::<2, _>(&[2, 3]).transpose();
+        let [.., side] = noise.dims();
+        let kernel = Kernel::new(&weights.at("conv"), weight, |values| match &upsample {
+            Some(_) => Convolution::Upsample(Upsample::new(floats(&values), outputs, inputs)),
+            None if side >= WINOGRAD => Convolution::Winograd(Winograd::new(floats(&values), outputs, inputs)),
+            None => Convolution::Direct(Direct::new(values, [outputs, inputs], 3, 1)),
+        });
+        let noise = noise * weights.at("noise").tensor("weight", [1]).reshape([1, 1, 1, 1]);
         Self {
-            conv,
+            conv: ModulatedConv2d::new(&weights.at("conv"), kernel, inputs, 3),
             squares,
-            noise: weights.at("noise").tensor("weight", [1]).reshape([1, 1, 1, 1]),
-            activate: bias.reshape([1, outputs, 1, 1]),
+            noise_values: host(noise.clone()),
+            noise,
+            activate: Channelwise::new(weights.at("activate").tensor("bias", [outputs])),
             upsample,
         }
     }
 
-    fn forward(&self, x: Tensor<4>, style: Tensor<2>, noise: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, style: Tensor<2>) -> Tensor<4> {
         let factors = self.conv.factors(style);
         let demodulation = (factors.clone().powi_scalar(2).matmul(self.squares.clone()) + EPSILON).sqrt().recip();
-        let (x, weight) = (x * channelwise(factors), self.conv.weight.clone());
+        let weight = match &self.conv.weight {
+            Kernel::Plain(weight) => Tensor::clone(weight),
+            Kernel::Prepared(convolution) => {
+                let [_, outputs] = demodulation.dims();
+                let prologue = Prologue { scale: Some(host(factors)), shift: None };
+                let epilogue = Epilogue {
+                    scale: Some(host(demodulation)),
+                    noise: Some(self.noise_values.clone()),
+                    shift: self.activate.values(),
+                    slope: Some(vec![NEGATIVE_SLOPE as f32; outputs].into()),
+                    gain: Some(GAIN as f32),
+                };
+                return convolve(x, convolution, prologue, epilogue);
+            }
+        };
+        let x = x * channelwise(factors);
         let x = match &self.upsample {
             None => conv2d(x, weight, None, ConvOptions::new([1; 2], [1; 2], [1; 2], 1)),
             Some(blur) => {
                 let options = ConvTransposeOptions::new([2; 2], [0; 2], [0; 2], [1; 2], 1);
-                blur.forward(conv_transpose2d(x, weight, None, options))
+                blur.forward(conv_transpose2d(x, weight.swap_dims(0, 1), None, options))
             }
         };
-        let x = x * channelwise(demodulation) + noise * self.noise.clone() + self.activate.clone();
+        let x = x * channelwise(demodulation) + self.noise.clone() + self.activate.of_maps();
         leaky_relu(x, NEGATIVE_SLOPE) * GAIN
     }
 }
@@ -163,20 +186,32 @@ impl StyledConv {
 #[derive(Debug)]
 struct ToRgb {
     conv: ModulatedConv2d,
-    bias: Tensor<4>,
+    bias: Channelwise,
     upsample: Option<Blur>,
 }
 
 impl ToRgb {
     fn load(weights: &Weights, inputs: usize, upsample: Option<Blur>) -> Self {
-        let conv = ModulatedConv2d::load(&weights.at("conv"), [inputs, RGB], 1);
-        Self { conv, bias: weights.tensor("bias", [1, RGB, 1, 1]), upsample }
+        let kernel = Kernel::new(&weights.at("conv"), weight(weights, [inputs, RGB], 1), |values| {
+            Convolution::Direct(Direct::new(values, [RGB, inputs], 1, 1))
+        });
+        let conv = ModulatedConv2d::new(&weights.at("conv"), kernel, inputs, 1);
+        let bias: Tensor<4> = weights.tensor("bias", [1, RGB, 1, 1]);
+        Self { conv, bias: Channelwise::new(bias.reshape([RGB])), upsample }
     }
 
     fn forward(&self, x: Tensor<4>, style: Tensor<2>, before: Option<Tensor<4>>) -> Tensor<4> {
-        let x = x * channelwise(self.conv.factors(style));
-        let x = conv2d(x, self.conv.weight.clone(), None, ConvOptions::new([1; 2], [0; 2], [1; 2], 1));
-        let x = x + self.bias.clone();
+        let factors = self.conv.factors(style);
+        let x = match &self.conv.weight {
+            Kernel::Plain(weight) => {
+                let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
+                conv2d(x * channelwise(factors), Tensor::clone(weight), None, options) + self.bias.of_maps()
+            }
+            Kernel::Prepared(convolution) => {
+                let prologue = Prologue { scale: Some(host(factors)), shift: None };
+                convolve(x, convolution, prologue, Epilogue { shift: self.bias.values(), ..Epilogue::default() })
+            }
+        };
         match (&self.upsample, before) {
             (Some(blur), Some(before)) => x + blur.upsample(before),
             _ => x,

@@ -77,6 +77,20 @@ fn the_network_computes_what_the_authors_code_computes() {
 }
 
 #[test]
+fn the_kernels_compute_what_burn_computes() {
+    let made_up = made_up(256);
+    let picture = |sam: Sam| {
+        let face = face(&sam);
+        sam.picture(&sam.pretrained_codes(&face), &sam.codes(&face, 40)).into_rgb().unwrap().into_raw()
+    };
+    let fast = picture(Sam::load(&made_up, device(), Precision::Float32).unwrap());
+    let reference = picture(Sam::load_reference(&made_up, device(), Precision::Float32).unwrap());
+    let differences = fast.iter().zip(&reference).map(|(fast, reference)| fast.abs_diff(*reference));
+    let far = differences.filter(|difference| *difference > 1).count();
+    assert!(10_000 * far <= fast.len(), "{far} levels differ by more than one");
+}
+
+#[test]
 fn bfloat16_is_off_by_less_than_two_levels() {
     let sam = Sam::load(&made_up(256), device(), Precision::BFloat16).unwrap();
     let face = face(&sam);

@@ -1,46 +1,156 @@
 //! The layers of PyTorch and of StyleGAN2 that the network is made of, under their fields' names there.
 
-use burn::tensor::Tensor;
-use burn::tensor::activation::{prelu, relu, sigmoid};
+use std::sync::Arc;
+
+use burn::tensor::activation::{leaky_relu, prelu, relu, sigmoid};
 use burn::tensor::module::{adaptive_avg_pool2d, conv2d};
 use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Tensor, TensorData};
 
 use crate::checkpoint::Weights;
+use crate::kernels::{Convolution, Direct, Epilogue, Prologue, Winograd, convolve};
 
 /// What `BatchNorm2d` adds to a variance by default.
 const EPSILON: f64 = 1e-5;
 
+/// The channels from which on maps are so small that transformed weights, four times as many, do not pay.
+const FEW_PIXELS: usize = 512;
+
+/// The values of a float32 tensor.
+pub(super) fn floats(values: &TensorData) -> &[f32] {
+    values.as_slice().expect("weights for the kernels are float32")
+}
+
+/// The values of a small tensor.
+pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> Arc<[f32]> {
+    tensor.into_data().try_into_vec_as().expect("floating-point numbers convert to each other").into()
+}
+
+/// A number for each channel, on the device, and where the kernels find it.
+#[derive(Debug)]
+pub(super) struct Channelwise {
+    tensor: Tensor<1>,
+    values: Arc<[f32]>,
+}
+
+impl Channelwise {
+    pub(super) fn new(tensor: Tensor<1>) -> Self {
+        Self { values: host(tensor.clone()), tensor }
+    }
+
+    pub(super) fn values(&self) -> Option<Arc<[f32]>> {
+        Some(self.values.clone())
+    }
+
+    /// For maps `(batch, channels, height, width)`.
+    pub(super) fn of_maps(&self) -> Tensor<4> {
+        let [channels] = self.tensor.dims();
+        self.tensor.clone().reshape([1, channels, 1, 1])
+    }
+}
+
+/// The weights of a convolution: as they are, or prepared for the kernels of the CPU.
+#[derive(Debug)]
+pub(super) enum Kernel {
+    Plain(Box<Tensor<4>>),
+    Prepared(Arc<Convolution>),
+}
+
+impl Kernel {
+    /// `weight` is the tensor of that name of a module: outputs by inputs by kernel.
+    pub(super) fn new(weights: &Weights, weight: Tensor<4>, prepare: impl Fn(TensorData) -> Convolution) -> Self {
+        if !weights.prepares() {
+            return Self::Plain(Box::new(weight));
+        }
+        let convolution = prepare(weight.into_data());
+        if !matches!(convolution, Convolution::Direct(_)) {
+            weights.release("weight");
+        }
+        Self::Prepared(Arc::new(convolution))
+    }
+}
+
+/// What follows a convolution.
+pub(super) enum After<'a> {
+    Nothing,
+    BatchNorm2d(&'a BatchNorm2d),
+    PReLU(&'a PReLU),
+    BatchNorm2dPReLU(&'a BatchNorm2d, &'a PReLU),
+    /// With a slope.
+    LeakyReLU(f32),
+}
+
 /// `torch.nn.Conv2d` with a square kernel, padded by half of it.
 #[derive(Debug)]
 pub(super) struct Conv2d {
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
+    weight: Kernel,
+    bias: Option<Channelwise>,
+    side: usize,
     stride: usize,
+    outputs: usize,
 }
 
 impl Conv2d {
-    pub(super) fn load(weights: &Weights, [inputs, outputs]: [usize; 2], kernel: usize, stride: usize) -> Self {
-        let weight = weights.tensor("weight", [outputs, inputs, kernel, kernel]);
-        Self { weight, bias: None, stride }
+    pub(super) fn load(weights: &Weights, channels: [usize; 2], side: usize, stride: usize) -> Self {
+        let [inputs, outputs] = channels;
+        let weight = weights.tensor("weight", [outputs, inputs, side, side]);
+        let weight = Kernel::new(weights, weight, |values| match (side, stride) {
+            (3, 1) if outputs < FEW_PIXELS => Convolution::Winograd(Winograd::new(floats(&values), outputs, inputs)),
+            _ => Convolution::Direct(Direct::new(values, [outputs, inputs], side, stride)),
+        });
+        Self { weight, bias: None, side, stride, outputs }
     }
 
     pub(super) fn with_bias(self, weights: &Weights) -> Self {
-        let [outputs, ..] = self.weight.dims();
-        Self { bias: Some(weights.tensor("bias", [outputs])), ..self }
+        Self { bias: Some(Channelwise::new(weights.tensor("bias", [self.outputs]))), ..self }
     }
 
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [.., kernel] = self.weight.dims();
-        let options = ConvOptions::new([self.stride; 2], [kernel / 2; 2], [1; 2], 1);
-        conv2d(x, self.weight.clone(), self.bias.clone(), options)
+    /// `before` is what comes before it, if anything does.
+    pub(super) fn forward(&self, x: Tensor<4>, before: Option<&BatchNorm2d>, after: &After) -> Tensor<4> {
+        match &self.weight {
+            Kernel::Plain(weight) => {
+                let x = before.map_or(x.clone(), |norm| norm.forward(x));
+                let options = ConvOptions::new([self.stride; 2], [self.side / 2; 2], [1; 2], 1);
+                let x = conv2d(x, Tensor::clone(weight), self.bias.as_ref().map(|bias| bias.tensor.clone()), options);
+                match after {
+                    After::Nothing => x,
+                    After::BatchNorm2d(norm) => norm.forward(x),
+                    After::PReLU(activation) => activation.forward(x),
+                    After::BatchNorm2dPReLU(norm, activation) => activation.forward(norm.forward(x)),
+                    After::LeakyReLU(slope) => leaky_relu(x, f64::from(*slope)),
+                }
+            }
+            Kernel::Prepared(convolution) => {
+                let prologue = before.map_or_else(Prologue::default, |norm| Prologue {
+                    scale: norm.scale.values(),
+                    shift: norm.shift.values(),
+                });
+                let plain = Epilogue { shift: self.bias.as_ref().and_then(Channelwise::values), ..Epilogue::default() };
+                let normalized = |norm: &BatchNorm2d| Epilogue {
+                    scale: norm.scale.values(),
+                    shift: norm.shift.values(),
+                    ..Epilogue::default()
+                };
+                let epilogue = match after {
+                    After::Nothing => plain,
+                    After::BatchNorm2d(norm) => normalized(norm),
+                    After::PReLU(activation) => Epilogue { slope: activation.weight.values(), ..plain },
+                    After::BatchNorm2dPReLU(norm, activation) => {
+                        Epilogue { slope: activation.weight.values(), ..normalized(norm) }
+                    }
+                    After::LeakyReLU(slope) => Epilogue { slope: Some(vec![*slope; self.outputs].into()), ..plain },
+                };
+                convolve(x, convolution, prologue, epilogue)
+            }
+        }
     }
 }
 
 /// `torch.nn.BatchNorm2d` in evaluation: its running statistics as a factor and an offset for each channel.
 #[derive(Debug)]
 pub(super) struct BatchNorm2d {
-    scale: Tensor<4>,
-    shift: Tensor<4>,
+    scale: Channelwise,
+    shift: Channelwise,
 }
 
 impl BatchNorm2d {
@@ -49,28 +159,27 @@ impl BatchNorm2d {
         let (mean, variance): (Tensor<1>, Tensor<1>) = (of("running_mean"), of("running_var"));
         let scale = of("weight") / (variance + EPSILON).sqrt();
         let shift = of("bias") - mean * scale.clone();
-        let channelwise = |tensor: Tensor<1>| tensor.reshape([1, channels, 1, 1]);
-        Self { scale: channelwise(scale), shift: channelwise(shift) }
+        Self { scale: Channelwise::new(scale), shift: Channelwise::new(shift) }
     }
 
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        x * self.scale.clone() + self.shift.clone()
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        x * self.scale.of_maps() + self.shift.of_maps()
     }
 }
 
 /// `torch.nn.PReLU` with a slope for each channel.
 #[derive(Debug)]
 pub(super) struct PReLU {
-    weight: Tensor<1>,
+    weight: Channelwise,
 }
 
 impl PReLU {
     pub(super) fn load(weights: &Weights, channels: usize) -> Self {
-        Self { weight: weights.tensor("weight", [channels]) }
+        Self { weight: Channelwise::new(weights.tensor("weight", [channels])) }
     }
 
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        prelu(x, self.weight.clone())
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        prelu(x, self.weight.tensor.clone())
     }
 }
 
@@ -92,8 +201,8 @@ impl SEModule {
 
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let means = adaptive_avg_pool2d(x.clone(), [1, 1]);
-        let squeezed = relu(self.fc1.forward(means));
-        x * sigmoid(self.fc2.forward(squeezed))
+        let squeezed = relu(self.fc1.forward(means, None, &After::Nothing));
+        x * sigmoid(self.fc2.forward(squeezed, None, &After::Nothing))
     }
 }
 
