@@ -18,6 +18,8 @@ const KINDS: [&[(usize, usize)]; 4] =
     [&[(0, 0), (1, 2), (2, 6), (3, 8)], &[(0, 1), (2, 7)], &[(0, 3), (1, 5)], &[(0, 4)]];
 /// What the outputs of a part of a map may take, in bytes.
 const LOCAL_SET: usize = 6 << 20;
+/// Strips of weights that one task multiplies, while a panel is in the nearest caches.
+const STRIPS: usize = 8;
 
 /// The weights of the transposed convolution.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ impl Upsample {
         out: &mut [f32],
     ) {
         let work = Work { upsample: self, map, height, width, prologue };
-        let line = size_of::<f32>() * 4 * self.outputs * work.panels() * COLUMNS;
+        let line = size_of::<f32>() * 4 * self.outputs * work.columns();
         // One row of inputs before and one after them is needed for those of a part.
         let part = (LOCAL_SET / line).saturating_sub(2).clamp(8, height.div_ceil(rayon::current_num_threads()).max(8));
         let mut parts: Vec<Vec<&mut [f32]>> = (0..height.div_ceil(part)).map(|_| Vec::new()).collect();
@@ -95,45 +97,47 @@ impl Upsample {
 }
 
 impl Work<'_> {
-    /// Panels of a row, which has one more pixel of each kind than the map.
-    fn panels(&self) -> usize {
-        (self.width + 1).div_ceil(COLUMNS)
+    /// Pixels of each kind in a row: one more than the map has.
+    fn columns(&self) -> usize {
+        self.width + 1
     }
 
     /// The output rows that belong to the inputs' from `top` on: some rows of each channel.
     fn part(self, top: usize, out: &mut [&mut [f32]], epilogue: &Epilogue) {
         let arch = Arch::new();
-        let Upsample { inputs, outputs, .. } = *self.upsample;
+        let inputs = self.upsample.inputs;
         let lines = out[0].len() / (4 * self.width) + 2;
-        let (panels, strips) = (self.panels(), outputs.div_ceil(ROWS));
-        // Inputs: line by panel by tap by channel.
+        let panels = (lines * self.columns()).div_ceil(COLUMNS);
+        // Inputs: panel by tap by channel; panels go on from line to line.
         let panel_size = TAPS.len() * inputs * COLUMNS;
-        let mut gathered = Space::new(lines * panels * panel_size);
+        let mut gathered = Space::new(panels * panel_size);
         gathered.values_mut().par_chunks_exact_mut(panel_size).enumerate().for_each(|(panel, out)| {
-            let (line, panel) = (panel / panels, panel % panels);
-            arch.dispatch(Gather { work: self, line: (top + line).checked_sub(1), panel, out: out.as_chunks_mut().0 });
+            arch.dispatch(Gather { work: self, top, lines, panel, out: out.as_chunks_mut().0 });
         });
         let gathered = gathered.values_mut().as_chunks().0;
-        // Outputs: strip by line by kind by output channel by pixel.
-        let strip_size = lines * KINDS.len() * ROWS * panels * COLUMNS;
-        let mut kinds = Space::new(strips * strip_size);
-        kinds.values_mut().par_chunks_exact_mut(strip_size).zip(out.par_chunks_mut(ROWS)).enumerate().for_each(
-            |(strip, (kinds, out))| {
-                arch.dispatch(Product { work: self, gathered, strip, out: kinds });
-                for (channel, out) in out.iter_mut().enumerate() {
-                    let exit = epilogue.channel(strip * ROWS + channel);
-                    arch.dispatch(Blur { kinds, panels, width: self.width, channel, top, exit, out });
-                }
-            },
-        );
+        // Outputs: channel by kind by pixel.
+        let channel_size = KINDS.len() * panels * COLUMNS;
+        let strips = self.upsample.outputs.div_ceil(ROWS);
+        let at_once = strips.div_ceil(rayon::current_num_threads()).clamp(1, STRIPS);
+        let mut kinds = Space::new(strips * ROWS * channel_size);
+        let kinds = kinds.values_mut().par_chunks_mut(at_once * ROWS * channel_size);
+        kinds.zip(out.par_chunks_mut(at_once * ROWS)).enumerate().for_each(|(task, (kinds, out))| {
+            let strip = task * at_once;
+            arch.dispatch(Product { work: self, gathered, strip, panels, out: kinds });
+            for (channel, (kinds, out)) in kinds.chunks_exact(channel_size).zip(out).enumerate() {
+                let exit = epilogue.channel(strip * ROWS + channel);
+                arch.dispatch(Blur { kinds, width: self.width, top, exit, out });
+            }
+        });
     }
 }
 
-/// The inputs that a panel of a line depends on: tap by channel by pixel.
+/// The inputs that a panel depends on: tap by channel by pixel.
 struct Gather<'a> {
     work: Work<'a>,
-    /// None before the first.
-    line: Option<usize>,
+    /// The first row of inputs of the part; there is one line before it.
+    top: usize,
+    lines: usize,
     panel: usize,
     out: &'a mut [[f32; COLUMNS]],
 }
@@ -143,34 +147,43 @@ impl WithSimd for Gather<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { work: Work { upsample, map, height, width, prologue }, line, panel, out } = self;
-        for ([above, before], out) in TAPS.into_iter().zip(out.chunks_exact_mut(upsample.inputs)) {
-            let Some(line) = line.and_then(|line| line.checked_sub(above)).filter(|line| *line < height) else {
-                out.fill([0.0; COLUMNS]);
-                continue;
-            };
-            // The pixels of the panel are those from `first` on, but there is none before the first.
-            let first = panel * COLUMNS;
-            let skipped = before.saturating_sub(first);
-            let start = (first + skipped - before).min(width);
-            let count = (COLUMNS - skipped).min(width - start);
-            for (channel, out) in out.iter_mut().enumerate() {
-                let Entry { scale, shift } = prologue.channel(channel);
-                let pixels = &map[(channel * height + line) * width + start..][..count];
-                *out = [0.0; COLUMNS];
-                for (out, value) in out[skipped..].iter_mut().zip(pixels) {
-                    *out = value * scale + shift;
+        let Self { work, top, lines, panel, out } = self;
+        let Work { upsample, map, height, width, prologue } = work;
+        out.as_flattened_mut().fill(0.0);
+        let mut lane = 0;
+        while lane < COLUMNS {
+            let pixel = panel * COLUMNS + lane;
+            let (line, column) = (pixel / work.columns(), pixel % work.columns());
+            if line == lines {
+                break;
+            }
+            let run = (work.columns() - column).min(COLUMNS - lane);
+            for ([above, before], out) in TAPS.into_iter().zip(out.chunks_exact_mut(upsample.inputs)) {
+                let Some(line) = (top + line).checked_sub(1 + above).filter(|line| *line < height) else { continue };
+                // There is no pixel before the first, and none beyond the last.
+                let skipped = before.saturating_sub(column);
+                let start = column + skipped - before;
+                let count = run.saturating_sub(skipped).min(width - start.min(width));
+                for (channel, out) in out.iter_mut().enumerate() {
+                    let Entry { scale, shift } = prologue.channel(channel);
+                    let pixels = &map[(channel * height + line) * width + start.min(width)..][..count];
+                    for (out, value) in out[lane + skipped.min(run)..].iter_mut().zip(pixels) {
+                        *out = value * scale + shift;
+                    }
                 }
             }
+            lane += run;
         }
     }
 }
 
-/// Six output channels: line by kind by channel by pixel.
+/// Some output channels: channel by kind by pixel.
 struct Product<'a> {
     work: Work<'a>,
     gathered: &'a [[f32; COLUMNS]],
+    /// The first six of them.
     strip: usize,
+    panels: usize,
     out: &'a mut [f32],
 }
 
@@ -179,24 +192,23 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { work, gathered, strip, out } = self;
+        let Self { work, gathered, strip, panels, out } = self;
         let inputs = work.upsample.inputs;
-        let panels = work.panels();
         let pixels = panels * COLUMNS;
         for (panel, gathered) in gathered.chunks_exact(TAPS.len() * inputs).enumerate() {
-            let (line, panel) = (panel / panels, panel % panels);
-            for (kind, parts) in KINDS.iter().enumerate() {
-                let mut sum: Block = [[0.0; COLUMNS]; ROWS];
-                for &(tap, place) in *parts {
-                    let weights = work.upsample.strip(place, strip);
-                    let block = gemm::multiply_packed(simd, weights, &gathered[tap * inputs..][..inputs]);
-                    for (sum, value) in sum.as_flattened_mut().iter_mut().zip(block.as_flattened()) {
-                        *sum += value;
+            for (index, out) in out.chunks_exact_mut(ROWS * KINDS.len() * pixels).enumerate() {
+                for (kind, parts) in KINDS.iter().enumerate() {
+                    let mut sum: Block = [[0.0; COLUMNS]; ROWS];
+                    for &(tap, place) in *parts {
+                        let weights = work.upsample.strip(place, strip + index);
+                        let block = gemm::multiply_packed(simd, weights, &gathered[tap * inputs..][..inputs]);
+                        for (sum, value) in sum.as_flattened_mut().iter_mut().zip(block.as_flattened()) {
+                            *sum += value;
+                        }
                     }
-                }
-                let out = &mut out[(line * KINDS.len() + kind) * ROWS * pixels..][..ROWS * pixels];
-                for (out, sum) in out.chunks_exact_mut(pixels).zip(&sum) {
-                    out[panel * COLUMNS..][..COLUMNS].copy_from_slice(sum);
+                    for (out, sum) in out.chunks_exact_mut(KINDS.len() * pixels).zip(&sum) {
+                        out[kind * pixels + panel * COLUMNS..][..COLUMNS].copy_from_slice(sum);
+                    }
                 }
             }
         }
@@ -205,12 +217,10 @@ impl WithSimd for Product<'_> {
 
 /// Interleaves the four kinds of pixels of a channel and blurs them.
 struct Blur<'a> {
-    /// Line by kind by channel by pixel.
+    /// Kind by pixel.
     kinds: &'a [f32],
-    panels: usize,
     /// Of the map before.
     width: usize,
-    channel: usize,
     /// The first row of inputs whose outputs these are.
     top: usize,
     exit: Exit<'a>,
@@ -222,8 +232,8 @@ impl WithSimd for Blur<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { kinds, panels, width, channel, top, exit, out } = self;
-        let (wide, pixels) = (2 * width, panels * COLUMNS);
+        let Self { kinds, width, top, exit, out } = self;
+        let (wide, pixels) = (2 * width, kinds.len() / KINDS.len());
         let rows = out.len() / wide;
         // Each row is blurred along itself once, and four of them make one.
         let mut blurred = Space::new(4 * wide);
@@ -237,8 +247,8 @@ impl WithSimd for Blur<'_> {
             let transposed = 1 + index;
             let (line_of_inputs, odd_row) = (transposed / 2, transposed % 2);
             let kind = |odd_column: usize| {
-                let kind = line_of_inputs * KINDS.len() + 2 * odd_row + odd_column;
-                &kinds[(kind * ROWS + channel) * pixels..][..width + 1]
+                let start = (2 * odd_row + odd_column) * pixels + line_of_inputs * (width + 1);
+                &kinds[start..][..width + 1]
             };
             for (pair, (even, odd)) in line[1..].as_chunks_mut::<2>().0.iter_mut().zip(kind(0).iter().zip(kind(1))) {
                 *pair = [*even, *odd];
