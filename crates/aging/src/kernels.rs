@@ -9,6 +9,7 @@ mod direct;
 mod flex;
 mod gemm;
 mod pages;
+mod peak;
 mod space;
 mod upsample;
 mod winograd;
@@ -16,6 +17,7 @@ mod winograd;
 pub(crate) use around::{Epilogue, Prologue};
 pub(crate) use direct::Direct;
 pub(crate) use flex::{Convolution, convolve};
+pub use peak::peak_operations;
 pub(crate) use upsample::Upsample;
 pub(crate) use winograd::Winograd;
 

@@ -25,6 +25,7 @@ pub use device::{Compute, Device, DeviceChoice, DeviceError, UnknownChoice};
 pub use engine::{CHECKPOINTS, Engine, LoadError, checkpoint_file};
 pub use image::RgbImage;
 pub use image_error::ImageError;
+pub use kernels::peak_operations;
 pub use panel::{PANEL, to_panel};
 pub use portrait::{Portrait, View};
 pub use stages::Stages;

@@ -147,6 +147,27 @@ fn output_size(checkpoint: &Checkpoint) -> usize {
     }
 }
 
+/// The multiplications of the network's convolutions, each with an addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Multiplications {
+    /// Once for a face.
+    pub pretrained_encoder: u64,
+    /// Once for an age.
+    pub encoder: u64,
+    /// Once for an age.
+    pub generator: u64,
+}
+
+/// The multiplications for pictures of a width in pixels.
+pub fn multiplications(output_size: usize) -> Multiplications {
+    let styles = styles(output_size);
+    Multiplications {
+        pretrained_encoder: encoder::multiplications(3, styles),
+        encoder: encoder::multiplications(4, styles),
+        generator: generator::multiplications(output_size),
+    }
+}
+
 /// What a checkpoint of this network is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {

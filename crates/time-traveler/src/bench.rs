@@ -10,6 +10,7 @@ use face::{FaceFinder, RgbImage, Sampling};
 use image::imageops::{self, FilterType};
 use serde_json::{Map, Value, json};
 
+use crate::bench_aging;
 use crate::cli::{Bench, BenchFace, BenchPreview};
 use crate::memory;
 
@@ -20,6 +21,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Face(face) => faces(face),
         Bench::Preview(preview) => ages(preview),
+        Bench::Aging(aging) => bench_aging::run(aging),
     }
 }
 
@@ -80,7 +82,7 @@ fn ages(bench: &BenchPreview) -> anyhow::Result<()> {
 }
 
 /// The photo to measure on, and what to call it.
-fn portrait(photo: Option<&Path>) -> anyhow::Result<(String, RgbImage)> {
+pub(crate) fn portrait(photo: Option<&Path>) -> anyhow::Result<(String, RgbImage)> {
     let (name, bytes) = match photo {
         Some(photo) => {
             let name = format!("the photo {}", photo.display());

@@ -182,6 +182,40 @@ pub(crate) enum Bench {
     Face(BenchFace),
     /// Ageing a face with the preview engine
     Preview(BenchPreview),
+    /// Ageing a face with the SAM engine, on made-up weights
+    Aging(BenchAging),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchAging {
+    /// What to compute on
+    #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto")]
+    pub(crate) device: DeviceChoice,
+    /// What to compute with
+    #[arg(long, value_name = "float32|bfloat16", default_value = "float32")]
+    pub(crate) precision: sam::Precision,
+    /// Threads of the CPU [default: the cores that may be used]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Width and height of the network's pictures in pixels: 256, 512 or 1024
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = output_size)]
+    pub(crate) size: usize,
+    /// How many ages a strip has
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) ages: u8,
+    /// Strips, of whose times the median is told
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Print the times as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn output_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(size) if sam::OUTPUT_SIZES.contains(&size) => Ok(size),
+        _ => Err("256, 512 or 1024 works".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

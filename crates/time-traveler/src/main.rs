@@ -2,6 +2,7 @@
 
 mod age;
 mod bench;
+mod bench_aging;
 mod cli;
 mod client;
 mod demo;

@@ -42,16 +42,7 @@ impl GradualStyleEncoder {
         let unit = |(index, (inputs, outputs, stride))| {
             BottleneckIrSe::load(&weights.at("body").at(index), [inputs, outputs], stride)
         };
-        let style = |index| {
-            let side = if index < COARSE {
-                16
-            } else if index < MIDDLE {
-                32
-            } else {
-                64_u32
-            };
-            GradualStyleBlock::load(&weights.at("styles").at(index), side)
-        };
+        let style = |index| GradualStyleBlock::load(&weights.at("styles").at(index), side_of(index));
         let lateral = |name, inputs| {
             let weights = weights.at(name);
             Conv2d::load(&weights, [inputs, STYLE_DIM], 1, 1).with_bias(&weights)
@@ -96,6 +87,46 @@ impl GradualStyleEncoder {
             )
         });
         Tensor::stack(codes.collect(), 1)
+    }
+}
+
+/// The multiplications of the convolutions that one face of so many channels takes.
+pub(super) fn multiplications(channels: usize, styles: usize) -> u64 {
+    let mut side = super::FACE as usize;
+    let mut sum = side * side * channels * STAGES[0].1 * 9;
+    let mut inputs = STAGES[0].1;
+    let mut lateral = 0;
+    let mut unit = 0;
+    for (units, outputs) in STAGES {
+        for stride in std::iter::once(2).chain(std::iter::repeat_n(1, units - 1)) {
+            sum += side * side * inputs * outputs * 9;
+            side /= stride;
+            sum += side * side * outputs * outputs * 9;
+            if inputs != outputs {
+                sum += side * side * inputs * outputs;
+            }
+            inputs = outputs;
+            if LATERAL[..2].contains(&unit) {
+                lateral += side * side * outputs * STYLE_DIM;
+            }
+            unit += 1;
+        }
+    }
+    let head = |side: usize| {
+        (1..=side.ilog2()).map(|halved| (side >> halved).pow(2)).sum::<usize>() * STYLE_DIM * STYLE_DIM * 9
+    };
+    let heads = (0..styles).map(|index| head(side_of(index))).sum::<usize>();
+    (sum + lateral + heads) as u64
+}
+
+/// The width of the features that a style is made of, in pixels.
+fn side_of(style: usize) -> usize {
+    if style < COARSE {
+        16
+    } else if style < MIDDLE {
+        32
+    } else {
+        64
     }
 }
 
@@ -156,7 +187,7 @@ struct GradualStyleBlock {
 
 impl GradualStyleBlock {
     /// For features so many pixels wide, a power of two.
-    fn load(weights: &Weights, side: u32) -> Self {
+    fn load(weights: &Weights, side: usize) -> Self {
         let conv = |index: u32| {
             // An activation without weights lies between two of them.
             let weights = weights.at("convs").at(2 * index);

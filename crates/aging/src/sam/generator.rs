@@ -30,6 +30,18 @@ fn channels(side: usize) -> usize {
     (32 * 1024 / side).min(512)
 }
 
+/// The multiplications of the convolutions that a picture of a width in pixels takes.
+pub(super) fn multiplications(side: usize) -> u64 {
+    let at = |side: usize| side * side;
+    let to_rgb = |side: usize| at(side) * channels(side) * RGB;
+    let scale = |side: usize| {
+        let (inputs, outputs) = (channels(side / 2), channels(side));
+        at(side / 2) * inputs * outputs * 9 + at(side) * outputs * outputs * 9 + to_rgb(side)
+    };
+    let first = at(4) * channels(4) * channels(4) * 9 + to_rgb(4);
+    (first + (3..=side.ilog2()).map(|log| scale(1 << log)).sum::<usize>()) as u64
+}
+
 /// From styles to a picture.
 #[derive(Debug)]
 pub(super) struct Generator {

@@ -97,6 +97,23 @@ fn a_model_folder_with_a_checkpoint_ages_with_it() {
 }
 
 #[test]
+fn the_network_is_measured_without_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["bench", "aging", "--size", "256", "--ages", "1", "--runs", "1", "--threads", "2", "--json"];
+    let line: Value = serde_json::from_str(&stdout(&run(folder.path(), &arguments))).unwrap();
+    assert_eq!((&line["threads"], &line["size"], &line["ages"]), (&2.into(), &256.into(), &1.into()));
+    let of = |what: &str, stage: &str| line[what][stage].as_f64().unwrap();
+    for stage in ["pretrainedEncoder", "encoder", "generator", "strip"] {
+        assert!(of("seconds", stage) > 0.0 && of("gflops", stage) > 0.0, "{line}");
+    }
+    let parts = of("seconds", "pretrainedEncoder") + of("seconds", "encoder") + of("seconds", "generator");
+    assert!(of("seconds", "strip") >= parts && line["peakGflops"].as_f64() > Some(0.0), "{line}");
+    let refused = run(folder.path(), &["bench", "aging", "--size", "300"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("256, 512 or 1024 works"));
+}
+
+#[test]
 fn what_is_no_checkpoint_is_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let fixtures = repository().join("crates/aging/tests/checkpoints");

@@ -1,0 +1,94 @@
+//! `bench aging`: how fast this machine runs the SAM engine.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use aging::sam::{self, Multiplications, Sam};
+use aging::{Engine, PANEL, Portrait, View, strip};
+use anyhow::Context;
+use face::Sampling;
+use serde_json::json;
+
+use crate::bench;
+use crate::cli::BenchAging;
+use crate::memory;
+use crate::progress::Progress;
+
+pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
+    if let Some(threads) = bench.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
+    }
+    let device = bench.device.find()?;
+    let start = Instant::now();
+    let sam = Sam::load(&sam::made_up(bench.size), device, bench.precision)?;
+    let load_seconds = start.elapsed().as_secs_f64();
+    let engine = Engine::Sam(Box::new(sam));
+    let portrait = portrait()?;
+    let ages: Vec<u8> = (0..bench.ages).map(|index| 20 + 5 * index).collect();
+
+    let mut progress = Progress::pieces("measuring");
+    let runs = u64::from(bench.runs);
+    let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut peaks = Vec::new();
+    // One more, which warms up and is not counted.
+    for run in 0..=runs {
+        let start = Instant::now();
+        let stages = strip::append(&engine, &portrait, &ages, &mut Vec::new(), &|_| true)?;
+        let seconds = start.elapsed().as_secs_f64();
+        if run > 0 {
+            times.entry("strip").or_default().push(seconds);
+            stages.iter().for_each(|(stage, time)| times.entry(stage).or_default().push(time.as_secs_f64()));
+            // In between, since a machine may be faster at one time than at another.
+            peaks.push(aging::peak_operations() / 1e9);
+        }
+        progress.at(run, runs);
+    }
+    progress.finish();
+
+    let seconds: BTreeMap<&str, f64> = times.into_iter().map(|(stage, times)| (stage, median(times))).collect();
+    let Multiplications { pretrained_encoder, encoder, generator } = sam::multiplications(bench.size);
+    let ages = u64::from(bench.ages);
+    let work = [
+        ("pretrainedEncoder", pretrained_encoder),
+        ("encoder", ages * encoder),
+        ("generator", ages * generator),
+        ("strip", pretrained_encoder + ages * (encoder + generator)),
+    ];
+    // As if no kernel saved any.
+    let gflops: BTreeMap<&str, f64> =
+        work.iter().map(|(stage, count)| (*stage, 2.0 * *count as f64 / 1e9 / seconds[stage])).collect();
+    let peak = median(peaks);
+    if bench.json {
+        let line = json!({
+            "device": device.to_string(), "threads": rayon::current_num_threads(), "size": bench.size, "ages": ages,
+            "runs": runs, "loadSeconds": load_seconds, "seconds": seconds, "gflops": gflops, "peakGflops": peak,
+            "peakMemoryBytes": memory::peak(),
+        });
+        println!("{line}");
+        return Ok(());
+    }
+    let threads = rayon::current_num_threads();
+    println!("a strip of {ages} ages at {0} x {0} on {device}, {threads} threads, median of {runs} runs", bench.size);
+    for (stage, _) in work {
+        println!("  {stage:<18} {:>8.3} s {:>8.0} GFLOP/s of direct convolution", seconds[stage], gflops[stage]);
+    }
+    println!("  {:<18} {:>8.0}   GFLOP/s on registers alone", "the cores", peak);
+    println!("  {:<18} {load_seconds:>8.3} s with making up the weights", "loading");
+    if let Some(bytes) = memory::peak() {
+        println!("  {:<18} {:>8.1} MB", "peak memory", bytes as f64 / 1e6);
+    }
+    Ok(())
+}
+
+/// The sample portrait as the engine takes it.
+fn portrait() -> anyhow::Result<Portrait> {
+    let (name, photo) = bench::portrait(None)?;
+    let face = container::face_finder(None, None)?.portrait(&photo).context(name)?;
+    let cut = |size| face::align(&photo, &face.landmarks, size, Sampling::Sam).map(|aligned| aligned.picture);
+    Ok(Portrait { panel: cut(PANEL)?, view: View::Face(cut(sam::FACE)?) })
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
