@@ -103,6 +103,11 @@ impl Weights<'_> {
         self.source.kernels
     }
 
+    /// Whether only names and shapes are wanted, so that what is computed from tensors is of no use.
+    pub(crate) fn lists(&self) -> bool {
+        self.source.checkpoint.is_none()
+    }
+
     /// Nobody needs the values of a tensor of this module any more.
     pub(crate) fn release(&self, name: &str) {
         if let Some(stored) =

@@ -120,7 +120,12 @@ impl ModulatedConv2d {
 
 /// Outputs by inputs by kernel.
 fn weight(weights: &Weights, [inputs, outputs]: [usize; 2], side: usize) -> Tensor<4> {
-    weights.at("conv").tensor("weight", [1, outputs, inputs, side, side]).squeeze_dim(0)
+    let weight: Tensor<5> = weights.at("conv").tensor("weight", [1, outputs, inputs, side, side]);
+    if weights.lists() {
+        // Zeros that take no memory have to be made anew for another rank.
+        return Tensor::<4>::zeros([1; 4], weights.device()).expand([outputs, inputs, side, side]);
+    }
+    weight.squeeze_dim(0)
 }
 
 fn channelwise(factors: Tensor<2>) -> Tensor<4> {
@@ -145,7 +150,11 @@ impl StyledConv {
     fn load(weights: &Weights, channels: [usize; 2], noise: Tensor<4>, upsample: Option<Blur>) -> Self {
         let [inputs, outputs] = channels;
         let weight = weight(weights, channels, 3);
-        let squares = weight.clone().powi_scalar(2).sum_dims_squeeze::<2, _>(&[2, 3]).transpose();
+        let squares = if weights.lists() {
+            Tensor::zeros([inputs, outputs], weights.device())
+        } else {
+            weight.clone().powi_scalar(2).sum_dims_squeeze::<2, _>(&[2, 3]).transpose()
+        };
         let [.., side] = noise.dims();
         let kernel = Kernel::new(&weights.at("conv"), weight, |values| match &upsample {
             Some(_) => Convolution::Upsample(Upsample::new(floats(&values), outputs, inputs)),
