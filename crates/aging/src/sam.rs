@@ -120,7 +120,8 @@ impl Network {
         let styles = styles(output_size);
         Self {
             encoder: GradualStyleEncoder::load(&weights.at("encoder"), 4, styles),
-            pretrained_encoder: GradualStyleEncoder::load(&weights.at("pretrained_encoder"), 3, styles),
+            // Once for a strip.
+            pretrained_encoder: GradualStyleEncoder::load(&weights.at("pretrained_encoder").sparingly(), 3, styles),
             decoder: Generator::load(&weights.at("decoder"), output_size),
             latent_avg: weights.tensor("latent_avg", [styles, STYLE_DIM]).unsqueeze(),
         }

@@ -83,14 +83,25 @@ struct Source<'a> {
 pub(crate) struct Weights<'a> {
     source: &'a Source<'a>,
     prefix: String,
+    sparing: bool,
 }
 
 impl Weights<'_> {
     /// Those of a module in this one.
     pub(crate) fn at(&self, name: impl Display) -> Self {
-        let Self { source, prefix } = self;
+        let Self { source, prefix, sparing } = self;
         let prefix = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
-        Self { source, prefix }
+        Self { source, prefix, sparing: *sparing }
+    }
+
+    /// The same, for a module that runs seldom: to prepare its weights is to take little time and memory.
+    pub(crate) fn sparingly(self) -> Self {
+        Self { sparing: true, ..self }
+    }
+
+    /// Whether the preparation of weights is to take little time and memory.
+    pub(crate) fn is_sparing(&self) -> bool {
+        self.sparing
     }
 
     /// Where the tensors are.
@@ -149,7 +160,7 @@ pub(crate) fn wanted<N>(network: impl Fn(&Weights) -> N) -> Vec<(String, Vec<usi
     let device = Device::flex();
     let (asked, failed) = Default::default();
     let source = Source { device: &device, dtype: FloatDType::F32, kernels: false, checkpoint: None, asked, failed };
-    network(&Weights { source: &source, prefix: String::new() });
+    network(&Weights { source: &source, prefix: String::new(), sparing: false });
     source.asked.into_inner()
 }
 
@@ -190,7 +201,7 @@ pub(crate) fn build<N>(
 ) -> Result<N, CheckpointError> {
     let (asked, failed) = Default::default();
     let source = Source { device, dtype, kernels, checkpoint: Some(checkpoint), asked, failed };
-    let network = network(&Weights { source: &source, prefix: String::new() });
+    let network = network(&Weights { source: &source, prefix: String::new(), sparing: false });
     match source.failed.into_inner() {
         None => Ok(network),
         Some(error) => Err(error),

@@ -95,7 +95,9 @@ impl Conv2d {
         let [inputs, outputs] = channels;
         let weight = weights.tensor("weight", [outputs, inputs, side, side]);
         let weight = Kernel::new(weights, weight, |values| match (side, stride) {
-            (3, 1) if outputs < FEW_PIXELS => Convolution::Winograd(Winograd::new(floats(&values), outputs, inputs)),
+            (3, 1) if outputs < FEW_PIXELS && !weights.is_sparing() => {
+                Convolution::Winograd(Winograd::new(floats(&values), outputs, inputs))
+            }
             _ => Convolution::Direct(Direct::new(values, [outputs, inputs], side, stride)),
         });
         Self { weight, bias: None, side, stride, outputs }
