@@ -116,13 +116,16 @@ fn detecting(finder: &FaceFinder, picture: &RgbImage, upsample: u32) -> impl Fn(
 /// The median time of a piece of work in milliseconds, after one run that warms up.
 fn median(runs: usize, work: impl Fn()) -> f64 {
     work();
-    let mut times: Vec<f64> = (0..runs)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[runs / 2]
+    let timed = |_| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64() * 1e3
+    };
+    median_of((0..runs).map(timed).collect())
+}
+
+/// The one in the middle.
+pub(crate) fn median_of(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

@@ -45,7 +45,8 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
     }
     progress.finish();
 
-    let seconds: BTreeMap<&str, f64> = times.into_iter().map(|(stage, times)| (stage, median(times))).collect();
+    let seconds: BTreeMap<&str, f64> =
+        times.into_iter().map(|(stage, times)| (stage, bench::median_of(times))).collect();
     let Multiplications { pretrained_encoder, encoder, generator } = sam::multiplications(bench.size);
     let ages = u64::from(bench.ages);
     let work = [
@@ -57,7 +58,7 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
     // As if no kernel saved any.
     let gflops: BTreeMap<&str, f64> =
         work.iter().map(|(stage, count)| (*stage, 2.0 * *count as f64 / 1e9 / seconds[stage])).collect();
-    let peak = median(peaks);
+    let peak = bench::median_of(peaks);
     if bench.json {
         let line = json!({
             "device": device.to_string(), "threads": rayon::current_num_threads(), "size": bench.size, "ages": ages,
@@ -86,9 +87,4 @@ fn portrait() -> anyhow::Result<Portrait> {
     let face = container::face_finder(None, None)?.portrait(&photo).context(name)?;
     let cut = |size| face::align(&photo, &face.landmarks, size, Sampling::Sam).map(|aligned| aligned.picture);
     Ok(Portrait { panel: cut(PANEL)?, view: View::Face(cut(sam::FACE)?) })
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -19,7 +19,7 @@ pub(super) fn run(convert: &Convert) -> anyhow::Result<()> {
         out.display()
     );
     ensure!(
-        out.canonicalize().ok() != convert.checkpoint.canonicalize().ok() || !out.exists(),
+        out.canonicalize().ok() != convert.checkpoint.canonicalize().ok(),
         "{} would take its own place: name another file",
         out.display()
     );
