@@ -1,25 +1,38 @@
-//! Convolutions on the CPU, on feature maps as Burn and PyTorch lay them out: channel after channel, row after row.
+//! Convolutions on the CPU, on feature maps whose channels lie side by side: image by row by column by channel.
 //!
-//! Everything ends in one product of matrices: weights, packed once for the [`gemm`] kernel, times panels of 16 pixels or tiles.
-//! [`winograd`] is for 3x3 kernels on maps worth it, [`direct`] for everything else; [`upsample`] doubles the size. What comes
+//! Everything ends in one product of matrices ([`gemm`]): pixels, or values made of them, times weights that were packed once.
+//! [`Nested`] is for 3x3 kernels on maps worth it, [`Direct`] for everything else; [`Upsample`] doubles the size. What comes
 //! before and after a convolution in a network is done on the way, while the values are at hand ([`Prologue`], [`Epilogue`]).
 
+#![allow(clippy::needless_range_loop, reason = "loops over registers and positions, several arrays at the same index")]
+
+mod arch;
 mod around;
 mod direct;
+mod enlarge;
+mod excite;
+mod filtering;
 mod flex;
 mod gemm;
+mod maps;
+mod nested;
 mod pages;
 mod peak;
+mod rgb;
+mod scale;
 mod space;
 mod upsample;
-mod winograd;
 
 pub(crate) use around::{Epilogue, Prologue};
 pub(crate) use direct::Direct;
-pub(crate) use flex::{Convolution, convolve};
+pub(crate) use excite::Excite;
+pub(crate) use flex::{Convolution, Merge, convolve, merge, scale};
+pub(crate) use gemm::COLUMNS;
+pub(crate) use nested::Nested;
 pub use peak::peak_operations;
+pub(crate) use rgb::ToRgb;
+pub(crate) use scale::{Scale, Styled};
 pub(crate) use upsample::Upsample;
-pub(crate) use winograd::Winograd;
 
 #[cfg(test)]
 mod tests;

@@ -11,15 +11,18 @@ mod layer;
 mod made_up;
 
 use std::fmt;
+use std::iter::repeat_n;
 use std::path::PathBuf;
 
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
+use rayon::prelude::*;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Weights};
 use crate::device::Device;
 use crate::heap;
+use crate::kernels::COLUMNS;
 use encoder::GradualStyleEncoder;
 use generator::Generator;
 pub use made_up::made_up;
@@ -86,6 +89,8 @@ pub struct Sam {
     device: Device,
     precision: Precision,
     output_size: usize,
+    /// Whether this crate's kernels compute it.
+    kernels: bool,
 }
 
 impl fmt::Debug for Sam {
@@ -103,17 +108,21 @@ struct Network {
     latent_avg: Tensor<3>,
 }
 
-/// A face as the encoders take it: `(1, 3, 256, 256)`, values of -1 to 1.
+/// A face as the encoders take it: `(3, 256, 256)`, values of -1 to 1.
 #[derive(Clone, Debug)]
-pub struct Face(Tensor<4>);
+pub struct Face(Vec<f32>);
 
 /// One style for each layer of the generator, `(1, styles, 512)`.
 #[derive(Clone, Debug)]
 pub struct Codes(Tensor<3>);
 
-/// What the generator makes: `(1, 3, size, size)`, most values of which are -1 to 1.
+/// What the generator makes: three colours of `size` by `size` pixels, most values of which are -1 to 1.
 #[derive(Clone, Debug)]
-pub struct Picture(Tensor<4>);
+pub struct Picture {
+    /// `(1, 3, size, size)`, or `(1, size, size, 3)`.
+    tensor: Tensor<4>,
+    channels_last: bool,
+}
 
 impl Network {
     fn load(weights: &Weights, output_size: usize) -> Self {
@@ -228,7 +237,7 @@ impl Sam {
         };
         let network = |weights: &Weights| Network::load(weights, output_size);
         let network = checkpoint::build(checkpoint, &device.burn(), dtype, kernels, network)?;
-        let sam = Self { network, device, precision, output_size };
+        let sam = Self { network, device, precision, output_size, kernels };
         sam.sync()?;
         Ok(sam)
     }
@@ -256,27 +265,45 @@ impl Sam {
         let channel = |channel: usize| {
             face.as_raw()[channel..].iter().step_by(3).map(|level| (f32::from(*level) / 255.0 - 0.5) / 0.5)
         };
-        let values: Vec<f32> = (0..3).flat_map(channel).collect();
-        let side = FACE as usize;
-        Face(self.on_device(TensorData::new(values, [1, 3, side, side])))
+        Face((0..3).flat_map(channel).collect())
     }
 
     /// The codes of the face itself, from `pretrained_encoder`, without the average's. The same for every age.
     pub fn pretrained_codes(&self, face: &Face) -> Codes {
-        Codes(self.network.pretrained_encoder.forward(face.0.clone()))
+        Codes(self.network.pretrained_encoder.forward(self.faces(face, &[])))
     }
 
-    /// The codes of an age in years, from `encoder`.
-    pub fn codes(&self, face: &Face, age: u8) -> Codes {
-        let side = FACE as usize;
-        let age = TensorData::new(vec![f32::from(age) / 100.0; side * side], [1, 1, side, side]);
-        Codes(self.network.encoder.forward(Tensor::cat(vec![face.0.clone(), self.on_device(age)], 1)))
+    /// The codes of ages in years, from `encoder`. What those of one age are depends on no other.
+    pub fn codes(&self, face: &Face, ages: &[u8]) -> Vec<Codes> {
+        let codes = self.network.encoder.forward(self.faces(face, ages));
+        (0..ages.len()).map(|index| Codes(codes.clone().narrow(0, index, 1))).collect()
     }
 
     /// The picture of a face, by its own codes, at an age, by that age's.
     pub fn picture(&self, pretrained: &Codes, aged: &Codes) -> Picture {
         let latent = aged.0.clone() + pretrained.0.clone() + self.network.latent_avg.clone();
-        Picture(self.network.decoder.forward(&latent))
+        Picture { tensor: self.network.decoder.forward(&latent), channels_last: self.kernels }
+    }
+
+    /// A batch of a face at each age, as one more channel, or of the face alone without any.
+    fn faces(&self, Face(face): &Face, ages: &[u8]) -> Tensor<4> {
+        let (side, images) = (FACE as usize, ages.len().max(1));
+        let pixels = side * side;
+        let age = |image: usize| ages.get(image).map(|age| f32::from(*age) / 100.0);
+        if self.kernels {
+            let mut values = vec![0.0; images * pixels * COLUMNS];
+            for (image, values) in values.chunks_exact_mut(pixels * COLUMNS).enumerate() {
+                for (pixel, line) in values.chunks_exact_mut(COLUMNS).enumerate() {
+                    line[..3].copy_from_slice(&[face[pixel], face[pixels + pixel], face[2 * pixels + pixel]]);
+                    line[3] = age(image).unwrap_or(0.0);
+                }
+            }
+            return self.on_device(TensorData::new(values, [images, side, side, COLUMNS]));
+        }
+        let channels = if ages.is_empty() { 3 } else { 4 };
+        let image = |image| face.iter().copied().chain(age(image).into_iter().flat_map(|age| repeat_n(age, pixels)));
+        let values: Vec<f32> = (0..images).flat_map(image).collect();
+        self.on_device(TensorData::new(values, [images, channels, side, side]))
     }
 
     /// Waits until the device is done with everything it was told.
@@ -312,7 +339,7 @@ impl Picture {
     /// # Errors
     /// [`SamError::Device`]: it failed.
     pub fn into_values(self) -> Result<Vec<f32>, SamError> {
-        values(self.0)
+        values(if self.channels_last { self.tensor.permute([0, 3, 1, 2]) } else { self.tensor })
     }
 
     /// As a picture of 8 bits: what is below -1 is black, what is above 1 is white, and levels are rounded down.
@@ -320,16 +347,19 @@ impl Picture {
     /// # Errors
     /// [`SamError`]: values that are no numbers, or a device that failed.
     pub fn into_rgb(self) -> Result<RgbImage, SamError> {
-        let [_, channels, height, width] = self.0.dims();
-        let values = values(self.0)?;
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(SamError::NotFinite);
-        }
+        let tensor = if self.channels_last { self.tensor } else { self.tensor.permute([0, 2, 3, 1]) };
+        let [_, height, width, _] = tensor.dims();
+        let values = values(tensor)?;
         let mut pixels = vec![0; values.len()];
-        for (channel, plane) in values.chunks_exact(width * height).enumerate() {
-            for (level, value) in pixels[channel..].iter_mut().step_by(channels).zip(plane) {
+        let rows = pixels.par_chunks_mut(width * 3).zip(values.par_chunks(width * 3));
+        let finite = rows.map(|(levels, values)| {
+            for (level, value) in levels.iter_mut().zip(values) {
                 *level = (((value + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0) as u8;
             }
+            values.iter().fold(true, |finite, value| finite & value.is_finite())
+        });
+        if !finite.reduce(|| true, |one, other| one & other) {
+            return Err(SamError::NotFinite);
         }
         Ok(RgbImage::from_raw(width as u32, height as u32, pixels).expect("three channels of every pixel"))
     }

@@ -7,6 +7,9 @@ use crate::preview::Preview;
 use crate::sam::{Sam, SamError};
 use crate::{Engine, PANEL, Portrait, Stages, View, to_panel};
 
+/// Ages that go through the encoder together, so that its weights are read once for them.
+const AT_ONCE: usize = 4;
+
 /// Why there is no strip.
 #[derive(Debug, thiserror::Error)]
 pub enum StripError {
@@ -121,15 +124,27 @@ impl Panels<'_> {
     ) -> Result<Stages, StripError> {
         let mut stages = Stages::default();
         let face = sam.face(face);
-        let done = |result| sam.sync().map(|()| result);
-        let pretrained = stages.measure("pretrainedEncoder", || done(sam.pretrained_codes(&face)))?;
-        for (panel, &age) in (1..).zip(ages) {
-            if !wanted(panel - 1) {
+        let pretrained = stages.measure("pretrainedEncoder", || {
+            let codes = sam.pretrained_codes(&face);
+            sam.sync().map(|()| codes)
+        })?;
+        let mut done_ages = 0;
+        for ages in ages.chunks(AT_ONCE) {
+            if !wanted(done_ages) {
                 return Err(StripError::Cancelled);
             }
-            let codes = stages.measure("encoder", || done(sam.codes(&face, age)))?;
-            let picture = stages.measure("generator", || sam.picture(&pretrained, &codes).into_rgb())?;
-            stages.measure("panels", || self.put(panel, &to_panel(picture)));
+            let codes = stages.measure("encoder", || {
+                let codes = sam.codes(&face, ages);
+                sam.sync().map(|()| codes)
+            })?;
+            for codes in &codes {
+                if !wanted(done_ages) {
+                    return Err(StripError::Cancelled);
+                }
+                let picture = stages.measure("generator", || sam.picture(&pretrained, codes).into_rgb())?;
+                done_ages += 1;
+                stages.measure("panels", || self.put(done_ages, &to_panel(picture)));
+            }
         }
         Ok(stages)
     }

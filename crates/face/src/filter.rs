@@ -128,12 +128,24 @@ impl WithSimd for Score<'_> {
     }
 }
 
-/// Vectors that are summed side by side: enough that none waits for its own last sum.
-const GROUP: usize = 4;
-
 /// `start` plus the values times their weights.
 #[inline(always)]
 fn weighted_sum<'a, S: Simd>(
+    simd: S,
+    weights: &[f32],
+    values: impl Iterator<Item = &'a [f32; STRIP]> + Clone,
+    start: [f32; STRIP],
+    sum: &mut [f32; STRIP],
+) {
+    // Several vectors side by side, so that none waits for its own last sum, as far as a strip has them.
+    match STRIP / S::F32_LANES {
+        2 => by_groups::<S, 2>(simd, weights, values, start, sum),
+        _ => by_groups::<S, 4>(simd, weights, values, start, sum),
+    }
+}
+
+#[inline(always)]
+fn by_groups<'a, S: Simd, const GROUP: usize>(
     simd: S,
     weights: &[f32],
     values: impl Iterator<Item = &'a [f32; STRIP]> + Clone,

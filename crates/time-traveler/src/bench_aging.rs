@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use aging::checkpoint::Checkpoint;
 use aging::sam::{self, Multiplications, Sam};
 use aging::{Engine, PANEL, Portrait, View, strip};
 use anyhow::Context;
@@ -20,7 +21,17 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
     }
     let device = bench.device.find()?;
     let start = Instant::now();
-    let sam = Sam::load(&sam::made_up(bench.size), device, bench.precision)?;
+    let checkpoint = match &bench.model {
+        Some(folder) => {
+            let file = aging::checkpoint_file(folder)?;
+            Checkpoint::open(&file.with_context(|| format!("{} has no checkpoint", folder.display()))?)?
+        }
+        None => sam::made_up(bench.size),
+    };
+    let sam = Sam::load(&checkpoint, device, bench.precision)?;
+    // Mapped weights that are not used any more are not kept.
+    drop(checkpoint);
+    let size = sam.output_size();
     let load_seconds = start.elapsed().as_secs_f64();
     let engine = Engine::Sam(Box::new(sam));
     let portrait = portrait()?;
@@ -47,7 +58,7 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
 
     let seconds: BTreeMap<&str, f64> =
         times.into_iter().map(|(stage, times)| (stage, bench::median_of(times))).collect();
-    let Multiplications { pretrained_encoder, encoder, generator } = sam::multiplications(bench.size);
+    let Multiplications { pretrained_encoder, encoder, generator } = sam::multiplications(size);
     let ages = u64::from(bench.ages);
     let work = [
         ("pretrainedEncoder", pretrained_encoder),
@@ -61,7 +72,7 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
     let peak = bench::median_of(peaks);
     if bench.json {
         let line = json!({
-            "device": device.to_string(), "threads": rayon::current_num_threads(), "size": bench.size, "ages": ages,
+            "device": device.to_string(), "threads": rayon::current_num_threads(), "size": size, "ages": ages,
             "runs": runs, "loadSeconds": load_seconds, "seconds": seconds, "gflops": gflops, "peakGflops": peak,
             "peakMemoryBytes": memory::peak(),
         });
@@ -69,12 +80,13 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
         return Ok(());
     }
     let threads = rayon::current_num_threads();
-    println!("a strip of {ages} ages at {0} x {0} on {device}, {threads} threads, median of {runs} runs", bench.size);
+    println!("a strip of {ages} ages at {0} x {0} on {device}, {threads} threads, median of {runs} runs", size);
     for (stage, _) in work {
         println!("  {stage:<18} {:>8.3} s {:>8.0} GFLOP/s of direct convolution", seconds[stage], gflops[stage]);
     }
     println!("  {:<18} {:>8.0}   GFLOP/s on registers alone", "the cores", peak);
-    println!("  {:<18} {load_seconds:>8.3} s with making up the weights", "loading");
+    let weights = if bench.model.is_some() { "reading the weights" } else { "making up the weights" };
+    println!("  {:<18} {load_seconds:>8.3} s with {weights}", "loading");
     if let Some(bytes) = memory::peak() {
         println!("  {:<18} {:>8.1} MB", "peak memory", bytes as f64 / 1e6);
     }

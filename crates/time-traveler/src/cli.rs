@@ -200,6 +200,9 @@ pub(crate) struct BenchAging {
     /// Width and height of the network's pictures in pixels: 256, 512 or 1024
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = output_size)]
     pub(crate) size: usize,
+    /// A folder with a checkpoint [default: made-up weights]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "size")]
+    pub(crate) model: Option<PathBuf>,
     /// How many ages a strip has
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) ages: u8,

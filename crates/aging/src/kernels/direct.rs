@@ -1,51 +1,65 @@
-//! Convolutions as one product of matrices: the pixels that an output depends on are gathered into panels.
+//! Convolutions as products of matrices: the weights of each tap times the pixels that it meets.
 
-use burn::tensor::TensorData;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::around::{Entry, Epilogue, Prologue};
-use super::gemm::{self, COLUMNS, DEPTH, ROWS};
+use super::arch::arch;
+use super::around::{Epilogue, Exit, Prologue};
+use super::gemm::{self, COLUMNS, Line, Panels};
+use super::maps::Extent;
+use super::pages::Pages;
 use super::space::Space;
 
-/// Strips of weights that one task multiplies.
-const STRIPS: usize = 8;
-/// What the panels worked on at once may take, in bytes, if all cores work on them, and if one does.
-const WORKING_SET: usize = 6 << 20;
-const LOCAL_SET: usize = 400 << 10;
-/// Up to so many weights are read again for every part of a map.
-const LOCAL_WEIGHTS: usize = 1 << 18;
-/// Panels for each core, from which on a map is divided between them.
-const PANELS: usize = 16;
+/// Pixels that a task multiplies with all weights, if there are enough for all cores.
+const PIXELS: usize = 96;
+/// Up to so many bytes of weights are read again for every part of a map.
+const LOCAL_WEIGHTS: usize = 2 << 20;
 
-/// A convolution: which inputs an output depends on, and the weights of each.
-#[derive(Clone, Debug)]
+/// A convolution: a square kernel, padded by half of its side.
+#[derive(Debug)]
 pub(crate) struct Direct {
     inputs: usize,
     outputs: usize,
+    side: usize,
     stride: usize,
-    /// Where an input lies from `stride` times the output's place: down and across.
-    taps: Vec<[isize; 2]>,
-    /// Outputs by inputs by taps, as PyTorch has them; they may lie in a mapped file.
-    weights: TensorData,
+    /// For each panel of outputs, for each tap: a line of every input.
+    weights: Pages,
 }
 
-/// Output pixels of a panel that lie side by side in the map.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    lane: usize,
-    pixels: usize,
-    row: usize,
-    column: usize,
+/// A convolution and what it is of.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    direct: &'a Direct,
+    maps: &'a [f32],
+    extent: Extent,
+    out: Extent,
 }
 
 impl Direct {
-    /// Of float32 weights: outputs by inputs by `side` by `side`, padded by half of it.
-    pub(crate) fn new(weights: TensorData, [outputs, inputs]: [usize; 2], side: usize, stride: usize) -> Self {
-        let before = (side / 2) as isize;
-        let place = |index: usize| index as isize - before;
-        let taps = (0..side * side).map(|tap| [place(tap / side), place(tap % side)]).collect();
-        Self { inputs, outputs, stride, taps, weights }
+    /// Of weights: outputs by inputs by `side` by `side`.
+    ///
+    /// # Panics
+    /// If the inputs are no multiple of 16.
+    pub(crate) fn new(kernels: &[f32], [outputs, inputs]: [usize; 2], side: usize, stride: usize) -> Self {
+        assert_eq!(inputs % COLUMNS, 0, "whole lines of {inputs} channels");
+        let taps = side * side;
+        let panels = outputs.div_ceil(COLUMNS);
+        let mut weights = Pages::new(panels * COLUMNS * inputs * taps);
+        let lines = weights.values_mut().as_chunks_mut::<COLUMNS>().0;
+        lines.par_chunks_exact_mut(taps * inputs).enumerate().for_each(|(panel, lines)| {
+            let row = taps * inputs;
+            let kernels = &kernels[panel * COLUMNS * row..];
+            // Missing outputs are made of the first one, and never looked at.
+            let mut rows = [&kernels[..row]; COLUMNS];
+            rows.iter_mut().zip(kernels.chunks_exact(row)).for_each(|(row, kernels)| *row = kernels);
+            for input in 0..inputs {
+                for tap in 0..taps {
+                    let index = input * taps + tap;
+                    lines[tap * inputs + input] = rows.map(|row| row[index]);
+                }
+            }
+        });
+        Self { inputs, outputs, side, stride, weights }
     }
 
     /// Output channels.
@@ -53,183 +67,183 @@ impl Direct {
         self.outputs
     }
 
-    fn weights(&self) -> &[f32] {
-        self.weights.as_slice().expect("the weights are float32")
+    fn panels(&self) -> usize {
+        self.outputs.div_ceil(COLUMNS)
     }
 
-    /// How far outputs are apart, in inputs.
-    pub(crate) fn stride(&self) -> usize {
-        self.stride
+    /// What comes of maps.
+    pub(crate) fn out(&self, Extent { images, height, width }: Extent) -> Extent {
+        Extent { images, height: height.div_ceil(self.stride), width: width.div_ceil(self.stride) }
     }
 
-    /// A map of `inputs` channels of `size` (height, width) to one of `outputs` channels of `out_size`.
     pub(crate) fn forward(
         &self,
-        map: &[f32],
-        size: [usize; 2],
+        maps: &[f32],
+        extent: Extent,
         prologue: &Prologue,
         epilogue: &Epilogue,
-        out_size: [usize; 2],
         out: &mut [f32],
     ) {
-        let pixels = out_size[0] * out_size[1];
-        let panels = pixels.div_ceil(COLUMNS);
-        let depth = self.taps.len() * self.inputs;
-        let arch = Arch::new();
-        let gather = |panel: usize, out: &mut [[f32; COLUMNS]]| {
-            let runs = runs(panel, out_size);
-            arch.dispatch(Gather { map, size, prologue, convolution: self, runs: &runs, out });
-        };
-        let weights = self.weights();
-        if weights.len() <= LOCAL_WEIGHTS && panels >= PANELS * rayon::current_num_threads() {
-            // Every task does all the work on some pixels.
-            let at_once = (LOCAL_SET / (size_of::<f32>() * COLUMNS * depth)).clamp(1, panels / 8);
-            let mut tasks: Vec<Vec<&mut [f32]>> = (0..panels.div_ceil(at_once)).map(|_| Vec::new()).collect();
-            for plane in out.chunks_exact_mut(pixels) {
-                plane.chunks_mut(at_once * COLUMNS).zip(&mut tasks).for_each(|(part, task)| task.push(part));
-            }
-            let space = || Space::new(at_once * depth * COLUMNS);
-            tasks.into_par_iter().enumerate().for_each_init(space, |gathered, (task, mut out)| {
-                let first = task * at_once;
-                let gathered = &mut gathered.values_mut().as_chunks_mut().0[..at_once.min(panels - first) * depth];
-                gathered.chunks_exact_mut(depth).enumerate().for_each(|(panel, out)| gather(first + panel, out));
-                let product = Product { weights, depth, row: 0, gathered, top: first * COLUMNS, first, epilogue };
-                arch.dispatch(Into { product, out: &mut out });
+        let mut entered = Space::new(if prologue.is_empty() { 0 } else { maps.len() });
+        let maps = if prologue.is_empty() {
+            maps
+        } else {
+            let prologue = prologue.whole(self.inputs);
+            let rows = extent.width * self.inputs;
+            entered.values_mut().par_chunks_mut(rows).zip(maps.par_chunks(rows)).for_each(|(out, values)| {
+                arch().dispatch(Enter { prologue: &prologue, values, out });
             });
+            entered.values_mut()
+        };
+        let exit = epilogue.exit(self.outputs);
+        let work = Work { direct: self, maps, extent, out: self.out(extent) };
+        let (pixels, panels) = (work.out.pixels(), self.panels());
+        let threads = rayon::current_num_threads();
+        if size_of_val(self.weights.values()) <= LOCAL_WEIGHTS && pixels >= PIXELS * threads {
+            out.par_chunks_mut(PIXELS * self.outputs).enumerate().for_each_init(
+                || Space::new(PIXELS * panels * COLUMNS),
+                |sums, (index, out)| {
+                    let (first, count) = (index * PIXELS, out.len() / self.outputs);
+                    let sums = &mut sums.lines_mut()[..count * panels];
+                    arch().dispatch(Product { work, first, count, panels: (0, panels), out: sums });
+                    let sums = [&*sums];
+                    arch().dispatch(Leave {
+                        direct: self,
+                        sums: &sums,
+                        skipped: first,
+                        at_once: panels,
+                        exit: &exit,
+                        first,
+                        out,
+                    });
+                },
+            );
             return;
         }
-        // All tasks gather for many pixels, then multiply, so that weights are read once for many.
-        let at_once = (WORKING_SET / (size_of::<f32>() * COLUMNS * depth)).clamp(4, 64).min(panels);
-        let strips = self.outputs.div_ceil(ROWS).div_ceil(rayon::current_num_threads()).clamp(1, STRIPS);
-        let mut gathered = Space::new(at_once * depth * COLUMNS);
-        for first in (0..panels).step_by(at_once) {
-            let gathered = &mut gathered.values_mut().as_chunks_mut().0[..at_once.min(panels - first) * depth];
-            gathered.par_chunks_exact_mut(depth).enumerate().for_each(|(panel, out)| gather(first + panel, out));
-            out.par_chunks_mut(strips * ROWS * pixels).enumerate().for_each(|(chunk, out)| {
-                let product = Product { weights, depth, row: chunk * strips * ROWS, gathered, top: 0, first, epilogue };
-                let mut out: Vec<&mut [f32]> = out.chunks_exact_mut(pixels).collect();
-                arch.dispatch(Into { product, out: &mut out });
-            });
-        }
+        // Each task multiplies all pixels with some of the weights, which are read once.
+        let at_once = panels.div_ceil(4 * threads).next_multiple_of(2).min(panels);
+        let mut sums = Space::new(pixels * panels * COLUMNS);
+        let tasks = sums.lines_mut().par_chunks_mut(pixels * at_once).enumerate();
+        tasks.for_each(|(task, out)| {
+            let panels = (task * at_once, out.len() / pixels);
+            arch().dispatch(Product { work, first: 0, count: pixels, panels, out });
+        });
+        let sums: Vec<&[Line]> = sums.lines_mut().chunks(pixels * at_once).collect();
+        let some = pixels.div_ceil(4 * threads).max(1);
+        out.par_chunks_mut(some * self.outputs).enumerate().for_each(|(index, out)| {
+            let first = index * some;
+            arch().dispatch(Leave { direct: self, sums: &sums, skipped: 0, at_once, exit: &exit, first, out });
+        });
     }
 }
 
-fn runs(panel: usize, [height, width]: [usize; 2]) -> Vec<Run> {
-    let mut runs = Vec::new();
-    let mut lane = 0;
-    while lane < COLUMNS {
-        let pixel = panel * COLUMNS + lane;
-        let (row, column) = (pixel / width, pixel % width);
-        if row == height {
-            break;
-        }
-        let pixels = (width - column).min(COLUMNS - lane);
-        runs.push(Run { lane, pixels, row, column });
-        lane += pixels;
-    }
-    runs
-}
-
-/// What the pixels of a panel depend on: channel by tap by pixel.
-struct Gather<'a> {
-    map: &'a [f32],
-    size: [usize; 2],
+/// What comes before the convolution.
+struct Enter<'a> {
     prologue: &'a Prologue,
-    convolution: &'a Direct,
-    runs: &'a [Run],
-    out: &'a mut [[f32; COLUMNS]],
+    values: &'a [f32],
+    out: &'a mut [f32],
 }
 
-impl WithSimd for Gather<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { map, size: [height, width], prologue, convolution, runs, out } = self;
-        let Direct { stride, taps, .. } = convolution;
-        out.as_flattened_mut().fill(0.0);
-        for (index, tap) in taps.iter().enumerate() {
-            for run in runs {
-                let row = (run.row * stride) as isize + tap[0];
-                if !(0..height as isize).contains(&row) {
-                    continue;
-                }
-                // The first and the last pixel of the run that are not beyond the edge.
-                let start = (run.column * stride) as isize + tap[1];
-                let skipped = usize::try_from(-start).map_or(0, |missing| missing.div_ceil(*stride));
-                let reach = (width as isize - start).max(0) as usize;
-                let end = run.pixels.min(reach.div_ceil(*stride));
-                if skipped >= end {
-                    continue;
-                }
-                let from = row as usize * width + (start + (skipped * stride) as isize) as usize;
-                for (channel, out) in out.iter_mut().skip(index).step_by(taps.len()).enumerate() {
-                    let Entry { scale, shift } = prologue.channel(channel);
-                    let line = &map[channel * height * width + from..];
-                    let out = &mut out[run.lane + skipped..run.lane + end];
-                    match stride {
-                        1 => out.iter_mut().zip(line).for_each(|(out, value)| *out = value * scale + shift),
-                        _ => {
-                            let values = line.iter().step_by(*stride);
-                            out.iter_mut().zip(values).for_each(|(out, value)| *out = value * scale + shift);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Some output channels of the panels from `first` on.
-struct Product<'a> {
-    weights: &'a [f32],
-    /// Weights of a row.
-    depth: usize,
-    /// The first row of weights, and output channel.
-    row: usize,
-    gathered: &'a [[f32; COLUMNS]],
-    first: usize,
-    /// The first pixel that is in the output.
-    top: usize,
-    epilogue: &'a Epilogue,
-}
-
-/// A product, and where it goes: some pixels of each channel.
-struct Into<'a, 'b> {
-    product: Product<'a>,
-    out: &'a mut [&'b mut [f32]],
-}
-
-impl WithSimd for Into<'_, '_> {
+impl WithSimd for Enter<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { product: Product { weights, depth, row: first_row, gathered, first, top, epilogue }, out } = self;
-        let last_row = first_row + out.len() - 1;
-        for start in (0..depth).step_by(DEPTH) {
-            let end = (start + DEPTH).min(depth);
-            for (panel, gathered) in gathered.chunks_exact(depth).enumerate() {
-                let pixel = (first + panel) * COLUMNS;
-                for (strip, out) in out.chunks_mut(ROWS).enumerate() {
-                    let first_row = first_row + strip * ROWS;
-                    // Where there are no six rows, the last is multiplied again and its sums are not used.
-                    let mut rows = [&[][..]; ROWS];
-                    for (index, row) in rows.iter_mut().enumerate() {
-                        *row = &weights[(first_row + index).min(last_row) * depth..][start..end];
+        let Some(entry) = self.prologue.entry::<S>() else { return };
+        let vectors = entry.vectors();
+        let (values, out) = (S::as_simd_f32s(self.values).0, S::as_mut_simd_f32s(self.out).0);
+        for (out, values) in out.chunks_exact_mut(vectors).zip(values.chunks_exact(vectors)) {
+            for (vector, (out, values)) in out.iter_mut().zip(values).enumerate() {
+                *out = entry.apply(simd, *values, vector);
+            }
+        }
+    }
+}
+
+/// The sums of some pixels in some panels.
+struct Product<'a> {
+    work: Work<'a>,
+    first: usize,
+    count: usize,
+    /// The first panel, and how many there are.
+    panels: (usize, usize),
+    out: &'a mut [Line],
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { work: Work { direct, maps, extent, out: out_extent }, first, count, panels, out } = self;
+        let Direct { inputs, side, stride, .. } = *direct;
+        let taps = side * side;
+        let weights = &direct.weights.values().as_chunks::<COLUMNS>().0[panels.0 * taps * inputs..];
+        let zeros = vec![0.0; inputs];
+        let mut rows: Vec<&[f32]> = Vec::with_capacity(count);
+        for tap in 0..taps {
+            let (down, across) = (tap / side, tap % side);
+            rows.clear();
+            let (mut image, rest) =
+                (first / (out_extent.height * out_extent.width), first % (out_extent.height * out_extent.width));
+            let (mut y, mut x) = (rest / out_extent.width, rest % out_extent.width);
+            for _ in 0..count {
+                // Half of the kernel is before its place.
+                let row = (y * stride + down).wrapping_sub(side / 2);
+                let column = (x * stride + across).wrapping_sub(side / 2);
+                rows.push(if row < extent.height && column < extent.width {
+                    &maps[((image * extent.height + row) * extent.width + column) * inputs..][..inputs]
+                } else {
+                    &zeros
+                });
+                x += 1;
+                if x == out_extent.width {
+                    (x, y) = (0, y + 1);
+                }
+                if y == out_extent.height {
+                    (y, image) = (0, image + 1);
+                }
+            }
+            let panels =
+                Panels { lines: &weights[tap * inputs..], stride: taps * inputs, depth: inputs, count: panels.1 };
+            gemm::multiply(simd, count, |row| rows[row], panels, out, tap > 0);
+        }
+    }
+}
+
+/// What comes after it, for some pixels.
+struct Leave<'a> {
+    direct: &'a Direct,
+    /// Pixel by panel, for `at_once` panels each.
+    sums: &'a [&'a [Line]],
+    at_once: usize,
+    /// Pixels before the sums' first.
+    skipped: usize,
+    exit: &'a Exit<'a>,
+    first: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Leave<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { direct, sums, at_once, skipped, exit, first, out } = self;
+        let (vectors, exit_vectors) = (COLUMNS / S::F32_LANES, exit.vectors::<S>());
+        for (pixel, out) in (first..).zip(out.chunks_exact_mut(direct.outputs)) {
+            for (panel, out) in out.chunks_mut(COLUMNS).enumerate() {
+                let (task, index) = (panel / at_once, panel % at_once);
+                let width = at_once.min(direct.panels() - task * at_once);
+                let line = &sums[task][(pixel - skipped) * width + index];
+                if out.len() == COLUMNS {
+                    let values = S::as_simd_f32s(line).0;
+                    for (index, out) in S::as_mut_simd_f32s(out).0.iter_mut().enumerate() {
+                        *out = exit_vectors.apply(simd, values[index], panel * vectors + index, pixel);
                     }
-                    let block = gemm::multiply_rows(simd, rows, &gathered[start..end]);
-                    for (row, (out, block)) in out.iter_mut().zip(&block).enumerate() {
-                        let count = COLUMNS.min(out.len() + top - pixel);
-                        let out = &mut out[pixel - top..][..count];
-                        if start == 0 {
-                            out.copy_from_slice(&block[..count]);
-                        } else {
-                            out.iter_mut().zip(block).for_each(|(out, value)| *out += value);
-                        }
-                        if end == depth {
-                            epilogue.channel(first_row + row).finish(out, pixel);
-                        }
+                } else {
+                    for (index, (out, value)) in out.iter_mut().zip(line).enumerate() {
+                        *out = exit.apply(*value, panel * COLUMNS + index, pixel);
                     }
                 }
             }

@@ -1,79 +1,140 @@
-//! The product at the heart of every convolution: a few rows of weights times a panel of columns, kept in registers.
+//! The product at the heart of every convolution: rows of values times weights, with the sums in registers.
 
 use pulp::Simd;
 
-/// Rows of weights that are worked on at once.
-pub(super) const ROWS: usize = 6;
-/// Columns of a panel.
-pub(super) const COLUMNS: usize = 16;
-/// Terms of a sum that are worked on before others, so that their part of a panel stays in the nearest cache.
-pub(super) const DEPTH: usize = 256;
+/// Outputs whose weights lie side by side.
+pub(crate) const COLUMNS: usize = 16;
+/// The weights of one input for [`COLUMNS`] outputs, or values of as many channels.
+pub(super) type Line = [f32; COLUMNS];
 
-/// The part of a product that the kernel makes at once.
-pub(super) type Block = [[f32; COLUMNS]; ROWS];
+/// Weights: panels, each of a line for every input.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub(super) lines: &'a [Line],
+    /// Lines from one panel to the next one.
+    pub(super) stride: usize,
+    /// Lines of a panel.
+    pub(super) depth: usize,
+    pub(super) count: usize,
+}
 
-/// Weights times a panel, terms of the sums in order. `weights` are packed: [`ROWS`] of them for each row of the panel.
-#[inline(always)]
-pub(super) fn multiply_packed<S: Simd>(simd: S, weights: &[[f32; ROWS]], panel: &[[f32; COLUMNS]]) -> Block {
-    match COLUMNS / S::F32_LANES {
-        1 => packed::<S, 1>(simd, weights, panel),
-        2 => packed::<S, 2>(simd, weights, panel),
-        4 => packed::<S, 4>(simd, weights, panel),
-        _ => packed::<S, 16>(simd, weights, panel),
+impl<'a> Panels<'a> {
+    #[inline(always)]
+    fn panel(&self, index: usize) -> &'a [Line] {
+        &self.lines[index * self.stride..][..self.depth]
     }
 }
 
-/// The same for weights row by row.
+/// Products of rows and all panels.
+///
+/// `row` gives the values of a row, at least as many as a panel has lines. `out` has a line for each panel of each row; with
+/// `add`, what is in it is kept. A sum's terms are in order, whatever the other rows are.
 #[inline(always)]
-pub(super) fn multiply_rows<S: Simd>(simd: S, weights: [&[f32]; ROWS], panel: &[[f32; COLUMNS]]) -> Block {
-    match COLUMNS / S::F32_LANES {
-        1 => rows::<S, 1>(simd, weights, panel),
-        2 => rows::<S, 2>(simd, weights, panel),
-        4 => rows::<S, 4>(simd, weights, panel),
-        _ => rows::<S, 16>(simd, weights, panel),
+pub(super) fn multiply<'a, S: Simd>(
+    simd: S,
+    rows: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    weights: Panels,
+    out: &mut [Line],
+    add: bool,
+) {
+    macro_rules! panels {
+        ($vectors:literal: $first:expr, $panels:literal by $($rows:literal),+) => {{
+            let mut done = 0;
+            while done < rows {
+                let mut out = Sums { out: &mut out[done * weights.count + $first..], stride: weights.count, add };
+                $(if rows - done >= $rows {
+                    block::<S, $rows, $panels, $vectors>(simd, done, &row, weights, $first, &mut out);
+                    done += $rows;
+                    continue;
+                })+
+            }
+        }};
     }
-}
-
-#[inline(always)]
-fn packed<S: Simd, const VECTORS: usize>(simd: S, weights: &[[f32; ROWS]], panel: &[[f32; COLUMNS]]) -> Block {
-    let columns = S::as_simd_f32s(panel.as_flattened()).0.as_chunks::<VECTORS>().0;
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    for (weights, columns) in weights.iter().zip(columns) {
-        for row in 0..ROWS {
-            let weight = simd.splat_f32s(weights[row]);
-            for vector in 0..VECTORS {
-                sums[row][vector] = simd.mul_add_f32s(weight, columns[vector], sums[row][vector]);
+    // As many sums as there are registers for, and a few more for what is multiplied.
+    match COLUMNS / S::F32_LANES {
+        1 => {
+            for panel in (0..weights.count / 4 * 4).step_by(4) {
+                panels!(1: panel, 4 by 6, 4, 2, 1);
+            }
+            for panel in (weights.count / 4 * 4..weights.count / 2 * 2).step_by(2) {
+                panels!(1: panel, 2 by 8, 4, 2, 1);
+            }
+            for panel in weights.count / 2 * 2..weights.count {
+                panels!(1: panel, 1 by 8, 2, 1);
+            }
+        }
+        2 => {
+            for panel in 0..weights.count {
+                panels!(2: panel, 1 by 6, 4, 2, 1);
+            }
+        }
+        4 => {
+            for panel in 0..weights.count {
+                panels!(4: panel, 1 by 6, 2, 1);
+            }
+        }
+        _ => {
+            for panel in 0..weights.count {
+                panels!(16: panel, 1 by 1);
             }
         }
     }
-    stored::<S, VECTORS>(&sums)
 }
 
+/// Where sums go: a line for each panel of each row.
+struct Sums<'a> {
+    out: &'a mut [Line],
+    /// Lines from row to row.
+    stride: usize,
+    /// Whether to add to what is there.
+    add: bool,
+}
+
+/// Products of some rows and panels, from `first_row` and `first_panel` on.
 #[inline(always)]
-fn rows<S: Simd, const VECTORS: usize>(simd: S, weights: [&[f32]; ROWS], panel: &[[f32; COLUMNS]]) -> Block {
-    let columns = S::as_simd_f32s(panel.as_flattened()).0.as_chunks::<VECTORS>().0;
-    let depth = columns.len();
-    let [a, b, c, d, e, f] = weights;
-    // So that no index below is beyond an end.
-    let weights = [&a[..depth], &b[..depth], &c[..depth], &d[..depth], &e[..depth], &f[..depth]];
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    simd: S,
+    first_row: usize,
+    row: &impl Fn(usize) -> &'a [f32],
+    weights: Panels,
+    first_panel: usize,
+    sums: &mut Sums,
+) {
+    let depth = weights.depth;
+    // All of one length, so that no index below is beyond an end.
+    let mut values: [&[f32]; ROWS] = [&[]; ROWS];
+    for index in 0..ROWS {
+        values[index] = &row(first_row + index)[..depth];
+    }
+    let mut panels: [&[[S::f32s; VECTORS]]; PANELS] = [&[]; PANELS];
+    for index in 0..PANELS {
+        let lines = weights.panel(first_panel + index).as_flattened();
+        panels[index] = &S::as_simd_f32s(lines).0.as_chunks::<VECTORS>().0[..depth];
+    }
+    let mut found = [[[simd.splat_f32s(0.0); VECTORS]; PANELS]; ROWS];
     for index in 0..depth {
-        let columns = columns[index];
+        let mut lines = [[simd.splat_f32s(0.0); VECTORS]; PANELS];
+        for panel in 0..PANELS {
+            lines[panel] = panels[panel][index];
+        }
         for row in 0..ROWS {
-            let weight = simd.splat_f32s(weights[row][index]);
-            for vector in 0..VECTORS {
-                sums[row][vector] = simd.mul_add_f32s(weight, columns[vector], sums[row][vector]);
+            let value = simd.splat_f32s(values[row][index]);
+            for panel in 0..PANELS {
+                for vector in 0..VECTORS {
+                    found[row][panel][vector] =
+                        simd.mul_add_e_f32s(value, lines[panel][vector], found[row][panel][vector]);
+                }
             }
         }
     }
-    stored::<S, VECTORS>(&sums)
-}
-
-#[inline(always)]
-fn stored<S: Simd, const VECTORS: usize>(sums: &[[S::f32s; VECTORS]; ROWS]) -> Block {
-    let mut block = [[0.0; COLUMNS]; ROWS];
     for row in 0..ROWS {
-        S::as_mut_simd_f32s(&mut block[row]).0.copy_from_slice(&sums[row]);
+        for panel in 0..PANELS {
+            let line = S::as_mut_simd_f32s(&mut sums.out[row * sums.stride + panel]).0;
+            for vector in 0..VECTORS {
+                let sum = found[row][panel][vector];
+                line[vector] = if sums.add { simd.add_f32s(line[vector], sum) } else { sum };
+            }
+        }
     }
-    block
 }

@@ -29,7 +29,7 @@ impl WithSimd for Chains {
         let steps = STEPS * 8 / S::F32_LANES.max(8);
         for _ in 0..steps {
             for chain in &mut chains {
-                *chain = simd.mul_add_f32s(factor, *chain, addend);
+                *chain = simd.mul_add_e_f32s(factor, *chain, addend);
             }
         }
         black_box(chains.map(|chain| simd.reduce_sum_f32s(chain)));

@@ -1,229 +1,163 @@
 //! The doubling of the size in StyleGAN2: a transposed convolution of 3x3 with stride 2, then a blur by [1, 3, 3, 1].
-//!
-//! The transposed convolution's outputs are of four kinds, by even and odd rows and columns, which are sums over the inputs at
-//! their place, before it, above it and both: nine products in all.
 
-use pulp::{Arch, Simd, WithSimd};
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::around::{Entry, Epilogue, Exit, Prologue};
-use super::gemm::{self, Block, COLUMNS, ROWS};
-use super::pages::Pages;
+use super::arch::arch;
+use super::around::{Epilogue, Exit, Prologue};
+use super::filtering::{Double, Filtering};
+use super::maps::Extent;
+use super::nested::{Nested, Work};
 use super::space::Space;
 
-/// The inputs that an output may depend on: rows and columns before its own.
-const TAPS: [[usize; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
-/// For the kinds (even, even), (even, odd), (odd, even) and (odd, odd): the taps, and the weights' places in their kernels.
-const KINDS: [&[(usize, usize)]; 4] =
-    [&[(0, 0), (1, 2), (2, 6), (3, 8)], &[(0, 1), (2, 7)], &[(0, 3), (1, 5)], &[(0, 4)]];
-/// What the outputs of a part of a map may take, in bytes.
-const LOCAL_SET: usize = 6 << 20;
-/// Strips of weights that one task multiplies, while a panel is in the nearest caches.
-const STRIPS: usize = 8;
+/// What the rows worked on at once may take, in bytes.
+const WORKING_SET: usize = 12 << 20;
+/// Rows before the last that a blurred one depends on, and columns.
+const KEPT: usize = 3;
+/// Columns that are blurred at once.
+const STRIP: usize = 32;
 
 /// The weights of the transposed convolution.
 #[derive(Debug)]
-pub(crate) struct Upsample {
-    inputs: usize,
-    outputs: usize,
-    /// A matrix of outputs by inputs for each place in a kernel, packed by [`ROWS`] outputs; missing ones are zero.
-    weights: Pages,
-}
-
-/// A convolution and what it is of.
-#[derive(Clone, Copy)]
-struct Work<'a> {
-    upsample: &'a Upsample,
-    map: &'a [f32],
-    height: usize,
-    width: usize,
-    prologue: &'a Prologue,
-}
+pub(crate) struct Upsample(Nested<Double>);
 
 impl Upsample {
     /// Of weights: outputs by inputs by 3 by 3.
+    ///
+    /// # Panics
+    /// If channels are no multiples of 16.
     pub(crate) fn new(kernels: &[f32], outputs: usize, inputs: usize) -> Self {
-        let rows = outputs.next_multiple_of(ROWS);
-        let mut weights = Pages::new(9 * rows * inputs);
-        let matrices = weights.values_mut().par_chunks_exact_mut(rows * inputs).take(9);
-        matrices.enumerate().for_each(|(place, matrix)| {
-            for (output, kernels) in kernels.as_chunks::<9>().0.chunks_exact(inputs).enumerate() {
-                let strip = &mut matrix[output / ROWS * ROWS * inputs..][..ROWS * inputs];
-                for (weights, kernel) in strip.as_chunks_mut::<ROWS>().0.iter_mut().zip(kernels) {
-                    weights[output % ROWS] = kernel[place];
-                }
-            }
-        });
-        Self { inputs, outputs, weights }
+        Self(Nested::new(kernels, outputs, inputs))
     }
 
     /// Output channels.
     pub(crate) fn outputs(&self) -> usize {
-        self.outputs
+        self.0.outputs()
     }
 
-    /// The weights of a place for six outputs: inputs by outputs.
-    fn strip(&self, place: usize, strip: usize) -> &[[f32; ROWS]] {
-        let size = ROWS * self.inputs;
-        let matrix = self.outputs.div_ceil(ROWS) * size;
-        self.weights.values()[place * matrix + strip * size..][..size].as_chunks().0
+    /// What comes of maps.
+    pub(crate) fn out(&self, Extent { images, height, width }: Extent) -> Extent {
+        Extent { images, height: 2 * height, width: 2 * width }
     }
 
-    /// A map of `height` x `width` pixels to one of twice the size.
+    /// One map to one of twice the size.
     pub(crate) fn forward(
         &self,
         map: &[f32],
-        [height, width]: [usize; 2],
+        extent: Extent,
         prologue: &Prologue,
         epilogue: &Epilogue,
         out: &mut [f32],
     ) {
-        let work = Work { upsample: self, map, height, width, prologue };
-        let line = size_of::<f32>() * 4 * self.outputs * work.columns();
-        // One row of inputs before and one after them is needed for those of a part.
-        let part = (LOCAL_SET / line).saturating_sub(2).clamp(8, height.div_ceil(rayon::current_num_threads()).max(8));
-        let mut parts: Vec<Vec<&mut [f32]>> = (0..height.div_ceil(part)).map(|_| Vec::new()).collect();
-        for plane in out.chunks_exact_mut(4 * height * width) {
-            plane.chunks_mut(4 * part * width).zip(&mut parts).for_each(|(rows, part)| part.push(rows));
-        }
-        let do_part = |(index, mut out): (usize, Vec<&mut [f32]>)| work.part(index * part, &mut out, epilogue);
-        // Where there are few parts, the cores share the work on each.
-        if parts.len() >= rayon::current_num_threads() {
-            parts.into_par_iter().enumerate().for_each(do_part);
-        } else {
-            parts.into_iter().enumerate().for_each(do_part);
-        }
-    }
-}
-
-impl Work<'_> {
-    /// Pixels of each kind in a row: one more than the map has.
-    fn columns(&self) -> usize {
-        self.width + 1
+        let row = 2 * extent.width * self.outputs();
+        self.forward_by_rows(map, extent, prologue, epilogue, &mut Whole { row, out });
     }
 
-    /// The output rows that belong to the inputs' from `top` on: some rows of each channel.
-    fn part(self, top: usize, out: &mut [&mut [f32]], epilogue: &Epilogue) {
-        let arch = Arch::new();
-        let inputs = self.upsample.inputs;
-        let lines = out[0].len() / (4 * self.width) + 2;
-        let panels = (lines * self.columns()).div_ceil(COLUMNS);
-        // Inputs: panel by tap by channel; panels go on from line to line.
-        let panel_size = TAPS.len() * inputs * COLUMNS;
-        let mut gathered = Space::new(panels * panel_size);
-        gathered.values_mut().par_chunks_exact_mut(panel_size).enumerate().for_each(|(panel, out)| {
-            arch.dispatch(Gather { work: self, top, lines, panel, out: out.as_chunks_mut().0 });
-        });
-        let gathered = gathered.values_mut().as_chunks().0;
-        // Outputs: channel by kind by pixel.
-        let channel_size = KINDS.len() * panels * COLUMNS;
-        let strips = self.upsample.outputs.div_ceil(ROWS);
-        let at_once = strips.div_ceil(rayon::current_num_threads()).clamp(1, STRIPS);
-        let mut kinds = Space::new(strips * ROWS * channel_size);
-        let kinds = kinds.values_mut().par_chunks_mut(at_once * ROWS * channel_size);
-        kinds.zip(out.par_chunks_mut(at_once * ROWS)).enumerate().for_each(|(task, (kinds, out))| {
-            let strip = task * at_once;
-            arch.dispatch(Product { work: self, gathered, strip, panels, out: kinds });
-            for (channel, (kinds, out)) in kinds.chunks_exact(channel_size).zip(out).enumerate() {
-                let exit = epilogue.channel(strip * ROWS + channel);
-                arch.dispatch(Blur { kinds, width: self.width, top, exit, out });
-            }
-        });
+    /// Tiles of the transposed convolution, which puts out one row and one column more than twice the size, and zeros beyond.
+    fn tiles(&self, extent: Extent) -> [usize; 2] {
+        [extent.height, extent.width].map(|size| (size + 1).div_ceil(Double::STEP))
     }
-}
 
-/// The inputs that a panel depends on: tap by channel by pixel.
-struct Gather<'a> {
-    work: Work<'a>,
-    /// The first row of inputs of the part; there is one line before it.
-    top: usize,
-    lines: usize,
-    panel: usize,
-    out: &'a mut [[f32; COLUMNS]],
-}
+    /// Values of a row of tiles.
+    fn band(&self, extent: Extent) -> usize {
+        let [_, across] = self.tiles(extent);
+        Double::OUTPUTS * Double::OUTPUTS * across * self.outputs()
+    }
 
-impl WithSimd for Gather<'_> {
-    type Output = ();
+    /// Rows of tiles that are worked on at once.
+    fn bands_at_once(&self, extent: Extent) -> usize {
+        let threads = rayon::current_num_threads();
+        let within = WORKING_SET / size_of::<f32>() / self.band(extent);
+        within.next_multiple_of(threads).max(2 * threads).min(self.tiles(extent)[0])
+    }
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { work, top, lines, panel, out } = self;
-        let Work { upsample, map, height, width, prologue } = work;
-        out.as_flattened_mut().fill(0.0);
-        let mut lane = 0;
-        while lane < COLUMNS {
-            let pixel = panel * COLUMNS + lane;
-            let (line, column) = (pixel / work.columns(), pixel % work.columns());
-            if line == lines {
-                break;
-            }
-            let run = (work.columns() - column).min(COLUMNS - lane);
-            for ([above, before], out) in TAPS.into_iter().zip(out.chunks_exact_mut(upsample.inputs)) {
-                let Some(line) = (top + line).checked_sub(1 + above).filter(|line| *line < height) else { continue };
-                // There is no pixel before the first, and none beyond the last.
-                let skipped = before.saturating_sub(column);
-                let start = column + skipped - before;
-                let count = run.saturating_sub(skipped).min(width - start.min(width));
-                for (channel, out) in out.iter_mut().enumerate() {
-                    let Entry { scale, shift } = prologue.channel(channel);
-                    let pixels = &map[(channel * height + line) * width + start.min(width)..][..count];
-                    for (out, value) in out[lane + skipped.min(run)..].iter_mut().zip(pixels) {
-                        *out = value * scale + shift;
-                    }
-                }
-            }
-            lane += run;
+    /// The most rows that are put out at once.
+    pub(super) fn rows_at_once(&self, extent: Extent) -> usize {
+        Double::OUTPUTS * self.bands_at_once(extent)
+    }
+
+    /// The same with some rows at a time.
+    pub(super) fn forward_by_rows(
+        &self,
+        map: &[f32],
+        extent: Extent,
+        prologue: &Prologue,
+        epilogue: &Epilogue,
+        out: &mut impl Rows,
+    ) {
+        let (outputs, wide) = (self.outputs(), 2 * extent.width);
+        let (tiles, band, at_once) = (self.tiles(extent), self.band(extent), self.bands_at_once(extent));
+        let row = band / Double::OUTPUTS;
+        let (prologue, exit) = (prologue.whole(self.0.inputs()), epilogue.exit(outputs));
+        let width = row / outputs;
+        let prologue = &prologue;
+        let nested = &self.0;
+        let work =
+            Work { nested, maps: map, extent, prologue, tiles, above: 0, stride: width, width, exit: None, pixel: 0 };
+        // Rows of the transposed convolution, after the last ones of those before.
+        let mut rows = Space::new(KEPT * row + at_once * band);
+        let rows = rows.values_mut();
+        rows[..KEPT * row].fill(0.0);
+        for first in (0..tiles[0]).step_by(at_once) {
+            let bands = at_once.min(tiles[0] - first);
+            let mut parts: Vec<&mut [f32]> = rows[KEPT * row..][..bands * band].chunks_exact_mut(band).collect();
+            work.bands(first, &mut parts);
+            // A row depends on those up to the second after it.
+            let above = Double::OUTPUTS * first;
+            let done = above.saturating_sub(2);
+            let end = (above + Double::OUTPUTS * bands - 2).min(2 * extent.height);
+            let kept = &*rows;
+            let now = out.space(done..end);
+            let blurred = || Space::new((STRIP + KEPT) * outputs);
+            let some = (end - done).div_ceil(4 * rayon::current_num_threads()).max(1);
+            now.par_chunks_mut(some * wide * outputs).enumerate().for_each_init(blurred, |blurred, (index, out)| {
+                let first = done + index * some;
+                let rows = &kept[(first + KEPT - 1 - above) * row..];
+                let blurred = blurred.values_mut();
+                arch().dispatch(Blur { rows, row, blurred, first, wide, outputs, exit: &exit, out });
+            });
+            out.filled(end);
+            let end = Double::OUTPUTS * bands * row;
+            rows.copy_within(end..end + KEPT * row, 0);
         }
     }
 }
 
-/// Some output channels: channel by kind by pixel.
-struct Product<'a> {
-    work: Work<'a>,
-    gathered: &'a [[f32; COLUMNS]],
-    /// The first six of them.
-    strip: usize,
-    panels: usize,
+/// Where rows go, some at a time, from the first to the last.
+pub(super) trait Rows {
+    /// Where the next ones go.
+    fn space(&mut self, rows: Range<usize>) -> &mut [f32];
+    /// They are there, up to a last one.
+    fn filled(&mut self, end: usize);
+}
+
+/// All rows of a map.
+struct Whole<'a> {
+    row: usize,
     out: &'a mut [f32],
 }
 
-impl WithSimd for Product<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { work, gathered, strip, panels, out } = self;
-        let inputs = work.upsample.inputs;
-        let pixels = panels * COLUMNS;
-        for (panel, gathered) in gathered.chunks_exact(TAPS.len() * inputs).enumerate() {
-            for (index, out) in out.chunks_exact_mut(ROWS * KINDS.len() * pixels).enumerate() {
-                for (kind, parts) in KINDS.iter().enumerate() {
-                    let mut sum: Block = [[0.0; COLUMNS]; ROWS];
-                    for &(tap, place) in *parts {
-                        let weights = work.upsample.strip(place, strip + index);
-                        let block = gemm::multiply_packed(simd, weights, &gathered[tap * inputs..][..inputs]);
-                        for (sum, value) in sum.as_flattened_mut().iter_mut().zip(block.as_flattened()) {
-                            *sum += value;
-                        }
-                    }
-                    for (out, sum) in out.chunks_exact_mut(KINDS.len() * pixels).zip(&sum) {
-                        out[kind * pixels + panel * COLUMNS..][..COLUMNS].copy_from_slice(sum);
-                    }
-                }
-            }
-        }
+impl Rows for Whole<'_> {
+    fn space(&mut self, rows: Range<usize>) -> &mut [f32] {
+        &mut self.out[rows.start * self.row..rows.end * self.row]
     }
+
+    fn filled(&mut self, _: usize) {}
 }
 
-/// Interleaves the four kinds of pixels of a channel and blurs them.
+/// Some rows of outputs.
 struct Blur<'a> {
-    /// Kind by pixel.
-    kinds: &'a [f32],
-    /// Of the map before.
-    width: usize,
-    /// The first row of inputs whose outputs these are.
-    top: usize,
-    exit: Exit<'a>,
+    /// Those of the transposed convolution, from the one before the first row's place on.
+    rows: &'a [f32],
+    row: usize,
+    /// Space for a part of a row.
+    blurred: &'a mut [f32],
+    first: usize,
+    wide: usize,
+    outputs: usize,
+    exit: &'a Exit<'a>,
     out: &'a mut [f32],
 }
 
@@ -231,40 +165,44 @@ impl WithSimd for Blur<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { kinds, width, top, exit, out } = self;
-        let (wide, pixels) = (2 * width, kinds.len() / KINDS.len());
-        let rows = out.len() / wide;
-        // Each row is blurred along itself once, and four of them make one.
-        let mut blurred = Space::new(4 * wide);
-        let blurred = blurred.values_mut();
-        // What is interleaved has a zero before it.
-        let mut line = Space::new(wide + 2 * COLUMNS);
-        let line = line.values_mut();
-        line[0] = 0.0;
-        // The transposed convolution's rows that are needed begin with the odd one of the line before the first.
-        for index in 0..rows + 3 {
-            let transposed = 1 + index;
-            let (line_of_inputs, odd_row) = (transposed / 2, transposed % 2);
-            let kind = |odd_column: usize| {
-                let start = (2 * odd_row + odd_column) * pixels + line_of_inputs * (width + 1);
-                &kinds[start..][..width + 1]
-            };
-            for (pair, (even, odd)) in line[1..].as_chunks_mut::<2>().0.iter_mut().zip(kind(0).iter().zip(kind(1))) {
-                *pair = [*even, *odd];
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, row, blurred, first: first_row, wide, outputs, exit, out } = self;
+        let (vectors, row) = (outputs / S::F32_LANES, row / S::F32_LANES);
+        let (rows, blurred) = (S::as_simd_f32s(rows).0, S::as_mut_simd_f32s(blurred).0);
+        let (exit, out) = (exit.vectors::<S>(), S::as_mut_simd_f32s(out).0);
+        // Strip by strip, so that a row is still near when the next one needs it.
+        for left in (0..wide).step_by(STRIP) {
+            let columns = STRIP.min(wide - left);
+            for (y, out) in out.chunks_exact_mut(wide * vectors).enumerate() {
+                // One column before the strip and two after it; there is nothing before the first one.
+                let (start, skipped) = if left == 0 { (0, vectors) } else { ((left - 1) * vectors, 0) };
+                let count = (columns + KEPT) * vectors - skipped;
+                let line = |index: usize| &rows[(y + index) * row + start..][..count];
+                let (first, second, third, fourth) = (line(0), line(1), line(2), line(3));
+                let blurred = &mut blurred[..skipped + count];
+                for index in 0..skipped {
+                    blurred[index] = simd.splat_f32s(0.0);
+                }
+                for (index, blurred) in blurred[skipped..].iter_mut().enumerate() {
+                    *blurred = blur(simd, first[index], second[index], third[index], fourth[index]);
+                }
+                for x in 0..columns {
+                    let pixel = (first_row + y) * wide + left + x;
+                    let out = &mut out[(left + x) * vectors..][..vectors];
+                    for (vector, out) in out.iter_mut().enumerate() {
+                        let at = |column: usize| (x + column) * vectors + vector;
+                        let (first, second) = (blurred[at(0)], blurred[at(1)]);
+                        let (third, fourth) = (blurred[at(2)], blurred[at(3)]);
+                        *out = exit.apply(simd, blur(simd, first, second, third, fourth), vector, pixel);
+                    }
+                }
             }
-            let row = &mut blurred[index % 4 * wide..][..wide];
-            for (x, value) in row.iter_mut().enumerate() {
-                *value = 0.25 * (line[x] + line[x + 3]) + 0.75 * (line[x + 1] + line[x + 2]);
-            }
-            let Some(y) = index.checked_sub(3) else { continue };
-            let row = |offset: usize| &blurred[(y + offset) % 4 * wide..][..wide];
-            let (first, second, third, fourth) = (row(0), row(1), row(2), row(3));
-            let out = &mut out[y * wide..][..wide];
-            for (x, out) in out.iter_mut().enumerate() {
-                *out = 0.25 * (first[x] + fourth[x]) + 0.75 * (second[x] + third[x]);
-            }
-            exit.finish(out, (2 * top + y) * wide);
         }
     }
+}
+
+#[inline(always)]
+fn blur<S: Simd>(simd: S, first: S::f32s, second: S::f32s, third: S::f32s, fourth: S::f32s) -> S::f32s {
+    let outer = simd.mul_f32s(simd.splat_f32s(0.25), simd.add_f32s(first, fourth));
+    simd.mul_add_e_f32s(simd.splat_f32s(0.75), simd.add_f32s(second, third), outer)
 }

@@ -2,12 +2,13 @@
 //! pyramid on three of its stages, and a small network from a level of the pyramid to each style of the generator.
 
 use burn::tensor::Tensor;
-use burn::tensor::module::{interpolate, max_pool2d};
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 
 use super::STYLE_DIM;
 use super::layer::{After, BatchNorm2d, Conv2d, EqualLinear, PReLU, SEModule};
 use crate::checkpoint::Weights;
+use crate::kernels::{Merge, merge};
 
 /// The units of IR-SE-50's four stages, and the channels that they put out; each stage halves the size first.
 const STAGES: [(usize, usize); 4] = [(3, 64), (4, 128), (14, 256), (3, 512)];
@@ -29,6 +30,8 @@ pub(super) struct GradualStyleEncoder {
     styles: Vec<GradualStyleBlock>,
     latlayer1: Conv2d,
     latlayer2: Conv2d,
+    /// Whether channels lie side by side, as the kernels of the CPU have them.
+    channels_last: bool,
 }
 
 impl GradualStyleEncoder {
@@ -57,23 +60,21 @@ impl GradualStyleEncoder {
             styles: (0..styles).map(style).collect(),
             latlayer1: lateral("latlayer1", 256),
             latlayer2: lateral("latlayer2", 128),
+            channels_last: weights.prepares(),
         }
     }
 
-    /// Faces `(batch, channels, 256, 256)` with values of -1 to 1 to codes `(batch, styles, 512)`.
+    /// Faces `(batch, channels, 256, 256)` with values of -1 to 1 to codes `(batch, styles, 512)`. For the kernels of the CPU
+    /// faces are `(batch, 256, 256, 16)`, with zeros for missing channels.
     pub(super) fn forward(&self, faces: Tensor<4>) -> Tensor<3> {
-        let (conv, norm, activation) = &self.input_layer;
-        let mut x = conv.forward(faces, None, &After::BatchNorm2dPReLU(norm, activation));
-        let mut lateral = Vec::with_capacity(LATERAL.len());
-        for (index, unit) in self.body.iter().enumerate() {
-            x = unit.forward(x);
-            if LATERAL.contains(&index) {
-                lateral.push(x.clone());
-            }
-        }
-        let [c1, c2, c3] = lateral.try_into().expect("the body has every lateral unit");
-        let p2 = upsample_add(c3.clone(), self.latlayer1.forward(c2, None, &After::Nothing));
-        let p1 = upsample_add(p2.clone(), self.latlayer2.forward(c1, None, &After::Nothing));
+        let [c3, p2, p1] = if self.channels_last {
+            // Large maps one after the other, so that they stay in the cache; small ones together, so that weights are read once.
+            let [images, ..] = faces.dims();
+            let pyramids: Vec<_> = (0..images).map(|image| self.pyramid(faces.clone().narrow(0, image, 1))).collect();
+            [0, 1, 2].map(|level| Tensor::cat(pyramids.iter().map(|pyramid| pyramid[level].clone()).collect(), 0))
+        } else {
+            self.pyramid(faces)
+        };
         let codes = self.styles.iter().enumerate().map(|(index, style)| {
             style.forward(
                 if index < COARSE {
@@ -87,6 +88,33 @@ impl GradualStyleEncoder {
             )
         });
         Tensor::stack(codes.collect(), 1)
+    }
+
+    /// Features 16, 32 and 64 pixels wide.
+    fn pyramid(&self, faces: Tensor<4>) -> [Tensor<4>; 3] {
+        let (conv, norm, activation) = &self.input_layer;
+        let mut x = conv.forward(faces, None, &After::BatchNorm2dPReLU(norm, activation));
+        let mut lateral = Vec::with_capacity(LATERAL.len());
+        for (index, unit) in self.body.iter().enumerate() {
+            x = unit.forward(x);
+            if LATERAL.contains(&index) {
+                lateral.push(x.clone());
+            }
+        }
+        let [c1, c2, c3] = lateral.try_into().expect("the body has every lateral unit");
+        let p2 = self.upsample_add(c3.clone(), self.latlayer1.forward(c2, None, &After::Nothing));
+        let p1 = self.upsample_add(p2.clone(), self.latlayer2.forward(c1, None, &After::Nothing));
+        [c3, p2, p1]
+    }
+
+    /// The top, enlarged to the size of what comes from the side, plus that.
+    fn upsample_add(&self, top: Tensor<4>, lateral: Tensor<4>) -> Tensor<4> {
+        if self.channels_last {
+            return merge(top, lateral, Merge::Enlarge);
+        }
+        let [.., height, width] = lateral.dims();
+        let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([height, width]);
+        interpolate(top, options.with_align_corners(true)) + lateral
     }
 }
 
@@ -130,13 +158,6 @@ fn side_of(style: usize) -> usize {
     }
 }
 
-/// The top, enlarged to the size of what comes from the side, plus that.
-fn upsample_add(top: Tensor<4>, lateral: Tensor<4>) -> Tensor<4> {
-    let [.., height, width] = lateral.dims();
-    let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([height, width]);
-    interpolate(top, options.with_align_corners(true)) + lateral
-}
-
 /// `bottleneck_IR_SE`: a residual unit of ArcFace's improved ResNet with squeeze and excitation.
 #[derive(Debug)]
 struct BottleneckIrSe {
@@ -167,14 +188,13 @@ impl BottleneckIrSe {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let shortcut = match &self.shortcut_layer {
-            Some((conv, norm)) => conv.forward(x.clone(), None, &After::BatchNorm2d(norm)),
-            None if self.stride == 1 => x.clone(),
-            None => max_pool2d(x.clone(), MaxPoolOptions::new([1; 2]).with_stride([self.stride; 2])),
+        let (shortcut, stride) = match &self.shortcut_layer {
+            Some((conv, norm)) => (conv.forward(x.clone(), None, &After::BatchNorm2d(norm)), 1),
+            None => (x.clone(), self.stride),
         };
         let (norm, conv, activation, strided, last_norm, se) = &self.res_layer;
         let x = conv.forward(x, Some(norm), &After::PReLU(activation));
-        se.forward(strided.forward(x, None, &After::BatchNorm2d(last_norm))) + shortcut
+        se.forward(strided.forward(x, None, &After::BatchNorm2d(last_norm)), shortcut, stride)
     }
 }
 
@@ -191,7 +211,7 @@ impl GradualStyleBlock {
         let conv = |index: u32| {
             // An activation without weights lies between two of them.
             let weights = weights.at("convs").at(2 * index);
-            Conv2d::load(&weights, [STYLE_DIM; 2], 3, 2).with_bias(&weights)
+            Conv2d::of_maps(&weights, [STYLE_DIM; 2], 3, 2, side >> index).with_bias(&weights)
         };
         Self {
             convs: (0..side.ilog2()).map(conv).collect(),

@@ -9,9 +9,10 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::STYLE_DIM;
-use super::layer::{Channelwise, EqualLinear, Kernel, floats, host};
+use super::layer::{Channelwise, EqualLinear, Kernel, host};
 use crate::checkpoint::Weights;
-use crate::kernels::{Convolution, Direct, Epilogue, Prologue, Upsample, Winograd, convolve};
+use crate::kernels::{self, Convolution, Direct, Epilogue, Merge, Nested, Prologue, Scale, Styled, Upsample};
+use crate::kernels::{convolve, merge};
 
 /// What keeps a demodulation from dividing by nothing.
 const EPSILON: f64 = 1e-8;
@@ -71,7 +72,10 @@ impl Generator {
             to_rgbs.push(ToRgb::load(&weights.at("to_rgbs").at(index), outputs, Some(blur.clone())));
         }
         Self {
-            input: weights.at("input").tensor("input", [1, smallest, 4, 4]),
+            input: {
+                let input = weights.at("input").tensor("input", [1, smallest, 4, 4]);
+                if weights.prepares() { input.permute([0, 2, 3, 1]) } else { input }
+            },
             conv1: StyledConv::load(&weights.at("conv1"), [smallest; 2], noise(0), None),
             to_rgb1: ToRgb::load(&weights.at("to_rgb1"), smallest, None),
             convs,
@@ -79,37 +83,45 @@ impl Generator {
         }
     }
 
-    /// Styles `(batch, styles, 512)` to pictures `(batch, 3, side, side)`, most values of which are -1 to 1.
+    /// Styles `(batch, styles, 512)` to pictures `(batch, 3, side, side)`, most values of which are -1 to 1. Those of the
+    /// kernels of the CPU, which take a batch of one, are `(1, side, side, 3)`.
     pub(super) fn forward(&self, latent: &Tensor<3>) -> Tensor<4> {
         let style = |index: usize| latent.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
         let [batch, ..] = latent.dims();
         let mut x = self.conv1.forward(self.input.clone().repeat_dim(0, batch), style(0));
         let mut picture = self.to_rgb1.forward(x.clone(), style(1), None);
+        let last = self.to_rgbs.len() - 1;
         for (index, (convs, to_rgb)) in self.convs.chunks_exact(2).zip(&self.to_rgbs).enumerate() {
             let first = 2 * index + 1;
-            x = convs[0].forward(x, style(first));
-            x = convs[1].forward(x, style(first + 1));
-            picture = to_rgb.forward(x.clone(), style(first + 2), Some(picture));
+            let [doubling, keeping, colours] = [first, first + 1, first + 2].map(style);
+            let styled = convs[0].styled(doubling.clone()).zip(convs[1].styled(keeping.clone()));
+            let scale = styled.and_then(|(doubling, keeping)| Scale::new(doubling, keeping));
+            x = match (scale, &to_rgb.weight) {
+                (Some(scale), Colours::Prepared(weight)) if index == last => {
+                    let (to_rgb, prologue) = (weight.clone(), to_rgb.style(colours));
+                    return merge(x, picture, Merge::Last { scale: Box::new(scale), to_rgb, prologue });
+                }
+                (Some(scale), _) => kernels::scale(x, scale),
+                (None, _) => convs[1].forward(convs[0].forward(x, doubling), keeping),
+            };
+            picture = to_rgb.forward(x.clone(), colours, Some(picture));
         }
         picture
     }
 }
 
-/// A convolution whose inputs a style scales, so that the same weights serve every picture of a batch.
+/// How a style scales the inputs of a convolution, so that the same weights serve every picture of a batch.
 #[derive(Debug)]
-struct ModulatedConv2d {
-    weight: Kernel,
+struct Modulation {
     modulation: EqualLinear,
     scale: f64,
 }
 
-impl ModulatedConv2d {
-    fn new(weights: &Weights, weight: Kernel, inputs: usize, side: usize) -> Self {
-        Self {
-            weight,
-            modulation: EqualLinear::load(&weights.at("modulation"), [STYLE_DIM, inputs]),
-            scale: ((inputs * side * side) as f64).sqrt().recip(),
-        }
+impl Modulation {
+    /// For a convolution of so many inputs and a side of its kernel.
+    fn load(weights: &Weights, inputs: usize, side: usize) -> Self {
+        let modulation = EqualLinear::load(&weights.at("modulation"), [STYLE_DIM, inputs]);
+        Self { modulation, scale: ((inputs * side * side) as f64).sqrt().recip() }
     }
 
     /// Batch by inputs: the factor of every input channel.
@@ -135,7 +147,8 @@ fn channelwise(factors: Tensor<2>) -> Tensor<4> {
 /// A modulated and demodulated convolution of 3x3 with noise, bias and activation; the one with a blur doubles the size.
 #[derive(Debug)]
 struct StyledConv {
-    conv: ModulatedConv2d,
+    weight: Kernel,
+    modulation: Modulation,
     /// Inputs by outputs: the sum of the squares of each kernel.
     squares: Tensor<2>,
     /// Already weighted.
@@ -157,13 +170,14 @@ impl StyledConv {
         };
         let [.., side] = noise.dims();
         let kernel = Kernel::new(&weights.at("conv"), weight, |values| match &upsample {
-            Some(_) => Convolution::Upsample(Upsample::new(floats(&values), outputs, inputs)),
-            None if side >= WINOGRAD => Convolution::Winograd(Winograd::new(floats(&values), outputs, inputs)),
+            Some(_) => Convolution::Upsample(Upsample::new(values, outputs, inputs)),
+            None if side >= WINOGRAD => Convolution::Same(Nested::new(values, outputs, inputs)),
             None => Convolution::Direct(Direct::new(values, [outputs, inputs], 3, 1)),
         });
         let noise = noise * weights.at("noise").tensor("weight", [1]).reshape([1, 1, 1, 1]);
         Self {
-            conv: ModulatedConv2d::new(&weights.at("conv"), kernel, inputs, 3),
+            weight: kernel,
+            modulation: Modulation::load(&weights.at("conv"), inputs, 3),
             squares,
             noise_values: host(noise.clone()),
             noise,
@@ -172,21 +186,40 @@ impl StyledConv {
         }
     }
 
-    fn forward(&self, x: Tensor<4>, style: Tensor<2>) -> Tensor<4> {
-        let factors = self.conv.factors(style);
+    /// The factors of inputs and of outputs.
+    fn factors(&self, style: Tensor<2>) -> [Tensor<2>; 2] {
+        let factors = self.modulation.factors(style);
         let demodulation = (factors.clone().powi_scalar(2).matmul(self.squares.clone()) + EPSILON).sqrt().recip();
-        let weight = match &self.conv.weight {
+        [factors, demodulation]
+    }
+
+    /// What comes before and after the convolution, for the kernels of the CPU.
+    fn around(&self, [factors, demodulation]: [Tensor<2>; 2]) -> (Prologue, Epilogue) {
+        let [_, outputs] = demodulation.dims();
+        let prologue = Prologue { scale: Some(host(factors)), shift: None };
+        let epilogue = Epilogue {
+            scale: Some(host(demodulation)),
+            noise: Some(self.noise_values.clone()),
+            shift: self.activate.values(),
+            slope: Some(vec![NEGATIVE_SLOPE as f32; outputs].into()),
+            gain: Some(GAIN as f32),
+        };
+        (prologue, epilogue)
+    }
+
+    /// For the kernels of the CPU, if they compute it.
+    fn styled(&self, style: Tensor<2>) -> Option<Styled> {
+        let Kernel::Prepared(convolution) = &self.weight else { return None };
+        let (prologue, epilogue) = self.around(self.factors(style));
+        Some(Styled { convolution: convolution.clone(), prologue, epilogue })
+    }
+
+    fn forward(&self, x: Tensor<4>, style: Tensor<2>) -> Tensor<4> {
+        let [factors, demodulation] = self.factors(style);
+        let weight = match &self.weight {
             Kernel::Plain(weight) => Tensor::clone(weight),
             Kernel::Prepared(convolution) => {
-                let [_, outputs] = demodulation.dims();
-                let prologue = Prologue { scale: Some(host(factors)), shift: None };
-                let epilogue = Epilogue {
-                    scale: Some(host(demodulation)),
-                    noise: Some(self.noise_values.clone()),
-                    shift: self.activate.values(),
-                    slope: Some(vec![NEGATIVE_SLOPE as f32; outputs].into()),
-                    gain: Some(GAIN as f32),
-                };
+                let (prologue, epilogue) = self.around([factors, demodulation]);
                 return convolve(x, convolution, prologue, epilogue);
             }
         };
@@ -206,33 +239,51 @@ impl StyledConv {
 /// A picture of one scale, on top of the enlarged one of the scale before.
 #[derive(Debug)]
 struct ToRgb {
-    conv: ModulatedConv2d,
+    weight: Colours,
+    modulation: Modulation,
     bias: Channelwise,
     upsample: Option<Blur>,
 }
 
+/// The weights of a convolution of 1x1 to three colours: as they are, or prepared for the kernels of the CPU.
+#[derive(Debug)]
+enum Colours {
+    Plain(Box<Tensor<4>>),
+    Prepared(Arc<kernels::ToRgb>),
+}
+
 impl ToRgb {
     fn load(weights: &Weights, inputs: usize, upsample: Option<Blur>) -> Self {
-        let kernel = Kernel::new(&weights.at("conv"), weight(weights, [inputs, RGB], 1), |values| {
-            Convolution::Direct(Direct::new(values, [RGB, inputs], 1, 1))
-        });
-        let conv = ModulatedConv2d::new(&weights.at("conv"), kernel, inputs, 1);
+        let weight = weight(weights, [inputs, RGB], 1);
+        let modulation = Modulation::load(&weights.at("conv"), inputs, 1);
         let bias: Tensor<4> = weights.tensor("bias", [1, RGB, 1, 1]);
-        Self { conv, bias: Channelwise::new(bias.reshape([RGB])), upsample }
+        let bias = Channelwise::new(bias.reshape([RGB]));
+        let weight = if weights.prepares() {
+            let [red, green, blue] = *bias.of_channels() else { unreachable!("three colours") };
+            Colours::Prepared(Arc::new(kernels::ToRgb::new(&host(weight), [red, green, blue])))
+        } else {
+            Colours::Plain(Box::new(weight))
+        };
+        Self { weight, modulation, bias, upsample }
+    }
+
+    /// The factors of inputs, for the kernels of the CPU.
+    fn style(&self, style: Tensor<2>) -> Prologue {
+        Prologue { scale: Some(host(self.modulation.factors(style))), shift: None }
     }
 
     fn forward(&self, x: Tensor<4>, style: Tensor<2>, before: Option<Tensor<4>>) -> Tensor<4> {
-        let factors = self.conv.factors(style);
-        let x = match &self.conv.weight {
-            Kernel::Plain(weight) => {
-                let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
-                conv2d(x * channelwise(factors), Tensor::clone(weight), None, options) + self.bias.of_maps()
-            }
-            Kernel::Prepared(convolution) => {
-                let prologue = Prologue { scale: Some(host(factors)), shift: None };
-                convolve(x, convolution, prologue, Epilogue { shift: self.bias.values(), ..Epilogue::default() })
+        let weight = match &self.weight {
+            Colours::Plain(weight) => Tensor::clone(weight),
+            Colours::Prepared(to_rgb) => {
+                let prologue = self.style(style);
+                let merging = Merge::ToRgb { to_rgb: to_rgb.clone(), prologue, on_top: before.is_some() };
+                return merge(x.clone(), before.unwrap_or(x), merging);
             }
         };
+        let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
+        let factors = self.modulation.factors(style);
+        let x = conv2d(x * channelwise(factors), weight, None, options) + self.bias.of_maps();
         match (&self.upsample, before) {
             (Some(blur), Some(before)) => x + blur.upsample(before),
             _ => x,

@@ -55,7 +55,7 @@ fn the_network_computes_what_the_authors_code_computes() {
         &answer("pretrained_codes"),
     );
     for age in AGES {
-        let codes = sam.codes(&face, age);
+        let [codes] = sam.codes(&face, &[age]).try_into().unwrap();
         let found = shaped(codes.clone().into_values().unwrap(), &[1, 14, 512]);
         close(&format!("codes at {age}"), &found, &answer(&format!("codes_{age}")));
 
@@ -81,7 +81,7 @@ fn the_kernels_compute_what_burn_computes() {
     let made_up = made_up(256);
     let picture = |sam: Sam| {
         let face = face(&sam);
-        sam.picture(&sam.pretrained_codes(&face), &sam.codes(&face, 40)).into_rgb().unwrap().into_raw()
+        sam.picture(&sam.pretrained_codes(&face), &sam.codes(&face, &[40])[0]).into_rgb().unwrap().into_raw()
     };
     let fast = picture(Sam::load(&made_up, device(), Precision::Float32).unwrap());
     let reference = picture(Sam::load_reference(&made_up, device(), Precision::Float32).unwrap());
@@ -102,7 +102,7 @@ fn multiplications_are_counted() {
 fn bfloat16_is_off_by_less_than_two_levels() {
     let sam = Sam::load(&made_up(256), device(), Precision::BFloat16).unwrap();
     let face = face(&sam);
-    let panel = sam.picture(&sam.pretrained_codes(&face), &sam.codes(&face, 60)).into_rgb().unwrap();
+    let panel = sam.picture(&sam.pretrained_codes(&face), &sam.codes(&face, &[60])[0]).into_rgb().unwrap();
     let levels: ArrayD<u8> = answer("panel_60_u8_crop");
     let panel = ArrayD::from_shape_vec(vec![256, 256, 3], panel.into_raw()).unwrap();
     let middle = panel.slice(s![96..160, 96..160, ..]);

@@ -3,18 +3,29 @@
 use std::sync::Arc;
 
 use burn::tensor::activation::{leaky_relu, prelu, relu, sigmoid};
-use burn::tensor::module::{adaptive_avg_pool2d, conv2d};
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{adaptive_avg_pool2d, conv2d, max_pool2d};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::checkpoint::Weights;
-use crate::kernels::{Convolution, Direct, Epilogue, Prologue, Winograd, convolve};
+use crate::kernels::{COLUMNS, Convolution, Direct, Epilogue, Excite, Merge, Nested, Prologue, convolve, merge};
 
 /// What `BatchNorm2d` adds to a variance by default.
 const EPSILON: f64 = 1e-5;
 
-/// The channels from which on maps are so small that transformed weights, four times as many, do not pay.
-const FEW_PIXELS: usize = 512;
+/// Which convolutions are worth the memory of transformed weights.
+struct Budget {
+    /// Up to how many weights four times as many are.
+    f43: usize,
+    /// And up to how many 1.8 times as many are.
+    f23: usize,
+    /// From how many pixels on, down and across, 1.8 times as many are for stride 2.
+    half: usize,
+}
+
+/// For a network that runs for every age, and for one that runs once.
+const GENEROUS: Budget = Budget { f43: 512 * 256 * 9, f23: 512 * 512 * 9, half: 64 };
+const SPARING: Budget = Budget { f43: 128 * 128 * 9, f23: 512 * 256 * 9, half: 64 };
 
 /// The values of a float32 tensor.
 pub(super) fn floats(values: &TensorData) -> &[f32] {
@@ -42,6 +53,10 @@ impl Channelwise {
         Some(self.values.clone())
     }
 
+    pub(super) fn of_channels(&self) -> &[f32] {
+        &self.values
+    }
+
     /// For maps `(batch, channels, height, width)`.
     pub(super) fn of_maps(&self) -> Tensor<4> {
         let [channels] = self.tensor.dims();
@@ -58,16 +73,24 @@ pub(super) enum Kernel {
 
 impl Kernel {
     /// `weight` is the tensor of that name of a module: outputs by inputs by kernel.
-    pub(super) fn new(weights: &Weights, weight: Tensor<4>, prepare: impl Fn(TensorData) -> Convolution) -> Self {
+    pub(super) fn new(weights: &Weights, weight: Tensor<4>, prepare: impl Fn(&[f32]) -> Convolution) -> Self {
         if !weights.prepares() {
             return Self::Plain(Box::new(weight));
         }
-        let convolution = prepare(weight.into_data());
-        if !matches!(convolution, Convolution::Direct(_)) {
-            weights.release("weight");
-        }
+        let convolution = prepare(floats(&weight.into_data()));
+        weights.release("weight");
         Self::Prepared(Arc::new(convolution))
     }
+}
+
+/// Weights, outputs by inputs by kernel, with zeros for more inputs.
+fn with_inputs(weights: &[f32], outputs: usize, inputs: usize, more: usize) -> Vec<f32> {
+    let taps = weights.len() / (outputs * inputs);
+    let mut padded = vec![0.0; outputs * more * taps];
+    for (padded, weights) in padded.chunks_exact_mut(more * taps).zip(weights.chunks_exact(inputs * taps)) {
+        padded[..weights.len()].copy_from_slice(weights);
+    }
+    padded
 }
 
 /// What follows a convolution.
@@ -92,15 +115,39 @@ pub(super) struct Conv2d {
 
 impl Conv2d {
     pub(super) fn load(weights: &Weights, channels: [usize; 2], side: usize, stride: usize) -> Self {
-        let [inputs, outputs] = channels;
+        Self::of_maps(weights, channels, side, stride, 0)
+    }
+
+    /// For maps of about so many pixels, down and across.
+    pub(super) fn of_maps(
+        weights: &Weights,
+        [inputs, outputs]: [usize; 2],
+        side: usize,
+        stride: usize,
+        pixels: usize,
+    ) -> Self {
         let weight = weights.tensor("weight", [outputs, inputs, side, side]);
-        let weight = Kernel::new(weights, weight, |values| match (side, stride) {
-            (3, 1) if outputs < FEW_PIXELS && !weights.is_sparing() => {
-                Convolution::Winograd(Winograd::new(floats(&values), outputs, inputs))
+        let kernel = Kernel::new(weights, weight, |values| {
+            let inputs_there = inputs.next_multiple_of(COLUMNS);
+            let padded;
+            let values = if inputs_there == inputs {
+                values
+            } else {
+                padded = with_inputs(values, outputs, inputs, inputs_there);
+                &padded
+            };
+            let channels = [outputs, inputs_there];
+            let budget = if weights.is_sparing() { &SPARING } else { &GENEROUS };
+            match (side, stride) {
+                (3, 1) if values.len() <= budget.f43 => Convolution::Same(Nested::new(values, outputs, inputs_there)),
+                (3, 1) if values.len() <= budget.f23 => {
+                    Convolution::SmallSame(Nested::new(values, outputs, inputs_there))
+                }
+                (3, 2) if pixels >= budget.half => Convolution::Half(Nested::new(values, outputs, inputs_there)),
+                _ => Convolution::Direct(Direct::new(values, channels, side, stride)),
             }
-            _ => Convolution::Direct(Direct::new(values, [outputs, inputs], side, stride)),
         });
-        Self { weight, bias: None, side, stride, outputs }
+        Self { weight: kernel, bias: None, side, stride, outputs }
     }
 
     pub(super) fn with_bias(self, weights: &Weights) -> Self {
@@ -187,24 +234,42 @@ impl PReLU {
 
 /// Squeeze and excitation (Hu et al. 2018): every channel is weighted by what the means of all say.
 #[derive(Debug)]
-pub(super) struct SEModule {
-    fc1: Conv2d,
-    fc2: Conv2d,
+pub(super) enum SEModule {
+    Plain { fc1: Box<Conv2d>, fc2: Box<Conv2d> },
+    Prepared(Arc<Excite>),
 }
 
 impl SEModule {
     pub(super) fn load(weights: &Weights, channels: usize, reduction: usize) -> Self {
         let squeezed = channels / reduction;
-        Self {
-            fc1: Conv2d::load(&weights.at("fc1"), [channels, squeezed], 1, 1),
-            fc2: Conv2d::load(&weights.at("fc2"), [squeezed, channels], 1, 1),
+        if weights.prepares() {
+            let of = |name: &str, [inputs, outputs]: [usize; 2]| {
+                let weight: Tensor<4> = weights.at(name).tensor("weight", [outputs, inputs, 1, 1]);
+                host(weight).to_vec()
+            };
+            let (fc1, fc2) = (of("fc1", [channels, squeezed]), of("fc2", [squeezed, channels]));
+            return Self::Prepared(Arc::new(Excite::new(channels, fc1, fc2)));
+        }
+        Self::Plain {
+            fc1: Box::new(Conv2d::load(&weights.at("fc1"), [channels, squeezed], 1, 1)),
+            fc2: Box::new(Conv2d::load(&weights.at("fc2"), [squeezed, channels], 1, 1)),
         }
     }
 
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let means = adaptive_avg_pool2d(x.clone(), [1, 1]);
-        let squeezed = relu(self.fc1.forward(means, None, &After::Nothing));
-        x * sigmoid(self.fc2.forward(squeezed, None, &After::Nothing))
+    /// With every channel weighted, plus the first of each `stride` pixels of others, down and across.
+    pub(super) fn forward(&self, x: Tensor<4>, others: Tensor<4>, stride: usize) -> Tensor<4> {
+        match self {
+            Self::Plain { fc1, fc2 } => {
+                let means = adaptive_avg_pool2d(x.clone(), [1, 1]);
+                let squeezed = relu(fc1.forward(means, None, &After::Nothing));
+                let others = match stride {
+                    1 => others,
+                    _ => max_pool2d(others, MaxPoolOptions::new([1; 2]).with_stride([stride; 2])),
+                };
+                x * sigmoid(fc2.forward(squeezed, None, &After::Nothing)) + others
+            }
+            Self::Prepared(excite) => merge(x, others, Merge::Excite { excite: excite.clone(), stride }),
+        }
     }
 }
 
