@@ -74,7 +74,7 @@ impl ImageProcessor {
         let bytes = split::receive(strip).await?;
         let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;
-        let encoded = match split::split_in_parallel(bytes, ages, format).await? {
+        let encoded = match tokio::task::spawn_blocking(move || split::split(&bytes, ages, format)).await? {
             Ok(encoded) => encoded,
             Err(error) => return self.fail(job, unusable(&error)).await,
         };

@@ -1,14 +1,16 @@
 //! A strip becomes panels: the `.npy` is viewed in place, and the panels are encoded in parallel.
 
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{iter, thread};
+
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use futures::future::try_join_all;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use jpeg_encoder::{Encoder, JpegColorType, SamplingFactor, rgb_to_ycbcr};
+use libjpeg_turbo_rs::{JpegError, PixelFormat, Subsampling};
 use ndarray::{ArrayView3, s};
 use ndarray_npy::{ViewNpyError, ViewNpyExt};
 use pipeline::strip;
-use std::sync::Arc;
 
 use crate::ImageFormat;
 use crate::error::HandlerError;
@@ -31,41 +33,42 @@ pub enum SplitError {
     /// Not a `.npy` of `uint8` in C order.
     #[error("it is no .npy of uint8 in C order")]
     Npy(#[from] ViewNpyError),
+    /// A `.npy` in Fortran's order.
+    #[error("it is a .npy in Fortran order: one in C order would work")]
+    Order,
     /// Another number of panels than the job has, or of another size.
     #[error(transparent)]
     Shape(#[from] strip::ShapeError),
     /// The JPEG encoder failed.
     #[error("panel {0} cannot be encoded as a JPEG")]
-    Jpeg(usize, #[source] jpeg_encoder::EncodingError),
+    Jpeg(usize, #[source] JpegError),
     /// The PNG encoder failed.
     #[error("panel {0} cannot be encoded as a PNG")]
     Png(usize, #[source] image::ImageError),
 }
 
-/// Splits a strip of so many ages: one panel more than ages, in order.
+/// Splits a strip of so many ages, on all cores: one panel more than ages, in order.
 ///
 /// # Errors
 /// [`SplitError`] where the bytes are not the `.npy` of such a strip.
 pub fn split(npy: &[u8], ages: usize, format: ImageFormat) -> Result<Vec<Encoded>, SplitError> {
     view(npy, ages)?;
-    (0..=ages).map(|number| encode(npy, ages, number, format)).collect()
-}
-
-/// Splits a strip, every panel on a thread of its own.
-pub(crate) async fn split_in_parallel(
-    npy: Vec<u8>,
-    ages: usize,
-    format: ImageFormat,
-) -> Result<Result<Vec<Encoded>, SplitError>, HandlerError> {
-    if let Err(error) = view(&npy, ages) {
-        return Ok(Err(error));
-    }
-    let npy = Arc::new(npy);
-    let panel = |number| {
-        let npy = Arc::clone(&npy);
-        tokio::task::spawn_blocking(move || encode(&npy, ages, number, format))
+    let next = AtomicUsize::new(0);
+    let encode_some = || {
+        let numbers = iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number <= ages));
+        numbers.map(|number| encode(npy, ages, number, format)).collect::<Result<Vec<_>, _>>()
     };
-    Ok(try_join_all((0..=ages).map(panel)).await?.into_iter().collect())
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut panels = thread::scope(|scope| -> Result<Vec<Encoded>, SplitError> {
+        let threads: Vec<_> = (1..cores.min(1 + ages)).map(|_| scope.spawn(encode_some)).collect();
+        let mut panels = encode_some()?;
+        for thread in threads {
+            panels.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(panels)
+    })?;
+    panels.sort_by_key(|panel| panel.number);
+    Ok(panels)
 }
 
 /// Collects a body whose length is known into memory reserved once.
@@ -83,63 +86,37 @@ pub(crate) async fn receive(object: GetObjectOutput) -> Result<Vec<u8>, HandlerE
 fn view(npy: &[u8], ages: usize) -> Result<ArrayView3<'_, u8>, SplitError> {
     let array = ArrayView3::<u8>::view_npy(npy)?;
     strip::check_shape(array.shape(), ages)?;
-    Ok(array)
+    if array.is_standard_layout() { Ok(array) } else { Err(SplitError::Order) }
 }
 
 fn encode(npy: &[u8], ages: usize, number: usize, format: ImageFormat) -> Result<Encoded, SplitError> {
     let columns = strip::columns(number);
     let panel = view(npy, ages)?.slice_move(s![.., columns.start..columns.end, ..]);
-    let mut bytes = Vec::with_capacity(512 << 10);
-    match format {
+    let side = strip::PANEL;
+    let mut pixels = Vec::with_capacity(side * side * strip::CHANNELS);
+    for row in panel.outer_iter() {
+        pixels.extend_from_slice(row.to_slice().expect("a row of a strip in C order lies in one piece"));
+    }
+    let bytes = match format {
         ImageFormat::Jpeg => {
-            let mut encoder = Encoder::new(&mut bytes, QUALITY);
-            encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
-            encoder.encode_image(Panel(panel)).map_err(|error| SplitError::Jpeg(number, error))?;
+            libjpeg_turbo_rs::compress(&pixels, side, side, PixelFormat::Rgb, QUALITY, Subsampling::S420)
+                .map_err(|error| SplitError::Jpeg(number, error))?
         }
         ImageFormat::Png => {
-            let pixels: Vec<u8> = panel.iter().copied().collect();
-            let side = u32::try_from(strip::PANEL).unwrap_or(u32::MAX);
+            let mut bytes = Vec::with_capacity(pixels.len());
+            let side = u32::try_from(side).unwrap_or(u32::MAX);
             PngEncoder::new(&mut bytes)
                 .write_image(&pixels, side, side, ExtendedColorType::Rgb8)
                 .map_err(|error| SplitError::Png(number, error))?;
+            bytes
         }
-    }
+    };
     Ok(Encoded { number, bytes })
-}
-
-/// Rows of a panel inside a strip, as the JPEG encoder asks for them.
-struct Panel<'a>(ArrayView3<'a, u8>);
-
-impl jpeg_encoder::ImageBuffer for Panel<'_> {
-    fn get_jpeg_color_type(&self) -> JpegColorType {
-        JpegColorType::Ycbcr
-    }
-
-    fn width(&self) -> u16 {
-        u16::try_from(self.0.shape()[1]).unwrap_or(u16::MAX)
-    }
-
-    fn height(&self) -> u16 {
-        u16::try_from(self.0.shape()[0]).unwrap_or(u16::MAX)
-    }
-
-    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let row = self.0.slice(s![usize::from(y), .., ..]);
-        // A row of a strip in C order lies in one piece.
-        let Some(row) = row.to_slice() else { return };
-        let [luma, blue, red, _] = buffers;
-        for pixel in row.chunks_exact(strip::CHANNELS) {
-            let (y, cb, cr) = rgb_to_ycbcr(pixel[0], pixel[1], pixel[2]);
-            luma.push(y);
-            blue.push(cb);
-            red.push(cr);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array3;
+    use ndarray::{Array3, ShapeBuilder};
     use ndarray_npy::WriteNpyExt;
 
     use super::*;
@@ -196,6 +173,9 @@ mod tests {
         for bad in [&b""[..], b"\x93NUMPY", &good[..good.len() - 1], b"hello world, this is not an array"] {
             assert!(matches!(split(bad, 1, ImageFormat::Jpeg), Err(SplitError::Npy(_))));
         }
+        let mut columns = Vec::new();
+        Array3::<u8>::zeros(strip::shape(1).f()).write_npy(&mut columns).unwrap();
+        assert!(matches!(split(&columns, 1, ImageFormat::Jpeg), Err(SplitError::Order)));
         let mut floats = Vec::new();
         Array3::<f32>::zeros((2, 2, 3)).write_npy(&mut floats).unwrap();
         assert!(matches!(split(&floats, 1, ImageFormat::Jpeg), Err(SplitError::Npy(_))));

@@ -75,8 +75,18 @@ impl DeviceChoice {
 
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device, DeviceError> {
+    use burn::cubecl::config::cache::CacheConfig;
+    use burn::cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
     use burn::tensor::{Device as BurnDevice, DeviceType, Tensor};
 
+    // Compiled kernels, and which of them are fastest, are kept in the user's cache folder for the next start, unless
+    // somebody has said otherwise.
+    let mut config = CubeClRuntimeConfig::from_current_dir();
+    config.compilation.cache = true;
+    if matches!(config.environment.path, CacheConfig::Target) {
+        config.environment.path = CacheConfig::Global;
+    }
+    CubeClRuntimeConfig::try_set(config);
     // Asks for the driver first, so this does not need CUDA to be there.
     if BurnDevice::enumerate(DeviceType::Cuda).is_empty() {
         return Err(DeviceError::Absent);

@@ -279,10 +279,23 @@ impl Sam {
         (0..ages.len()).map(|index| Codes(codes.clone().narrow(0, index, 1))).collect()
     }
 
-    /// The picture of a face, by its own codes, at an age, by that age's.
-    pub fn picture(&self, pretrained: &Codes, aged: &Codes) -> Picture {
-        let latent = aged.0.clone() + pretrained.0.clone() + self.network.latent_avg.clone();
-        Picture { tensor: self.network.decoder.forward(&latent), channels_last: self.kernels }
+    /// How many pictures the device is worth making at once.
+    pub fn pictures_at_once(&self) -> usize {
+        if self.device == Device::Cpu { 1 } else { 4 }
+    }
+
+    /// The pictures of a face, by its own codes, at ages, by their codes.
+    pub fn pictures(&self, pretrained: &Codes, aged: &[Codes]) -> Vec<Picture> {
+        let itself = pretrained.0.clone() + self.network.latent_avg.clone();
+        let picture =
+            |latent: Tensor<3>| Picture { tensor: self.network.decoder.forward(&latent), channels_last: self.kernels };
+        if self.kernels || aged.len() < 2 {
+            return aged.iter().map(|aged| picture(aged.0.clone() + itself.clone())).collect();
+        }
+        let Picture { tensor, channels_last } =
+            picture(Tensor::cat(aged.iter().map(|aged| aged.0.clone()).collect(), 0) + itself);
+        let one = |index| Picture { tensor: tensor.clone().narrow(0, index, 1), channels_last };
+        (0..aged.len()).map(one).collect()
     }
 
     /// A batch of a face at each age, as one more channel, or of the face alone without any.

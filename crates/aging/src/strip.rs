@@ -4,7 +4,7 @@ use face::Landmarks;
 use image::RgbImage;
 
 use crate::preview::Preview;
-use crate::sam::{Sam, SamError};
+use crate::sam::{Picture, Sam, SamError};
 use crate::{Engine, PANEL, Portrait, Stages, View, to_panel};
 
 /// Ages that go through the encoder together, so that its weights are read once for them.
@@ -137,13 +137,18 @@ impl Panels<'_> {
                 let codes = sam.codes(&face, ages);
                 sam.sync().map(|()| codes)
             })?;
-            for codes in &codes {
+            for codes in codes.chunks(sam.pictures_at_once()) {
                 if !wanted(done_ages) {
                     return Err(StripError::Cancelled);
                 }
-                let picture = stages.measure("generator", || sam.picture(&pretrained, codes).into_rgb())?;
-                done_ages += 1;
-                stages.measure("panels", || self.put(done_ages, &to_panel(picture)));
+                let pictures = stages.measure("generator", || {
+                    let pictures = sam.pictures(&pretrained, codes).into_iter();
+                    pictures.map(Picture::into_rgb).collect::<Result<Vec<_>, _>>()
+                })?;
+                for picture in pictures {
+                    done_ages += 1;
+                    stages.measure("panels", || self.put(done_ages, &to_panel(picture)));
+                }
             }
         }
         Ok(stages)

@@ -13,9 +13,10 @@ use serde_json::{Map, json};
 
 use crate::cli::Age;
 use crate::progress::Progress;
-use crate::{memory, output};
+use crate::{memory, output, threads};
 
 pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
+    threads::limit(age.threads)?;
     let start = Instant::now();
     let compute = Compute { device: age.device, precision: age.precision };
     let model = Model::load(age.model.as_deref(), compute).context("the model cannot be loaded")?;

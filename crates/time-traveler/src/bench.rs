@@ -2,16 +2,21 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use aging::preview::Preview;
 use anyhow::Context;
 use face::{FaceFinder, RgbImage, Sampling};
 use image::imageops::{self, FilterType};
+use lambda::ImageFormat;
+use ndarray::ArrayView3;
+use ndarray_npy::ViewNpyExt;
+use pipeline::strip;
 use serde_json::{Map, Value, json};
 
 use crate::bench_aging;
-use crate::cli::{Bench, BenchFace, BenchPreview};
+use crate::cli::{Bench, BenchFace, BenchPreview, BenchSplit};
 use crate::memory;
 
 /// A face for whoever names none.
@@ -22,6 +27,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Face(face) => faces(face),
         Bench::Preview(preview) => ages(preview),
         Bench::Aging(aging) => bench_aging::run(aging),
+        Bench::Split(split) => strips(split),
     }
 }
 
@@ -79,6 +85,37 @@ fn ages(bench: &BenchPreview) -> anyhow::Result<()> {
     let peak: Vec<(&str, Value)> = memory::peak().map(|bytes| ("peakMemoryBytes", json!(bytes))).into_iter().collect();
     report(bench.json, runs, &times, &peak);
     Ok(())
+}
+
+/// Splitting a strip as the `image-processor` does.
+fn strips(bench: &BenchSplit) -> anyhow::Result<()> {
+    let npy = match &bench.strip {
+        Some(strip) => std::fs::read(strip).with_context(|| format!("{} cannot be read", strip.display()))?,
+        None => sample_strip()?,
+    };
+    let shape = ArrayView3::<u8>::view_npy(&npy).context("a strip is a .npy of uint8 of three dimensions")?.dim();
+    let ages = (shape.1 / strip::PANEL).saturating_sub(1);
+    let runs = usize::from(bench.runs);
+    let panels = lambda::split(&npy, ages, ImageFormat::Jpeg)?;
+    let time = median(runs, || drop(black_box(lambda::split(&npy, ages, ImageFormat::Jpeg))));
+    let written: usize = panels.iter().map(|panel| panel.bytes.len()).sum();
+    let mut more =
+        vec![("panels", json!(panels.len())), ("jpegBytes", json!(written)), ("stripBytes", json!(npy.len()))];
+    more.extend(memory::peak().map(|bytes| ("peakMemoryBytes", json!(bytes))));
+    report(bench.json, runs, &[("split", time)], &more);
+    Ok(())
+}
+
+/// The strip of the built-in portrait, made by another process, so that its memory is not counted here.
+fn sample_strip() -> anyhow::Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let photo = folder.path().join("portrait.png");
+    std::fs::write(&photo, SAMPLE)?;
+    let mut age = Command::new(std::env::current_exe()?);
+    age.arg("age").arg(&photo).args(["--ages", "20,40,60,80", "--out"]).arg(folder.path());
+    let output = age.output().context("the strip cannot be made")?;
+    anyhow::ensure!(output.status.success(), "the strip cannot be made: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(std::fs::read(folder.path().join("strip.npy"))?)
 }
 
 /// The photo to measure on, and what to call it.

@@ -12,13 +12,11 @@ use serde_json::json;
 
 use crate::bench;
 use crate::cli::BenchAging;
-use crate::memory;
 use crate::progress::Progress;
+use crate::{memory, threads};
 
 pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
-    if let Some(threads) = bench.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
-    }
+    threads::limit(bench.threads)?;
     let device = bench.device.find()?;
     let start = Instant::now();
     let checkpoint = match &bench.model {

@@ -120,6 +120,9 @@ pub(crate) struct Age {
     /// What it computes with; bfloat16 pays on a GPU only
     #[arg(long, value_name = "float32|bfloat16", default_value = "float32")]
     pub(crate) precision: sam::Precision,
+    /// Threads of the CPU [default: the cores that may be used]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// Print what was made as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -182,8 +185,22 @@ pub(crate) enum Bench {
     Face(BenchFace),
     /// Ageing a face with the preview engine
     Preview(BenchPreview),
-    /// Ageing a face with the SAM engine, on made-up weights
+    /// Ageing a face with the SAM engine
     Aging(BenchAging),
+    /// Splitting a strip into JPEGs
+    Split(BenchSplit),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchSplit {
+    /// A strip as `age` writes it [default: one of a portrait that is built in, at four ages]
+    pub(crate) strip: Option<PathBuf>,
+    /// Splits, of whose times the median is told
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Print the times as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ mod programs;
 mod progress;
 mod send;
 mod stack;
+mod threads;
 mod up;
 
 use std::process::ExitCode;

@@ -16,7 +16,7 @@ use super::space::Space;
 /// Tiles whose patches lie together.
 const BLOCK: usize = 16;
 /// What the transformed values of the tiles worked on at once may take, in bytes, if all cores work on them, and if one does.
-const WORKING_SET: usize = 16 << 20;
+const WORKING_SET: usize = 32 << 20;
 const LOCAL_SET: usize = 256 << 10;
 /// Up to so many bytes of weights are read again for every part of a map.
 const LOCAL_WEIGHTS: usize = 4 << 20;

@@ -59,7 +59,7 @@ fn the_network_computes_what_the_authors_code_computes() {
         let found = shaped(codes.clone().into_values().unwrap(), &[1, 14, 512]);
         close(&format!("codes at {age}"), &found, &answer(&format!("codes_{age}")));
 
-        let picture = sam.picture(&pretrained, &codes);
+        let [picture] = sam.pictures(&pretrained, &[codes]).try_into().unwrap();
         let raw = shaped(picture.clone().into_values().unwrap(), &[1, 3, 256, 256]);
         let blocks = raw.to_shape((1, 3, 32, 8, 32, 8)).unwrap();
         let pooled = blocks.mean_axis(Axis(5)).unwrap().mean_axis(Axis(3)).unwrap();
@@ -76,18 +76,81 @@ fn the_network_computes_what_the_authors_code_computes() {
     }
 }
 
+/// The levels of one picture.
+fn levels_of(pictures: Vec<Picture>) -> Vec<u8> {
+    let [picture] = pictures.try_into().unwrap();
+    picture.into_rgb().unwrap().into_raw()
+}
+
+/// Smooth shapes and noise that look like nothing.
+fn random_face(sam: &Sam, seed: u32) -> Face {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let waves: [[f32; 4]; 6] = std::array::from_fn(|_| [random() / 8.0, random() / 8.0, 6.3 * random(), random()]);
+    let picture = RgbImage::from_fn(FACE, FACE, |x, y| {
+        let level = |channel: usize| {
+            let wave = |[across, down, phase, height]: [f32; 4]| {
+                height * (across * x as f32 + down * y as f32 + phase + channel as f32).sin()
+            };
+            128.0 + 50.0 * waves.map(wave).iter().sum::<f32>()
+        };
+        image::Rgb([0, 1, 2].map(|channel| (level(channel) + 16.0 * random()) as u8))
+    });
+    sam.face(&picture)
+}
+
 #[test]
 fn the_kernels_compute_what_burn_computes() {
     let made_up = made_up(256);
-    let picture = |sam: Sam| {
-        let face = face(&sam);
-        sam.picture(&sam.pretrained_codes(&face), &sam.codes(&face, &[40])[0]).into_rgb().unwrap().into_raw()
-    };
-    let fast = picture(Sam::load(&made_up, device(), Precision::Float32).unwrap());
-    let reference = picture(Sam::load_reference(&made_up, device(), Precision::Float32).unwrap());
-    let differences = fast.iter().zip(&reference).map(|(fast, reference)| fast.abs_diff(*reference));
-    let far = differences.filter(|difference| *difference > 1).count();
-    assert!(10_000 * far <= fast.len(), "{far} levels differ by more than one");
+    let fast = Sam::load(&made_up, device(), Precision::Float32).unwrap();
+    let reference = Sam::load_reference(&made_up, device(), Precision::Float32).unwrap();
+    let (mut levels, mut far) = (0, 0);
+    for seed in 0..20 {
+        let age = (seed * 5) as u8;
+        let picture = |sam: &Sam| {
+            let face = random_face(sam, seed);
+            levels_of(sam.pictures(&sam.pretrained_codes(&face), &sam.codes(&face, &[age])))
+        };
+        let differences = picture(&fast).into_iter().zip(picture(&reference)).map(|(a, b)| a.abs_diff(b));
+        levels += 3 * 256 * 256;
+        far += differences.filter(|difference| *difference > 1).count();
+    }
+    println!("{far} of {levels} levels differ by more than one");
+    assert!(10_000 * far <= levels);
+}
+
+#[test]
+fn ages_together_are_ages_alone() {
+    let sam = Sam::load(&made_up(256), device(), Precision::Float32).unwrap();
+    let face = face(&sam);
+    let together = sam.codes(&face, &AGES);
+    for (age, together) in AGES.into_iter().zip(together) {
+        let [alone] = sam.codes(&face, &[age]).try_into().unwrap();
+        let (together, alone) = (together.into_values().unwrap(), alone.into_values().unwrap());
+        if device() == Device::Cpu {
+            assert!(together == alone, "{age}");
+        } else {
+            let shape = [1, 14, 512];
+            close(&format!("codes at {age}"), &shaped(together, &shape), &shaped(alone, &shape));
+        }
+    }
+}
+
+#[test]
+fn pictures_in_a_batch_are_pictures_alone() {
+    let sam = Sam::load_reference(&made_up(256), device(), Precision::Float32).unwrap();
+    let pretrained = sam.pretrained_codes(&face(&sam));
+    let aged = [0.0, 0.5].map(|value| Codes(Tensor::full([1, 14, 512], value, &device().burn())));
+    let together = sam.pictures(&pretrained, &aged);
+    for (together, aged) in together.into_iter().zip(&aged) {
+        let [alone] = sam.pictures(&pretrained, std::slice::from_ref(aged)).try_into().unwrap();
+        let shape = [1, 3, 256, 256];
+        let [together, alone] = [together, alone].map(|picture| shaped(picture.into_values().unwrap(), &shape));
+        close("a picture in a batch", &together, &alone);
+    }
 }
 
 #[test]
@@ -102,9 +165,9 @@ fn multiplications_are_counted() {
 fn bfloat16_is_off_by_less_than_two_levels() {
     let sam = Sam::load(&made_up(256), device(), Precision::BFloat16).unwrap();
     let face = face(&sam);
-    let panel = sam.picture(&sam.pretrained_codes(&face), &sam.codes(&face, &[60])[0]).into_rgb().unwrap();
+    let panel = levels_of(sam.pictures(&sam.pretrained_codes(&face), &sam.codes(&face, &[60])));
     let levels: ArrayD<u8> = answer("panel_60_u8_crop");
-    let panel = ArrayD::from_shape_vec(vec![256, 256, 3], panel.into_raw()).unwrap();
+    let panel = ArrayD::from_shape_vec(vec![256, 256, 3], panel).unwrap();
     let middle = panel.slice(s![96..160, 96..160, ..]);
     let sum: u32 = middle.iter().zip(&levels).map(|(found, level)| u32::from(found.abs_diff(*level))).sum();
     let mean = f64::from(sum) / levels.len() as f64;
@@ -122,6 +185,7 @@ fn a_network_that_makes_no_numbers_says_so() {
     );
     let sam = Sam::load(&Checkpoint::computed("damaged", tensors), device(), Precision::Float32).unwrap();
     let none = Codes(Tensor::zeros([1, 14, 512], &device().burn()));
-    let error = sam.picture(&none, &none).into_rgb().unwrap_err();
+    let [picture] = sam.pictures(&none, std::slice::from_ref(&none)).try_into().unwrap();
+    let error = picture.into_rgb().unwrap_err();
     assert!(matches!(error, SamError::NotFinite), "{error}");
 }

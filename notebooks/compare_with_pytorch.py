@@ -1,9 +1,9 @@
 """Times one strip of ages by PyTorch, by ONNX Runtime and by `time-traveler`, in turns, and compares their pictures.
 
-    pip install torch onnx onnxruntime pillow
+    pip install torch onnx onnxscript onnxruntime pillow
     git clone https://github.com/yuval-alaluf/SAM
     cargo build --release -p time-traveler
-    python crates/aging/benches/peers.py --sam SAM --time-traveler target/release/time-traveler
+    python notebooks/compare_with_pytorch.py --sam SAM --time-traveler target/release/time-traveler
 
 PyTorch runs the authors' code with weights that its constructors make up; its two operations that have CUDA kernels only
 become the plain PyTorch that the same repository has or means (`upfirdn2d_native`, `leaky_relu`). ONNX Runtime runs the
