@@ -1,4 +1,4 @@
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use http_body_util::BodyExt;
 use pipeline::ErrorCode;
@@ -8,6 +8,17 @@ use crate::refusal::Refusal;
 /// How much of a body that is too large is still read, in bytes: who is cut off while sending sees a broken
 /// connection in place of the answer.
 const MAX_DISCARDED: usize = 256 * 1024 * 1024;
+
+/// Reads a body that nobody wants, for the same reason.
+pub(crate) async fn discard(mut body: Body) {
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > MAX_DISCARDED {
+            break;
+        }
+    }
+}
 
 /// Reads a request's body.
 ///

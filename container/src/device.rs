@@ -9,6 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::answer_type::AnswerType;
+use crate::health::{Health, Unhealthy};
 use crate::metrics::{Counted, Metrics};
 use crate::refusal::Refusal;
 
@@ -38,16 +39,45 @@ pub(crate) struct Device {
     metrics: Arc<Metrics>,
 }
 
+/// Tells that the thread has ended, whatever ended it.
+struct End(Arc<Health>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.dead();
+    }
+}
+
 impl Device {
-    /// Starts the thread. `work` does one order; the function it is given tells whether anyone still waits.
-    pub(crate) fn start(
+    /// Starts the thread, which loads what does the work and tells of it when that is done. `work` does one order; the function
+    /// it is given tells whether anyone still waits.
+    pub(crate) fn start<W, L, E>(
         queue_length: usize,
         metrics: Arc<Metrics>,
-        mut work: impl FnMut(&Order, &dyn Fn() -> bool) -> Outcome + Send + 'static,
-    ) -> io::Result<Self> {
+        health: Arc<Health>,
+        load: impl FnOnce() -> Result<(W, L), E> + Send + 'static,
+    ) -> io::Result<(Self, oneshot::Receiver<Result<L, E>>)>
+    where
+        W: FnMut(&Order, &dyn Fn() -> bool) -> Outcome,
+        L: Send + 'static,
+        E: Send + 'static,
+    {
         let (queue, mut orders) = mpsc::channel::<Queued>(queue_length);
+        let (tell, loaded) = oneshot::channel();
         let device = Self { queue, metrics: metrics.clone() };
         thread::Builder::new().name("device".to_owned()).spawn(move || {
+            let end = End(health.clone());
+            let mut work = match load() {
+                Ok((work, told)) => {
+                    health.loaded();
+                    drop(tell.send(Ok(told)));
+                    work
+                }
+                Err(error) => {
+                    drop(tell.send(Err(error)));
+                    return;
+                }
+            };
             while let Some(Queued { order, since, answer, depth }) = orders.blocking_recv() {
                 drop(depth);
                 metrics.waited(since.elapsed());
@@ -56,21 +86,19 @@ impl Device {
                     continue;
                 }
                 let start = Instant::now();
+                health.working(Some(start));
                 let wanted = || !answer.is_closed();
                 // The work keeps nothing between orders that a panic could leave half done.
                 let outcome = panic::catch_unwind(AssertUnwindSafe(|| work(&order, &wanted)));
+                health.working(None);
                 metrics.served(start.elapsed());
                 if answer.send(outcome.unwrap_or_else(|_| Err(Refusal::broken()))).is_err() {
                     metrics.abandoned.inc();
                 }
             }
+            drop(end);
         })?;
-        Ok(device)
-    }
-
-    /// Whether the thread would take an order.
-    pub(crate) fn alive(&self) -> bool {
-        !self.queue.is_closed()
+        Ok((device, loaded))
     }
 
     /// Has an order done. To drop the future is to give the order up.
@@ -82,15 +110,16 @@ impl Device {
         let depth = Counted::new(&self.metrics.queue_depth);
         self.queue.try_send(Queued { order, since: Instant::now(), answer, depth }).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::overloaded(self.queue.max_capacity()),
-            TrySendError::Closed(_) => Refusal::gone(),
+            TrySendError::Closed(_) => Unhealthy::Dead.into(),
         })?;
-        outcome.await.unwrap_or_else(|_| Err(Refusal::gone()))
+        outcome.await.unwrap_or_else(|_| Err(Unhealthy::Dead.into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc as std_mpsc;
+    use std::time::Duration;
 
     use axum::http::StatusCode;
     use pipeline::ErrorCode;
@@ -105,13 +134,16 @@ mod tests {
     fn gated(queue_length: usize) -> (Device, std_mpsc::Receiver<Vec<u8>>, std_mpsc::Sender<()>) {
         let (begun, begins) = std_mpsc::channel();
         let (go, gate) = std_mpsc::channel::<()>();
-        let device = Device::start(queue_length, Arc::new(Metrics::new()), move |order, _| {
+        let work = move |order: &Order, _: &dyn Fn() -> bool| {
             begun.send(order.picture.clone()).unwrap();
             gate.recv().unwrap();
             assert_ne!(order.picture, b"panic", "as the test asks");
             Ok(order.picture.clone())
-        });
-        (device.unwrap(), begins, go)
+        };
+        let health = Arc::new(Health::new(Duration::from_secs(60)));
+        let load = || Ok::<_, ()>((work, ()));
+        let (device, _) = Device::start(queue_length, Arc::new(Metrics::new()), health, load).unwrap();
+        (device, begins, go)
     }
 
     fn spawned(device: &Device, name: &str) -> tokio::task::JoinHandle<Outcome> {
@@ -154,12 +186,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_panic_while_loading_is_the_end() {
+        let health = Arc::new(Health::new(Duration::from_secs(60)));
+        type Work = fn(&Order, &dyn Fn() -> bool) -> Outcome;
+        let load = || -> Result<(Work, ()), ()> { panic!("as the test asks") };
+        let (device, loaded) = Device::start(1, Arc::new(Metrics::new()), health.clone(), load).unwrap();
+        assert!(loaded.await.is_err());
+        let refusal = device.done(order("first")).await.unwrap_err();
+        assert_eq!((refusal.status.as_u16(), health.check()), (503, Err(Unhealthy::Dead)));
+    }
+
+    #[tokio::test]
     async fn a_panic_is_an_answer_and_the_thread_goes_on() {
         let (device, _begins, go) = gated(1);
         go.send(()).unwrap();
         let refusal = device.done(order("panic")).await.unwrap_err();
         assert_eq!((refusal.status.as_u16(), refusal.error.code), (500, ErrorCode::ModelError));
         go.send(()).unwrap();
-        assert!(device.alive() && device.done(order("next")).await.is_ok());
+        assert!(device.done(order("next")).await.is_ok());
     }
 }

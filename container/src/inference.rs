@@ -1,6 +1,7 @@
 use std::io::Cursor;
 
-use aging::strip;
+use aging::Stages;
+use aging::strip::{self, StripError};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::codecs::webp::WebPEncoder;
@@ -9,6 +10,7 @@ use pipeline::ImageType;
 
 use crate::answer_type::AnswerType;
 use crate::device::{Order, Outcome};
+use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::npy;
 use crate::refusal::Refusal;
@@ -18,12 +20,18 @@ const JPEG_QUALITY: u8 = 92;
 const _: () = assert!(aging::PANEL as usize == pipeline::strip::PANEL, "one size of a panel");
 
 /// From the encoded picture to the encoded strip.
-pub(crate) fn infer(model: &Model, order: &Order, wanted: &dyn Fn() -> bool) -> Outcome {
+pub(crate) fn infer(model: &Model, order: &Order, wanted: &dyn Fn() -> bool, metrics: &Metrics) -> Outcome {
     let ages = order.ages.as_slice();
-    let picture = aging::decode(&order.picture).map_err(logged)?;
-    let portrait = model.portrait(&picture)?;
+    let mut stages = Stages::default();
+    let picture = stages.measure("decode", || aging::decode(&order.picture)).map_err(logged)?;
+    let portrait = stages.measure("align", || model.portrait(&picture))?;
     drop(picture);
-    let append = |out: &mut Vec<u8>| strip::append(&model.engine, &portrait, ages, out, &|_| wanted());
+    metrics.stages(&stages);
+    let append = |out: &mut Vec<u8>| {
+        let stages = strip::append(&model.engine, &portrait, ages, out, &|_| wanted())?;
+        metrics.stages(&stages);
+        Ok::<_, StripError>(())
+    };
     let (rows, columns, channels) = pipeline::strip::shape(ages.len());
     match order.answer_type {
         AnswerType::Npy => {
@@ -34,7 +42,10 @@ pub(crate) fn infer(model: &Model, order: &Order, wanted: &dyn Fn() -> bool) -> 
         AnswerType::Picture(format) => {
             let mut pixels = Vec::new();
             append(&mut pixels)?;
-            encoded(&pixels, columns as u32, rows as u32, format).map_err(|error| {
+            let mut stages = Stages::default();
+            let file = stages.measure("encode", || encoded(&pixels, columns as u32, rows as u32, format));
+            metrics.stages(&stages);
+            file.map_err(|error| {
                 tracing::error!(%error, "the strip cannot be encoded");
                 Refusal::broken()
             })

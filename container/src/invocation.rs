@@ -32,6 +32,8 @@ pub(crate) async fn handle(State(server): State<Arc<Server>>, request: Request) 
     let status = result.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
     tracing::info!(
         inference_id = text(&parts.headers, INFERENCE_ID_HEADER),
+        traceparent = text(&parts.headers, "traceparent"),
+        trace_id = text(&parts.headers, "x-amzn-trace-id"),
         ages = account.ages.map(|ages| ages.to_string()),
         bytes_in = account.bytes_in,
         bytes_out = result.as_ref().map_or(0, |(_, strip)| strip.len()),
@@ -55,6 +57,14 @@ async fn answered(
     account: &mut Account,
 ) -> Result<(String, Vec<u8>), Refusal> {
     // The body comes first, whatever the headers are: an answer to who is still sending may get lost.
+    if let Err(unhealthy) = server.health.check() {
+        body::discard(body).await;
+        return Err(unhealthy.into());
+    }
+    let Ok(_place) = server.door.try_acquire() else {
+        body::discard(body).await;
+        return Err(Refusal::overloaded(server.settings.queue_length));
+    };
     let picture = body::read(body, server.settings.max_request_bytes).await?;
     account.bytes_in = picture.len();
     check_type(headers)?;
@@ -62,8 +72,18 @@ async fn answered(
     account.ages = Some(ages.clone());
     let answer_type = AnswerType::accepted(text(headers, header::ACCEPT))?;
     answer_type.check_width(ages.len())?;
-    let strip = server.device.done(Order { picture, ages, answer_type }).await?;
-    Ok((answer_type.media_type(server.engine), strip))
+    let limit = server.settings.max_response_bytes;
+    let expected = aging::strip::byte_count(ages.len());
+    if answer_type == AnswerType::Npy && expected > limit {
+        return Err(Refusal::large_answer(expected, limit));
+    }
+    let done = server.device.done(Order { picture, ages, answer_type });
+    let timeout = server.settings.response_timeout;
+    let strip = tokio::time::timeout(timeout, done).await.unwrap_or_else(|_| Err(Refusal::late(timeout)))?;
+    if strip.len() > limit {
+        return Err(Refusal::large_answer(strip.len(), limit));
+    }
+    Ok((answer_type.media_type(server.engine()), strip))
 }
 
 /// A `Content-Type` of no picture is refused; which of the three it is, the bytes tell.

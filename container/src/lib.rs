@@ -6,6 +6,7 @@
 mod answer_type;
 mod body;
 mod device;
+mod health;
 mod inference;
 mod invocation;
 mod metrics;

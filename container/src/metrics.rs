@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use aging::Stages;
 use axum::http::StatusCode;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +22,18 @@ pub(crate) struct Metrics {
     pub(crate) abandoned: Counter,
     waiting: Histogram,
     service: Histogram,
+    stages: Family<StageLabel, Histogram>,
+    resident_memory: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
+/// 1 ms to 66 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 17))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,8 +43,6 @@ struct CodeLabel {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        // 10 ms to 82 s.
-        let seconds = || Histogram::new(exponential_buckets(0.01, 2.0, 14));
         let mut metrics = Self {
             registry: Registry::with_prefix("aging"),
             requests: Family::default(),
@@ -40,6 +51,8 @@ impl Metrics {
             abandoned: Counter::default(),
             waiting: seconds(),
             service: seconds(),
+            stages: Family::new_with_constructor(seconds),
+            resident_memory: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Invocations by status code", metrics.requests.clone());
@@ -48,7 +61,16 @@ impl Metrics {
         registry.register("abandoned", "Invocations whose client left", metrics.abandoned.clone());
         registry.register_with_unit("waiting", "Time in the queue", Unit::Seconds, metrics.waiting.clone());
         registry.register_with_unit("service", "Time on the device", Unit::Seconds, metrics.service.clone());
+        registry.register_with_unit("stage", "Time of each stage", Unit::Seconds, metrics.stages.clone());
+        let memory = metrics.resident_memory.clone();
+        registry.register_with_unit("resident_memory", "Memory that the process has", Unit::Bytes, memory);
         metrics
+    }
+
+    pub(crate) fn stages(&self, stages: &Stages) {
+        for (stage, time) in stages.iter() {
+            self.stages.get_or_create(&StageLabel { stage }).observe(time.as_secs_f64());
+        }
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {
@@ -65,10 +87,18 @@ impl Metrics {
 
     /// The OpenMetrics text, which Prometheus reads.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+        self.resident_memory.set(resident_memory().unwrap_or_default());
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
         Ok(out)
     }
+}
+
+/// In bytes, where the system tells.
+fn resident_memory() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<i64>().ok().map(|kilobytes| 1024 * kilobytes)
 }
 
 /// Counts in a gauge for as long as it lives.

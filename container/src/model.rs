@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 
+use aging::strip::{self, StripError};
 use aging::{Compute, Engine, LoadError, PANEL, Portrait, View, sam};
-use face::{Aligned, Detector, FaceError, FaceFinder, RgbImage, Sampling, ShapePredictor};
+use face::{Aligned, Detector, FaceError, FaceFinder, Rectangle, RgbImage, Sampling, ShapePredictor};
+use image::Rgb;
 use pipeline::ErrorCode;
 
 /// The detector of a model folder, as dlib serializes one.
@@ -80,6 +82,22 @@ impl Model {
                 view: View::Face(cut(sam::FACE, Sampling::Sam)?.picture),
             },
         })
+    }
+
+    /// Makes one age of a picture without a face, which shows that the engine runs, and has what is made at its first run made.
+    ///
+    /// # Errors
+    /// [`StripError`]: it does not.
+    pub fn run_once(&self) -> Result<(), StripError> {
+        let panel = RgbImage::from_pixel(PANEL, PANEL, Rgb([128; 3]));
+        let view = match self.engine {
+            Engine::Preview(_) => {
+                let middle = Rectangle { left: 256, top: 256, right: 767, bottom: 767 };
+                View::Landmarks(Box::new(self.faces.predictor.predict(&panel, &middle)))
+            }
+            Engine::Sam(_) => View::Face(RgbImage::from_pixel(sam::FACE, sam::FACE, Rgb([128; 3]))),
+        };
+        strip::append(&self.engine, &Portrait { panel, view }, &[40], &mut Vec::new(), &|_| true).map(drop)
     }
 
     /// A square picture that is aligned already. The preview engine looks for the landmarks in it.

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use crate::health::Unhealthy;
 use crate::model::face_error_code;
 use aging::{ImageError, strip::StripError};
 use axum::Json;
@@ -24,10 +27,17 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ModelError, message)
     }
 
-    /// The server cannot go on.
-    pub(crate) fn gone() -> Self {
-        let message = "the model's thread has ended: the server has to be started again";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ModelError, message)
+    /// Nobody would be served longer than that.
+    pub(crate) fn late(limit: Duration) -> Self {
+        let message =
+            format!("the strip was not done within {} s: fewer ages, or another time, would work", limit.as_secs());
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ModelError, message)
+    }
+
+    /// The answer is larger than the server may send.
+    pub(crate) fn large_answer(bytes: usize, limit: usize) -> Self {
+        let message = format!("the strip has {bytes} bytes, and at most {limit} are sent: fewer ages would work");
+        Self::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::InvalidAges, message)
     }
 
     /// The work itself broke.
@@ -55,6 +65,12 @@ impl From<ImageError> for Refusal {
 impl From<FaceError> for Refusal {
     fn from(error: FaceError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, face_error_code(&error), error.to_string())
+    }
+}
+
+impl From<Unhealthy> for Refusal {
+    fn from(unhealthy: Unhealthy) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ModelError, unhealthy.to_string())
     }
 }
 

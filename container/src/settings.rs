@@ -2,6 +2,7 @@ use std::env::VarError;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use aging::Compute;
 use pipeline::{Ages, MAX_UPLOAD_BYTES};
@@ -20,8 +21,15 @@ pub struct Settings {
     pub model_dir: Option<PathBuf>,
     /// `DEFAULT_AGES`: those of an invocation that names none.
     pub ages: Ages,
-    /// `MAX_REQUEST_BYTES`: the largest picture taken, in bytes; 50 MB by default.
+    /// `TS_MAX_REQUEST_SIZE`: the largest picture taken, in bytes; 50 MB by default.
     pub max_request_bytes: usize,
+    /// `TS_MAX_RESPONSE_SIZE`: the largest strip sent, in bytes; 100 MB by default.
+    pub max_response_bytes: usize,
+    /// `TS_DEFAULT_RESPONSE_TIMEOUT`: how long an invocation may take, waiting included, in seconds; 15 minutes by default.
+    pub response_timeout: Duration,
+    /// `MODEL_SERVER_TIMEOUT`: how long the model may work on one invocation before the server counts as wedged, in seconds; 15
+    /// minutes by default.
+    pub wedged_after: Duration,
     /// `DEVICE`: `auto`, `cpu` or `cuda`; and `PRECISION`: `float32` or `bfloat16`. `auto` and `float32` by default.
     pub compute: Compute,
     /// `QUEUE_LENGTH`: how many invocations wait while one is served, 1 to 1024; 16 by default.
@@ -45,6 +53,9 @@ impl Default for Settings {
             model_dir: Some(PathBuf::from(MODEL_DIR)).filter(|folder| folder.is_dir()),
             ages: Ages::default(),
             max_request_bytes: usize::try_from(MAX_UPLOAD_BYTES).unwrap_or(usize::MAX),
+            max_response_bytes: 100 << 20,
+            response_timeout: Duration::from_secs(900),
+            wedged_after: Duration::from_secs(900),
             compute: Compute::default(),
             queue_length: 16,
         }
@@ -68,6 +79,8 @@ impl Settings {
     fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, SettingsError> {
         let environment = Environment { variable };
         let default = Self::default();
+        // One thread owns the device, and uses all of it; whoever asks for more workers would get no more.
+        environment.parsed("MODEL_SERVER_WORKERS", "1", |workers: &u16| *workers == 1)?;
         Ok(Self {
             host: environment.parsed("BIND_HOST", "an IP address such as 127.0.0.1", |_| true)?.unwrap_or(default.host),
             port: environment
@@ -80,8 +93,13 @@ impl Settings {
                 .parsed("DEFAULT_AGES", "1 to 16 whole numbers from 0 to 100, such as 20,40,60,80", |_| true)?
                 .unwrap_or(default.ages),
             max_request_bytes: environment
-                .parsed("MAX_REQUEST_BYTES", "a whole number of bytes above 0", |bytes| *bytes > 0)?
+                .parsed("TS_MAX_REQUEST_SIZE", BYTES, |bytes| *bytes > 0)?
                 .unwrap_or(default.max_request_bytes),
+            max_response_bytes: environment
+                .parsed("TS_MAX_RESPONSE_SIZE", BYTES, |bytes| *bytes > 0)?
+                .unwrap_or(default.max_response_bytes),
+            response_timeout: environment.seconds("TS_DEFAULT_RESPONSE_TIMEOUT")?.unwrap_or(default.response_timeout),
+            wedged_after: environment.seconds("MODEL_SERVER_TIMEOUT")?.unwrap_or(default.wedged_after),
             compute: Compute {
                 device: environment.parsed("DEVICE", "auto, cpu or cuda", |_| true)?.unwrap_or(default.compute.device),
                 precision: environment
@@ -95,11 +113,20 @@ impl Settings {
     }
 }
 
+/// What a size may be.
+const BYTES: &str = "a whole number of bytes above 0";
+
 struct Environment<F> {
     variable: F,
 }
 
 impl<F: Fn(&'static str) -> Option<String>> Environment<F> {
+    fn seconds(&self, name: &'static str) -> Result<Option<Duration>, SettingsError> {
+        let seconds =
+            self.parsed(name, "a whole number of seconds from 1 to 86400", |s: &u64| (1..=86_400).contains(s))?;
+        Ok(seconds.map(Duration::from_secs))
+    }
+
     fn parsed<T: FromStr>(
         &self,
         name: &'static str,
@@ -131,7 +158,11 @@ mod tests {
         assert_eq!(read("BIND_HOST", "127.0.0.1").unwrap().host, Ipv4Addr::LOCALHOST);
         assert_eq!(read("SAGEMAKER_BIND_TO_PORT", "9000").unwrap().port, 9000);
         assert_eq!(read("DEFAULT_AGES", "5, 70").unwrap().ages.as_slice(), [5, 70]);
-        assert_eq!(read("MAX_REQUEST_BYTES", "1000").unwrap().max_request_bytes, 1000);
+        assert_eq!(read("TS_MAX_REQUEST_SIZE", "1000").unwrap().max_request_bytes, 1000);
+        assert_eq!(read("TS_MAX_RESPONSE_SIZE", "2000").unwrap().max_response_bytes, 2000);
+        assert_eq!(read("TS_DEFAULT_RESPONSE_TIMEOUT", "60").unwrap().response_timeout, Duration::from_secs(60));
+        assert_eq!(read("MODEL_SERVER_TIMEOUT", "90").unwrap().wedged_after, Duration::from_secs(90));
+        assert_eq!(read("MODEL_SERVER_WORKERS", "1"), Ok(Settings::default()));
         assert_eq!(read("DEVICE", "cpu").unwrap().compute.device, DeviceChoice::Cpu);
         assert_eq!(read("PRECISION", "bfloat16").unwrap().compute.precision, Precision::BFloat16);
         assert_eq!(read("QUEUE_LENGTH", "2").unwrap().queue_length, 2);
@@ -147,8 +178,11 @@ mod tests {
             ("SAGEMAKER_BIND_TO_PORT", "80800"),
             ("SM_MODEL_DIR", "/absent/model"),
             ("DEFAULT_AGES", "20,old"),
-            ("MAX_REQUEST_BYTES", "0"),
-            ("MAX_REQUEST_BYTES", "50MB"),
+            ("TS_MAX_REQUEST_SIZE", "0"),
+            ("TS_MAX_RESPONSE_SIZE", "50MB"),
+            ("TS_DEFAULT_RESPONSE_TIMEOUT", "0"),
+            ("MODEL_SERVER_TIMEOUT", "1m"),
+            ("MODEL_SERVER_WORKERS", "4"),
             ("DEVICE", "gpu"),
             ("PRECISION", "16"),
             ("QUEUE_LENGTH", "0"),

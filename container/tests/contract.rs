@@ -3,6 +3,7 @@
 
 use std::io::Cursor;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use aging::Compute;
 use container::{Model, Settings};
@@ -17,12 +18,22 @@ use tokio::task::{JoinHandle, JoinSet};
 struct Server {
     url: String,
     client: Client,
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Server {
+    /// One that is ready.
     async fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        let server = Self::loading(change).await;
+        while server.get("/ping").await.status() != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server
+    }
+
+    /// One that has just begun.
+    async fn loading(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings { model_dir: None, ..Settings::default() };
         change(&mut settings);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -32,7 +43,7 @@ impl Server {
             let _ = stopped.await;
         };
         let served = tokio::spawn(container::run(listener, settings, shutdown));
-        Self { url, client: Client::builder().no_proxy().build().unwrap(), stop, served }
+        Self { url, client: Client::builder().no_proxy().build().unwrap(), stop: Some(stop), served }
     }
 
     async fn get(&self, path: &str) -> Response {
@@ -81,16 +92,63 @@ async fn refusal(response: Response) -> (StatusCode, JobError) {
 }
 
 #[tokio::test]
-async fn answers_pings_and_stops_when_told() {
-    let server = Server::start(|_| ()).await;
-    assert_eq!(server.get("/ping").await.status(), StatusCode::OK);
-    let pending = tokio::spawn(server.invoke(png()).send());
-    server.stop.send(()).unwrap();
-    server.served.await.unwrap().unwrap();
-    // Whether or not it came in time, the invocation is not cut off half way.
-    if let Ok(response) = pending.await.unwrap() {
-        assert_eq!(response.bytes().await.unwrap().len(), 128 + 1024 * strip::row_bytes(4));
+async fn is_not_healthy_before_the_model_has_run() {
+    let server = Server::loading(|_| ()).await;
+    let (status, error) = refusal(server.get("/ping").await).await;
+    assert_eq!((status.as_u16(), error.code), (503, ErrorCode::ModelError));
+    assert!(error.message.contains("being loaded"), "{}", error.message);
+    let response = server.invoke(png()).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"));
+    while server.get("/ping").await.status() != StatusCode::OK {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    assert_eq!(server.invoke(png()).send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn finishes_what_it_took_when_told_to_stop() {
+    let mut server = Server::start(|_| ()).await;
+    let taken = tokio::spawn(server.invoke(png()).send());
+    // It is taken once it is counted.
+    while !server.get("/metrics").await.text().await.unwrap().contains("aging_in_flight 1\n") {
+        tokio::task::yield_now().await;
+    }
+    server.stop.take().unwrap().send(()).unwrap();
+    while server
+        .client
+        .get(format!("{}/ping", server.url))
+        .send()
+        .await
+        .is_ok_and(|ping| ping.status() == StatusCode::OK)
+    {
+        tokio::task::yield_now().await;
+    }
+    // Another one is refused, be it in words or because nobody listens any more.
+    if let Ok(response) = server.invoke(png()).send().await {
+        let (status, error) = refusal(response).await;
+        assert!(status == StatusCode::SERVICE_UNAVAILABLE && error.message.contains("stopping"), "{}", error.message);
+    }
+    let response = taken.await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.bytes().await.unwrap().len(), 128 + 1024 * strip::row_bytes(4));
+    server.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn limits_of_answers() {
+    let server = Server::start(|settings| settings.max_response_bytes = 10_000_000).await;
+    let attributes = "x-amzn-sagemaker-custom-attributes";
+    let small = server.invoke(png()).header(attributes, "ages=30,60").send().await.unwrap();
+    assert_eq!(small.status(), StatusCode::OK);
+    let (status, error) = refusal(server.invoke(png()).header(attributes, "ages=30,60,90").send().await.unwrap()).await;
+    assert_eq!((status.as_u16(), error.code), (406, ErrorCode::InvalidAges));
+    assert!(error.message.contains("at most 10000000"), "{}", error.message);
+
+    let server = Server::start(|settings| settings.response_timeout = Duration::from_millis(1)).await;
+    let (status, error) = refusal(server.invoke(png()).send().await.unwrap()).await;
+    assert_eq!((status.as_u16(), error.code), (500, ErrorCode::ModelError));
+    // It goes on all the same.
+    assert_eq!(server.get("/ping").await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -289,6 +347,7 @@ async fn overload_is_said_at_once_and_counted() {
         format!("aging_requests_total{{code=\"503\"}} {refused}\n"),
         format!("aging_service_seconds_count {served}\n"),
         format!("aging_waiting_seconds_count {served}\n"),
+        format!("aging_stage_seconds_count{{stage=\"decode\"}} {served}\n"),
         "aging_queue_depth 0\n".to_owned(),
         "aging_in_flight 0\n".to_owned(),
     ] {
@@ -300,7 +359,7 @@ async fn overload_is_said_at_once_and_counted() {
 async fn a_checkpoint_without_an_engine_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("model.pt"), b"weights").unwrap();
-    let server = Server::start(|settings| settings.model_dir = Some(folder.path().to_owned())).await;
+    let server = Server::loading(|settings| settings.model_dir = Some(folder.path().to_owned())).await;
     let error = server.served.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("model.pt"), "{error}");
 }

@@ -280,6 +280,9 @@ pub(super) struct EqualLinear {
     weight: Tensor<2>,
     bias: Tensor<2>,
     scale: f64,
+    /// Whether each of a batch is computed alone, since Burn's product on the CPU takes the terms of a sum in another order when
+    /// there are more rows.
+    alone: bool,
 }
 
 impl EqualLinear {
@@ -288,11 +291,16 @@ impl EqualLinear {
             weight: weights.tensor("weight", [outputs, inputs]).transpose(),
             bias: weights.tensor("bias", [outputs]).reshape([1, outputs]),
             scale: (inputs as f64).sqrt().recip(),
+            alone: weights.prepares(),
         }
     }
 
     /// Batch by inputs to batch by outputs.
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let [batch, _] = x.dims();
+        if self.alone && batch > 1 {
+            return Tensor::cat((0..batch).map(|index| self.forward(x.clone().narrow(0, index, 1))).collect(), 0);
+        }
         (x * self.scale).matmul(self.weight.clone()) + self.bias.clone()
     }
 }

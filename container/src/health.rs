@@ -1,0 +1,126 @@
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Why no request would be served now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unhealthy {
+    /// The model is still being loaded, or has not run once.
+    Loading,
+    /// The server was told to stop.
+    Draining,
+    /// The model's thread has worked on one request for longer than it may.
+    Wedged(Duration),
+    /// The model's thread has ended.
+    Dead,
+}
+
+impl fmt::Display for Unhealthy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loading => f.write_str("the model is being loaded: try again in a second"),
+            Self::Draining => f.write_str("the server is stopping: another one would work"),
+            Self::Wedged(time) => {
+                write!(
+                    f,
+                    "the model has worked on one request for {} s: the server has to be started again",
+                    time.as_secs()
+                )
+            }
+            Self::Dead => f.write_str("the model's thread has ended: the server has to be started again"),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    loaded: bool,
+    draining: bool,
+    dead: bool,
+    /// Since when one request is worked on.
+    working: Option<Instant>,
+}
+
+/// Whether a request would be served.
+#[derive(Debug)]
+pub(crate) struct Health {
+    state: Mutex<State>,
+    /// How long one request may take.
+    limit: Duration,
+}
+
+impl Health {
+    /// Of a server that has begun to load its model.
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { state: Mutex::default(), limit }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The model is there, and has run once.
+    pub(crate) fn loaded(&self) {
+        self.state().loaded = true;
+    }
+
+    pub(crate) fn draining(&self) {
+        self.state().draining = true;
+    }
+
+    pub(crate) fn dead(&self) {
+        self.state().dead = true;
+    }
+
+    /// Work on a request begins, or ends.
+    pub(crate) fn working(&self, since: Option<Instant>) {
+        self.state().working = since;
+    }
+
+    /// # Errors
+    /// [`Unhealthy`]: why not.
+    pub(crate) fn check(&self) -> Result<(), Unhealthy> {
+        let state = self.state();
+        let working = state.working.map_or(Duration::ZERO, |since| since.elapsed());
+        if state.dead {
+            Err(Unhealthy::Dead)
+        } else if state.draining {
+            Err(Unhealthy::Draining)
+        } else if !state.loaded {
+            Err(Unhealthy::Loading)
+        } else if working > self.limit {
+            Err(Unhealthy::Wedged(working))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_loading_to_draining() {
+        let health = Health::new(Duration::from_secs(60));
+        assert_eq!(health.check(), Err(Unhealthy::Loading));
+        health.loaded();
+        assert_eq!(health.check(), Ok(()));
+        health.working(Some(Instant::now()));
+        assert_eq!(health.check(), Ok(()));
+        health.draining();
+        assert_eq!(health.check(), Err(Unhealthy::Draining));
+        health.dead();
+        assert_eq!(health.check(), Err(Unhealthy::Dead));
+    }
+
+    #[test]
+    fn who_works_for_too_long_is_wedged_until_done() {
+        let health = Health::new(Duration::ZERO);
+        health.loaded();
+        health.working(Some(Instant::now() - Duration::from_secs(5)));
+        assert!(matches!(health.check(), Err(Unhealthy::Wedged(time)) if time.as_secs() == 5));
+        health.working(None);
+        assert_eq!(health.check(), Ok(()));
+    }
+}
