@@ -102,7 +102,7 @@ pub async fn run(
         move || -> anyhow::Result<_> {
             let model = load(&settings)?;
             let name = model.engine.name();
-            engine.set(name).ok();
+            engine.get_or_init(|| name);
             let work =
                 move |order: &Order, wanted: &dyn Fn() -> bool| inference::infer(&model, order, wanted, &metrics);
             Ok((work, name))

@@ -71,7 +71,7 @@ impl<F: Filtering> Nested<F> {
         Panels { lines, stride: depth, depth, count }
     }
 
-    /// Lines from one of a tile's patches to the next tile's; one is left out, as powers of two fall on each other in caches.
+    /// Lines from one of a tile's patches to the next tile's; one more than it takes, as powers of two fall on each other in caches.
     fn patch_stride(&self) -> usize {
         self.inputs / COLUMNS + 1
     }
@@ -93,9 +93,7 @@ impl<F: Filtering> Nested<F> {
     fn tiles_within(&self, bytes: usize) -> usize {
         bytes / size_of::<f32>() / (F::POSITIONS * F::POSITIONS * (self.inputs + self.outputs))
     }
-}
 
-impl<F: Filtering> Nested<F> {
     /// What comes of maps.
     pub(crate) fn out(&self, Extent { images, height, width }: Extent) -> Extent {
         let size = |size: usize| (size * F::OUTPUTS).div_ceil(F::STEP);
