@@ -5,7 +5,7 @@ use crate::refusal::Refusal;
 
 /// What an answer is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AnswerType {
+pub enum AnswerType {
     /// `application/x-npy`
     Npy,
     /// The strip as one picture.

@@ -9,7 +9,7 @@ pub(crate) enum Unhealthy {
     Loading,
     /// The server was told to stop.
     Draining,
-    /// The model's thread has worked on one request for longer than it may.
+    /// One pass of the model has taken longer than it may.
     Wedged(Duration),
     /// The model's thread has ended.
     Dead,
@@ -23,7 +23,7 @@ impl fmt::Display for Unhealthy {
             Self::Wedged(time) => {
                 write!(
                     f,
-                    "the model has worked on one request for {} s: the server has to be started again",
+                    "one pass of the model has taken {} s so far: the server has to be started again",
                     time.as_secs()
                 )
             }
@@ -37,7 +37,7 @@ struct State {
     loaded: bool,
     draining: bool,
     dead: bool,
-    /// Since when one request is worked on.
+    /// Since when a pass is under way.
     working: Option<Instant>,
 }
 
@@ -45,7 +45,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Health {
     state: Mutex<State>,
-    /// How long one request may take.
+    /// How long a pass may take.
     limit: Duration,
 }
 
@@ -64,6 +64,11 @@ impl Health {
         self.state().loaded = true;
     }
 
+    /// The model is not there any more, and is loaded again.
+    pub(crate) fn loading(&self) {
+        self.state().loaded = false;
+    }
+
     pub(crate) fn draining(&self) {
         self.state().draining = true;
     }
@@ -72,7 +77,7 @@ impl Health {
         self.state().dead = true;
     }
 
-    /// Work on a request begins, or ends.
+    /// A pass begins, or ends.
     pub(crate) fn working(&self, since: Option<Instant>) {
         self.state().working = since;
     }
@@ -108,6 +113,9 @@ mod tests {
         assert_eq!(health.check(), Ok(()));
         health.working(Some(Instant::now()));
         assert_eq!(health.check(), Ok(()));
+        health.loading();
+        assert_eq!(health.check(), Err(Unhealthy::Loading));
+        health.loaded();
         health.draining();
         assert_eq!(health.check(), Err(Unhealthy::Draining));
         health.dead();

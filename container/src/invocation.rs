@@ -1,58 +1,111 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use aging::Stages;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{self, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pipeline::invocation::{CUSTOM_ATTRIBUTES_HEADER, INFERENCE_ID_HEADER, ages_of};
 use pipeline::{Ages, AgesError, ErrorCode, ImageType};
+use tokio::task::spawn_blocking;
 
 use crate::answer_type::AnswerType;
 use crate::body;
-use crate::device::Order;
-use crate::metrics::Counted;
+use crate::handler::{InferenceHandler, Request};
+use crate::metrics::{Counted, Metrics};
 use crate::refusal::Refusal;
 use crate::server::Server;
 
-/// What the log tells of an invocation.
-#[derive(Default)]
+/// What becomes of an invocation. Logs and counts it when it ends, however it ends.
 struct Account {
+    metrics: Arc<Metrics>,
+    headers: HeaderMap,
+    start: Instant,
     ages: Option<Ages>,
     bytes_in: usize,
+    /// Waiting for a thread or for the device.
+    waited: Duration,
+    /// Reading, waiting, input, prediction and output.
+    accounted: Duration,
+    outcome: Option<Result<usize, Refusal>>,
+    _in_flight: Counted,
+}
+
+impl Account {
+    fn open(metrics: &Arc<Metrics>, headers: HeaderMap) -> Self {
+        Self {
+            metrics: metrics.clone(),
+            headers,
+            start: Instant::now(),
+            ages: None,
+            bytes_in: 0,
+            waited: Duration::ZERO,
+            accounted: Duration::ZERO,
+            outcome: None,
+            _in_flight: Counted::new(&metrics.in_flight),
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let elapsed = self.start.elapsed();
+        let refusal = self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err());
+        let status = match &self.outcome {
+            Some(Ok(_)) => Some(StatusCode::OK),
+            Some(Err(refusal)) => Some(refusal.status),
+            None => None,
+        };
+        match status {
+            Some(status) => self.metrics.answered(status),
+            None => drop(self.metrics.abandoned.inc()),
+        }
+        tracing::info!(
+            inference_id = text(&self.headers, INFERENCE_ID_HEADER),
+            traceparent = text(&self.headers, "traceparent"),
+            trace_id = text(&self.headers, "x-amzn-trace-id"),
+            ages = self.ages.as_ref().map(Ages::to_string),
+            bytes_in = self.bytes_in,
+            bytes_out = self.outcome.as_ref().map_or(0, |outcome| outcome.as_ref().map_or(0, |bytes| *bytes)),
+            status = status.map(|status| status.as_u16()),
+            error = refusal.map(|refusal| refusal.error.to_string()),
+            waited_ms = milliseconds(self.waited),
+            ms = milliseconds(elapsed),
+            "{}",
+            if status.is_some() { "invocation" } else { "invocation: the client left" }
+        );
+        // Telling of it takes its time too.
+        if status == Some(StatusCode::OK) {
+            self.metrics.waited(self.waited);
+            self.metrics.overhead(self.start.elapsed().saturating_sub(self.accounted));
+        }
+    }
+}
+
+/// To the microsecond.
+fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e3
 }
 
 /// `POST /invocations`: a picture in, its strip out.
-pub(crate) async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response {
-    let start = Instant::now();
-    let in_flight = Counted::new(&server.metrics.in_flight);
+pub(crate) async fn handle<H: InferenceHandler>(
+    State(server): State<Arc<Server<H>>>,
+    request: extract::Request,
+) -> Response {
     let (parts, body) = request.into_parts();
-    let mut account = Account::default();
-    let result = answered(&server, &parts.headers, body, &mut account).await;
-    let status = result.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
-    tracing::info!(
-        inference_id = text(&parts.headers, INFERENCE_ID_HEADER),
-        traceparent = text(&parts.headers, "traceparent"),
-        trace_id = text(&parts.headers, "x-amzn-trace-id"),
-        ages = account.ages.map(|ages| ages.to_string()),
-        bytes_in = account.bytes_in,
-        bytes_out = result.as_ref().map_or(0, |(_, strip)| strip.len()),
-        status = status.as_u16(),
-        error = result.as_ref().err().map(|refusal| refusal.error.to_string()),
-        ms = start.elapsed().as_millis() as u64,
-        "invocation"
-    );
-    server.metrics.answered(status);
-    drop(in_flight);
+    let mut account = Account::open(&server.metrics, parts.headers);
+    let result = answered(&server, body, &mut account).await;
+    account.outcome = Some(result.as_ref().map(|(_, strip)| strip.len()).map_err(Clone::clone));
+    drop(account);
     match result {
         Ok((media_type, strip)) => ([(header::CONTENT_TYPE, media_type)], strip).into_response(),
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn answered(
-    server: &Server,
-    headers: &HeaderMap,
+async fn answered<H: InferenceHandler>(
+    server: &Arc<Server<H>>,
     body: Body,
     account: &mut Account,
 ) -> Result<(String, Vec<u8>), Refusal> {
@@ -65,25 +118,72 @@ async fn answered(
         body::discard(body).await;
         return Err(Refusal::overloaded(server.settings.queue_length));
     };
+    let start = Instant::now();
     let picture = body::read(body, server.settings.max_request_bytes).await?;
+    let elapsed = start.elapsed();
+    account.accounted += elapsed;
+    server.metrics.stage("read", elapsed);
     account.bytes_in = picture.len();
-    check_type(headers)?;
-    let ages = requested_ages(headers, &server.settings.ages)?;
+    check_type(&account.headers)?;
+    let ages = requested_ages(&account.headers, &server.settings.ages)?;
     account.ages = Some(ages.clone());
-    let answer_type = AnswerType::accepted(text(headers, header::ACCEPT))?;
+    let answer_type = AnswerType::accepted(text(&account.headers, header::ACCEPT))?;
     answer_type.check_width(ages.len())?;
     let limit = server.settings.max_response_bytes;
     let expected = aging::strip::byte_count(ages.len());
     if answer_type == AnswerType::Npy && expected > limit {
         return Err(Refusal::large_answer(expected, limit));
     }
-    let done = server.device.done(Order { picture, ages, answer_type });
     let timeout = server.settings.response_timeout;
-    let strip = tokio::time::timeout(timeout, done).await.unwrap_or_else(|_| Err(Refusal::late(timeout)))?;
+    let inferred = infer(server, Request { picture, ages, answer_type }, account);
+    let strip = tokio::time::timeout(timeout, inferred).await.unwrap_or_else(|_| Err(Refusal::late(timeout)))?;
     if strip.len() > limit {
         return Err(Refusal::large_answer(strip.len(), limit));
     }
-    Ok((answer_type.media_type(server.engine()), strip))
+    Ok((answer_type.media_type(server.handler.name()), strip))
+}
+
+/// Input, prediction, output.
+async fn infer<H: InferenceHandler>(
+    server: &Arc<Server<H>>,
+    request: Request,
+    account: &mut Account,
+) -> Result<Vec<u8>, Refusal> {
+    let answer_type = request.answer_type;
+    let start = Instant::now();
+    let Ok(permit) = server.inputs.clone().acquire_owned().await else { return Err(Refusal::broken()) };
+    account.waited = start.elapsed();
+    account.accounted += account.waited;
+    let work = measured(server, account, move |handler, stages| {
+        let work = handler.input(&request, stages);
+        drop(permit);
+        work
+    })
+    .await?;
+    let served = server.device.done(work).await?;
+    account.waited += served.waited;
+    account.accounted += served.elapsed();
+    server.metrics.served(served.served);
+    measured(server, account, move |handler, stages| handler.output(served.work, answer_type, stages)).await
+}
+
+/// Does a step that takes its time where it keeps nobody waiting.
+async fn measured<H: InferenceHandler, T: Send + 'static>(
+    server: &Arc<Server<H>>,
+    account: &mut Account,
+    step: impl FnOnce(&H, &mut Stages) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let server = server.clone();
+    let done = spawn_blocking(move || {
+        let (start, mut stages) = (Instant::now(), Stages::default());
+        let result = step(&server.handler, &mut stages);
+        server.metrics.stages(&stages);
+        (result, start.elapsed())
+    });
+    // A panic is for the log; it has cost nobody else anything.
+    let (result, elapsed) = done.await.map_err(|_panic| Refusal::broken())?;
+    account.accounted += elapsed;
+    result
 }
 
 /// A `Content-Type` of no picture is refused; which of the three it is, the bytes tell.

@@ -18,12 +18,22 @@ pub(crate) struct Metrics {
     pub(crate) in_flight: Gauge,
     /// Invocations that wait for the device.
     pub(crate) queue_depth: Gauge,
-    /// Invocations whose client left before their turn came or before they were done.
+    /// Invocations whose client left before they were answered.
     pub(crate) abandoned: Counter,
+    /// Times that the model had to be loaded again.
+    pub(crate) rebuilds: Counter,
     waiting: Histogram,
     service: Histogram,
+    overhead: Histogram,
     stages: Family<StageLabel, Histogram>,
+    pass_requests: Histogram,
     resident_memory: Gauge,
+    device_memory: Family<DeviceLabel, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeviceLabel {
+    device: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,28 +59,54 @@ impl Metrics {
             in_flight: Gauge::default(),
             queue_depth: Gauge::default(),
             abandoned: Counter::default(),
+            rebuilds: Counter::default(),
             waiting: seconds(),
             service: seconds(),
+            // 62.5 µs to half a second; 1 ms is among them.
+            overhead: Histogram::new(exponential_buckets(0.001 / 16.0, 2.0, 14)),
             stages: Family::new_with_constructor(seconds),
+            pass_requests: Histogram::new([1.0, 2.0, 3.0, 4.0, 8.0, 16.0]),
             resident_memory: Gauge::default(),
+            device_memory: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Invocations by status code", metrics.requests.clone());
         registry.register("in_flight", "Invocations not yet answered", metrics.in_flight.clone());
         registry.register("queue_depth", "Invocations waiting for the device", metrics.queue_depth.clone());
         registry.register("abandoned", "Invocations whose client left", metrics.abandoned.clone());
-        registry.register_with_unit("waiting", "Time in the queue", Unit::Seconds, metrics.waiting.clone());
+        registry.register(
+            "rebuilds",
+            "Times that the model was loaded again after a failure",
+            metrics.rebuilds.clone(),
+        );
+        registry.register_with_unit("waiting", "Time in queues", Unit::Seconds, metrics.waiting.clone());
         registry.register_with_unit("service", "Time on the device", Unit::Seconds, metrics.service.clone());
+        let overhead = metrics.overhead.clone();
+        registry.register_with_unit("overhead", "Time beyond reading, stages and waiting", Unit::Seconds, overhead);
+        registry.register("pass_requests", "Requests that shared a pass of the model", metrics.pass_requests.clone());
         registry.register_with_unit("stage", "Time of each stage", Unit::Seconds, metrics.stages.clone());
         let memory = metrics.resident_memory.clone();
         registry.register_with_unit("resident_memory", "Memory that the process has", Unit::Bytes, memory);
+        let memory = metrics.device_memory.clone();
+        registry.register_with_unit("device_memory", "Memory that the model has on a GPU", Unit::Bytes, memory);
         metrics
     }
 
+    pub(crate) fn device_memory(&self, bytes: u64) {
+        self.device_memory.get_or_create(&DeviceLabel { device: 0 }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// So many requests took part in a pass.
+    pub(crate) fn shared(&self, requests: usize) {
+        self.pass_requests.observe(requests as f64);
+    }
+
     pub(crate) fn stages(&self, stages: &Stages) {
-        for (stage, time) in stages.iter() {
-            self.stages.get_or_create(&StageLabel { stage }).observe(time.as_secs_f64());
-        }
+        stages.iter().for_each(|(stage, time)| self.stage(stage, time));
+    }
+
+    pub(crate) fn stage(&self, stage: &'static str, time: Duration) {
+        self.stages.get_or_create(&StageLabel { stage }).observe(time.as_secs_f64());
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {
@@ -79,6 +115,11 @@ impl Metrics {
 
     pub(crate) fn waited(&self, time: Duration) {
         self.waiting.observe(time.as_secs_f64());
+    }
+
+    /// How long an invocation took beyond what else is measured.
+    pub(crate) fn overhead(&self, time: Duration) {
+        self.overhead.observe(time.as_secs_f64());
     }
 
     pub(crate) fn served(&self, time: Duration) {

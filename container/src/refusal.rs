@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use crate::aligner::face_error_code;
 use crate::health::Unhealthy;
-use crate::model::face_error_code;
 use aging::{ImageError, strip::StripError};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,13 +11,16 @@ use pipeline::{AgesError, ErrorCode, JobError};
 
 /// Why an invocation gets no strip: a status and `{"code","message"}`.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) error: JobError,
+pub struct Refusal {
+    /// 4xx where another request would work, 5xx where another time would.
+    pub status: StatusCode,
+    /// What the body says.
+    pub error: JobError,
 }
 
 impl Refusal {
-    pub(crate) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+    /// One with a message that says what was wrong, and what would work.
+    pub fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
         Self { status, error: JobError::new(code, message) }
     }
 

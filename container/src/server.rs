@@ -1,8 +1,7 @@
 use std::future::{Future, IntoFuture};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use aging::Engine;
 use anyhow::Context;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -16,43 +15,44 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::device::{Device, Order};
+use crate::device::Device;
+use crate::face_aging::FaceAging;
+use crate::handler::InferenceHandler;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::model::Model;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::{inference, invocation};
+use crate::{heap, invocation};
 
 /// How long requests may take that have begun when the server is told to stop: SageMaker kills it 30 seconds after.
 const DRAINING: Duration = Duration::from_secs(25);
 
+/// Pictures that are decoded and aligned at once: some memory each, and enough to keep a device busy.
+const INPUTS_AT_ONCE: usize = 2;
+
 /// What every request may need.
-pub(crate) struct Server {
+pub(crate) struct Server<H: InferenceHandler> {
+    pub(crate) handler: Arc<H>,
     pub(crate) settings: Settings,
-    pub(crate) device: Device,
+    pub(crate) device: Device<H::Work>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     /// A permit for each invocation that waits or is worked on.
     pub(crate) door: Semaphore,
-    engine: Arc<OnceLock<&'static str>>,
+    /// A permit for each picture that is decoded and aligned.
+    pub(crate) inputs: Arc<Semaphore>,
 }
 
-impl Server {
-    /// How many invocations are taken at once: those that wait, and one.
-    pub(crate) fn places(settings: &Settings) -> usize {
-        settings.queue_length + 1
-    }
+/// How many invocations are taken at once: those that wait, and one.
+fn places(settings: &Settings) -> usize {
+    settings.queue_length + 1
+}
 
-    /// The engine's name; nothing before the model is loaded.
-    pub(crate) fn engine(&self) -> &'static str {
-        self.engine.get().copied().unwrap_or_default()
-    }
-
+impl<H: InferenceHandler> Server<H> {
     /// Takes no more invocations, and waits for those that were taken.
     async fn drain(&self) {
         self.health.draining();
-        let all = u32::try_from(Self::places(&self.settings)).unwrap_or(u32::MAX);
+        let all = u32::try_from(places(&self.settings)).unwrap_or(u32::MAX);
         drop(self.door.acquire_many(all).await);
     }
 }
@@ -83,9 +83,9 @@ pub fn main() -> anyhow::Result<()> {
     })
 }
 
-/// Serves on `listener` until `shutdown` is done, then takes no more and finishes what has begun, within 25 seconds. The
-/// model is loaded meanwhile; until it has run once, `/ping` and invocations get 503. The settings' host and port are the caller's
-/// business.
+/// Serves face ageing on `listener` until `shutdown` is done, then takes no more and finishes what has begun, within 25 seconds.
+/// The model is loaded meanwhile; until it has run once, `/ping` and invocations get 503. The settings' host and port are the
+/// caller's business.
 ///
 /// # Errors
 /// A model that cannot be used, or a listener that breaks.
@@ -94,36 +94,43 @@ pub async fn run(
     settings: Settings,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    let handler = FaceAging::new(settings.clone())?;
+    serve(listener, settings, handler, shutdown).await
+}
+
+/// Serves anything else in the same way. The settings' folders are the handler's business.
+///
+/// # Errors
+/// As [`run`].
+pub async fn serve<H: InferenceHandler>(
+    listener: TcpListener,
+    settings: Settings,
+    handler: H,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    heap::return_large_blocks();
     let metrics = Arc::new(Metrics::new());
     let health = Arc::new(Health::new(settings.wedged_after));
-    let engine = Arc::new(OnceLock::new());
-    let load = {
-        let (settings, metrics, engine) = (settings.clone(), metrics.clone(), engine.clone());
-        move || -> anyhow::Result<_> {
-            let model = load(&settings)?;
-            let name = model.engine.name();
-            engine.get_or_init(|| name);
-            let work =
-                move |order: &Order, wanted: &dyn Fn() -> bool| inference::infer(&model, order, wanted, &metrics);
-            Ok((work, name))
-        }
-    };
-    let (device, loaded) = Device::start(settings.queue_length, metrics.clone(), health.clone(), load)
+    let handler = Arc::new(handler);
+    let places = places(&settings);
+    let (device, loaded) = Device::start(handler.clone(), places, settings.batch_size, metrics.clone(), health.clone())
         .context("cannot start the model's thread")?;
     let address = listener.local_addr()?;
-    let door = Semaphore::new(Server::places(&settings));
-    let server = Arc::new(Server { settings, device, health, metrics, door, engine });
+    let door = Semaphore::new(places);
+    let inputs = Arc::new(Semaphore::new(INPUTS_AT_ONCE));
+    let server = Arc::new(Server { handler, settings, device, health, metrics, door, inputs });
     let router = Router::new()
-        .route("/ping", get(ping))
-        .route("/invocations", post(invocation::handle))
-        .route("/metrics", get(metrics_text))
+        .route("/ping", get(ping::<H>))
+        .route("/invocations", post(invocation::handle::<H>))
+        .route("/metrics", get(metrics_text::<H>))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(server.clone());
 
+    let model = server.handler.name();
     let loading = async {
         match loaded.await {
-            Ok(Ok(model)) => tracing::info!(%address, model, "ready"),
+            Ok(Ok(())) => tracing::info!(%address, model, "ready"),
             Ok(Err(error)) => return Err(error),
             Err(_) => anyhow::bail!("the model's thread has ended: the log says why"),
         }
@@ -147,30 +154,14 @@ pub async fn run(
     }
 }
 
-/// Loads the model and runs it once.
-fn load(settings: &Settings) -> anyhow::Result<Model> {
-    let model = Model::load(settings.model_dir.as_deref(), settings.compute)?;
-    match &model.engine {
-        Engine::Preview(_) => tracing::warn!(
-            model_dir = settings.model_dir.as_ref().map(|folder| folder.display().to_string()),
-            "no model file (model.safetensors or model.pt) in the model folder: the preview engine is used"
-        ),
-        Engine::Sam(sam) => {
-            tracing::info!(device = %sam.device(), output_size = sam.output_size(), "the model is loaded")
-        }
-    }
-    model.run_once().context("the model is loaded, but does not run")?;
-    Ok(model)
-}
-
-async fn ping(State(server): State<Arc<Server>>) -> Response {
+async fn ping<H: InferenceHandler>(State(server): State<Arc<Server<H>>>) -> Response {
     match server.health.check() {
         Ok(()) => StatusCode::OK.into_response(),
         Err(unhealthy) => Refusal::from(unhealthy).into_response(),
     }
 }
 
-async fn metrics_text(State(server): State<Arc<Server>>) -> Response {
+async fn metrics_text<H: InferenceHandler>(State(server): State<Arc<Server<H>>>) -> Response {
     match server.metrics.text() {
         Ok(text) => {
             let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

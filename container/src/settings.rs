@@ -1,6 +1,6 @@
 use std::env::VarError;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use pipeline::{Ages, MAX_UPLOAD_BYTES};
 
 /// Where SageMaker unpacks a model.
 const MODEL_DIR: &str = "/opt/ml/model";
+/// Where an image has face models of its own.
+const FACE_MODEL_DIR: &str = "/opt/face-models";
 
 /// What the environment says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,9 @@ pub struct Settings {
     pub port: u16,
     /// `SM_MODEL_DIR`: the folder of the model's files; `/opt/ml/model` by default, if there is one.
     pub model_dir: Option<PathBuf>,
+    /// `FACE_MODEL_DIR`: the folder of face models that count where the model folder has none; `/opt/face-models` by default, if
+    /// there is one.
+    pub face_model_dir: Option<PathBuf>,
     /// `DEFAULT_AGES`: those of an invocation that names none.
     pub ages: Ages,
     /// `TS_MAX_REQUEST_SIZE`: the largest picture taken, in bytes; 50 MB by default.
@@ -27,11 +32,14 @@ pub struct Settings {
     pub max_response_bytes: usize,
     /// `TS_DEFAULT_RESPONSE_TIMEOUT`: how long an invocation may take, waiting included, in seconds; 15 minutes by default.
     pub response_timeout: Duration,
-    /// `MODEL_SERVER_TIMEOUT`: how long the model may work on one invocation before the server counts as wedged, in seconds; 15
-    /// minutes by default.
+    /// `MODEL_SERVER_TIMEOUT`: how long one pass of the model may take before the server counts as wedged, in seconds; 15 minutes
+    /// by default.
     pub wedged_after: Duration,
     /// `DEVICE`: `auto`, `cpu` or `cuda`; and `PRECISION`: `float32` or `bfloat16`. `auto` and `float32` by default.
     pub compute: Compute,
+    /// `BATCH_SIZE`: how many ages may share a pass, 1 to 64, whichever invocations they are of; 4 by default. More take more
+    /// memory.
+    pub batch_size: usize,
     /// `QUEUE_LENGTH`: how many invocations wait while one is served, 1 to 1024; 16 by default.
     pub queue_length: usize,
 }
@@ -51,12 +59,14 @@ impl Default for Settings {
             host: Ipv4Addr::UNSPECIFIED.into(),
             port: 8080,
             model_dir: Some(PathBuf::from(MODEL_DIR)).filter(|folder| folder.is_dir()),
+            face_model_dir: Some(PathBuf::from(FACE_MODEL_DIR)).filter(|folder| folder.is_dir()),
             ages: Ages::default(),
             max_request_bytes: usize::try_from(MAX_UPLOAD_BYTES).unwrap_or(usize::MAX),
             max_response_bytes: 100 << 20,
             response_timeout: Duration::from_secs(900),
             wedged_after: Duration::from_secs(900),
             compute: Compute::default(),
+            batch_size: aging::strip::AT_ONCE,
             queue_length: 16,
         }
     }
@@ -86,9 +96,8 @@ impl Settings {
             port: environment
                 .parsed("SAGEMAKER_BIND_TO_PORT", "a whole number from 0 to 65535", |_| true)?
                 .unwrap_or(default.port),
-            model_dir: environment
-                .parsed("SM_MODEL_DIR", "a folder that exists", |folder: &PathBuf| Path::is_dir(folder))?
-                .or(default.model_dir),
+            model_dir: environment.folder("SM_MODEL_DIR")?.or(default.model_dir),
+            face_model_dir: environment.folder("FACE_MODEL_DIR")?.or(default.face_model_dir),
             ages: environment
                 .parsed("DEFAULT_AGES", "1 to 16 whole numbers from 0 to 100, such as 20,40,60,80", |_| true)?
                 .unwrap_or(default.ages),
@@ -106,6 +115,9 @@ impl Settings {
                     .parsed("PRECISION", "float32 or bfloat16", |_| true)?
                     .unwrap_or(default.compute.precision),
             },
+            batch_size: environment
+                .parsed("BATCH_SIZE", "a whole number from 1 to 64", |ages| (1..=64).contains(ages))?
+                .unwrap_or(default.batch_size),
             queue_length: environment
                 .parsed("QUEUE_LENGTH", "a whole number from 1 to 1024", |length| (1..=1024).contains(length))?
                 .unwrap_or(default.queue_length),
@@ -121,6 +133,10 @@ struct Environment<F> {
 }
 
 impl<F: Fn(&'static str) -> Option<String>> Environment<F> {
+    fn folder(&self, name: &'static str) -> Result<Option<PathBuf>, SettingsError> {
+        self.parsed(name, "a folder that exists", |folder: &PathBuf| folder.is_dir())
+    }
+
     fn seconds(&self, name: &'static str) -> Result<Option<Duration>, SettingsError> {
         let seconds =
             self.parsed(name, "a whole number of seconds from 1 to 86400", |s: &u64| (1..=86_400).contains(s))?;
@@ -166,9 +182,11 @@ mod tests {
         assert_eq!(read("DEVICE", "cpu").unwrap().compute.device, DeviceChoice::Cpu);
         assert_eq!(read("PRECISION", "bfloat16").unwrap().compute.precision, Precision::BFloat16);
         assert_eq!(read("QUEUE_LENGTH", "2").unwrap().queue_length, 2);
+        assert_eq!(read("BATCH_SIZE", "8").unwrap().batch_size, 8);
         let folder = tempfile::tempdir().unwrap();
-        let read = read("SM_MODEL_DIR", folder.path().to_str().unwrap()).unwrap();
-        assert_eq!(read.model_dir.as_deref(), Some(folder.path()));
+        let path = folder.path().to_str().unwrap();
+        assert_eq!(read("SM_MODEL_DIR", path).unwrap().model_dir.as_deref(), Some(folder.path()));
+        assert_eq!(read("FACE_MODEL_DIR", path).unwrap().face_model_dir.as_deref(), Some(folder.path()));
     }
 
     #[test]
@@ -185,6 +203,8 @@ mod tests {
             ("MODEL_SERVER_WORKERS", "4"),
             ("DEVICE", "gpu"),
             ("PRECISION", "16"),
+            ("FACE_MODEL_DIR", "/absent/model"),
+            ("BATCH_SIZE", "65"),
             ("QUEUE_LENGTH", "0"),
             ("QUEUE_LENGTH", ""),
         ] {

@@ -5,8 +5,8 @@ use std::io::Cursor;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use aging::Compute;
-use container::{Model, Settings};
+use aging::EngineKind;
+use container::{Aligner, Settings};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, RgbImage, imageops};
 use pipeline::{ErrorCode, JobError, strip};
@@ -57,6 +57,10 @@ impl Server {
 
 fn portrait() -> RgbImage {
     image::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/astronaut.png")).unwrap().into_rgb8()
+}
+
+fn aligner() -> Aligner {
+    Aligner::load(&[], EngineKind::Preview).unwrap()
 }
 
 /// Not much more of the portrait than its face.
@@ -176,7 +180,7 @@ async fn a_strip_as_npy() {
     assert_eq!(magic, b"\x93NUMPY\x01\x00\x76\x00");
     assert_eq!(header.trim_end(), "{'descr': '|u1', 'fortran_order': False, 'shape': (1024, 3072, 3), }");
     assert!(header.ends_with('\n'));
-    let aligned = Model::load(None, Compute::default()).unwrap().portrait(&portrait()).unwrap().panel;
+    let aligned = aligner().portrait(&portrait()).unwrap().panel;
     let panel = |n: usize| panel(&file, n, 2);
     assert!(&panel(0) == aligned.as_raw(), "panel 0 is the aligned original");
     assert!(panel(1) != panel(0) && panel(2) != panel(1));
@@ -211,7 +215,7 @@ fn oriented(picture: &RgbImage, orientation: u8) -> Vec<u8> {
 async fn the_same_face_however_it_was_saved() {
     let server = Server::start(|settings| settings.ages = "35".parse().unwrap()).await;
     let portrait = portrait();
-    let aligned = Model::load(None, Compute::default()).unwrap().portrait(&portrait).unwrap().panel;
+    let aligned = aligner().portrait(&portrait).unwrap().panel;
     let as_dynamic = DynamicImage::from(portrait.clone());
     let png = |picture: DynamicImage| {
         let mut bytes = Cursor::new(Vec::new());
@@ -219,11 +223,7 @@ async fn the_same_face_however_it_was_saved() {
         bytes.into_inner()
     };
     let grey = {
-        let grey = Model::load(None, Compute::default())
-            .unwrap()
-            .portrait(&DynamicImage::from(as_dynamic.to_luma8()).to_rgb8())
-            .unwrap()
-            .panel;
+        let grey = aligner().portrait(&DynamicImage::from(as_dynamic.to_luma8()).to_rgb8()).unwrap().panel;
         (png(as_dynamic.to_luma8().into()), grey)
     };
     for (name, (photo, expected)) in [

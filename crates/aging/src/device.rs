@@ -46,7 +46,8 @@ pub enum DeviceError {
     Absent,
     /// There is one, but it cannot be used.
     #[error(
-        "the CUDA device cannot be used: the CUDA toolkit, with NVRTC and its headers, would be needed, or the device cpu"
+        "the CUDA device cannot be used: a driver for CUDA 12.8 or later would be needed, and $CUDA_PATH/nvvm/libdevice, \
+         or the device cpu"
     )]
     Unusable,
 }
@@ -105,6 +106,19 @@ fn cuda() -> Result<Device, DeviceError> {
 }
 
 impl Device {
+    /// The memory of the device's own that this process holds, in bytes.
+    pub(crate) fn memory(self) -> Option<u64> {
+        match self {
+            Self::Cpu => None,
+            #[cfg(feature = "cuda")]
+            Self::Cuda => {
+                use burn::cubecl::{Device, MemoryScope};
+                let client = Device::Cuda(burn::backend::cuda::CudaDevice::default()).client();
+                Some(client.memory_report(MemoryScope::Device).usage().bytes_reserved)
+            }
+        }
+    }
+
     pub(crate) fn burn(self) -> burn::tensor::Device {
         match self {
             Self::Cpu => burn::tensor::Device::flex(),

@@ -18,6 +18,34 @@ pub enum Engine {
     Sam(Box<Sam>),
 }
 
+/// Which engine it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Without weights.
+    Preview,
+    /// The network.
+    Sam,
+}
+
+impl EngineKind {
+    /// The engine that a model folder is for: SAM if it has a checkpoint; without one, or without a folder, the preview.
+    ///
+    /// # Errors
+    /// [`LoadError::Folder`]: the folder cannot be read.
+    pub fn of(model_dir: Option<&Path>) -> Result<Self, LoadError> {
+        let file = model_dir.map(checkpoint_file).transpose()?.flatten();
+        Ok(if file.is_some() { Self::Sam } else { Self::Preview })
+    }
+
+    /// The name that every surface shows with a result: `preview` or `sam`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preview => "preview",
+            Self::Sam => "sam",
+        }
+    }
+}
+
 /// Why there is no engine for a model folder.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -56,12 +84,17 @@ impl Engine {
         }
     }
 
-    /// The name that every surface shows with a result: `preview` or `sam`.
-    pub fn name(&self) -> &'static str {
+    /// Which it is.
+    pub fn kind(&self) -> EngineKind {
         match self {
-            Self::Preview(_) => "preview",
-            Self::Sam(_) => "sam",
+            Self::Preview(_) => EngineKind::Preview,
+            Self::Sam(_) => EngineKind::Sam,
         }
+    }
+
+    /// The memory that it has on a device of its own, in bytes; what it has of this machine's is the process's.
+    pub fn device_memory(&self) -> Option<u64> {
+        self.device().memory()
     }
 
     /// Where it computes.
@@ -98,8 +131,8 @@ mod tests {
     fn an_empty_folder_or_none_is_the_preview() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("code")).unwrap();
-        assert_eq!(load(Some(folder.path())).unwrap().name(), "preview");
-        assert_eq!(load(None).unwrap().name(), "preview");
+        assert_eq!(load(Some(folder.path())).unwrap().kind(), EngineKind::Preview);
+        assert_eq!(load(None).unwrap().kind(), EngineKind::Preview);
     }
 
     #[test]

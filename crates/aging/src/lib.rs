@@ -22,7 +22,7 @@ pub mod strip;
 
 pub use decode::{MAX_PIXELS, decode};
 pub use device::{Compute, Device, DeviceChoice, DeviceError, UnknownChoice};
-pub use engine::{CHECKPOINTS, Engine, LoadError, checkpoint_file};
+pub use engine::{CHECKPOINTS, Engine, EngineKind, LoadError, checkpoint_file};
 pub use image::RgbImage;
 pub use image_error::ImageError;
 pub use kernels::peak_operations;

@@ -268,15 +268,16 @@ impl Sam {
         Face((0..3).flat_map(channel).collect())
     }
 
-    /// The codes of the face itself, from `pretrained_encoder`, without the average's. The same for every age.
-    pub fn pretrained_codes(&self, face: &Face) -> Codes {
-        Codes(self.network.pretrained_encoder.forward(self.faces(face, &[])))
+    /// The codes of faces themselves, from `pretrained_encoder`, without the average's. The same for every age.
+    pub fn pretrained_codes(&self, faces: &[&Face]) -> Vec<Codes> {
+        let faces: Vec<_> = faces.iter().map(|face| (*face, None)).collect();
+        split(&self.network.pretrained_encoder.forward(self.faces(&faces)), faces.len())
     }
 
-    /// The codes of ages in years, from `encoder`. What those of one age are depends on no other.
-    pub fn codes(&self, face: &Face, ages: &[u8]) -> Vec<Codes> {
-        let codes = self.network.encoder.forward(self.faces(face, ages));
-        (0..ages.len()).map(|index| Codes(codes.clone().narrow(0, index, 1))).collect()
+    /// The codes of faces at ages in years, from `encoder`. What those of one are depends on no other.
+    pub fn codes(&self, faces: &[(&Face, u8)]) -> Vec<Codes> {
+        let faces: Vec<_> = faces.iter().map(|(face, age)| (*face, Some(*age))).collect();
+        split(&self.network.encoder.forward(self.faces(&faces)), faces.len())
     }
 
     /// How many pictures the device is worth making at once.
@@ -284,39 +285,45 @@ impl Sam {
         if self.device == Device::Cpu { 1 } else { 4 }
     }
 
-    /// The pictures of a face, by its own codes, at ages, by their codes.
-    pub fn pictures(&self, pretrained: &Codes, aged: &[Codes]) -> Vec<Picture> {
-        let itself = pretrained.0.clone() + self.network.latent_avg.clone();
+    /// The pictures of faces at ages: by each face's own codes, from `pretrained_encoder`, and those of its age.
+    pub fn pictures(&self, codes: &[(Codes, Codes)]) -> Vec<Picture> {
+        let latents = codes.iter().map(|(itself, aged)| {
+            // In this order of sums, which levels depend on.
+            aged.0.clone() + (itself.0.clone() + self.network.latent_avg.clone())
+        });
         let picture =
             |latent: Tensor<3>| Picture { tensor: self.network.decoder.forward(&latent), channels_last: self.kernels };
-        if self.kernels || aged.len() < 2 {
-            return aged.iter().map(|aged| picture(aged.0.clone() + itself.clone())).collect();
+        if self.kernels || codes.len() < 2 {
+            return latents.map(picture).collect();
         }
-        let Picture { tensor, channels_last } =
-            picture(Tensor::cat(aged.iter().map(|aged| aged.0.clone()).collect(), 0) + itself);
+        let Picture { tensor, channels_last } = picture(Tensor::cat(latents.collect(), 0));
         let one = |index| Picture { tensor: tensor.clone().narrow(0, index, 1), channels_last };
-        (0..aged.len()).map(one).collect()
+        (0..codes.len()).map(one).collect()
     }
 
-    /// A batch of a face at each age, as one more channel, or of the face alone without any.
-    fn faces(&self, Face(face): &Face, ages: &[u8]) -> Tensor<4> {
-        let (side, images) = (FACE as usize, ages.len().max(1));
+    /// A batch of faces, all with their age in years as one more channel, or all without.
+    fn faces(&self, faces: &[(&Face, Option<u8>)]) -> Tensor<4> {
+        let side = FACE as usize;
         let pixels = side * side;
-        let age = |image: usize| ages.get(image).map(|age| f32::from(*age) / 100.0);
+        let level = |age: u8| f32::from(age) / 100.0;
         if self.kernels {
-            let mut values = vec![0.0; images * pixels * COLUMNS];
-            for (image, values) in values.chunks_exact_mut(pixels * COLUMNS).enumerate() {
+            let mut values = vec![0.0; faces.len() * pixels * COLUMNS];
+            for ((Face(face), age), values) in faces.iter().zip(values.chunks_exact_mut(pixels * COLUMNS)) {
                 for (pixel, line) in values.chunks_exact_mut(COLUMNS).enumerate() {
                     line[..3].copy_from_slice(&[face[pixel], face[pixels + pixel], face[2 * pixels + pixel]]);
-                    line[3] = age(image).unwrap_or(0.0);
+                    line[3] = age.map_or(0.0, level);
                 }
             }
-            return self.on_device(TensorData::new(values, [images, side, side, COLUMNS]));
+            return self.on_device(TensorData::new(values, [faces.len(), side, side, COLUMNS]));
         }
-        let channels = if ages.is_empty() { 3 } else { 4 };
-        let image = |image| face.iter().copied().chain(age(image).into_iter().flat_map(|age| repeat_n(age, pixels)));
-        let values: Vec<f32> = (0..images).flat_map(image).collect();
-        self.on_device(TensorData::new(values, [images, channels, side, side]))
+        let values: Vec<f32> = faces
+            .iter()
+            .flat_map(|(Face(face), age)| {
+                face.iter().copied().chain(age.iter().flat_map(|age| repeat_n(level(*age), pixels)))
+            })
+            .collect();
+        let channels = if faces.iter().any(|(_, age)| age.is_some()) { 4 } else { 3 };
+        self.on_device(TensorData::new(values, [faces.len(), channels, side, side]))
     }
 
     /// Waits until the device is done with everything it was told.
@@ -376,6 +383,11 @@ impl Picture {
         }
         Ok(RgbImage::from_raw(width as u32, height as u32, pixels).expect("three channels of every pixel"))
     }
+}
+
+/// The codes of each of a batch, `(images, styles, 512)`.
+fn split(codes: &Tensor<3>, images: usize) -> Vec<Codes> {
+    (0..images).map(|index| Codes(codes.clone().narrow(0, index, 1))).collect()
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, SamError> {

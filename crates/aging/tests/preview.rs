@@ -47,7 +47,7 @@ fn aged(aligned: &Aligned, ages: &[u8]) -> Vec<RgbImage> {
     let mut pixels = Vec::new();
     let engine = Engine::Preview(Preview);
     let portrait = Portrait { panel: aligned.picture.clone(), view: View::Landmarks(Box::new(aligned.landmarks)) };
-    strip::append(&engine, &portrait, ages, &mut pixels, &|_| true).unwrap();
+    strip::append(&engine, portrait, ages, &mut pixels, &|_| true).unwrap();
     let strip = RgbImage::from_raw(PANEL * (1 + ages.len() as u32), PANEL, pixels).unwrap();
     (1..=ages.len() as u32).map(|n| imageops::crop_imm(&strip, n * PANEL, 0, PANEL, PANEL).to_image()).collect()
 }

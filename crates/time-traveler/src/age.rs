@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use aging::{Compute, Stages, strip};
+use aging::{Compute, Engine, Stages, strip};
 use anyhow::{Context, anyhow, ensure};
-use container::{Model, face_error_code};
+use container::{Aligner, face_error_code};
 use lambda::ImageFormat;
 use ndarray::ArrayView3;
 use ndarray_npy::WriteNpyExt;
@@ -19,7 +19,9 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     threads::limit(age.threads)?;
     let start = Instant::now();
     let compute = Compute { device: age.device, precision: age.precision };
-    let model = Model::load(age.model.as_deref(), compute).context("the model cannot be loaded")?;
+    let folder = age.model.as_deref();
+    let engine = Engine::load(folder, compute).context("the model cannot be loaded")?;
+    let aligner = Aligner::load(folder.as_slice(), engine.kind()).context("the model cannot be loaded")?;
     let load_seconds = start.elapsed().as_secs_f64();
     let photo = &age.photo;
     let bytes = std::fs::read(photo).with_context(|| format!("the photo {} cannot be read", photo.display()))?;
@@ -31,7 +33,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let (width, height) = picture.dimensions();
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());
     let portrait = stages
-        .measure("align", || if age.aligned { model.aligned_portrait(picture) } else { model.portrait(&picture) });
+        .measure("align", || if age.aligned { aligner.aligned_portrait(picture) } else { aligner.portrait(&picture) });
     let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", face_error_code(&error), photo.display()))?;
     let mut pixels = Vec::new();
     let progress = RefCell::new(Progress::pieces("ageing"));
@@ -39,7 +41,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
         progress.borrow_mut().at(done as u64, age.ages.len() as u64);
         true
     };
-    let engine_stages = strip::append(&model.engine, &portrait, age.ages.as_slice(), &mut pixels, &wanted)?;
+    let engine_stages = strip::append(&engine, portrait, age.ages.as_slice(), &mut pixels, &wanted)?;
     progress.into_inner().finish();
     let seconds = start.elapsed().as_secs_f64();
 
@@ -54,7 +56,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     }
     files.push(output::write(&folder, "strip.npy", &npy)?);
 
-    let (engine, device) = (model.engine.name(), model.engine.device());
+    let (engine, device) = (engine.kind().name(), engine.device());
     let stages = stages.iter().chain(engine_stages.iter());
     if age.json {
         let stages: Map<_, _> = stages.map(|(stage, time)| (stage.to_owned(), json!(time.as_secs_f64()))).collect();

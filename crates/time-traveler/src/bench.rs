@@ -15,12 +15,11 @@ use ndarray_npy::ViewNpyExt;
 use pipeline::strip;
 use serde_json::{Map, Value, json};
 
-use crate::bench_aging;
 use crate::cli::{Bench, BenchFace, BenchPreview, BenchSplit};
-use crate::memory;
+use crate::{bench_aging, bench_serve, memory};
 
 /// A face for whoever names none.
-const SAMPLE: &[u8] = include_bytes!("../../../examples/astronaut.png");
+pub(crate) const SAMPLE: &[u8] = include_bytes!("../../../examples/astronaut.png");
 
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
@@ -28,6 +27,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Preview(preview) => ages(preview),
         Bench::Aging(aging) => bench_aging::run(aging),
         Bench::Split(split) => strips(split),
+        Bench::Serve(serve) => bench_serve::run(serve),
     }
 }
 

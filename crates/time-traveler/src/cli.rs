@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use image::ImageFormat;
 use pipeline::{Ages, PortraitId};
 
-use crate::{age, bench, demo, faces, model, send, up};
+use crate::{age, bench, check, demo, faces, model, send, up};
 
 #[derive(Debug, Parser)]
 #[command(version, about = "Upload a portrait, get the same person back at other ages", max_term_width = 100)]
@@ -34,6 +34,8 @@ enum Command {
     /// Look into a checkpoint, convert it, pack it for SageMaker
     #[command(subcommand)]
     Model(Model),
+    /// Test whether a server keeps SageMaker's contract for containers
+    Check(Check),
     /// Measure how fast this machine does the work
     #[command(subcommand)]
     Bench(Bench),
@@ -179,6 +181,46 @@ fn finite(text: &str) -> Result<f64, String> {
     }
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Where the server is, such as http://127.0.0.1:8080
+    pub(crate) url: String,
+    /// Process of the server, to be sent SIGTERM in the end
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    pub(crate) pid: Option<u32>,
+    /// What to send that works [default: a portrait that is built in]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: Option<PathBuf>,
+    /// What that is [default: for a picture, what its bytes say]
+    #[arg(long, value_name = "TYPE", requires = "body")]
+    pub(crate) content_type: Option<String>,
+    /// What to ask for
+    #[arg(long, value_name = "TYPE", default_value = "*/*")]
+    pub(crate) accept: String,
+    /// X-Amzn-SageMaker-Custom-Attributes, such as ages=40
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) custom_attributes: Option<String>,
+    /// Requests at the same time
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clients)]
+    pub(crate) clients: usize,
+    /// Seconds that the server may take until it is healthy
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait: u64,
+    /// Seconds that an answer may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// Print what was found as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn clients(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(clients @ 1..=1024) => Ok(clients),
+        _ => Err("a whole number from 1 to 1024 works".to_owned()),
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// Finding, landmarking and cutting out a face
@@ -189,6 +231,29 @@ pub(crate) enum Bench {
     Aging(BenchAging),
     /// Splitting a strip into JPEGs
     Split(BenchSplit),
+    /// What the model server itself adds to its work
+    Serve(BenchServe),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchServe {
+    /// A picture with a face [default: a portrait that is built in]
+    pub(crate) photo: Option<PathBuf>,
+    /// Folder of the model's files; without one the preview engine makes the pictures
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Ages of each strip
+    #[arg(long, default_value_t)]
+    pub(crate) ages: Ages,
+    /// Clients, each of which asks as soon as it was answered
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clients)]
+    pub(crate) clients: usize,
+    /// Requests of all of them
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) requests: usize,
+    /// Print the times as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -333,6 +398,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Age(age) => age::run(&age),
         Command::Faces(faces) => faces::run(&faces),
         Command::Model(model) => model::run(&model),
+        Command::Check(check) => check::run(&check),
         Command::Bench(bench) => bench::run(&bench),
     };
     match done {

@@ -3,6 +3,8 @@
 mod age;
 mod bench;
 mod bench_aging;
+mod bench_serve;
+mod check;
 mod cli;
 mod client;
 mod demo;

@@ -100,13 +100,27 @@ fn functions(environment: &BTreeMap<&str, String>) -> Vec<Function> {
     ]
 }
 
-/// What says where and how the model server computes, where it is set; CUDA's own variables too.
-const COMPUTING: [&str; 7] =
-    ["DEVICE", "PRECISION", "RAYON_NUM_THREADS", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "HOME"];
+/// What the model server is told, where it is set: its settings, and CUDA's own variables.
+const MODEL_SERVER: [&str; 14] = [
+    "BATCH_SIZE",
+    "DEVICE",
+    "FACE_MODEL_DIR",
+    "MODEL_SERVER_TIMEOUT",
+    "PRECISION",
+    "QUEUE_LENGTH",
+    "RAYON_NUM_THREADS",
+    "TS_DEFAULT_RESPONSE_TIMEOUT",
+    "TS_MAX_REQUEST_SIZE",
+    "TS_MAX_RESPONSE_SIZE",
+    "CUDA_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+    "HOME",
+];
 
 fn endpoint(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Result<Endpoint> {
     let mut variables = vec![("DEFAULT_AGES", default_ages.to_string())];
-    variables.extend(COMPUTING.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));
+    variables.extend(MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));
     if let Some(folder) = model_dir {
         let folder = std::path::absolute(folder).with_context(|| format!("{} is no path", folder.display()))?;
         anyhow::ensure!(folder.is_dir(), "the model folder {} is not there", folder.display());

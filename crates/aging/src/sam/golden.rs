@@ -31,6 +31,19 @@ fn face(sam: &Sam) -> Face {
     sam.face(&crate::decode(&file).unwrap())
 }
 
+fn pretrained(sam: &Sam, face: &Face) -> Codes {
+    let [codes] = sam.pretrained_codes(&[face]).try_into().unwrap();
+    codes
+}
+
+fn codes(sam: &Sam, face: &Face, ages: &[u8]) -> Vec<Codes> {
+    sam.codes(&ages.iter().map(|age| (face, *age)).collect::<Vec<_>>())
+}
+
+fn pictures(sam: &Sam, pretrained: &Codes, aged: &[Codes]) -> Vec<Picture> {
+    sam.pictures(&aged.iter().map(|aged| (pretrained.clone(), aged.clone())).collect::<Vec<_>>())
+}
+
 #[track_caller]
 fn close(what: &str, found: &ArrayD<f32>, answer: &ArrayD<f32>) {
     assert_eq!(found.shape(), answer.shape(), "{what}");
@@ -48,18 +61,18 @@ fn shaped(values: Vec<f32>, shape: &[usize]) -> ArrayD<f32> {
 fn the_network_computes_what_the_authors_code_computes() {
     let sam = Sam::load(&made_up(256), device(), Precision::Float32).unwrap();
     let face = face(&sam);
-    let pretrained = sam.pretrained_codes(&face);
+    let itself = pretrained(&sam, &face);
     close(
         "pretrained codes",
-        &shaped(pretrained.clone().into_values().unwrap(), &[1, 14, 512]),
+        &shaped(itself.clone().into_values().unwrap(), &[1, 14, 512]),
         &answer("pretrained_codes"),
     );
     for age in AGES {
-        let [codes] = sam.codes(&face, &[age]).try_into().unwrap();
-        let found = shaped(codes.clone().into_values().unwrap(), &[1, 14, 512]);
+        let [aged] = codes(&sam, &face, &[age]).try_into().unwrap();
+        let found = shaped(aged.clone().into_values().unwrap(), &[1, 14, 512]);
         close(&format!("codes at {age}"), &found, &answer(&format!("codes_{age}")));
 
-        let [picture] = sam.pictures(&pretrained, &[codes]).try_into().unwrap();
+        let [picture] = pictures(&sam, &itself, &[aged]).try_into().unwrap();
         let raw = shaped(picture.clone().into_values().unwrap(), &[1, 3, 256, 256]);
         let blocks = raw.to_shape((1, 3, 32, 8, 32, 8)).unwrap();
         let pooled = blocks.mean_axis(Axis(5)).unwrap().mean_axis(Axis(3)).unwrap();
@@ -109,10 +122,10 @@ fn the_kernels_compute_what_burn_computes() {
     let reference = Sam::load_reference(&made_up, device(), Precision::Float32).unwrap();
     let (mut levels, mut far) = (0, 0);
     for seed in 0..5 {
-        let pretrained = [&fast, &reference].map(|sam| sam.pretrained_codes(&random_face(sam, seed)));
+        let pretrained = [&fast, &reference].map(|sam| pretrained(sam, &random_face(sam, seed)));
         for age in [0, 25, 50, 75].map(|age| age + seed as u8) {
             let [fast, reference] = [(&fast, &pretrained[0]), (&reference, &pretrained[1])].map(|(sam, pretrained)| {
-                levels_of(sam.pictures(pretrained, &sam.codes(&random_face(sam, seed), &[age])))
+                levels_of(pictures(sam, pretrained, &codes(sam, &random_face(sam, seed), &[age])))
             });
             levels += fast.len();
             far += fast.into_iter().zip(reference).filter(|(fast, reference)| fast.abs_diff(*reference) > 1).count();
@@ -126,9 +139,9 @@ fn the_kernels_compute_what_burn_computes() {
 fn ages_together_are_ages_alone() {
     let sam = Sam::load(&made_up(256), device(), Precision::Float32).unwrap();
     let face = face(&sam);
-    let together = sam.codes(&face, &AGES);
+    let together = codes(&sam, &face, &AGES);
     for (age, together) in AGES.into_iter().zip(together) {
-        let [alone] = sam.codes(&face, &[age]).try_into().unwrap();
+        let [alone] = codes(&sam, &face, &[age]).try_into().unwrap();
         let (together, alone) = (together.into_values().unwrap(), alone.into_values().unwrap());
         if device() == Device::Cpu {
             assert!(together == alone, "{age}");
@@ -142,11 +155,11 @@ fn ages_together_are_ages_alone() {
 #[test]
 fn pictures_in_a_batch_are_pictures_alone() {
     let sam = Sam::load_reference(&made_up(256), device(), Precision::Float32).unwrap();
-    let pretrained = sam.pretrained_codes(&face(&sam));
+    let itself = pretrained(&sam, &face(&sam));
     let aged = [0.0, 0.5].map(|value| Codes(Tensor::full([1, 14, 512], value, &device().burn())));
-    let together = sam.pictures(&pretrained, &aged);
+    let together = pictures(&sam, &itself, &aged);
     for (together, aged) in together.into_iter().zip(&aged) {
-        let [alone] = sam.pictures(&pretrained, std::slice::from_ref(aged)).try_into().unwrap();
+        let [alone] = pictures(&sam, &itself, std::slice::from_ref(aged)).try_into().unwrap();
         let shape = [1, 3, 256, 256];
         let [together, alone] = [together, alone].map(|picture| shaped(picture.into_values().unwrap(), &shape));
         close("a picture in a batch", &together, &alone);
@@ -165,7 +178,7 @@ fn multiplications_are_counted() {
 fn bfloat16_is_off_by_less_than_two_levels() {
     let sam = Sam::load(&made_up(256), device(), Precision::BFloat16).unwrap();
     let face = face(&sam);
-    let panel = levels_of(sam.pictures(&sam.pretrained_codes(&face), &sam.codes(&face, &[60])));
+    let panel = levels_of(pictures(&sam, &pretrained(&sam, &face), &codes(&sam, &face, &[60])));
     let levels: ArrayD<u8> = answer("panel_60_u8_crop");
     let panel = ArrayD::from_shape_vec(vec![256, 256, 3], panel).unwrap();
     let middle = panel.slice(s![96..160, 96..160, ..]);
@@ -185,7 +198,7 @@ fn a_network_that_makes_no_numbers_says_so() {
     );
     let sam = Sam::load(&Checkpoint::computed("damaged", tensors), device(), Precision::Float32).unwrap();
     let none = Codes(Tensor::zeros([1, 14, 512], &device().burn()));
-    let [picture] = sam.pictures(&none, std::slice::from_ref(&none)).try_into().unwrap();
+    let [picture] = pictures(&sam, &none, std::slice::from_ref(&none)).try_into().unwrap();
     let error = picture.into_rgb().unwrap_err();
     assert!(matches!(error, SamError::NotFinite), "{error}");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
 
 mod boto3;
+mod check;
 mod command_line;
 mod flow;
 mod refusals;

@@ -1,9 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use aging::strip::{self, StripError};
-use aging::{Compute, Engine, LoadError, PANEL, Portrait, View, sam};
-use face::{Aligned, Detector, FaceError, FaceFinder, Rectangle, RgbImage, Sampling, ShapePredictor};
-use image::Rgb;
+use aging::{EngineKind, PANEL, Portrait, View, sam};
+use face::{Aligned, Detector, FaceError, FaceFinder, RgbImage, Sampling, ShapePredictor};
 use pipeline::ErrorCode;
 
 /// The detector of a model folder, as dlib serializes one.
@@ -11,22 +9,10 @@ pub const DETECTOR: &str = "face_detector.svm";
 /// The landmark predictor of a model folder, under the name that dlib publishes it by.
 pub const LANDMARKS: &str = "shape_predictor_68_face_landmarks.dat";
 
-/// What makes a strip of a picture: finds the face, cuts it out, ages it.
-#[derive(Debug)]
-pub struct Model {
-    /// Finds the face and its landmarks.
-    pub faces: FaceFinder,
-    /// Ages it.
-    pub engine: Engine,
-}
-
-/// Why a model cannot be used.
+/// Why a face model cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// The engine cannot.
-    #[error(transparent)]
-    Engine(#[from] LoadError),
-    /// A face model cannot be read.
+pub enum FaceModelError {
+    /// It cannot be read.
     #[error("the {kind} {} cannot be read", file.display())]
     Read {
         /// `face detector` or `landmark predictor`.
@@ -36,9 +22,9 @@ pub enum ModelError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A face model is none.
+    /// It is none.
     #[error("{} is no {kind} as dlib serializes it", file.display())]
-    Face {
+    Format {
         /// `face detector` or `landmark predictor`.
         kind: &'static str,
         /// Where it is.
@@ -46,26 +32,36 @@ pub enum ModelError {
         /// Where it stops making sense.
         source: face::ModelError,
     },
-    /// A built-in face model is broken.
+    /// A built-in one is broken.
     #[error("a built-in face model is broken: build the program again")]
     BuiltIn(#[source] face::ModelError),
 }
 
-impl Model {
-    /// The model of a folder: its files instead of the built-in ones, as far as it has them. Without a folder, the
-    /// preview engine and the built-in face models.
+/// Finds the face of a picture and cuts it out as an engine needs it.
+#[derive(Debug)]
+pub struct Aligner {
+    /// Finds the face and its landmarks.
+    pub faces: FaceFinder,
+    /// The engine.
+    pub engine: EngineKind,
+}
+
+impl Aligner {
+    /// With the face models of the first folder that has them, each by its name; the built-in ones where none has.
     ///
     /// # Errors
-    /// [`ModelError`]: a file that is there and cannot be used. It is never passed over. Or there is no such device.
-    pub fn load(folder: Option<&Path>, compute: Compute) -> Result<Self, ModelError> {
-        let engine = Engine::load(folder, compute)?;
-        let file = |name: &str| folder.map(|folder| folder.join(name)).filter(|file| file.symlink_metadata().is_ok());
+    /// [`FaceModelError`]: a file that is there and cannot be used. It is never passed over.
+    pub fn load(folders: &[&Path], engine: EngineKind) -> Result<Self, FaceModelError> {
+        let file = |name: &str| {
+            let files = folders.iter().map(|folder| folder.join(name));
+            files.into_iter().find(|file| file.symlink_metadata().is_ok())
+        };
         let faces = face_finder(file(DETECTOR).as_deref(), file(LANDMARKS).as_deref())?;
         Ok(Self { faces, engine })
     }
 
-    /// Finds the largest face of a picture and cuts it out as the engine needs it: for SAM, as its authors' predictor does,
-    /// which its network was trained with; else without the jags that leaves in a large photograph.
+    /// Finds the largest face of a picture and cuts it out: for SAM, as its authors' predictor does, which its network was trained
+    /// with; else without the jags that leaves in a large photograph.
     ///
     /// # Errors
     /// [`FaceError`]: there is none that can be used.
@@ -73,31 +69,15 @@ impl Model {
         let landmarks = self.faces.portrait(picture)?.landmarks;
         let cut = |size, sampling| face::align(picture, &landmarks, size, sampling);
         Ok(match self.engine {
-            Engine::Preview(_) => {
+            EngineKind::Preview => {
                 let Aligned { picture: panel, landmarks } = cut(PANEL, Sampling::Smooth)?;
                 Portrait { panel, view: View::Landmarks(Box::new(landmarks)) }
             }
-            Engine::Sam(_) => Portrait {
+            EngineKind::Sam => Portrait {
                 panel: cut(PANEL, Sampling::Sam)?.picture,
                 view: View::Face(cut(sam::FACE, Sampling::Sam)?.picture),
             },
         })
-    }
-
-    /// Makes one age of a picture without a face, which shows that the engine runs, and has what is made at its first run made.
-    ///
-    /// # Errors
-    /// [`StripError`]: it does not.
-    pub fn run_once(&self) -> Result<(), StripError> {
-        let panel = RgbImage::from_pixel(PANEL, PANEL, Rgb([128; 3]));
-        let view = match self.engine {
-            Engine::Preview(_) => {
-                let middle = Rectangle { left: 256, top: 256, right: 767, bottom: 767 };
-                View::Landmarks(Box::new(self.faces.predictor.predict(&panel, &middle)))
-            }
-            Engine::Sam(_) => View::Face(RgbImage::from_pixel(sam::FACE, sam::FACE, Rgb([128; 3]))),
-        };
-        strip::append(&self.engine, &Portrait { panel, view }, &[40], &mut Vec::new(), &|_| true).map(drop)
     }
 
     /// A square picture that is aligned already. The preview engine looks for the landmarks in it.
@@ -106,12 +86,12 @@ impl Model {
     /// [`FaceError`]: there is no face, and the engine needs to know where it is.
     pub fn aligned_portrait(&self, square: RgbImage) -> Result<Portrait, FaceError> {
         Ok(match self.engine {
-            Engine::Preview(_) => {
+            EngineKind::Preview => {
                 let panel = aging::to_panel(square);
                 let landmarks = self.faces.portrait(&panel)?.landmarks;
                 Portrait { panel, view: View::Landmarks(Box::new(landmarks)) }
             }
-            Engine::Sam(_) => Portrait { panel: aging::to_panel(square.clone()), view: View::Face(square) },
+            EngineKind::Sam => Portrait { panel: aging::to_panel(square.clone()), view: View::Face(square) },
         })
     }
 }
@@ -127,8 +107,8 @@ pub fn face_error_code(error: &FaceError) -> ErrorCode {
 /// A face finder of these files of dlib's, or of the built-in models where none is named.
 ///
 /// # Errors
-/// [`ModelError`]: a file that cannot be read, or is no such model.
-pub fn face_finder(detector: Option<&Path>, landmarks: Option<&Path>) -> Result<FaceFinder, ModelError> {
+/// [`FaceModelError`]: a file that cannot be read, or is no such model.
+pub fn face_finder(detector: Option<&Path>, landmarks: Option<&Path>) -> Result<FaceFinder, FaceModelError> {
     Ok(FaceFinder {
         detector: face_model("face detector", detector, Detector::read, Detector::built_in)?,
         predictor: face_model("landmark predictor", landmarks, ShapePredictor::read, ShapePredictor::built_in)?,
@@ -140,41 +120,45 @@ fn face_model<T>(
     file: Option<&Path>,
     read: impl Fn(&[u8]) -> Result<T, face::ModelError>,
     built_in: impl Fn() -> Result<T, face::ModelError>,
-) -> Result<T, ModelError> {
-    let Some(file) = file else { return built_in().map_err(ModelError::BuiltIn) };
-    let bytes = std::fs::read(file).map_err(|source| ModelError::Read { kind, file: file.to_owned(), source })?;
-    read(&bytes).map_err(|source| ModelError::Face { kind, file: file.to_owned(), source })
+) -> Result<T, FaceModelError> {
+    let Some(file) = file else { return built_in().map_err(FaceModelError::BuiltIn) };
+    let bytes = std::fs::read(file).map_err(|source| FaceModelError::Read { kind, file: file.to_owned(), source })?;
+    read(&bytes).map_err(|source| FaceModelError::Format { kind, file: file.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn load(folders: &[&Path]) -> Result<Aligner, FaceModelError> {
+        Aligner::load(folders, EngineKind::Preview)
+    }
+
     #[test]
     fn a_broken_face_model_is_never_passed_over() {
         for (name, kind) in [(DETECTOR, "face detector"), (LANDMARKS, "landmark predictor")] {
-            let folder = tempfile::tempdir().unwrap();
+            let (empty, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let folders = [empty.path(), folder.path()];
             std::fs::write(folder.path().join(name), b"<html>404").unwrap();
-            let error = Model::load(Some(folder.path()), Compute::default()).unwrap_err();
+            let error = load(&folders).unwrap_err();
             assert!(error.to_string().contains(name) && error.to_string().contains(kind), "{error}");
             assert!(std::error::Error::source(&error).unwrap().to_string().contains("byte 0"));
             std::fs::remove_file(folder.path().join(name)).unwrap();
             std::fs::create_dir(folder.path().join(name)).unwrap();
-            assert!(matches!(Model::load(Some(folder.path()), Compute::default()), Err(ModelError::Read { .. })));
+            assert!(matches!(load(&folders), Err(FaceModelError::Read { .. })));
             std::fs::remove_dir(folder.path().join(name)).unwrap();
             #[cfg(unix)]
             {
                 std::os::unix::fs::symlink("/nowhere", folder.path().join(name)).unwrap();
-                assert!(matches!(Model::load(Some(folder.path()), Compute::default()), Err(ModelError::Read { .. })));
+                assert!(matches!(load(&folders), Err(FaceModelError::Read { .. })));
             }
         }
     }
 
     #[test]
-    fn a_folder_without_face_models_has_the_built_in_ones() {
+    fn folders_without_face_models_have_the_built_in_ones() {
         let folder = tempfile::tempdir().unwrap();
-        let model = Model::load(Some(folder.path()), Compute::default()).unwrap();
-        let error = model.portrait(&RgbImage::new(300, 200)).unwrap_err();
+        let error = load(&[folder.path()]).unwrap().portrait(&RgbImage::new(300, 200)).unwrap_err();
         assert!(matches!(error, FaceError::None { width: 300, height: 200, .. }), "{error}");
     }
 }

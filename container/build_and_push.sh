@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Builds an image of the model server and pushes it to Amazon ECR. `--help` says how.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'USAGE'
+build_and_push.sh builds an image of the model server, pushes it to Amazon ECR, and prints its URI on stdout.
+
+  --gpu                            for NVIDIA GPUs (container/Dockerfile.gpu)
+  --face-models built-in|dlib      dlib's face models in the image, or only those of the binary (default: built-in)
+  --repository NAME                the ECR repository, which is created if it is missing (default: time-traveler)
+  --tag TAG                        default: what git calls this commit, then -gpu, then -dlib, as the image is
+  --region REGION                  default: AWS_REGION, AWS_DEFAULT_REGION, or `aws configure get region`
+  --platform linux/amd64|linux/arm64   default: linux/amd64
+  --dry-run                        runs nothing: prints the commands on stderr, and the URI. The account is AWS_ACCOUNT_ID or
+                                   123456789012; the region us-east-1 if no variable or option says one
+  --help
+USAGE
+}
+refuse() {
+    echo "build_and_push.sh: $*" >&2
+    usage >&2
+    exit 2
+}
+fail() {
+    echo "build_and_push.sh: $*" >&2
+    exit 1
+}
+
+gpu='' face_models=built-in repository=time-traveler tag='' platform=linux/amd64 dry_run=''
+region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}}
+while (($#)); do
+    case $1 in
+    --gpu) gpu=1 ;;
+    --dry-run) dry_run=1 ;;
+    --help) usage && exit ;;
+    --face-models | --repository | --tag | --region | --platform)
+        [[ -n ${2:-} ]] || refuse "$1 needs a value"
+        case $1 in
+        --face-models) face_models=$2 ;;
+        --repository) repository=$2 ;;
+        --tag) tag=$2 ;;
+        --region) region=$2 ;;
+        --platform) platform=$2 ;;
+        esac
+        shift
+        ;;
+    *) refuse "there is no option $1" ;;
+    esac
+    shift
+done
+
+# Runs a command, or in a dry run says it. stdout is for the URI alone.
+run() {
+    if [[ $dry_run ]]; then
+        printf '%q ' "$@" >&2
+        echo >&2
+    else
+        "$@" >&2
+    fi
+}
+needs() {
+    [[ $dry_run ]] || command -v "$1" >/dev/null || fail "$1 is not installed: $2 would work"
+}
+
+[[ $face_models =~ ^(built-in|dlib)$ ]] || refuse "--face-models $face_models: built-in or dlib would work"
+[[ $platform =~ ^linux/(amd64|arm64)$ ]] || refuse "--platform $platform: linux/amd64 or linux/arm64 would work"
+[[ $repository =~ ^[a-z0-9]+([._/-][a-z0-9]+)*$ ]] ||
+    refuse "--repository $repository: lower-case letters, digits, and . _ - / between them would work"
+if [[ -z $tag ]]; then
+    tag=$(git describe --tags --always --dirty 2>/dev/null) || fail "git does not know this commit: --tag TAG would work"
+    tag=$tag${gpu:+-gpu}
+    [[ $face_models == built-in ]] || tag=$tag-$face_models
+fi
+[[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] ||
+    refuse "--tag $tag: up to 128 letters, digits, . _ and - would work"
+
+needs aws "AWS CLI 2"
+needs docker "Docker 23 or later"
+[[ $dry_run ]] || docker buildx version >/dev/null 2>&1 || fail "docker has no buildx: its plugin docker-buildx would work"
+
+if [[ -z $region ]]; then
+    if [[ $dry_run ]]; then region=us-east-1; else region=$(aws configure get region) || true; fi
+fi
+[[ $region ]] || fail "no region is known: --region REGION would work, or AWS_REGION"
+[[ $region =~ ^[a-z]+(-[a-z]+)+-[0-9]+$ ]] || refuse "--region $region: one such as eu-central-1 would work"
+
+identity=(aws sts get-caller-identity --query Account --output text --region "$region")
+if [[ $dry_run ]]; then
+    run "${identity[@]}"
+    account=${AWS_ACCOUNT_ID:-123456789012}
+else
+    account=$("${identity[@]}") || fail "AWS does not know who asks: aws configure, or aws sso login, would work"
+fi
+[[ $account =~ ^[0-9]{12}$ ]] || fail "$account is no AWS account: 12 digits would be one"
+
+domain=amazonaws.com
+[[ $region != cn-* ]] || domain=amazonaws.com.cn
+registry=$account.dkr.ecr.$region.$domain
+uri=$registry/$repository:$tag
+
+describe=(aws ecr describe-repositories --region "$region" --repository-names "$repository")
+create=(aws ecr create-repository --region "$region" --repository-name "$repository"
+    --image-scanning-configuration "scanOnPush=true")
+if [[ $dry_run ]]; then
+    run "${describe[@]}"
+    echo "# if that says RepositoryNotFoundException:" >&2
+    run "${create[@]}"
+elif ! why=$("${describe[@]}" 2>&1 >/dev/null); then
+    # Whatever else went wrong (no permission, no network), the repository may well be there.
+    [[ $why == *RepositoryNotFoundException* ]] || fail "the repository $repository cannot be looked up: $why"
+    run "${create[@]}" ||
+        fail "the repository $repository is missing and cannot be created: the permission ecr:CreateRepository would work"
+fi
+
+password=(aws ecr get-login-password --region "$region")
+login=(docker login --username AWS --password-stdin "$registry")
+if [[ $dry_run ]]; then
+    printf '%q ' "${password[@]}" '|' "${login[@]}" | sed 's/ \\| / | /' >&2
+    echo >&2
+else
+    "${password[@]}" | "${login[@]}" >&2 ||
+        fail "docker cannot log in to $registry: the permission ecr:GetAuthorizationToken would work"
+fi
+
+# SageMaker takes one manifest of Docker's own media type: no index, which attestations would make of it, and nothing of OCI's.
+run docker buildx build --file "container/Dockerfile${gpu:+.gpu}" --platform "$platform" \
+    --build-arg "FACE_MODELS=$face_models" --build-arg "VERSION=$tag" --tag "$uri" \
+    --provenance=false --sbom=false --output type=image,push=true,oci-mediatypes=false . ||
+    fail "the image was not built, or not pushed: docker says above why"
+echo "$uri"

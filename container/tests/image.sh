@@ -1,0 +1,239 @@
+#!/usr/bin/env bash
+# image.sh SERVE_BINARY: checks what the image of the model server for CPUs is made of, with no Docker daemon, no registry and
+# no account: the final file system, which is also run as an image is, the scripts, and the Dockerfiles. Needs curl, root to run
+# the file system, and shellcheck to look at the scripts.
+set -euo pipefail
+
+# Twice what there is: an image that grows beyond has something in it that it should not.
+LIMIT_MB=60
+SECONDS_TO_START=120
+
+fail() {
+    echo "image.sh: FAILED: $*" >&2
+    exit 1
+}
+passed() {
+    echo "image.sh: $*"
+}
+
+(($# == 1)) || fail "one argument would work: the binary, such as target/release/serve"
+binary=$(realpath "$1")
+cd "$(dirname "$0")/../.."
+work=$(mktemp -d)
+chmod 755 "$work"
+server=''
+cleanup() {
+    [[ -z $server ]] || kill -KILL "$server" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+check_files() {
+    container/rootfs.sh "$binary" "$work/rootfs" || fail "rootfs.sh ended with $?"
+    cd "$work/rootfs"
+    local doc=usr/share/doc kind path found
+    local expected=(
+        etc/group etc/passwd "$doc"/time-traveler/{LICENSE-APACHE,LICENSE-MIT,NOTICES.md} usr/local/bin/serve
+        opt/face-models/ opt/ml/model/ tmp/
+    )
+    # Where the loader and the libraries lie depends on the machine, which of them there are only on the program.
+    local library='/(ld-linux[a-z0-9_-]*\.so\.[12]|libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1)$'
+    found=$(find . -mindepth 1 ! -type d -printf '%y %P\n' , -type d -empty -printf 'd %P/\n' | sort)
+    while read -r kind path; do
+        [[ $kind == [fd] ]] || fail "$path is of the kind '$kind': only files and folders were expected"
+        [[ $path =~ ^(usr/)?lib(64)?/([a-z0-9_]+-linux-gnu/)?[^/]+$ && /$path =~ $library ]] ||
+            [[ $path == "$doc"/@(libc6|libgcc-s1)/copyright || " ${expected[*]} " == *" $path "* ]] ||
+            fail "$path was not expected in the image"
+    done <<<"$found"
+    for path in "${expected[@]}"; do
+        [[ $'\n'$found$'\n' == *" $path"$'\n'* ]] || fail "$path is missing, or is a folder and not empty"
+    done
+    [[ $found == */ld-linux* && $found == */libc.so.6* ]] || fail "there is no loader, or no libc: $found"
+    [[ $(<etc/passwd) == model:x:10001:10001:* && $(<etc/group) == model:x:10001: ]] || fail "there is no user model, 10001"
+
+    found=$(find . -perm /7022 ! -path ./tmp -printf '%m %P\n')
+    [[ -z $found ]] || fail "setuid, setgid, sticky, or writable by others: $found"
+    found=$(stat -c %a tmp)
+    [[ $found == 1777 ]] || fail "tmp has mode $found, not 1777"
+    find . -type f -printf '%10s %P\n' | sort -k 2
+    found=$(find . -type f -printf '%s\n' | awk '{ bytes += $1 } END { printf "%d", bytes / 1e6 + 1 }')
+    ((found <= LIMIT_MB)) || fail "the files take $found MB, and $LIMIT_MB are allowed"
+    cd "$OLDPWD"
+    passed "the file system is as expected: at most $found MB (limit $LIMIT_MB)"
+}
+
+# As an image is run: its own root, which cannot be written, another user, no other environment.
+check_server() {
+    if [[ $EUID != 0 ]] || ! unshare --mount true 2>/dev/null; then
+        passed "NOT CHECKED, since this user may not unshare and chroot: that the file system serves"
+        return
+    fi
+    local port url status waited=0
+    # Below those that the system hands out by itself, which others may take meanwhile.
+    while port=$((10000 + RANDOM % 20000)) && (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+    url=http://127.0.0.1:$port
+    cat >"$work/enter" <<'ENTER'
+mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit
+if touch "$1/tmp/written" 2>/dev/null; then echo "the file system can be written" && exit 1; fi
+exec chroot --userspec=10001:10001 "$1" /usr/local/bin/serve serve
+ENTER
+    env -i PATH="$PATH" BIND_HOST=127.0.0.1 SAGEMAKER_BIND_TO_PORT="$port" \
+        unshare --mount --propagation private bash "$work/enter" "$work/rootfs" >"$work/log" 2>&1 &
+    server=$!
+    until status=$(curl -s -o "$work/ping" -w '%{http_code}' "$url/ping"); [[ $status == 200 ]]; do
+        kill -0 "$server" 2>/dev/null || fail "the server ended: $(<"$work/log")"
+        ((waited++ < SECONDS_TO_START * 5)) || fail "/ping says $status after $SECONDS_TO_START s: $(<"$work/log")"
+        sleep 0.2
+    done
+    status=$(stat -c %u:%g "/proc/$server")
+    [[ $status == 10001:10001 ]] || fail "the server runs as $status"
+    status=$(curl -s -o "$work/strip" -w '%{http_code} %{content_type}' -H 'Content-Type: image/png' \
+        --data-binary @examples/astronaut.png "$url/invocations") || fail "an invocation has no answer: $(<"$work/log")"
+    [[ $status == "200 application/x-npy"* ]] || fail "an invocation got $status: $(head -c 300 "$work/strip")"
+    status=$(head -c 6 "$work/strip" | od -An -tx1)
+    [[ $status == " 93 4e 55 4d 50 59" ]] || fail "the answer is no .npy: it begins with$status"
+    kill -TERM "$server"
+    status=0
+    wait "$server" || status=$?
+    server=''
+    [[ $status == 0 ]] || fail "after SIGTERM the server ended with $status: $(<"$work/log")"
+    passed "it serves, read-only and as 10001: ping, a strip of $(stat -c %s "$work/strip") bytes, SIGTERM"
+}
+
+# Executables in the place of aws and docker: they note how they are called, and answer as $CASE says.
+make_stand_ins() {
+    mkdir "$work/stand-ins"
+    cat >"$work/stand-ins/aws" <<'AWS'
+#!/usr/bin/env bash
+echo "aws $*" >>"$CALLS"
+case "$CASE $*" in
+*get-caller-identity*) echo 210987654321 ;;
+*get-login-password*) echo secret ;;
+missing*describe-repositories*) echo "An error occurred (RepositoryNotFoundException)" >&2 && exit 254 ;;
+denied*describe-repositories*) echo "An error occurred (AccessDeniedException)" >&2 && exit 254 ;;
+*) echo "something on stdout" ;;
+esac
+AWS
+    cat >"$work/stand-ins/docker" <<'DOCKER'
+#!/usr/bin/env bash
+echo "docker $*" >>"$CALLS"
+[[ $* != login* || $(cat) == secret ]] || exit 1
+[[ "$CASE $*" != "broken buildx build"* ]] || exit 1
+echo "something on stdout"
+DOCKER
+    chmod +x "$work"/stand-ins/*
+}
+# run CASE REGION OPTION...: runs the script with them; sets $out, $err and $code.
+run() {
+    local case=$1 region=$2
+    shift 2
+    : >"$work/calls"
+    code=0
+    out=$(CASE=$case CALLS=$work/calls PATH=$work/stand-ins:$PATH container/build_and_push.sh \
+        --repository faces --tag v1 --region "$region" "$@" 2>"$work/err") || code=$?
+    err=$(<"$work/err")
+    return "$code"
+}
+called() {
+    grep -Eq -- "$1" "$work/calls" || fail "nothing was called like '$1': $(<"$work/calls")"
+}
+never_called() {
+    ! grep -Eq -- "$1" "$work/calls" || fail "something was called like '$1': $(<"$work/calls")"
+}
+
+check_scripts() {
+    if command -v shellcheck >/dev/null; then
+        shellcheck container/*.sh container/tests/image.sh || fail "shellcheck has found something"
+        passed "shellcheck has found nothing"
+    else
+        passed "NOT CHECKED, since shellcheck is not installed: the scripts' style"
+    fi
+    make_stand_ins
+    local registry=210987654321.dkr.ecr.eu-west-1.amazonaws.com options words tool
+    for options in exists missing; do
+        run "$options" eu-west-1 || fail "a repository that is $options: $err"
+        [[ $out == "$registry/faces:v1" ]] || fail "stdout is '$out', not the URI alone"
+        called "^docker login --username AWS --password-stdin $registry$"
+        called "^docker buildx build .*--platform linux/amd64 .*--tag $registry/faces:v1 --provenance=false --sbom=false"
+        called 'push=true,oci-mediatypes=false \.$'
+        [[ $options != exists ]] || never_called create
+        [[ $options != missing ]] || called 'create-repository .*-name faces .*scanOnPush=true'
+    done
+    run missing cn-north-1 --gpu --platform linux/arm64 --face-models dlib || fail "in China: $err"
+    [[ $out == 210987654321.dkr.ecr.cn-north-1.amazonaws.com.cn/faces:v1 ]] || fail "in China the URI is '$out'"
+    called '--file container/Dockerfile.gpu --platform linux/arm64 --build-arg FACE_MODELS=dlib'
+    ! run denied eu-west-1 || fail "a repository that may not be looked up was taken for one"
+    [[ -z $out && $err == *AccessDeniedException* ]] || fail "denied: '$out', $err"
+    never_called 'create|login|buildx build|push'
+    ! run broken eu-west-1 || fail "a build that fails was taken for one that does not"
+    [[ -z $out ]] || fail "the build has failed, and yet there is a URI: '$out'"
+    never_called '^docker push'
+    ! run exists eu-west-1 --frobnicate || fail "an unknown option is taken"
+    [[ $code == 2 && $err == *--frobnicate*--repository* ]] || fail "an unknown option ends with $code: $err"
+    passed "build_and_push.sh does what it should with stand-ins for aws and docker"
+
+    # On this path there is what the script itself needs, and neither aws nor docker.
+    mkdir "$work/bare"
+    for tool in bash cat dirname git sed; do ln -s "$(command -v "$tool")" "$work/bare/"; done
+    for options in "" "--gpu" "--region cn-north-1 --face-models dlib"; do
+        read -ra words <<<"$options"
+        out=$(env -i PATH="$work/bare" AWS_ACCOUNT_ID=111122223333 bash container/build_and_push.sh \
+            --dry-run --tag v1 "${words[@]}" 2>"$work/err") || fail "--dry-run $options: $(<"$work/err")"
+        [[ $out =~ ^111122223333\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/time-traveler:v1$ ]] ||
+            fail "--dry-run $options prints '$out', not one URI"
+        grep -q '^docker buildx build ' "$work/err" || fail "--dry-run $options does not say what it would run"
+    done
+    passed "build_and_push.sh --dry-run prints one URI, and needs neither aws nor docker"
+}
+
+check_dockerfile() {
+    local file=$1 word first rest stages=' scratch ' user='' toolchain
+    local -A value=()
+    while read -r word first rest; do
+        case $word in
+        ARG) [[ $first != *=* ]] || value[${first%%=*}]=${first#*=} ;;
+        FROM)
+            while [[ $first =~ \$\{([A-Z_]+)\} ]]; do
+                [[ ${value[${BASH_REMATCH[1]}]:-} ]] || fail "$file: ${BASH_REMATCH[1]} has no default"
+                first=${first/"${BASH_REMATCH[0]}"/"${value[${BASH_REMATCH[1]}]}"}
+            done
+            [[ $stages == *" $first "* || $first =~ :[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.-]*(@sha256:[0-9a-f]{64})?$ ]] ||
+                fail "$file: $first is not pinned to a version"
+            stages+="${rest#AS } " user=''
+            ;;
+        USER) user=$first ;;
+        COPY)
+            if [[ $first == --from=* ]]; then
+                [[ $stages == *" ${first#--from=} "* ]] || fail "$file: COPY $first: there is no such stage"
+            else
+                for word in $first ${rest% *}; do [[ -e $word ]] || fail "$file: COPY $word: there is no such thing"; done
+            fi
+            ;;
+        esac
+    done <"$file"
+    [[ $user =~ ^[1-9][0-9]*:[1-9][0-9]*$ ]] || fail "$file: the final stage's USER is '$user': 10001:10001 would work"
+    toolchain=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+    [[ ${value[RUST_IMAGE]} == "rust:$toolchain-"* ]] ||
+        fail "$file: ${value[RUST_IMAGE]}, but rust-toolchain.toml says $toolchain"
+    grep -q '^ENTRYPOINT \["/usr/local/bin/serve"\]$' "$file" || fail "$file: the entry point is not serve"
+}
+# The stages of face models, without comments.
+face_models() {
+    sed -n '/^FROM scratch AS face-models-built-in$/,/^FROM face-models-/p' "$1" | grep -v '^#'
+}
+check_dockerfiles() {
+    check_dockerfile container/Dockerfile
+    check_dockerfile container/Dockerfile.gpu
+    [[ $(face_models container/Dockerfile) == "$(face_models container/Dockerfile.gpu)" ]] ||
+        fail "the two Dockerfiles make face models differently"
+    local folder
+    for folder in $(sed -n 's/^members = \[\(.*\)\]$/\1/p' Cargo.toml | tr -d '",*'); do
+        grep -qx "!${folder%/}" .dockerignore || fail ".dockerignore leaves out ${folder%/}, which the workspace has"
+    done
+    passed "the Dockerfiles name versions, a user, and only what is there"
+}
+
+check_files
+check_server
+check_scripts
+check_dockerfiles
