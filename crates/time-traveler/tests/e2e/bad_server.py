@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status, body=b"", **headers):
         self.send_response(status)
-        headers = {"Content-Length": str(len(body)), **headers}
+        headers = {"Content_Length": str(len(body)), **headers}
         for name, value in headers.items():
             if value is not None:
                 self.send_header(name.replace("_", "-"), value)

@@ -110,7 +110,7 @@ fn faults_that_break_everything_are_named_first() {
         ("never-healthy", "healthy"),
         ("healthy-but-broken", "invocation"),
         ("breaks-off", "invocation"),
-        ("dies-of-bad-bodies", "bad-content-type"),
+        ("dies-of-bad-bodies", "bad-body"),
     ] {
         let found = broken(&Server::with_fault(fault).check(&["--json", "--wait", "1"]));
         assert_eq!(found.first().map(String::as_str), Some(first), "{fault}");
