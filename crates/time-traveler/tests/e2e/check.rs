@@ -91,7 +91,7 @@ fn a_server_without_a_fault_keeps_every_rule_and_each_fault_is_named() {
         ("any-method", &["bad-method"]),
         ("any-path", &["bad-path"]),
         ("silent-refusals", &["refusals-explain"]),
-        ("dies-of-hang-ups", &["hang-up", "load", "after-load"]),
+        ("dies-of-hang-ups", &["hang-up", "load", "overload", "after-load"]),
         ("mixes-up", &["load"]),
         ("overload-is-an-error", &["load", "overload"]),
         ("no-retry-after", &["overload"]),
