@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         state["pings"] += 1
         if FAULT == "slow-ping" and state["pings"] == 3:
             time.sleep(2.2)
-        ill = FAULT == "never-healthy" or (FAULT == "busy-is-ill" and state["busy"] > 1)
+        ill = FAULT == "never-healthy" or (FAULT == "busy-is-ill" and state["busy"] > PLACES // 2)
         drained = state["draining"] and FAULT != "healthy-while-draining"
         self.answer(503 if ill or drained else 200)
 
