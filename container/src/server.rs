@@ -1,4 +1,4 @@
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use hyper_util::rt::TokioTimer;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +27,11 @@ use crate::{heap, invocation};
 
 /// How long requests may take that have begun when the server is told to stop: SageMaker kills it 30 seconds after.
 const DRAINING: Duration = Duration::from_secs(25);
+
+/// The largest head of a request: several times what SageMaker sends.
+const MAX_HEAD: usize = 64 * 1024;
+/// How long a connection may take for a request's head, and be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pictures that are decoded and aligned at once: some memory each, and enough to keep a device busy.
 const INPUTS_AT_ONCE: usize = 2;
@@ -137,18 +143,25 @@ pub async fn serve<H: InferenceHandler>(
         std::future::pending().await
     };
     let (stopping, stopped) = oneshot::channel::<()>();
-    let drained = async move {
+    let mut http = axum_server::from_tcp(listener.into_std()?)?.http1_only();
+    let handle = axum_server::Handle::new();
+    let mut head = http.http_builder().http1();
+    head.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
+    let serving = http.handle(handle.clone()).serve(router.into_make_service());
+    let drained = async {
         shutdown.await;
         drop(stopping);
         server.drain().await;
+        handle.graceful_shutdown(None);
     };
+    let served = async { tokio::join!(serving, drained).0 };
     let overdue = async {
         drop(stopped.await);
         tokio::time::sleep(DRAINING).await;
         tracing::warn!("{} s are over: what has begun is given up", DRAINING.as_secs());
     };
     tokio::select! {
-        served = axum::serve(listener, router).with_graceful_shutdown(drained).into_future() => served.context("the server broke"),
+        served = served => served.context("the server broke"),
         failed = loading => failed,
         () = overdue => Ok(()),
     }

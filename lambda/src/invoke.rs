@@ -5,7 +5,6 @@ use pipeline::{ErrorCode, InferenceId, Job, JobError, invocation, keys, strip};
 use crate::error::HandlerError;
 use crate::image_processor::ImageProcessor;
 use crate::jobs::Change;
-use crate::now;
 use crate::upload::is_gone;
 
 impl ImageProcessor {
@@ -30,6 +29,7 @@ impl ImageProcessor {
             .content_type(&job.content_type)
             .accept(strip::MEDIA_TYPE)
             .inference_id(inference_id.to_string())
+            .s3_output_path_extension(keys::output_folder(&job.input))
             .custom_attributes(invocation::custom_attributes(ages))
             .request_ttl_seconds(self.settings.request_ttl_seconds)
             .invocation_timeout_seconds(self.settings.invocation_timeout_seconds)
@@ -40,7 +40,7 @@ impl ImageProcessor {
         let (output, failure) = (invoked.output_location(), invoked.failure_location());
         let decide = |current: Option<&Job>| {
             let same = current.filter(|current| current.input == job.input);
-            Change::from(same.and_then(|current| current.processing(output, failure, now(), &deadlines)))
+            Change::from(same.and_then(|current| current.processing(output, failure, self.clock.now(), &deadlines)))
         };
         let recorded = self.jobs.update(&job.id, decide).await?;
         tracing::info!(%inference_id, recorded = recorded != Change::Keep, "invoked");

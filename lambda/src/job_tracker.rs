@@ -1,24 +1,23 @@
 //! job-tracker: the HTTP API on jobs, by API Gateway's payload format 2.0.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_runtime::{LambdaEvent, service_fn};
-use pipeline::{Ages, Job, JobError, MAX_WAIT_SECONDS, PortraitId, Revision, Status, keys};
+use pipeline::{Ages, Job, JobError, MAX_WAIT_SECONDS, PortraitId, Status, keys};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::clients::Clients;
+use crate::deletion::{Deletion, Erased};
 use crate::error::HandlerError;
 use crate::jobs::{Change, Cursor, Jobs};
-use crate::upload::is_gone;
-use crate::{Settings, init_logging, now};
+use crate::{Clock, Settings, init_logging};
 
 /// Jobs in a page, unless the client says otherwise.
 const PAGE: usize = 20;
@@ -31,10 +30,12 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 /// .. and ever less often: an answer is late by a tenth of what it took, or by this.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
-struct JobTracker {
+/// The function, ready to answer requests.
+pub struct JobTracker {
     settings: Settings,
     s3: aws_sdk_s3::Client,
     jobs: Jobs,
+    clock: Clock,
 }
 
 /// What is used of an event in payload format 2.0.
@@ -48,9 +49,10 @@ struct HttpEvent {
     query_string_parameters: HashMap<String, String>,
 }
 
+/// An answer in payload format 2.0.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct HttpResponse {
+pub struct HttpResponse {
     status_code: u16,
     headers: HashMap<&'static str, String>,
     body: String,
@@ -72,6 +74,10 @@ impl HttpResponse {
         Self::json(status_code, &json!({"code": code, "message": message}))
     }
 
+    fn conflict(message: &str) -> Self {
+        Self::error(409, "CONFLICT", message)
+    }
+
     fn not_found(id: &PortraitId) -> Self {
         Self::error(404, "NOT_FOUND", &format!("there is no job {:?}: PUT /images/{id} starts one", id.as_str()))
     }
@@ -86,9 +92,7 @@ pub fn main() -> anyhow::Result<()> {
     let settings = Settings::from_env()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let clients = Clients::from_env().await;
-        let tracker = JobTracker { jobs: Jobs::new(clients.dynamodb, &settings), s3: clients.s3, settings };
-        let tracker = Arc::new(tracker);
+        let tracker = Arc::new(JobTracker::new(settings, Clients::from_env().await, Clock::system()));
         let handler = service_fn(move |event: LambdaEvent<Value>| {
             let tracker = Arc::clone(&tracker);
             async move { tracker.handle(event.payload).await }
@@ -98,7 +102,16 @@ pub fn main() -> anyhow::Result<()> {
 }
 
 impl JobTracker {
-    async fn handle(&self, event: Value) -> Result<HttpResponse, HandlerError> {
+    /// The function over these clients.
+    pub fn new(settings: Settings, clients: Clients, clock: Clock) -> Self {
+        Self { jobs: Jobs::new(clients.dynamodb, &settings), s3: clients.s3, settings, clock }
+    }
+
+    /// Answers an event in payload format 2.0.
+    ///
+    /// # Errors
+    /// [`HandlerError`]: an AWS service failed, and API Gateway answers 500.
+    pub async fn handle(&self, event: Value) -> Result<HttpResponse, HandlerError> {
         let event = match HttpEvent::deserialize(event) {
             Ok(event) => event,
             Err(error) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &error.to_string())),
@@ -154,103 +167,30 @@ impl JobTracker {
 
     /// `DELETE /jobs/{id}`: cancels a running job; of a finished one removes the record and every object.
     async fn delete(&self, id: &PortraitId) -> Result<HttpResponse, HandlerError> {
+        let (clock, deadlines) = (&self.clock, self.settings.deadlines());
+        let deletion = Deletion { settings: &self.settings, s3: &self.s3, jobs: &self.jobs, clock };
         let mut seen = None;
         let cancel = |current: Option<&Job>| {
             seen = current.cloned();
             // A finished job is withdrawn first: a deletion that breaks off leaves no success without images.
-            Change::from(current.and_then(|job| job.cancelled(now()).or_else(|| job.withdrawn(now()))))
+            let now = clock.now();
+            Change::from(current.and_then(|job| job.cancelled(now).or_else(|| job.withdrawn(now, &deadlines))))
         };
-        let withdrawn = match (self.jobs.update(id, cancel).await?, seen) {
-            (Change::Put(cancelled), Some(before)) if !before.status.is_final() => {
-                return Ok(HttpResponse::json(200, &cancelled.view()));
+        match (self.jobs.update(id, cancel).await?, seen) {
+            (Change::Put(withdrawn), _) if withdrawn.deleting_until.is_some() => {
+                match deletion.finish(&withdrawn).await? {
+                    true => Ok(HttpResponse::empty(204)),
+                    false => Ok(HttpResponse::conflict("a newer upload came in meanwhile, and was kept")),
+                }
             }
-            (Change::Put(withdrawn), _) => withdrawn,
-            _ => return self.delete_orphans(id).await,
-        };
-        self.delete_objects(&withdrawn).await?;
-        // Last, so that a crash leaves a record by which to delete the rest.
-        let forget = |current: Option<&Job>| match current {
-            Some(job) if *job == *withdrawn => Change::Delete,
-            _ => Change::Keep,
-        };
-        match self.jobs.update(id, forget).await? {
-            Change::Delete => Ok(HttpResponse::empty(204)),
-            _ => Ok(HttpResponse::error(409, "CONFLICT", "a newer upload came in meanwhile, and was kept")),
+            (Change::Put(cancelled), _) => Ok(HttpResponse::json(200, &cancelled.view())),
+            (_, Some(_)) => Ok(HttpResponse::conflict("the job is being deleted already: it will be gone in a minute")),
+            (_, None) => match deletion.erase(id, true).await? {
+                Erased::Nothing => Ok(HttpResponse::not_found(id)),
+                Erased::All => Ok(HttpResponse::empty(204)),
+                Erased::Owned => Ok(HttpResponse::conflict("a newer upload came in meanwhile, and was kept")),
+            },
         }
-    }
-
-    /// Without a record, which the table may have forgotten: whatever lies under the id goes all the same.
-    async fn delete_orphans(&self, id: &PortraitId) -> Result<HttpResponse, HandlerError> {
-        let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
-        let mut inputs = self.keys(input, &keys::inputs(id)).await?;
-        let upload = keys::upload(id);
-        inputs.extend(self.keys(input, &upload).await?.into_iter().filter(|key| *key == upload));
-        let images = self.keys(output, &keys::all_images(id)).await?;
-        if inputs.is_empty() && images.is_empty() {
-            return Ok(HttpResponse::not_found(id));
-        }
-        self.delete_keys(output, &images).await?;
-        self.delete_keys(input, &inputs).await?;
-        Ok(HttpResponse::empty(204))
-    }
-
-    /// Deletes what belongs to a job and to those before it under the same id; a newer upload is not this job's.
-    async fn delete_objects(&self, job: &Job) -> Result<(), HandlerError> {
-        let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
-        let upload = self.s3.delete_object().bucket(input).key(keys::upload(&job.id)).if_match(&job.etag);
-        match upload.send().await {
-            Ok(_) => {}
-            Err(error) if is_gone(&error) => {}
-            Err(error) => return Err(HandlerError::aws("s3:DeleteObject of the upload")(error)),
-        }
-        let inputs = self.keys(input, &keys::inputs(&job.id)).await?;
-        let older = |key: &String| keys::split_input(key).is_some_and(|(_, sequencer)| sequencer <= job.sequencer);
-        let inputs: Vec<String> = inputs.into_iter().filter(older).collect();
-        let mut revisions: BTreeSet<Revision> =
-            inputs.iter().filter_map(|key| keys::split_input(key)).map(|(revision, _)| revision).collect();
-        revisions.insert(job.revision.clone());
-        for revision in &revisions {
-            let images = self.keys(output, &keys::images(&job.id, revision)).await?;
-            self.delete_keys(output, &images).await?;
-        }
-        for location in [&job.output_location, &job.failure_location].into_iter().flatten() {
-            if let Some((bucket, key)) = keys::split_location(location) {
-                self.delete_keys(bucket, &[key.to_owned()]).await?;
-            }
-        }
-        // The inputs name the revisions, so they go last.
-        self.delete_keys(input, &inputs).await
-    }
-
-    async fn keys(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, HandlerError> {
-        let mut keys = Vec::new();
-        let mut pages = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(HandlerError::aws("s3:ListObjectsV2"))?;
-            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
-        }
-        Ok(keys)
-    }
-
-    async fn delete_keys(&self, bucket: &str, keys: &[String]) -> Result<(), HandlerError> {
-        // S3 takes a thousand at once.
-        for keys in keys.chunks(1000) {
-            let identifiers: Result<Vec<_>, _> =
-                keys.iter().map(|key| ObjectIdentifier::builder().key(key).build()).collect();
-            let identifiers = identifiers.map_err(HandlerError::aws("s3:DeleteObjects"))?;
-            let delete = Delete::builder().set_objects(Some(identifiers)).quiet(true).build();
-            let delete = delete.map_err(HandlerError::aws("s3:DeleteObjects"))?;
-            let deleted = self.s3.delete_objects().bucket(bucket).delete(delete).send().await;
-            let deleted = deleted.map_err(HandlerError::aws("s3:DeleteObjects"))?;
-            if let Some(error) = deleted.errors().first() {
-                return Err(HandlerError::Undeleted {
-                    bucket: bucket.to_owned(),
-                    key: error.key().unwrap_or_default().to_owned(),
-                    message: error.message().unwrap_or_default().to_owned(),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// `POST /uploads/{id}?ages=`: a PUT for pictures that are too large for the REST API, signed beforehand.
@@ -271,7 +211,7 @@ impl JobTracker {
         let signed = put.presigned(expiry).await.map_err(HandlerError::aws("presigning"))?;
         // The SDK adds a trace of this very function, which is nobody else's business.
         let headers: HashMap<&str, &str> = signed.headers().filter(|(name, _)| name.starts_with("x-amz-")).collect();
-        let expires_at = now().plus_seconds(UPLOAD_URL.as_secs().try_into().unwrap_or(0));
+        let expires_at = self.clock.now().plus_seconds(UPLOAD_URL.as_secs().try_into().unwrap_or(0));
         let answer =
             json!({"url": signed.uri(), "method": signed.method(), "headers": headers, "expiresAt": expires_at});
         Ok(HttpResponse::json(200, &answer))

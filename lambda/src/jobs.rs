@@ -1,11 +1,11 @@
 //! The jobs table. Every write is conditional on what it was decided on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::future::try_join_all;
 use pipeline::{Job, PortraitId, Status};
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub(crate) struct Cursor {
 struct Item {
     #[serde(flatten)]
     job: Job,
-    /// Partition key of the index: `open#0`.. or `done#0`..
+    /// Partition key of the index: `open#0`.. for what the sweep may have to look at, or `done#0`..
     shard: String,
     /// DynamoDB's time to live, in seconds since 1970.
     expires_at: i64,
@@ -78,13 +78,23 @@ impl Jobs {
 
     /// Changes the record as `decide` says, which is asked again whenever somebody else was quicker. Returns what it
     /// decided last.
+    ///
+    /// A write whose answer got lost is repeated by the SDK, and then finds its own work: it counts as done.
     pub(crate) async fn update(
         &self,
         id: &PortraitId,
         mut decide: impl FnMut(Option<&Job>) -> Change,
     ) -> Result<Change, HandlerError> {
+        let mut tried = Change::Keep;
         loop {
             let current = self.get(id).await?;
+            match (&tried, &current) {
+                (Change::Put(tried), Some(current)) if **tried == *current => {
+                    return Ok(Change::Put(Box::new(current.clone())));
+                }
+                (Change::Delete, None) => return Ok(Change::Delete),
+                _ => {}
+            }
             let change = decide(current.as_ref());
             let applied = match (&change, &current) {
                 (Change::Keep, _) | (Change::Delete, None) => true,
@@ -94,6 +104,7 @@ impl Jobs {
             if applied {
                 return Ok(change);
             }
+            tried = change;
         }
     }
 
@@ -101,7 +112,7 @@ impl Jobs {
     async fn put(&self, job: &Job, current: Option<&Job>) -> Result<bool, HandlerError> {
         let item = Item {
             job: job.clone(),
-            shard: shard(job.status.is_final(), shard_number(&job.id)),
+            shard: shard(job.is_settled(), shard_number(&job.id)),
             expires_at: job.updated_at.plus_seconds(self.retention_days * 86_400).as_millis() / 1000,
         };
         let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(item)?;
@@ -136,6 +147,26 @@ impl Jobs {
         }
     }
 
+    /// Which of at most a hundred portraits have a record.
+    pub(crate) async fn known(&self, ids: &[PortraitId]) -> Result<HashSet<PortraitId>, HandlerError> {
+        let keys = ids.iter().map(|id| HashMap::from([("id".to_owned(), text(id.as_str()))])).collect();
+        let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+        wanted = wanted.projection_expression("id");
+        let mut unread = Some(HashMap::from([(
+            self.table.clone(),
+            wanted.build().map_err(HandlerError::aws("dynamodb:BatchGetItem"))?,
+        )]));
+        let mut known = HashSet::new();
+        while let Some(request) = unread.filter(|request| !request.is_empty()) {
+            let read = self.client.batch_get_item().set_request_items(Some(request)).send().await;
+            let read = read.map_err(HandlerError::aws("dynamodb:BatchGetItem"))?;
+            let items = read.responses.unwrap_or_default().into_values().flatten();
+            known.extend(items.filter_map(|item| item.get("id")?.as_s().ok()?.parse::<PortraitId>().ok()));
+            unread = read.unprocessed_keys;
+        }
+        Ok(known)
+    }
+
     /// Up to `limit` jobs, newest first, and where the next page begins.
     pub(crate) async fn page(
         &self,
@@ -144,9 +175,10 @@ impl Jobs {
         after: Option<&Cursor>,
     ) -> Result<(Vec<Job>, Option<Cursor>), HandlerError> {
         let states: &[bool] = match status {
+            // One that is being deleted is not settled.
+            Some(Status::Cancelled) | None => &[false, true],
             Some(status) if status.is_final() => &[true],
             Some(_) => &[false],
-            None => &[false, true],
         };
         let shards = states.iter().flat_map(|done| (0..SHARDS).map(|number| shard(*done, number)));
         let parts = try_join_all(shards.map(|shard| self.newest(shard, status, limit + 1, after))).await?;
@@ -161,7 +193,7 @@ impl Jobs {
         Ok((jobs, next))
     }
 
-    /// Every job that is not final.
+    /// Every job that is not settled.
     pub(crate) async fn open(&self) -> Result<Vec<Job>, HandlerError> {
         let shards = (0..SHARDS).map(|number| self.newest(shard(false, number), None, usize::MAX, None));
         Ok(try_join_all(shards).await?.into_iter().flatten().collect())

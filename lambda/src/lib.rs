@@ -7,26 +7,25 @@ pub mod image_processor;
 pub mod job_tracker;
 
 mod clients;
+mod clock;
+mod deletion;
 mod error;
 mod invoke;
 mod jobs;
+mod orphans;
 mod settings;
 mod settle;
 mod split;
 mod sweep;
 mod upload;
 
+pub use clients::Clients;
+pub use clock::Clock;
 pub use error::HandlerError;
+pub use image_processor::ImageProcessor;
+pub use job_tracker::{HttpResponse, JobTracker};
 pub use settings::{ImageFormat, Settings, SettingsError};
 pub use split::{Encoded, SplitError, split};
-
-use jiff::Timestamp as Clock;
-use pipeline::Timestamp;
-
-/// Now, to the millisecond.
-fn now() -> Timestamp {
-    Timestamp::from_millis(Clock::now().as_millisecond())
-}
 
 /// Logs as JSON lines on stderr, as CloudWatch takes them; `RUST_LOG` chooses what.
 fn init_logging() {

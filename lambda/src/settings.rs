@@ -63,6 +63,13 @@ pub struct Settings {
     pub request_ttl_seconds: i32,
     /// `INVOCATION_TIMEOUT_SECONDS`: how long it may take in the container; 900
     pub invocation_timeout_seconds: i32,
+    /// `NOTICE_SECONDS`: how long SageMaker's notice of an answer may take beyond that; 60
+    pub notice_seconds: i32,
+    /// `FIRST_LOOK_SECONDS`: how long after an invocation the sweep first looks for an answer that no notice told of; 60
+    pub first_look_seconds: i32,
+    /// `DELETION_SECONDS`: after which time whoever deletes a portrait's objects has surely ended: more than the functions'
+    /// timeouts; 75
+    pub deletion_seconds: i32,
     /// `RETENTION_DAYS`: when the table forgets a job; 30
     pub retention_days: i64,
 }
@@ -94,7 +101,11 @@ impl Settings {
         Self::read(|name| std::env::var(name).ok())
     }
 
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    /// Reads an environment, given as the value of each variable by its name.
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env).
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let required =
             |name: &'static str| variable(name).filter(|value| !value.is_empty()).ok_or(SettingsError::Missing(name));
         Ok(Self {
@@ -108,6 +119,9 @@ impl Settings {
             // SageMaker's own limits.
             request_ttl_seconds: seconds(&variable, "REQUEST_TTL_SECONDS", 3600, 21_600)?,
             invocation_timeout_seconds: seconds(&variable, "INVOCATION_TIMEOUT_SECONDS", 900, 3600)?,
+            notice_seconds: seconds(&variable, "NOTICE_SECONDS", 60, 3600)?,
+            first_look_seconds: seconds(&variable, "FIRST_LOOK_SECONDS", 60, 3600)?,
+            deletion_seconds: seconds(&variable, "DELETION_SECONDS", 75, 3600)?,
             retention_days: optional(&variable, "RETENTION_DAYS", 30)?,
         })
     }
@@ -117,8 +131,12 @@ impl Settings {
         Deadlines {
             claim_seconds: 10,
             pending_seconds: 3600,
-            // SageMaker's own limits, and a minute for its notice.
-            processing_seconds: i64::from(self.request_ttl_seconds) + i64::from(self.invocation_timeout_seconds) + 60,
+            // SageMaker's own limits, and time for its notice.
+            processing_seconds: i64::from(self.request_ttl_seconds)
+                + i64::from(self.invocation_timeout_seconds)
+                + i64::from(self.notice_seconds),
+            first_look_seconds: i64::from(self.first_look_seconds),
+            deletion_seconds: i64::from(self.deletion_seconds),
         }
     }
 }

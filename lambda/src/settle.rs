@@ -5,12 +5,12 @@ use futures::future::try_join_all;
 use pipeline::notification::InferenceResult;
 use pipeline::{ErrorCode, InferenceId, Job, JobError, invocation, keys, strip};
 
+use crate::SplitError;
 use crate::error::{HandlerError, chain};
 use crate::image_processor::ImageProcessor;
 use crate::jobs::Change;
 use crate::split::{self, Encoded};
 use crate::upload::is_gone;
-use crate::{SplitError, now};
 
 impl ImageProcessor {
     /// SageMaker's notice that an invocation ended.
@@ -83,7 +83,7 @@ impl ImageProcessor {
         futures::future::try_join(try_join_all(puts), copy).await?;
         let decide = |current: Option<&Job>| {
             let same = current.filter(|current| current.input == job.input);
-            Change::from(same.and_then(|current| current.success(model, format.extension(), now())))
+            Change::from(same.and_then(|current| current.success(model, format.extension(), self.clock.now())))
         };
         let recorded = self.jobs.update(&job.id, decide).await?;
         tracing::info!(id = %job.id, revision = %job.revision, model, recorded = recorded != Change::Keep, "split");
@@ -125,7 +125,7 @@ impl ImageProcessor {
     pub(crate) async fn fail(&self, job: &Job, error: JobError) -> Result<(), HandlerError> {
         let decide = |current: Option<&Job>| {
             let same = current.filter(|current| current.input == job.input);
-            Change::from(same.and_then(|current| current.failed(error.clone(), now())))
+            Change::from(same.and_then(|current| current.failed(error.clone(), self.clock.now())))
         };
         self.jobs.update(&job.id, decide).await?;
         tracing::info!(id = %job.id, revision = %job.revision, %error, "failed");

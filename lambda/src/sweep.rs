@@ -1,5 +1,7 @@
 //! The sweep: what nobody is at any more is taken up again, or ended.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use futures::{StreamExt, stream};
 use pipeline::{ErrorCode, Job, JobError, Status, Timestamp, keys};
 
@@ -12,20 +14,24 @@ const CONCURRENCY: usize = 4;
 
 impl ImageProcessor {
     pub(crate) async fn sweep(&self, request: &Request, now: Timestamp) -> Result<(), HandlerError> {
-        let due: Vec<Job> = self.jobs.open().await?.into_iter().filter(|job| job.is_due(now)).collect();
+        let mut due: Vec<Job> = self.jobs.open().await?.into_iter().filter(|job| job.is_due(now)).collect();
+        // In another order each time: one that ends this process must not keep it from the others for good.
+        due.sort_by_cached_key(|job| hash(&(&request.id, job.id.as_str())));
         let total = due.len();
         if total > 0 {
             tracing::info!(jobs = total, "sweeping");
         }
         let swept = stream::iter(due).map(|job| self.take_up(job, request, now)).buffer_unordered(CONCURRENCY);
-        HandlerError::batch(swept.collect().await)
+        let mut results: Vec<_> = swept.collect().await;
+        results.push(self.collect_answers(now).await);
+        HandlerError::batch(results)
     }
 
     async fn take_up(&self, job: Job, request: &Request, now: Timestamp) -> Result<(), HandlerError> {
         match job.status {
             Status::Pending => self.take_up_pending(&job, request, now).await,
-            Status::Processing => self.take_up_processing(&job).await,
-            Status::Success | Status::Failed | Status::Cancelled => Ok(()),
+            Status::Processing => self.take_up_processing(&job, now).await,
+            Status::Success | Status::Failed | Status::Cancelled => self.deletion().resume(&job).await,
         }
     }
 
@@ -45,8 +51,8 @@ impl ImageProcessor {
         }
     }
 
-    /// Past its deadline: its notice got lost, or SageMaker never answered.
-    async fn take_up_processing(&self, job: &Job) -> Result<(), HandlerError> {
+    /// No notice has come: it got lost, or SageMaker has not answered yet.
+    async fn take_up_processing(&self, job: &Job, now: Timestamp) -> Result<(), HandlerError> {
         if let Some((output, (bucket, key))) = located(job.output_location.as_deref())
             && self.exists(bucket, key).await?
         {
@@ -59,9 +65,22 @@ impl ImageProcessor {
             self.fail(job, error).await?;
             return self.tidy(Some(failure)).await;
         }
+        if !job.is_overdue(now) {
+            let decide = |current: Option<&Job>| {
+                let same = current.filter(|current| current.input == job.input);
+                Change::from(same.and_then(|current| current.looked(now, &self.settings.deadlines())))
+            };
+            return self.jobs.update(&job.id, decide).await.map(drop);
+        }
         let message = "the model did not answer in time: upload the photograph again";
         self.fail(job, JobError::new(ErrorCode::Timeout, message)).await
     }
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn located(location: Option<&str>) -> Option<(&str, (&str, &str))> {

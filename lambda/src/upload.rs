@@ -10,7 +10,6 @@ use pipeline::{
 use crate::error::HandlerError;
 use crate::image_processor::{ImageProcessor, Request};
 use crate::jobs::Change;
-use crate::now;
 
 impl ImageProcessor {
     pub(crate) async fn object_created(&self, object: &ObjectCreated, request: &Request) -> Result<(), HandlerError> {
@@ -34,10 +33,12 @@ impl ImageProcessor {
         let deadlines = self.settings.deadlines();
         let mut decision = Uploaded::Stale;
         let decide = |current: Option<&Job>| {
-            decision = Job::on_upload(current, &upload, &request.claim(now()), &deadlines);
+            decision = Job::on_upload(current, &upload, &request.claim(self.clock.now()), &deadlines);
             match decision.clone() {
                 Uploaded::Stale | Uploaded::Settled => Change::Keep,
-                Uploaded::Same(job) | Uploaded::Invoke(job) | Uploaded::Refuse(job) => Change::Put(Box::new(job)),
+                Uploaded::Same(job) | Uploaded::Invoke(job) | Uploaded::Later(job) | Uploaded::Refuse(job) => {
+                    Change::Put(Box::new(job))
+                }
             }
         };
         self.jobs.update(&id, decide).await?;
@@ -45,6 +46,10 @@ impl ImageProcessor {
             Uploaded::Invoke(job) => self.invoke(&job).await,
             Uploaded::Refuse(job) => {
                 tracing::info!(%id, revision = %job.revision, error = ?job.error, "refused");
+                Ok(())
+            }
+            Uploaded::Later(job) => {
+                tracing::info!(%id, revision = %job.revision, "waits until what was there before is deleted");
                 Ok(())
             }
             Uploaded::Stale | Uploaded::Settled | Uploaded::Same(_) => {

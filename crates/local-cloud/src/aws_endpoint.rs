@@ -43,8 +43,13 @@ pub(crate) async fn answer(State(services): State<Arc<Services>>, request: Reque
     let scope = scope(request.headers(), request.uri());
     let service = scope.as_ref().map(|scope| scope.service.as_str());
     tracing::debug!(method = %request.method(), path = request.uri().path(), service, "request");
-    match service {
-        Some("s3") => services.s3.call(request, scope.as_ref().map(|scope| scope.access_key.as_str())).await,
+    let dispatched = async |request| dispatch(&services, scope.as_ref(), request).await;
+    services.faults.around(service, request, dispatched).await
+}
+
+async fn dispatch(services: &Services, scope: Option<&Scope>, request: Request) -> Response {
+    match scope.map(|scope| scope.service.as_str()) {
+        Some("s3") => services.s3.call(request, scope.map(|scope| scope.access_key.as_str())).await,
         Some("dynamodb") => services.dynamodb.call(request).await,
         Some("sagemaker") => services.sagemaker.call(request).await,
         Some("lambda") => services.lambda.call(request).await,

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::aws_endpoint::{self, refuse_foreign};
+use crate::aws_endpoint;
 use crate::child::Spawner;
+use crate::clock::Clock;
 use crate::dynamodb::DynamoDb;
 use crate::events::Events;
+use crate::faults::{FaultPlan, Faults};
 use crate::gateway::{self, Gateway};
 use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
@@ -25,7 +26,7 @@ use crate::sagemaker::SageMaker;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::Stack;
-use crate::{ACCESS_KEY_ID, CloudError, REGION, schedule};
+use crate::{ACCESS_KEY_ID, CloudError, REGION, queue, schedule, server};
 
 /// Where a cloud listens. The caller binds, so that port 0 and a port already taken are the caller's to tell of.
 #[derive(Debug)]
@@ -36,8 +37,29 @@ pub struct Listeners {
     pub api: TcpListener,
 }
 
+/// Under which conditions a cloud runs: by default at this machine's time, with nothing going wrong by plan.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    /// What its queues, schedules and objects go by.
+    pub clock: Clock,
+    /// What goes wrong. Every call and every fault is then written to `logs/faults.log` of the data folder.
+    pub faults: Option<FaultPlan>,
+}
+
+/// How much asynchronous work there is: events for functions and requests for endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// What is being worked on, or could be.
+    pub ready: u64,
+    /// What waits for its time.
+    pub waiting: u64,
+    /// When the first of those is ready, in milliseconds since 1970.
+    pub next: Option<i64>,
+}
+
 /// What the endpoint and the APIs are made of.
 pub(crate) struct Services {
+    pub(crate) faults: Faults,
     pub(crate) s3: S3,
     pub(crate) dynamodb: DynamoDb,
     pub(crate) sagemaker: Arc<SageMaker>,
@@ -63,22 +85,38 @@ impl Cloud {
     ///
     /// # Errors
     /// [`CloudError`], in words for whoever started it.
-    pub async fn start(stack: &Stack, data: &Path, listeners: Listeners) -> Result<Self, CloudError> {
+    pub async fn start(
+        stack: &Stack,
+        data: &Path,
+        listeners: Listeners,
+        conditions: Conditions,
+    ) -> Result<Self, CloudError> {
         let lock = lock(data)?;
         check(stack)?;
         let aws = listeners.aws.local_addr()?;
         let api = listeners.api.local_addr()?;
-        let journal = Arc::new(Journal::open(&data.join("journal.db"))?);
-        let events = Events::new(stack)?;
+        let logs = data.join("logs");
+        let clock = conditions.clock;
+        let faults = match conditions.faults {
+            Some(plan) => Faults::planned(plan, clock.clone(), &stack.tables, &logs.join("faults.log"))
+                .map_err(|source| CloudError::DataFolder { path: logs.join("faults.log"), source })?,
+            None => Faults::default(),
+        };
+        let journal = Arc::new(Journal::open(&data.join("journal.db"), clock.clone())?);
+        let events = Events::new(stack, clock, faults.clone())?;
         let store = Arc::new(ObjectStore::open(&data.join("s3"), Arc::clone(&journal), events)?);
         for bucket in &stack.buckets {
             store.create_bucket(bucket).map_err(|error| CloudError::Stack(error.to_string()))?;
         }
         let secret = secret_access_key(data)?;
         let spawner = Spawner::new()?;
-        let logs = data.join("logs");
-        let sns = Sns::new(&stack.subscriptions, Arc::clone(&journal));
-        let host = Host { spawner: spawner.clone(), environment: environment(aws, &secret), logs: logs.clone() };
+        let sns = Sns::new(&stack.subscriptions, Arc::clone(&journal), faults.clone());
+        let host = Host {
+            spawner: spawner.clone(),
+            environment: environment(aws, &secret),
+            logs: logs.clone(),
+            faults: faults.clone(),
+        };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
         let dynamodb = DynamoDb::start(&data.join("dynamodb.db"), &stack.tables)?;
         let sagemaker =
@@ -86,18 +124,12 @@ impl Cloud {
                 .await?;
         let s3 = S3::new(&store, &secret);
         let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
-        let services = Arc::new(Services { s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns, sqs });
+        let services = Arc::new(Services { faults, s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns, sqs });
         let mut servers = JoinSet::new();
-        let endpoint = Router::new()
-            .fallback(aws_endpoint::answer)
-            .layer(middleware::from_fn(refuse_foreign))
-            .with_state(Arc::clone(&services));
+        let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint));
         let gateway = Gateway::new(&stack.rest_api, &stack.http_api, Arc::clone(&services));
-        let apis = Router::new()
-            .fallback(gateway::answer)
-            .layer(middleware::from_fn(refuse_foreign))
-            .with_state(Arc::new(gateway));
+        let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         servers.spawn(serve(listeners.api, apis));
         // From here on functions run, and find everything there.
         lambda.start().await;
@@ -117,6 +149,15 @@ impl Cloud {
         self.api
     }
 
+    /// How much asynchronous work there is.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn backlog(&self) -> Result<Backlog, CloudError> {
+        let now = self.journal.clock().now_millis();
+        self.journal.read(|connection| queue::backlog(connection, now)).map_err(CloudError::Backlog)
+    }
+
     /// Takes no more requests and ends the child processes. What is under way is taken up by the next start.
     pub async fn stop(mut self) {
         self.journal.stop();
@@ -126,8 +167,7 @@ impl Cloud {
 }
 
 async fn serve(listener: TcpListener, router: Router) {
-    // Never returns: accept errors are waited out.
-    if let Err(error) = axum::serve(listener, router).await {
+    if let Err(error) = server::serve(listener, server::limited(router)).await {
         tracing::error!(%error, "a listener ended");
     }
 }

@@ -24,6 +24,9 @@ pub enum CloudError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The queues cannot be read.
+    #[error("the queues cannot be read")]
+    Backlog(#[source] rusqlite::Error),
     /// DynamoDB cannot start.
     #[error("DynamoDB cannot start: {0}")]
     DynamoDb(String),

@@ -5,6 +5,8 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::clock::Clock;
+use crate::faults::{Delivery, Faults};
 use crate::stack::{BucketNotification, Rule, Stack};
 use crate::{ACCOUNT, CloudError, REGION, now_rfc3339, queue};
 
@@ -22,15 +24,17 @@ pub(crate) struct ObjectCreated<'a> {
 pub(crate) struct Events {
     rules: Vec<Rule>,
     notifications: Vec<BucketNotification>,
+    clock: Clock,
+    faults: Faults,
 }
 
 impl Events {
-    pub(crate) fn new(stack: &Stack) -> Result<Self, CloudError> {
+    pub(crate) fn new(stack: &Stack, clock: Clock, faults: Faults) -> Result<Self, CloudError> {
         for rule in &stack.rules {
             check_pattern(&rule.pattern)
                 .map_err(|problem| CloudError::Stack(format!("the pattern of rule {}: {problem}", rule.name)))?;
         }
-        Ok(Self { rules: stack.rules.clone(), notifications: stack.notifications.clone() })
+        Ok(Self { rules: stack.rules.clone(), notifications: stack.notifications.clone(), clock, faults })
     }
 
     /// Invokes whatever waits for such an object.
@@ -42,21 +46,32 @@ impl Events {
                     target: "hop", service = "EventBridge", action = "Object Created",
                     detail = %format_args!("{}/{} -> {function}", object.bucket, object.key)
                 );
-                invoke(connection, function, &event)?;
+                self.invoke(connection, function, object, &event)?;
             }
         }
         let wanted = |notification: &&BucketNotification| {
             notification.bucket == object.bucket && object.key.starts_with(&notification.prefix)
         };
         for notification in self.notifications.iter().filter(wanted) {
-            invoke(connection, &notification.function, &s3_notification(object))?;
+            self.invoke(connection, &notification.function, object, &s3_notification(object))?;
         }
         Ok(())
     }
-}
 
-fn invoke(connection: &Connection, function: &str, event: &Value) -> rusqlite::Result<()> {
-    queue::send(connection, &queue::of_function(function), &Uuid::new_v4().to_string(), &event.to_string())
+    fn invoke(
+        &self,
+        connection: &Connection,
+        function: &str,
+        object: &ObjectCreated<'_>,
+        event: &Value,
+    ) -> rusqlite::Result<()> {
+        let (queue, body) = (queue::of_function(function), event.to_string());
+        for delay in self.faults.deliveries(Delivery::Event, &format!("{}/{}", object.bucket, object.key)) {
+            let request_id = Uuid::new_v4().to_string();
+            queue::send(connection, &queue, &request_id, &body, self.clock.now_millis(), delay)?;
+        }
+        Ok(())
+    }
 }
 
 fn sequencer(number: i64) -> String {

@@ -13,6 +13,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
 use crate::CloudError;
+use crate::clock::Clock;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS bucket (
@@ -48,10 +49,11 @@ pub(crate) struct Journal {
     connection: Mutex<Connection>,
     committed: watch::Sender<u64>,
     stopping: AtomicBool,
+    clock: Clock,
 }
 
 impl Journal {
-    pub(crate) fn open(path: &Path) -> Result<Self, CloudError> {
+    pub(crate) fn open(path: &Path, clock: Clock) -> Result<Self, CloudError> {
         let open = || {
             let connection = Connection::open(path)?;
             connection.busy_timeout(Duration::from_secs(5))?;
@@ -65,6 +67,7 @@ impl Journal {
             connection: Mutex::new(connection),
             committed: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
+            clock,
         })
     }
 
@@ -101,6 +104,11 @@ impl Journal {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// What messages and objects go by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Changes whenever something was written: time to look at a queue again.

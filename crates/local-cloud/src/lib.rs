@@ -8,10 +8,12 @@
 mod aws_endpoint;
 mod body;
 mod child;
+mod clock;
 mod cloud;
 mod dynamodb;
 mod error;
 mod events;
+mod faults;
 mod gateway;
 mod journal;
 mod lambda;
@@ -19,16 +21,19 @@ mod queue;
 mod s3;
 mod sagemaker;
 mod schedule;
+mod server;
 mod sns;
 mod sqs;
 mod stack;
 
-pub use cloud::{Cloud, Listeners};
+pub use clock::Clock;
+pub use cloud::{Backlog, Cloud, Conditions, Listeners};
 pub use error::CloudError;
+pub use faults::{Fault, FaultPlan, FaultPlanError};
 pub use gateway::{Parameters, Refusal};
 pub use stack::{
-    BucketNotification, Endpoint, Function, HttpRoute, Program, RetryPolicy, Rule, S3Integration, Schedule, Stack,
-    Subscription, Table,
+    BucketNotification, Code, Endpoint, Function, HttpRoute, InProcess, Program, RetryPolicy, Rule, S3Integration,
+    Schedule, Stack, Subscription, Table,
 };
 
 /// The access key that the local cloud gives to its functions. Signatures made with it are checked; every other key is

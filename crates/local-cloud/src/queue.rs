@@ -6,8 +6,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::cloud::Backlog;
 use crate::journal::Journal;
-use crate::now_millis;
 
 /// A message of a queue.
 #[derive(Clone, Debug)]
@@ -37,17 +37,28 @@ pub(crate) fn of_dead_letters(name: &str) -> String {
     format!("sqs/{name}")
 }
 
-pub(crate) fn send(connection: &Connection, queue: &str, request_id: &str, body: &str) -> rusqlite::Result<()> {
-    let now = now_millis();
+/// Adds a message, at a time in milliseconds since 1970, that is ready after `delay`.
+pub(crate) fn send(
+    connection: &Connection,
+    queue: &str,
+    request_id: &str,
+    body: &str,
+    now: i64,
+    delay: Duration,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO message (queue, request_id, body, sent, ready) VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![queue, request_id, body, now, now])?;
+        .execute(params![queue, request_id, body, now, now + millis(delay)])?;
     Ok(())
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 /// The next message that is ready, now taken by the caller.
 pub(crate) fn receive(journal: &Journal, queue: &str) -> rusqlite::Result<Option<Message>> {
-    let now = now_millis();
+    let now = journal.clock().now_millis();
     journal.write(|transaction| {
         transaction
             .prepare_cached(
@@ -97,19 +108,20 @@ async fn wait_until_ready(journal: &Journal, queue: &str, committed: &mut watch:
                 .prepare_cached("SELECT min(ready) FROM message WHERE queue = ? AND leased = 0")?
                 .query_row([queue], |row| row.get(0))
         });
-        let wait = match ready {
-            Ok(Some(at)) if at <= now_millis() => return,
-            Ok(Some(at)) => Duration::from_millis(u64::try_from(at - now_millis()).unwrap_or(0)),
-            Ok(None) => Duration::from_secs(60),
+        let clock = journal.clock();
+        let again = match ready {
+            Ok(Some(at)) if at <= clock.now_millis() => return,
+            Ok(Some(at)) => at,
+            Ok(None) => clock.now_millis() + 60_000,
             Err(error) => {
                 tracing::error!(queue, %error, "the queue cannot be read");
-                Duration::from_secs(1)
+                clock.now_millis() + 1000
             }
         };
         // The sender lives as long as the journal that is borrowed here.
         tokio::select! {
             _ = committed.changed() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = clock.sleep_until(again) => {}
         }
     }
 }
@@ -130,18 +142,28 @@ pub(crate) fn len(connection: &Connection, queue: &str) -> rusqlite::Result<u64>
     connection.prepare_cached("SELECT count(*) FROM message WHERE queue = ?")?.query_row([queue], |row| row.get(0))
 }
 
+/// How much there is to do for functions and endpoints.
+pub(crate) fn backlog(connection: &Connection, now: i64) -> rusqlite::Result<Backlog> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE leased = 1 OR ready <= ?1), count(*) FILTER (WHERE leased = 0 AND ready > ?1),
+                    min(ready) FILTER (WHERE leased = 0 AND ready > ?1)
+             FROM message WHERE queue NOT LIKE 'sqs/%'",
+        )?
+        .query_row([now], |row| Ok(Backlog { ready: row.get(0)?, waiting: row.get(1)?, next: row.get(2)? }))
+}
+
 /// Gives a message back, to be received again after `delay`.
-pub(crate) fn retry(connection: &Connection, message: &Message, delay: Duration) -> rusqlite::Result<()> {
-    let ready = now_millis() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
+pub(crate) fn retry(connection: &Connection, message: &Message, now: i64, delay: Duration) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE message SET leased = 0, ready = ? WHERE id = ?")?
-        .execute(params![ready, message.id])?;
+        .execute(params![now + millis(delay), message.id])?;
     Ok(())
 }
 
 /// Gives a message back that could not even be tried: it does not count as received.
-pub(crate) fn postpone(connection: &Connection, message: &Message, delay: Duration) -> rusqlite::Result<()> {
-    retry(connection, message, delay)?;
+pub(crate) fn postpone(connection: &Connection, message: &Message, now: i64, delay: Duration) -> rusqlite::Result<()> {
+    retry(connection, message, now, delay)?;
     connection.prepare_cached("UPDATE message SET receives = receives - 1 WHERE id = ?")?.execute([message.id])?;
     Ok(())
 }
@@ -166,15 +188,16 @@ pub(crate) fn contains(connection: &Connection, queue: &str, request_id: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     fn journal() -> (tempfile::TempDir, Journal) {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db"), Clock::default()).unwrap();
         (folder, journal)
     }
 
     fn send_one(journal: &Journal, body: &str) {
-        journal.write(|transaction| send(transaction, "q", "r", body)).unwrap();
+        journal.write(|transaction| send(transaction, "q", "r", body, 0, Duration::ZERO)).unwrap();
     }
 
     #[tokio::test]
@@ -188,10 +211,23 @@ mod tests {
         let (second, _) = next(&journal, "q", &mut committed, &permits).await.unwrap();
         assert_eq!((first.body.as_str(), second.body.as_str()), ("a", "b"));
         assert!(receive(&journal, "q").unwrap().is_none());
-        journal.write(|transaction| retry(transaction, &first, Duration::ZERO)).unwrap();
+        journal.write(|transaction| retry(transaction, &first, 0, Duration::ZERO)).unwrap();
         journal.write(|transaction| delete(transaction, &second)).unwrap();
         let (again, _) = next(&journal, "q", &mut committed, &permits).await.unwrap();
         assert_eq!((again.body.as_str(), again.receives, again.request_id.as_str()), ("a", 2, "r"));
+    }
+
+    #[tokio::test]
+    async fn what_is_delayed_comes_when_the_clock_says_so() {
+        let (_folder, journal) = journal();
+        let now = journal.clock().now_millis();
+        let hour = Duration::from_secs(3600);
+        journal.write(|transaction| send(transaction, "q", "r", "late", now, hour)).unwrap();
+        assert!(receive(&journal, "q").unwrap().is_none());
+        let (mut committed, permits) = (journal.committed(), Arc::new(Semaphore::new(1)));
+        let waiting = next(&journal, "q", &mut committed, &permits);
+        let (received, ()) = tokio::join!(waiting, async { journal.clock().advance(hour) });
+        assert_eq!(received.unwrap().0.body, "late");
     }
 
     #[tokio::test]
@@ -210,10 +246,10 @@ mod tests {
         send_one(&journal, "a");
         assert!(receive(&journal, "q").unwrap().is_some());
         drop(journal);
-        let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db"), Clock::default()).unwrap();
         let again = receive(&journal, "q").unwrap().unwrap();
         assert_eq!(again.receives, 1, "a kill is no failed try");
-        journal.write(|transaction| postpone(transaction, &again, Duration::ZERO)).unwrap();
+        journal.write(|transaction| postpone(transaction, &again, 0, Duration::ZERO)).unwrap();
         assert_eq!(receive(&journal, "q").unwrap().unwrap().receives, 1);
     }
 
@@ -221,7 +257,7 @@ mod tests {
     fn a_failed_transaction_leaves_nothing() {
         let (_folder, journal) = journal();
         let failed: rusqlite::Result<()> = journal.write(|transaction| {
-            send(transaction, "q", "r", "a")?;
+            send(transaction, "q", "r", "a", 0, Duration::ZERO)?;
             Err(rusqlite::Error::InvalidQuery)
         });
         assert!(failed.is_err());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use crate::journal::Journal;
@@ -20,18 +19,20 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// Invokes the function at the schedule's rate. While an earlier invocation still waits, none is added.
 pub(crate) async fn run(schedule: Schedule, journal: Arc<Journal>) {
-    let mut ticks = tokio::time::interval_at(Instant::now() + FIRST.min(schedule.rate), schedule.rate);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let clock = journal.clock();
+    let after = |time: Duration| clock.now_millis() + i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
+    let mut tick = after(FIRST.min(schedule.rate));
     let queue = queue::of_function(&schedule.function);
     let mut last = String::new();
     loop {
-        ticks.tick().await;
+        clock.sleep_until(tick).await;
+        tick = after(schedule.rate);
         let request_id = Uuid::new_v4().to_string();
         let invoked = journal.write(|transaction| {
             if queue::contains(transaction, &queue, &last)? {
                 return Ok(false);
             }
-            queue::send(transaction, &queue, &request_id, &event(&schedule))?;
+            queue::send(transaction, &queue, &request_id, &event(&schedule), clock.now_millis(), Duration::ZERO)?;
             Ok::<_, rusqlite::Error>(true)
         });
         match invoked {

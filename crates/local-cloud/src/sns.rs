@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::faults::{Delivery, Faults};
 use crate::journal::Journal;
 use crate::stack::Subscription;
 use crate::{ACCOUNT, REGION, now_rfc3339, queue};
@@ -18,11 +19,12 @@ use crate::{ACCOUNT, REGION, now_rfc3339, queue};
 pub(crate) struct Sns {
     subscriptions: Arc<[Subscription]>,
     journal: Arc<Journal>,
+    faults: Faults,
 }
 
 impl Sns {
-    pub(crate) fn new(subscriptions: &[Subscription], journal: Arc<Journal>) -> Self {
-        Self { subscriptions: subscriptions.into(), journal }
+    pub(crate) fn new(subscriptions: &[Subscription], journal: Arc<Journal>, faults: Faults) -> Self {
+        Self { subscriptions: subscriptions.into(), journal, faults }
     }
 
     fn exists(&self, topic: &str) -> bool {
@@ -45,7 +47,10 @@ impl Sns {
             );
             let event = event(topic, &message_id, subject, message).to_string();
             let queue = queue::of_function(&subscription.function);
-            queue::send(connection, &queue, &Uuid::new_v4().to_string(), &event)?;
+            for delay in self.faults.deliveries(Delivery::Notice, &about(message)) {
+                let request_id = Uuid::new_v4().to_string();
+                queue::send(connection, &queue, &request_id, &event, self.journal.clock().now_millis(), delay)?;
+            }
         }
         Ok(message_id)
     }
@@ -101,6 +106,12 @@ fn error_xml(status: StatusCode, code: &str, message: &str) -> Response {
     let escaped = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message></Error>");
     xml(status, &format!("<ErrorResponse xmlns=\"{NAMESPACE}\">{error}</ErrorResponse>"))
+}
+
+/// What a message is about, for those that differ in nothing else but times: SageMaker's name the inference.
+fn about(message: &str) -> String {
+    let notice: serde_json::Value = serde_json::from_str(message).unwrap_or_default();
+    notice["inferenceId"].as_str().unwrap_or(message).to_owned()
 }
 
 /// *Using AWS Lambda with Amazon SNS*, AWS Lambda Developer Guide.

@@ -91,12 +91,13 @@ impl Sqs {
     fn receive(&self, queue: &str, input: &Value) -> rusqlite::Result<Value> {
         let most = input["MaxNumberOfMessages"].as_u64().unwrap_or(1).clamp(1, 10);
         let hidden = Duration::from_secs(input["VisibilityTimeout"].as_u64().unwrap_or(VISIBILITY_TIMEOUT));
+        let now = self.journal.clock().now_millis();
         let mut messages = Vec::new();
         while (messages.len() as u64) < most
             && let Some(message) = queue::receive(&self.journal, queue)?
         {
             // Not taken for good: it comes back unless it is deleted.
-            self.journal.write(|transaction| queue::retry(transaction, &message, hidden))?;
+            self.journal.write(|transaction| queue::retry(transaction, &message, now, hidden))?;
             messages.push(shown(&message));
         }
         Ok(if messages.is_empty() { json!({}) } else { json!({"Messages": messages}) })

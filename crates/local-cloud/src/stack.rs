@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::Method;
 use serde_json::Value;
 
@@ -67,13 +70,46 @@ pub struct Program {
     pub environment: BTreeMap<String, String>,
 }
 
+/// What an execution environment of a function runs.
+#[derive(Clone, Debug)]
+pub enum Code {
+    /// A child process.
+    Program(Program),
+    /// A task of this process, which many environments cost little.
+    InProcess(InProcess),
+}
+
+/// A function's runtime as a task: given the variables that AWS sets, among them the address of the Runtime API, it asks that for
+/// events and answers them, until it is dropped, which is its death.
+#[derive(Clone)]
+pub struct InProcess(Arc<Runtime>);
+
+type Runtime = dyn Fn(BTreeMap<String, String>) -> BoxFuture<'static, ()> + Send + Sync;
+
+impl InProcess {
+    /// A runtime that `start` makes for each execution environment.
+    pub fn new(start: impl Fn(BTreeMap<String, String>) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(start))
+    }
+
+    pub(crate) fn start(&self, environment: BTreeMap<String, String>) -> BoxFuture<'static, ()> {
+        (self.0)(environment)
+    }
+}
+
+impl fmt::Debug for InProcess {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("InProcess")
+    }
+}
+
 /// A Lambda function on a custom runtime.
 #[derive(Clone, Debug)]
 pub struct Function {
     /// Its name.
     pub name: String,
     /// What to run.
-    pub program: Program,
+    pub code: Code,
     /// The longest one invocation may take.
     pub timeout: Duration,
     /// The most execution environments at once.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use local_cloud::{Cloud, Endpoint, Function, Listeners, Program, RetryPolicy, Stack, Subscription};
+use local_cloud::{Cloud, Code, Conditions, Endpoint, Function, Listeners, Program, RetryPolicy, Stack, Subscription};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -33,7 +33,7 @@ impl Tested {
         let folder = tempfile::tempdir().unwrap();
         let function = Function {
             name: "f".into(),
-            program: program("function.sh", &[("EVENTS", folder.path().join("events"))]),
+            code: Code::Program(program("function.sh", &[("EVENTS", folder.path().join("events"))])),
             timeout: Duration::from_secs(2),
             concurrency: 2,
             provisioned_concurrency: 0,
@@ -58,7 +58,7 @@ impl Tested {
         };
         let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let listeners = Listeners { aws: bind().await, api: bind().await };
-        let cloud = Cloud::start(&stack, &folder.path().join("data"), listeners).await.unwrap();
+        let cloud = Cloud::start(&stack, &folder.path().join("data"), listeners, Conditions::default()).await.unwrap();
         Self { cloud, http: reqwest::Client::builder().no_proxy().build().unwrap(), folder }
     }
 

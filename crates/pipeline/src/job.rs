@@ -72,8 +72,15 @@ pub struct Job {
     pub etag: String,
     /// Media type of the photograph.
     pub content_type: String,
-    /// While `PENDING`: until when the claim on invoking it holds. While `PROCESSING`: when the sweep settles it.
+    /// While `PENDING`: until when the claim on invoking it holds. While `PROCESSING`: when it is given up, if nothing came.
     pub due_at: Timestamp,
+    /// While `PROCESSING`: when the sweep looks next whether an answer lies there that nobody told of.
+    #[serde(default)]
+    pub look_at: Option<Timestamp>,
+    /// Until when whoever deletes the portrait's objects may be at it. A new upload waits that long, so that its objects are not
+    /// among those deleted.
+    #[serde(default)]
+    pub deleting_until: Option<Timestamp>,
     /// Lambda request id of who claimed the invocation. A retry of the same request may go on where it broke off.
     #[serde(default)]
     pub claimed_by: Option<String>,
@@ -120,6 +127,11 @@ pub struct Deadlines {
     pub pending_seconds: i64,
     /// Seconds after the invocation in which SageMaker must have answered: time in its queue and time in the model.
     pub processing_seconds: i64,
+    /// Seconds after the invocation at which the sweep looks for the answer, should its notice not have come. It looks again
+    /// ever less often.
+    pub first_look_seconds: i64,
+    /// Seconds in which whoever deletes a portrait's objects has ended, done or not.
+    pub deletion_seconds: i64,
 }
 
 /// What an upload event does to the record.
@@ -133,6 +145,8 @@ pub enum Uploaded {
     Same(Job),
     /// The job is to be recorded, and the endpoint to be invoked.
     Invoke(Job),
+    /// The job is to be recorded, and left to the sweep: objects of this portrait are still being deleted.
+    Later(Job),
     /// The job is to be recorded as failed.
     Refuse(Job),
 }
@@ -140,7 +154,7 @@ pub enum Uploaded {
 impl Job {
     /// Decides what an upload event does to the record there is.
     pub fn on_upload(current: Option<&Self>, upload: &Upload, claim: &Claim, deadlines: &Deadlines) -> Uploaded {
-        let Some(job) = current else { return Self::begin(upload, claim, deadlines) };
+        let Some(job) = current else { return Self::begin(upload, claim, deadlines, None) };
         if job.sequencer > upload.sequencer {
             return Uploaded::Stale;
         }
@@ -154,11 +168,11 @@ impl Job {
             Status::Pending | Status::Processing | Status::Success if same_work => {
                 Uploaded::Same(Self { sequencer: upload.sequencer.clone(), ..job.clone() })
             }
-            _ => Self::begin(upload, claim, deadlines),
+            _ => Self::begin(upload, claim, deadlines, job.deleting_until.filter(|until| *until > claim.now)),
         }
     }
 
-    fn begin(upload: &Upload, claim: &Claim, deadlines: &Deadlines) -> Uploaded {
+    fn begin(upload: &Upload, claim: &Claim, deadlines: &Deadlines, wait: Option<Timestamp>) -> Uploaded {
         let job = Self {
             id: upload.id.clone(),
             revision: upload.revision.clone(),
@@ -174,13 +188,19 @@ impl Job {
             etag: upload.etag.clone(),
             content_type: String::new(),
             due_at: claim.now,
+            look_at: None,
+            deleting_until: None,
             claimed_by: None,
             output_location: None,
             failure_location: None,
         };
         match &upload.content_type {
             Ok(content_type) => {
-                Uploaded::Invoke(Self { content_type: (*content_type).to_owned(), ..job }.claimed(claim, deadlines))
+                let job = Self { content_type: (*content_type).to_owned(), ..job };
+                match wait {
+                    Some(until) => Uploaded::Later(Self { due_at: until, ..job }),
+                    None => Uploaded::Invoke(job.claimed(claim, deadlines)),
+                }
             }
             Err(error) => Uploaded::Refuse(Self { status: Status::Failed, error: Some(error.clone()), ..job }),
         }
@@ -215,6 +235,7 @@ impl Job {
             status: Status::Processing,
             updated_at: now,
             due_at: now.plus_seconds(deadlines.processing_seconds),
+            look_at: Some(now.plus_seconds(deadlines.first_look_seconds)),
             claimed_by: None,
             output_location: output.map(str::to_owned),
             failure_location: failure.map(str::to_owned),
@@ -238,9 +259,58 @@ impl Job {
         self.ended(Status::Cancelled, now)
     }
 
-    /// Final → `CANCELLED`: its objects are about to be deleted. Should that break off, the same photograph starts anew.
-    pub fn withdrawn(&self, now: Timestamp) -> Option<Self> {
-        self.status.is_final().then(|| Self { status: Status::Cancelled, updated_at: now, due_at: now, ..self.clone() })
+    /// `PROCESSING`, and no answer lies there yet: the next look comes after as much time again.
+    pub fn looked(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Self> {
+        let seconds = (now.as_millis() - self.updated_at.as_millis()) / 1000;
+        let next = now.plus_seconds(seconds.max(deadlines.first_look_seconds));
+        (self.status == Status::Processing).then(|| Self { look_at: Some(next), ..self.clone() })
+    }
+
+    /// Final → `CANCELLED`: its objects are about to be deleted by the caller, who is the only one at it until that time is over.
+    /// Should it break off, the sweep goes on with it.
+    pub fn withdrawn(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Self> {
+        (self.status.is_final() && !self.is_being_deleted(now)).then(|| Self {
+            status: Status::Cancelled,
+            updated_at: now,
+            due_at: now,
+            deleting_until: Some(now.plus_seconds(deadlines.deletion_seconds)),
+            ..self.clone()
+        })
+    }
+
+    /// What stands in for a record that is not there while the objects of its portrait are deleted.
+    pub fn tombstone(id: &PortraitId, now: Timestamp, deadlines: &Deadlines) -> Self {
+        Self {
+            id: id.clone(),
+            revision: Revision::new("", ""),
+            status: Status::Cancelled,
+            ages: None,
+            model: None,
+            error: None,
+            extension: None,
+            created_at: now,
+            updated_at: now,
+            sequencer: Sequencer::new(""),
+            input: String::new(),
+            etag: String::new(),
+            content_type: String::new(),
+            due_at: now,
+            look_at: None,
+            deleting_until: Some(now.plus_seconds(deadlines.deletion_seconds)),
+            claimed_by: None,
+            output_location: None,
+            failure_location: None,
+        }
+    }
+
+    /// Whether somebody may still be deleting the portrait's objects.
+    pub fn is_being_deleted(&self, now: Timestamp) -> bool {
+        self.deleting_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether nothing is left to be done about the job: it is final, and not being deleted.
+    pub fn is_settled(&self) -> bool {
+        self.status.is_final() && self.deleting_until.is_none()
     }
 
     fn ended(&self, status: Status, now: Timestamp) -> Option<Self> {
@@ -248,6 +318,7 @@ impl Job {
             status,
             updated_at: now,
             due_at: now,
+            look_at: None,
             claimed_by: None,
             ..self.clone()
         })
@@ -255,7 +326,19 @@ impl Job {
 
     /// Whether the sweep has to look at the job.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        !self.status.is_final() && self.due_at <= now
+        match self.status {
+            Status::Pending => self.due_at <= now,
+            Status::Processing => self.is_overdue(now) || self.look_at.is_some_and(|look| look <= now),
+            // A deletion that broke off.
+            Status::Success | Status::Failed | Status::Cancelled => {
+                self.deleting_until.is_some_and(|until| until <= now)
+            }
+        }
+    }
+
+    /// Whether a `PROCESSING` job has waited for long enough.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.due_at <= now
     }
 
     /// Whether a `PENDING` job has been tried for long enough.
@@ -329,7 +412,13 @@ mod tests {
     use super::*;
     use crate::ErrorCode;
 
-    const DEADLINES: Deadlines = Deadlines { claim_seconds: 30, pending_seconds: 600, processing_seconds: 900 };
+    const DEADLINES: Deadlines = Deadlines {
+        claim_seconds: 30,
+        pending_seconds: 600,
+        processing_seconds: 900,
+        first_look_seconds: 60,
+        deletion_seconds: 40,
+    };
 
     fn upload(sequencer: &str, etag: &str) -> Upload {
         let ages = Ages::default();
@@ -447,7 +536,40 @@ mod tests {
         }
         assert_eq!(job.processing(None, None, now, &DEADLINES), None, "invoked twice");
         assert!(job.is_due(job.due_at) && !job.is_due(now));
-        assert_eq!(job.withdrawn(now), None, "it still runs");
+        assert_eq!(job.withdrawn(now, &DEADLINES), None, "it still runs");
+    }
+
+    #[test]
+    fn a_job_without_a_notice_is_looked_at_ever_less_often() {
+        let job = processing(&pending("01", "a"));
+        let at = |seconds: i64| Timestamp::from_millis(1 + seconds * 1000);
+        assert!(!job.is_due(at(59)) && job.is_due(at(60)) && !job.is_overdue(at(60)));
+        let looked = job.looked(at(70), &DEADLINES).unwrap();
+        assert_eq!(looked.look_at, Some(at(140)));
+        assert_eq!(looked.looked(at(300), &DEADLINES).unwrap().look_at, Some(at(600)));
+        assert_eq!(looked.due_at, job.due_at, "the deadline stays");
+        assert!(looked.is_due(at(900)) && looked.is_overdue(at(900)));
+        assert_eq!(job.success(None, "jpg", at(80)).unwrap().looked(at(90), &DEADLINES), None);
+    }
+
+    #[test]
+    fn one_deletes_and_a_new_upload_waits_for_it() {
+        let job = processing(&pending("01", "a")).success(None, "jpg", Timestamp::from_millis(5)).unwrap();
+        let now = Timestamp::from_millis(1000);
+        for deleted in [job.withdrawn(now, &DEADLINES).unwrap(), Job::tombstone(&job.id, now, &DEADLINES)] {
+            assert!(deleted.is_being_deleted(now) && !deleted.is_settled() && !deleted.is_due(now));
+            assert_eq!(deleted.withdrawn(now, &DEADLINES), None, "somebody else is at it");
+            let Uploaded::Later(later) = on_upload(Some(&deleted), &upload("02", "a"), &claim("r2", 2)) else {
+                panic!("not later")
+            };
+            assert_eq!((later.status, Some(later.due_at)), (Status::Pending, deleted.deleting_until));
+            assert_eq!(later.reclaim(&claim("sweep", 40), &DEADLINES), None);
+            assert!(later.reclaim(&claim("sweep", 41), &DEADLINES).is_some());
+            let broken_off = now.plus_seconds(40);
+            assert!(deleted.is_due(broken_off) && deleted.withdrawn(broken_off, &DEADLINES).is_some());
+            assert!(matches!(on_upload(Some(&deleted), &upload("02", "a"), &claim("r2", 41)), Uploaded::Invoke(_)));
+        }
+        assert!(job.is_settled());
     }
 
     #[test]

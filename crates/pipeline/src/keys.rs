@@ -5,7 +5,7 @@
 //! | input  | `uploads/{id}` | the newest photograph a client sent, overwritten by the next |
 //! | input  | `inputs/{id}/{revision}/{sequencer}` | the photograph of one attempt, never overwritten: what SageMaker reads |
 //! | output | `images/{id}/{revision}/{n}.jpg`, `strip.npy` | what the client fetches |
-//! | output | `strips/`, `failures/` | what SageMaker writes, until it is settled |
+//! | output | `strips/{id}/{revision}/{sequencer}/`, `failures/` | what SageMaker writes, until it is settled |
 
 use crate::{PortraitId, Revision, Sequencer};
 
@@ -65,6 +65,26 @@ pub fn strip(id: &PortraitId, revision: &Revision) -> String {
     format!("images/{id}/{revision}/strip.npy")
 }
 
+/// The folder within SageMaker's output path of what one attempt's invocations answer, so that an answer tells whose it is.
+pub fn output_folder(input: &str) -> &str {
+    input.strip_prefix("inputs/").unwrap_or(input)
+}
+
+/// The portrait and the input copy that an answer of SageMaker is of; `None` where its key does not say.
+pub fn split_output(key: &str) -> Option<(PortraitId, String)> {
+    let (folder, _file) = key.strip_prefix(STRIPS)?.rsplit_once('/')?;
+    let input = format!("inputs/{folder}");
+    split_input(&input)?;
+    let (id, _rest) = folder.split_once('/')?;
+    Some((id.parse().ok()?, input))
+}
+
+/// The portrait that an object of either bucket belongs to; `None` for an object that belongs to no portrait's record.
+pub fn owner(key: &str) -> Option<PortraitId> {
+    let rest = key.strip_prefix("inputs/").or_else(|| key.strip_prefix("images/"))?;
+    rest.split_once('/')?.0.parse().ok()
+}
+
 /// `s3://bucket/key`.
 pub fn location(bucket: &str, key: &str) -> String {
     format!("s3://{bucket}/{key}")
@@ -86,6 +106,21 @@ mod tests {
         assert_eq!(split_location("s3://b/"), None);
         assert_eq!(split_location("http://b/k"), None);
         assert_eq!(split_location(&location("b", "k")), Some(("b", "k")));
+    }
+
+    #[test]
+    fn objects_tell_whose_they_are() {
+        let id: PortraitId = "ada".parse().unwrap();
+        let revision = Revision::new("e", "20");
+        let input = input(&id, &revision, &Sequencer::new("01"));
+        let output = format!("{STRIPS}{}/7b8e1a52.out", output_folder(&input));
+        assert_eq!(split_output(&output), Some((id.clone(), input.clone())));
+        for other in ["strips/7b8e1a52.out", "strips/ada/7b8e1a52.out", "failures/ada/000000000000/01/x.out", ""] {
+            assert_eq!(split_output(other), None, "{other}");
+        }
+        assert_eq!(owner(&input), Some(id.clone()));
+        assert_eq!(owner(&strip(&id, &revision)), Some(id));
+        assert_eq!((owner(&output), owner("inputs/ada"), owner("uploads/ada")), (None, None, None));
     }
 
     #[test]

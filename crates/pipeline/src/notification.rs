@@ -19,7 +19,12 @@ pub enum Record {
     InferenceResult(InferenceResult),
     /// It is time to sweep.
     Sweep,
+    /// It is time to look for objects that belong to nobody: of the schedule [`ORPHANS`].
+    CollectOrphans,
 }
+
+/// The name of the schedule by which orphans are collected; any other one sweeps.
+pub const ORPHANS: &str = "collect-orphans";
 
 /// An object was created in S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +118,7 @@ pub enum NotificationError {
 pub fn records(event: &Value) -> Result<Vec<Result<Record, NotificationError>>, NotificationError> {
     match (event["source"].as_str(), event["detail-type"].as_str()) {
         (Some("aws.s3"), Some("Object Created")) => return Ok(vec![eventbridge(event)]),
-        (_, Some("Scheduled Event")) => return Ok(vec![Ok(Record::Sweep)]),
+        (_, Some("Scheduled Event")) => return Ok(vec![Ok(scheduled(event))]),
         _ => {}
     }
     if event["Event"] == "s3:TestEvent" {
@@ -123,6 +128,11 @@ pub fn records(event: &Value) -> Result<Vec<Result<Record, NotificationError>>, 
         Some(list) => Ok(list.iter().map(record).collect()),
         None => Err(unknown(event)),
     }
+}
+
+fn scheduled(event: &Value) -> Record {
+    let rule = event["resources"][0].as_str().and_then(|arn| arn.rsplit('/').next());
+    if rule == Some(ORPHANS) { Record::CollectOrphans } else { Record::Sweep }
 }
 
 fn record(record: &Value) -> Result<Record, NotificationError> {
@@ -263,6 +273,11 @@ mod tests {
     fn schedule_test_event_and_rubbish() {
         let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
         assert_eq!(records(&schedule).unwrap().remove(0).unwrap(), Record::Sweep);
+        for (rule, record) in [("sweep", Record::Sweep), (ORPHANS, Record::CollectOrphans)] {
+            let arn = format!("arn:aws:events:us-east-1:0:rule/{rule}");
+            let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "resources": [arn]});
+            assert_eq!(records(&schedule).unwrap().remove(0).unwrap(), record);
+        }
         assert!(records(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent"})).unwrap().is_empty());
         assert!(records(&json!({"hello": "world"})).is_err());
         assert!(records(&json!(null)).is_err());

@@ -8,9 +8,10 @@ use aging::{DeviceChoice, sam};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use image::ImageFormat;
+use local_cloud::FaultPlan;
 use pipeline::{Ages, PortraitId};
 
-use crate::{age, bench, check, demo, faces, model, send, up};
+use crate::{age, bench, check, demo, faces, model, redrive, send, up};
 
 #[derive(Debug, Parser)]
 #[command(version, about = "Upload a portrait, get the same person back at other ages", max_term_width = 100)]
@@ -34,6 +35,8 @@ enum Command {
     /// Look into a checkpoint, convert it, pack it for SageMaker
     #[command(subcommand)]
     Model(Model),
+    /// Have events that were given up handled again: those in a dead-letter queue
+    Redrive(Redrive),
     /// Test whether a server keeps SageMaker's contract for containers
     Check(Check),
     /// Measure how fast this machine does the work
@@ -55,10 +58,35 @@ pub(crate) struct Up {
     /// Folder of the model's files; without one the preview engine makes the pictures
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
+    /// Another model server than the built-in one: a program that keeps SageMaker's contract for containers
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) model_server: Option<PathBuf>,
     /// Ages of a portrait that asks for none
     #[arg(long, default_value_t)]
     pub(crate) ages: Ages,
+    /// What is to go wrong, and how often, such as seed=7,all=0.05,drop-notice=0.2: see ARCHITECTURE.md
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) chaos: Option<FaultPlan>,
     /// Print the addresses as one line of JSON when ready
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Redrive {
+    /// The dead-letter queue
+    #[arg(long, default_value = "image-processor-dead-letters")]
+    pub(crate) queue: String,
+    /// The function that is invoked with each event
+    #[arg(long, default_value = "image-processor")]
+    pub(crate) function: String,
+    /// The AWS endpoint, such as http://127.0.0.1:4566 of `up` [default: as the environment says, as for any AWS tool]
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint_url: Option<String>,
+    /// Only show what lies there
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print what was done as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -398,6 +426,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Age(age) => age::run(&age),
         Command::Faces(faces) => faces::run(&faces),
         Command::Model(model) => model::run(&model),
+        Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Check(check) => check::run(&check),
         Command::Bench(bench) => bench::run(&bench),
     };

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use local_cloud::Conditions;
 use pipeline::Status;
 
 use crate::cli::Demo;
 use crate::client::{Client, Photo};
 use crate::hops::Hops;
 use crate::output;
+use crate::stack::stack;
 use crate::up::{runtime, start};
 
 pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
@@ -16,8 +18,9 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
     hops.install();
     let photo = Photo::read(&demo.photo, None)?;
     let data = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    let stack = stack(demo.model.as_deref(), None, &demo.ages)?;
     runtime()?.block_on(async {
-        let cloud = start(data.path(), demo.model.as_deref(), &demo.ages, 0, 0).await?;
+        let cloud = start(&stack, data.path(), 0, 0, Conditions::default()).await?;
         let client = Client::new(&format!("http://{}", cloud.api_address()))?;
         let done = send(&hops, &client, &photo, demo).await;
         cloud.stop().await;

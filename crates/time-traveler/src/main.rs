@@ -15,6 +15,7 @@ mod model;
 mod output;
 mod programs;
 mod progress;
+mod redrive;
 mod send;
 mod stack;
 mod threads;

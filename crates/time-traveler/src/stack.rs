@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use http::{Method, StatusCode};
 use local_cloud::{
-    Endpoint, Function, HttpRoute, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
+    Code, Endpoint, Function, HttpRoute, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
     Subscription, Table,
 };
-use pipeline::{Ages, ErrorCode, JobError, MAX_PUT_BYTES, PortraitId, keys};
+use pipeline::{Ages, ErrorCode, JobError, MAX_PUT_BYTES, PortraitId, keys, notification};
 use serde_json::json;
 
 use crate::programs::Inner;
@@ -27,11 +27,19 @@ const DEAD_LETTERS: &str = "image-processor-dead-letters";
 const JOBS_TABLE: &str = include_str!("../../../infra/jobs-table.json");
 const UPLOAD_RULE: &str = include_str!("../../../infra/upload-rule.json");
 
-/// The whole of it, with the model files in `model_dir`.
+/// What the functions are told, where it is set: how long things may take.
+const FUNCTIONS: [&str; 5] =
+    ["REQUEST_TTL_SECONDS", "INVOCATION_TIMEOUT_SECONDS", "NOTICE_SECONDS", "FIRST_LOOK_SECONDS", "DELETION_SECONDS"];
+
+/// The whole of it, with the model files in `model_dir`, served by `model_server` or the built-in one.
 ///
 /// # Errors
-/// Where `model_dir` is not a folder.
-pub(crate) fn stack(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Result<Stack> {
+/// Where `model_dir` is not a folder, `model_server` no file, or a variable of the environment makes no sense.
+pub(crate) fn stack(
+    model_dir: Option<&Path>,
+    model_server: Option<&Path>,
+    default_ages: &Ages,
+) -> anyhow::Result<Stack> {
     let table: serde_json::Value = serde_json::from_str(JOBS_TABLE).context("infra/jobs-table.json is not JSON")?;
     let pattern = serde_json::from_str(UPLOAD_RULE).context("infra/upload-rule.json is not JSON")?;
     let table_name = table["TableName"].as_str().context("infra/jobs-table.json names no table")?.to_owned();
@@ -48,7 +56,10 @@ pub(crate) fn stack(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Re
         parsed.with_context(|| format!("IMAGE_FORMAT is {format:?}"))?;
     }
     let image_format = image_format.map(|format| ("IMAGE_FORMAT", format));
-    let environment: BTreeMap<&str, String> = environment.into_iter().chain(image_format).collect();
+    let times = FUNCTIONS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+    let environment: BTreeMap<&str, String> = environment.into_iter().chain(image_format).chain(times).collect();
+    // Here, where it can be told, rather than in the log of a function.
+    lambda::Settings::read(|name| environment.get(name).cloned())?;
     Ok(Stack {
         buckets: vec![INPUT_BUCKET.to_owned(), OUTPUT_BUCKET.to_owned()],
         notifications: Vec::new(),
@@ -59,15 +70,17 @@ pub(crate) fn stack(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Re
             pattern,
             functions: vec![Inner::ImageProcessor.name().to_owned()],
         }],
-        schedules: vec![Schedule {
-            name: "sweep".to_owned(),
-            rate: Duration::from_secs(10),
-            function: Inner::ImageProcessor.name().to_owned(),
-        }],
+        schedules: [("sweep", Duration::from_secs(10)), (notification::ORPHANS, Duration::from_secs(600))]
+            .map(|(name, rate)| Schedule {
+                name: name.to_owned(),
+                rate,
+                function: Inner::ImageProcessor.name().to_owned(),
+            })
+            .to_vec(),
         subscriptions: [SUCCESS_TOPIC, ERROR_TOPIC]
             .map(|topic| Subscription { topic: topic.to_owned(), function: Inner::ImageProcessor.name().to_owned() })
             .to_vec(),
-        endpoints: vec![endpoint(model_dir, default_ages)?],
+        endpoints: vec![endpoint(model_dir, model_server, default_ages)?],
         rest_api: rest_api(),
         http_api: http_api(),
     })
@@ -78,7 +91,7 @@ fn functions(environment: &BTreeMap<&str, String>) -> Vec<Function> {
     vec![
         Function {
             name: Inner::ImageProcessor.name().to_owned(),
-            program: Inner::ImageProcessor.program(variables()),
+            code: Code::Program(Inner::ImageProcessor.program(variables())),
             timeout: Duration::from_secs(60),
             concurrency: 4,
             provisioned_concurrency: 1,
@@ -90,7 +103,7 @@ fn functions(environment: &BTreeMap<&str, String>) -> Vec<Function> {
         },
         Function {
             name: Inner::JobTracker.name().to_owned(),
-            program: Inner::JobTracker.program(variables()),
+            code: Code::Program(Inner::JobTracker.program(variables())),
             timeout: Duration::from_secs(29),
             // Each held `GET /jobs/{id}?wait=` takes one.
             concurrency: 64,
@@ -118,7 +131,7 @@ const MODEL_SERVER: [&str; 14] = [
     "HOME",
 ];
 
-fn endpoint(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Result<Endpoint> {
+fn endpoint(model_dir: Option<&Path>, model_server: Option<&Path>, default_ages: &Ages) -> anyhow::Result<Endpoint> {
     let mut variables = vec![("DEFAULT_AGES", default_ages.to_string())];
     variables.extend(MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));
     if let Some(folder) = model_dir {
@@ -126,9 +139,16 @@ fn endpoint(model_dir: Option<&Path>, default_ages: &Ages) -> anyhow::Result<End
         anyhow::ensure!(folder.is_dir(), "the model folder {} is not there", folder.display());
         variables.push(("SM_MODEL_DIR", folder.display().to_string()));
     }
+    let mut program = Inner::Serve.program(variables);
+    if let Some(server) = model_server {
+        let server = std::path::absolute(server).with_context(|| format!("{} is no path", server.display()))?;
+        anyhow::ensure!(server.is_file(), "the model server {} is not there", server.display());
+        program.arg0 = server.clone().into();
+        program.path = server;
+    }
     Ok(Endpoint {
         name: ENDPOINT.to_owned(),
-        program: Inner::Serve.program(variables),
+        program,
         startup_timeout: Duration::from_secs(300),
         max_concurrent_invocations_per_instance: 4,
         s3_output_path: keys::location(OUTPUT_BUCKET, keys::STRIPS),
@@ -203,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_rule_and_the_table_are_those_of_the_functions() {
-        let stack = stack(None, &Ages::default()).unwrap();
+        let stack = stack(None, None, &Ages::default()).unwrap();
         assert_eq!(stack.rules[0].pattern["detail"]["bucket"]["name"][0], INPUT_BUCKET);
         assert_eq!(stack.rules[0].pattern["detail"]["object"]["key"][0]["prefix"], keys::UPLOADS);
         assert_eq!(stack.tables[0].create["GlobalSecondaryIndexes"][0]["IndexName"], "newest-first");
@@ -211,7 +231,9 @@ mod tests {
 
     #[test]
     fn a_model_folder_has_to_be_there() {
-        let error = stack(Some(Path::new("/nonexistent")), &Ages::default()).unwrap_err();
+        let error = stack(Some(Path::new("/nonexistent")), None, &Ages::default()).unwrap_err();
         assert!(error.to_string().contains("/nonexistent"));
+        let error = stack(None, Some(Path::new("/nonexistent/server")), &Ages::default()).unwrap_err();
+        assert!(error.to_string().contains("the model server /nonexistent/server is not there"));
     }
 }

@@ -4,8 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use local_cloud::{Cloud, Listeners};
-use pipeline::Ages;
+use local_cloud::{Cloud, Conditions, Listeners, Stack};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal;
@@ -18,7 +17,9 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     let hops = Hops::default();
     hops.install();
     runtime()?.block_on(async {
-        let cloud = start(&up.data, up.model.as_deref(), &up.ages, up.port, up.aws_port).await?;
+        let stack = stack(up.model.as_deref(), up.model_server.as_deref(), &up.ages)?;
+        let conditions = Conditions { faults: up.chaos.clone(), ..Conditions::default() };
+        let cloud = start(&stack, &up.data, up.port, up.aws_port, conditions).await?;
         announce(&cloud, up)?;
         hops.start();
         until_told_to_stop().await?;
@@ -36,15 +37,14 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Starts the whole pipeline over a data folder; port 0 stands for any free one.
 pub(crate) async fn start(
+    stack: &Stack,
     data: &Path,
-    model: Option<&Path>,
-    ages: &Ages,
     port: u16,
     aws_port: u16,
+    conditions: Conditions,
 ) -> anyhow::Result<Cloud> {
-    let stack = stack(model, ages)?;
     let listeners = Listeners { api: bind(port, "--port").await?, aws: bind(aws_port, "--aws-port").await? };
-    Ok(Cloud::start(&stack, data, listeners).await?)
+    Ok(Cloud::start(stack, data, listeners, conditions).await?)
 }
 
 async fn bind(port: u16, option: &str) -> anyhow::Result<TcpListener> {
@@ -69,7 +69,11 @@ fn announce(cloud: &Cloud, up: &Up) -> anyhow::Result<()> {
             up.data.display(),
             up.data.join("logs").display()
         )?;
-        if up.model.is_none() {
+        if let Some(plan) = &up.chaos {
+            let history = up.data.join("logs/faults.log");
+            writeln!(stdout, "\nThings go wrong by plan: {plan}; what did is in {}", history.display())?;
+        }
+        if up.model.is_none() && up.model_server.is_none() {
             writeln!(
                 stdout,
                 "\nWithout --model the preview engine makes the pictures: a sketch of what the model makes."

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,24 +16,27 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::process::Child;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use uuid::Uuid;
 
 use super::MAX_PAYLOAD;
 use crate::child::{self, Spawner};
-use crate::stack::Function;
-use crate::{ACCOUNT, REGION, now_millis};
+use crate::faults::Faults;
+use crate::stack::{Code, Function};
+use crate::{ACCOUNT, REGION, now_millis, server};
 
 /// How long a process may take until it first asks for work.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What environments of any function need.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Host {
     pub(crate) spawner: Spawner,
     /// Region, credentials and endpoint, as AWS sets them.
     pub(crate) environment: BTreeMap<&'static str, String>,
     pub(crate) logs: PathBuf,
+    pub(crate) faults: Faults,
 }
 
 impl Host {
@@ -54,7 +56,7 @@ pub(crate) enum Reply {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvironmentError {
     #[error("Runtime exited with error: {0}")]
-    Exited(ExitStatus),
+    Exited(String),
     #[error("Task timed out after {:.2} seconds", .0.as_secs_f64())]
     TimedOut(Duration),
     #[error("the process did not ask for an event within {} seconds", INIT_TIMEOUT.as_secs())]
@@ -89,8 +91,56 @@ struct RuntimeApi {
     ready: watch::Sender<bool>,
 }
 
+/// What runs in an environment.
+enum Process {
+    Child(Child),
+    Task(JoinHandle<()>),
+}
+
+impl Process {
+    /// Waits until it has ended, and tells how.
+    async fn wait(&mut self) -> std::io::Result<String> {
+        match self {
+            Self::Child(child) => Ok(child.wait().await?.to_string()),
+            Self::Task(task) => Ok(task.await.err().map_or("it returned".to_owned(), |error| error.to_string())),
+        }
+    }
+
+    fn is_alive(&mut self) -> bool {
+        match self {
+            Self::Child(child) => matches!(child.try_wait(), Ok(None)),
+            Self::Task(task) => !task.is_finished(),
+        }
+    }
+
+    async fn stop(&mut self, patience: Duration) {
+        match self {
+            Self::Child(child) => child::stop(child, patience).await,
+            Self::Task(task) => {
+                task.abort();
+                // However it ended, it has: only that matters here.
+                let _ = task.await;
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A child is killed by being dropped.
+        if let Self::Task(task) = self {
+            task.abort();
+        }
+    }
+}
+
 pub(crate) struct Environment {
-    child: Child,
+    process: Process,
+    /// What its calls carry, as credentials of AWS do.
+    token: String,
+    /// Told when it has to die by plan.
+    kill: Arc<Notify>,
+    faults: Faults,
     invocations: mpsc::Sender<Invocation>,
     ready: watch::Receiver<bool>,
     server: AbortHandle,
@@ -100,6 +150,7 @@ pub(crate) struct Environment {
 impl Drop for Environment {
     fn drop(&mut self) {
         self.server.abort();
+        self.faults.end(&self.token);
     }
 }
 
@@ -115,7 +166,7 @@ impl Environment {
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let server = tokio::spawn(async move { axum::serve(listener, router(Arc::new(api))).await }).abort_handle();
+        let server = tokio::spawn(server::serve(listener, router(Arc::new(api)))).abort_handle();
         let mut environment = host.environment.clone();
         environment.extend([
             ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
@@ -126,14 +177,25 @@ impl Environment {
             ("AWS_LAMBDA_LOG_STREAM_NAME", address.port().to_string()),
             ("_HANDLER", "bootstrap".to_owned()),
         ]);
-        let child = host.spawner.spawn(&function.program, environment, &host.log(&function.name)).await;
-        let child = child.inspect_err(|_| server.abort())?;
-        Ok(Self { child, invocations, ready: is_ready, server, last_used: Instant::now() })
+        let token = Uuid::new_v4().simple().to_string();
+        environment.insert("AWS_SESSION_TOKEN", token.clone());
+        let process = match &function.code {
+            Code::Program(program) => {
+                let child = host.spawner.spawn(program, environment, &host.log(&function.name)).await;
+                Process::Child(child.inspect_err(|_| server.abort())?)
+            }
+            Code::InProcess(runtime) => {
+                let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                Process::Task(tokio::spawn(runtime.start(environment)))
+            }
+        };
+        let (kill, faults) = (host.faults.begin(&token), host.faults.clone());
+        Ok(Self { process, token, kill, faults, invocations, ready: is_ready, server, last_used: Instant::now() })
     }
 
     /// Whether the process still runs.
     pub(crate) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        self.process.is_alive()
     }
 
     /// Has the process handle one event. After an error the environment is of no more use.
@@ -146,29 +208,34 @@ impl Environment {
         let init = tokio::time::timeout(INIT_TIMEOUT, self.ready.wait_for(|ready| *ready));
         tokio::select! {
             ready = init => ready.map(|_| ()).map_err(|_| EnvironmentError::InitTimedOut)?,
-            status = self.child.wait() => return Err(EnvironmentError::Exited(status?)),
+            status = self.process.wait() => return Err(EnvironmentError::Exited(status?)),
         }
+        self.faults.invoke(&self.token);
         let (reply, replied) = oneshot::channel();
         let deadline = now_millis() + i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX / 2);
         let invocation = Invocation { request_id: request_id.to_owned(), payload, deadline, reply };
         if self.invocations.send(invocation).await.is_err() {
-            return Err(EnvironmentError::Exited(self.child.wait().await?));
+            return Err(EnvironmentError::Exited(self.process.wait().await?));
         }
         tokio::select! {
             reply = replied => match reply {
                 Ok(reply) => { self.last_used = Instant::now(); Ok(reply) }
-                Err(_) => Err(EnvironmentError::Exited(self.child.wait().await?)),
+                Err(_) => Err(EnvironmentError::Exited(self.process.wait().await?)),
             },
-            status = self.child.wait() => Err(EnvironmentError::Exited(status?)),
+            status = self.process.wait() => Err(EnvironmentError::Exited(status?)),
             () = tokio::time::sleep(timeout) => {
-                child::stop(&mut self.child, Duration::ZERO).await;
+                self.process.stop(Duration::ZERO).await;
                 Err(EnvironmentError::TimedOut(timeout))
+            }
+            () = self.kill.notified() => {
+                self.process.stop(Duration::ZERO).await;
+                Err(EnvironmentError::Exited("killed by plan".to_owned()))
             }
         }
     }
 
     pub(crate) async fn stop(mut self) {
-        child::stop(&mut self.child, Duration::from_millis(500)).await;
+        self.process.stop(Duration::from_millis(500)).await;
     }
 }
 
@@ -206,7 +273,7 @@ async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
 }
 
 fn trace_id() -> String {
-    let id = uuid::Uuid::new_v4().simple().to_string();
+    let id = Uuid::new_v4().simple().to_string();
     format!("Root=1-{:08x}-{};Sampled=0", now_millis() / 1000, &id[..24])
 }
 

@@ -167,18 +167,18 @@ impl Lambda {
         if !outcome.failed {
             return queue::settle(&self.journal, |transaction| queue::delete(transaction, message)).await;
         }
-        let name = &function.name;
+        let (name, now) = (&function.name, self.journal.clock().now_millis());
         let reason = String::from_utf8_lossy(&outcome.payload).into_owned();
         let tries = usize::try_from(message.receives).unwrap_or(usize::MAX);
         if let Some(backoff) = function.retry.backoff.get(tries - 1) {
             tracing::warn!(function = name, tries, retry_in = ?backoff, reason, "an asynchronous invocation failed");
-            return queue::settle(&self.journal, |transaction| queue::retry(transaction, message, *backoff)).await;
+            return queue::settle(&self.journal, |transaction| queue::retry(transaction, message, now, *backoff)).await;
         }
         tracing::error!(function = name, tries, reason, event = message.body, "an event is given up");
         queue::settle(&self.journal, |transaction| {
             if let Some(dead_letters) = &function.retry.dead_letter_queue {
                 let queue = queue::of_dead_letters(dead_letters);
-                queue::send(transaction, &queue, &message.request_id, &message.body)?;
+                queue::send(transaction, &queue, &message.request_id, &message.body, now, Duration::ZERO)?;
             }
             queue::delete(transaction, message)
         })
@@ -258,8 +258,11 @@ impl Lambda {
             return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message);
         }
         let request_id = Uuid::new_v4().to_string();
-        let queue = queue::of_function(name);
-        match self.journal.write(|transaction| queue::send(transaction, &queue, &request_id, &text)) {
+        let (queue, now) = (queue::of_function(name), self.journal.clock().now_millis());
+        match self
+            .journal
+            .write(|transaction| queue::send(transaction, &queue, &request_id, &text, now, Duration::ZERO))
+        {
             Ok(()) => StatusCode::ACCEPTED.into_response(),
             Err(error) => json_error(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", &error.to_string()),
         }

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
+use crate::CloudError;
 use crate::events::{Events, ObjectCreated};
 use crate::journal::Journal;
-use crate::{CloudError, now_millis};
 
 /// Why an operation on objects failed.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,10 @@ impl ObjectStore {
 
     pub(crate) fn create_bucket(&self, name: &str) -> Result<(), StoreError> {
         self.journal.write(|transaction| {
-            transaction.execute("INSERT OR IGNORE INTO bucket VALUES (?, ?)", params![name, now_millis()])?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO bucket VALUES (?, ?)",
+                params![name, self.journal.clock().now_millis()],
+            )?;
             Ok(())
         })
     }
@@ -271,7 +274,7 @@ impl ObjectStore {
             blob: blob.name,
             size: blob.size,
             etag: blob.etag,
-            modified: now_millis(),
+            modified: self.journal.clock().now_millis(),
             attributes,
         };
         let attributes = serde_json::to_string(&object.attributes).map_err(io::Error::other)?;
@@ -287,7 +290,7 @@ impl ObjectStore {
         // Microseconds, but never twice the same and never backwards.
         let sequencer = transaction
             .prepare_cached("UPDATE sequencer SET last = max(last + 1, ?) RETURNING last")?
-            .query_row([now_millis() * 1000], |row| row.get(0))?;
+            .query_row([self.journal.clock().now_millis() * 1000], |row| row.get(0))?;
         let created = ObjectCreated { bucket, key, etag: &object.etag, size: object.size, sequencer, reason };
         self.events.object_created(transaction, &created)?;
         let unused = match before {
@@ -435,6 +438,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::faults::Faults;
     use crate::stack::{Rule, Stack};
 
     pub(crate) fn store() -> (tempfile::TempDir, Arc<ObjectStore>) {
@@ -447,8 +452,9 @@ pub(super) mod tests {
     fn reopen(folder: &Path) -> Arc<ObjectStore> {
         let rule =
             Rule { name: "r".into(), pattern: serde_json::json!({"source": ["aws.s3"]}), functions: vec!["f".into()] };
-        let events = Events::new(&Stack { rules: vec![rule], ..Stack::default() }).unwrap();
-        let journal = Arc::new(Journal::open(&folder.join("journal.db")).unwrap());
+        let events =
+            Events::new(&Stack { rules: vec![rule], ..Stack::default() }, Clock::default(), Faults::default()).unwrap();
+        let journal = Arc::new(Journal::open(&folder.join("journal.db"), Clock::default()).unwrap());
         Arc::new(ObjectStore::open(folder, journal, events).unwrap())
     }
 

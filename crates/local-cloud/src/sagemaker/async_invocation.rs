@@ -19,7 +19,7 @@ use crate::aws_endpoint::json_error;
 use crate::queue::{self, Message};
 use crate::s3::{Attributes, StoreError};
 use crate::stack::Endpoint;
-use crate::{REGION, now_millis, now_rfc3339};
+use crate::{REGION, now_rfc3339};
 
 /// How often a request is tried whose model server died under it.
 const MAX_TRIES: u32 = 3;
@@ -159,10 +159,10 @@ impl AsyncInvocation {
 
 impl SageMaker {
     pub(super) fn enqueue(&self, invocation: &AsyncInvocation) -> Response {
-        let queue = queue::of_endpoint(&invocation.endpoint);
+        let (queue, now) = (queue::of_endpoint(&invocation.endpoint), self.journal.clock().now_millis());
         let sent = serde_json::to_string(invocation).map_err(|error| error.to_string()).and_then(|body| {
             let send = |transaction: &rusqlite::Transaction<'_>| {
-                queue::send(transaction, &queue, &invocation.inference_id, &body)
+                queue::send(transaction, &queue, &invocation.inference_id, &body, now, Duration::ZERO)
             };
             self.journal.write(send).map_err(|error| error.to_string())
         });
@@ -207,7 +207,7 @@ impl SageMaker {
         let invocation = match serde_json::from_str::<AsyncInvocation>(&message.body) {
             Ok(invocation) => invocation,
             Err(error) => {
-                tracing::error!(%error, body = message.body, "a queued invocation cannot be read");
+                tracing::error!(%error, request = message.request_id, "a queued invocation cannot be read");
                 return queue::settle(&self.journal, |transaction| queue::delete(transaction, message)).await;
             }
         };
@@ -225,7 +225,7 @@ impl SageMaker {
     }
 
     async fn attempt(&self, hosted: &Hosted, invocation: &AsyncInvocation, message: &Message) -> End {
-        let age = u64::try_from(now_millis() - message.sent).unwrap_or(0);
+        let age = u64::try_from(self.journal.clock().now_millis() - message.sent).unwrap_or(0);
         let left = Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(age));
         if left.is_zero() || !hosted.server.healthy(left).await {
             return End::failed(format!(
@@ -292,12 +292,13 @@ impl SageMaker {
         message: &Message,
         end: &End,
     ) -> Result<(), StoreError> {
+        let now = self.journal.clock().now_millis();
         let (location, body, content_type, topic, notice) = match end {
             End::Again(delay) => {
-                return Ok(self.journal.write(|transaction| queue::retry(transaction, message, *delay))?);
+                return Ok(self.journal.write(|transaction| queue::retry(transaction, message, now, *delay))?);
             }
             End::Busy(delay) => {
-                return Ok(self.journal.write(|transaction| queue::postpone(transaction, message, *delay))?);
+                return Ok(self.journal.write(|transaction| queue::postpone(transaction, message, now, *delay))?);
             }
             End::Completed(answer) => {
                 let notice = invocation.notice(Ok(answer));

@@ -1,0 +1,229 @@
+//! What a request to the AWS endpoint asks for, as far as a fault has to know.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::aws_endpoint::json_error;
+use crate::body::collect;
+
+/// The largest body that is looked into: DynamoDB's limit.
+const MAX_BODY: usize = 16 * 1024 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    S3,
+    DynamoDb,
+    SageMaker,
+}
+
+/// A call of a service that can fail.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    service: Service,
+    operation: String,
+    /// The object, the item's key, or the inference id.
+    resource: String,
+    /// The session token of the execution environment that calls.
+    pub(super) environment: Option<String>,
+    /// The key of the item that is written.
+    pub(super) written: Option<String>,
+    /// Whether an index is read.
+    pub(super) index: bool,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let service = match self.service {
+            Service::S3 => "s3",
+            Service::DynamoDb => "dynamodb",
+            Service::SageMaker => "sagemaker",
+        };
+        write!(formatter, "{service}:{} {}", self.operation, self.resource)
+    }
+}
+
+impl Call {
+    /// What a request asks for, and the request again; `None` for services that have no faults.
+    pub(super) async fn read(
+        service: Option<&str>,
+        request: Request,
+        hash_keys: &BTreeMap<String, String>,
+    ) -> Result<(Option<Self>, Request), Response> {
+        let headers = request.headers();
+        let call = |service, operation: &str, resource: String| Self {
+            service,
+            operation: operation.to_owned(),
+            resource,
+            environment: text(headers, "x-amz-security-token").map(str::to_owned),
+            written: None,
+            index: false,
+        };
+        match service {
+            Some("s3") | None => {
+                let call = call(Service::S3, s3_operation(&request), s3_resource(request.uri().path()));
+                Ok((Some(call), request))
+            }
+            Some("sagemaker") => {
+                let operation = request.uri().path().rsplit('/').next().unwrap_or_default();
+                let id = text(headers, "x-amzn-sagemaker-inference-id").unwrap_or_default().to_owned();
+                let call = call(Service::SageMaker, operation, id);
+                Ok((Some(call), request))
+            }
+            Some("dynamodb") => {
+                let target = text(headers, "x-amz-target").unwrap_or_default();
+                let call = call(Service::DynamoDb, target.rsplit('.').next().unwrap_or_default(), String::new());
+                let (parts, body) = request.into_parts();
+                let body = collect(body, MAX_BODY).await.map_err(|error| {
+                    json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", &error.to_string())
+                })?;
+                let input = serde_json::from_slice(&body).unwrap_or_default();
+                Ok((Some(call.about(&input, hash_keys)), Request::from_parts(parts, Body::from(body))))
+            }
+            Some(_) => Ok((None, request)),
+        }
+    }
+
+    /// A call of DynamoDB with its input.
+    fn about(mut self, input: &Value, hash_keys: &BTreeMap<String, String>) -> Self {
+        let table = input["TableName"].as_str().unwrap_or_default();
+        let hash_key = hash_keys.get(table).map(String::as_str).unwrap_or_default();
+        let key = |item: &Value| item[hash_key]["S"].as_str().map(str::to_owned);
+        self.index = self.operation == "Query" && input["IndexName"].is_string();
+        let item = key(&input["Key"]).or_else(|| key(&input["Item"]));
+        self.written = item.clone().filter(|_| ["PutItem", "UpdateItem", "DeleteItem"].contains(&&*self.operation));
+        self.resource = item.unwrap_or_else(|| {
+            let values = input["ExpressionAttributeValues"].as_object();
+            let texts = values.into_iter().flatten().filter_map(|(_, value)| value["S"].as_str());
+            texts.collect::<Vec<_>>().join(" ")
+        });
+        self
+    }
+
+    /// The answer by which the service throttles.
+    pub(super) fn throttled(&self) -> Response {
+        match self.service {
+            Service::S3 => s3_error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate."),
+            Service::DynamoDb => {
+                json_error(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException", "by plan")
+            }
+            Service::SageMaker => json_error(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded"),
+        }
+    }
+
+    /// The answer of a service that broke.
+    pub(super) fn failed(&self) -> Response {
+        match self.service {
+            Service::S3 => s3_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "by plan"),
+            Service::DynamoDb => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "by plan"),
+            Service::SageMaker => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "by plan"),
+        }
+    }
+}
+
+/// The answer to a query without the items that are `hidden`, named by each of their attributes.
+pub(super) async fn without(response: Response, hidden: impl Fn(&str) -> bool) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(bytes) = collect(body, MAX_BODY).await else {
+        return json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "the answer broke off");
+    };
+    let mut answer: Value = match serde_json::from_slice(&bytes) {
+        Ok(answer) if parts.status.is_success() => answer,
+        _ => return Response::from_parts(parts, Body::from(bytes)),
+    };
+    if let Some(items) = answer["Items"].as_array_mut() {
+        items.retain(|item| {
+            let attributes = item.as_object().into_iter().flatten();
+            !attributes.filter_map(|(_, value)| value["S"].as_str()).any(&hidden)
+        });
+        let count = items.len();
+        answer["Count"] = json!(count);
+    }
+    parts.headers.remove("content-length");
+    Response::from_parts(parts, Body::from(answer.to_string()))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn s3_operation(request: &Request) -> &str {
+    let query = request.uri().query().unwrap_or_default();
+    match *request.method() {
+        Method::PUT if request.headers().contains_key("x-amz-copy-source") => "CopyObject",
+        Method::POST if query.starts_with("delete") => "DeleteObjects",
+        Method::GET if query.contains("list-type") => "ListObjectsV2",
+        Method::GET => "GetObject",
+        Method::PUT => "PutObject",
+        Method::DELETE => "DeleteObject",
+        Method::HEAD => "HeadObject",
+        _ => request.method().as_str(),
+    }
+}
+
+/// The path, but for names that are random: the same plan has to mean the same object.
+fn s3_resource(path: &str) -> String {
+    let random = |part: &&str| part.len() >= 36 && part.is_char_boundary(36) && Uuid::try_parse(&part[..36]).is_ok();
+    path.split('/').map(|part| if random(&part) { "*" } else { part }).collect::<Vec<_>>().join("/")
+}
+
+fn s3_error(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    (status, [("content-type", "application/xml")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(service: Option<&str>, request: http::request::Builder, body: &Value) -> (Option<Call>, String) {
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        let keys = BTreeMap::from([("jobs".to_owned(), "id".to_owned())]);
+        let (call, request) = Call::read(service, request, &keys).await.unwrap();
+        let body = collect(request.into_body(), MAX_BODY).await.unwrap();
+        (call, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn calls_are_known_by_operation_and_resource() {
+        let put = json!({"TableName": "jobs", "Item": {"id": {"S": "ada"}, "status": {"S": "x"}}});
+        let request = http::Request::post("/").header("x-amz-target", "DynamoDB_20120810.PutItem");
+        let (call, body) = read(Some("dynamodb"), request.header("x-amz-security-token", "token"), &put).await;
+        let call = call.unwrap();
+        assert_eq!((call.to_string(), body), ("dynamodb:PutItem ada".to_owned(), put.to_string()));
+        assert_eq!((call.environment.as_deref(), call.written.as_deref()), (Some("token"), Some("ada")));
+
+        let query =
+            json!({"TableName": "jobs", "IndexName": "i", "ExpressionAttributeValues": {":s": {"S": "open#1"}}});
+        let request = http::Request::post("/").header("x-amz-target", "DynamoDB_20120810.Query");
+        let call = read(Some("dynamodb"), request, &query).await.0.unwrap();
+        assert!(call.index && call.written.is_none() && call.to_string() == "dynamodb:Query open#1");
+
+        let random = "/out/strips/ada/7b8e1a52-30c5-4f0b-9d0e-6f3a1f2f4c11.out";
+        for (request, expected) in [
+            (http::Request::get(random), "s3:GetObject /out/strips/ada/*"),
+            (http::Request::put("/in/uploads/ada"), "s3:PutObject /in/uploads/ada"),
+            (http::Request::put("/in/x").header("x-amz-copy-source", "in/y"), "s3:CopyObject /in/x"),
+            (http::Request::get("/in?list-type=2&prefix=a"), "s3:ListObjectsV2 /in"),
+            (http::Request::post("/in?delete"), "s3:DeleteObjects /in"),
+        ] {
+            assert_eq!(read(Some("s3"), request, &Value::Null).await.0.unwrap().to_string(), expected);
+        }
+        assert!(read(Some("sqs"), http::Request::post("/"), &Value::Null).await.0.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_index_shows_what_is_not_hidden() {
+        let items = json!({"Items": [{"id": {"S": "a"}}, {"id": {"S": "b"}}], "Count": 2, "ScannedCount": 2});
+        let shown = without(axum::Json(items).into_response(), |item| item == "a").await;
+        let body = collect(shown.into_body(), MAX_BODY).await.unwrap();
+        let shown: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&shown["Items"], &shown["Count"]), (&json!([{"id": {"S": "b"}}]), &json!(1)));
+    }
+}

@@ -1,0 +1,266 @@
+//! Faults by plan: messages that come twice, late or never, calls that fail, functions that die between two calls.
+
+mod call;
+mod plan;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::response::Response;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::body;
+use crate::clock::Clock;
+use crate::stack::Table;
+use call::Call;
+pub use plan::{Fault, FaultPlan, FaultPlanError};
+
+/// How long an index may lag behind its table.
+const INDEX_LAG: Duration = Duration::from_secs(1);
+
+/// The faults of a cloud: none, unless there is a plan.
+#[derive(Clone, Default)]
+pub(crate) struct Faults(Option<Arc<Planned>>);
+
+struct Planned {
+    plan: FaultPlan,
+    clock: Clock,
+    /// How often what was asked for before, by hash.
+    asked: Mutex<HashMap<u64, u32>>,
+    /// Execution environments by their session token.
+    environments: Mutex<HashMap<String, Running>>,
+    /// Items that an index may not show yet.
+    written: Mutex<HashMap<String, Instant>>,
+    /// The attribute that is each table's hash key.
+    hash_keys: BTreeMap<String, String>,
+    log: Mutex<File>,
+}
+
+/// An execution environment, and what is to become of the invocation that it is at.
+struct Running {
+    kill: Arc<Notify>,
+    calls: u32,
+    fate: Option<Fate>,
+}
+
+/// How an invocation ends by plan.
+#[derive(Clone, Copy)]
+struct Fate {
+    fault: Fault,
+    /// At which of its calls, from 0.
+    call: u32,
+    /// Before the service has done what it is called for.
+    before: bool,
+}
+
+/// Of so many first calls of an invocation, one may be its last.
+const CALLS: u32 = 6;
+
+/// What is delivered to functions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Delivery {
+    /// S3's, of an object.
+    Event,
+    /// SNS's.
+    Notice,
+}
+
+impl Faults {
+    /// Faults by a plan; every call and every fault is written to `log`, a line of JSON each.
+    pub(crate) fn planned(plan: FaultPlan, clock: Clock, tables: &[Table], log: &Path) -> io::Result<Self> {
+        if let Some(folder) = log.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let log = File::options().create(true).append(true).open(log)?;
+        let hash_key = |table: &Table| {
+            let keys = table.create["KeySchema"].as_array()?;
+            let key = keys.iter().find(|key| key["KeyType"] == "HASH")?["AttributeName"].as_str()?;
+            Some((table.create["TableName"].as_str()?.to_owned(), key.to_owned()))
+        };
+        Ok(Self(Some(Arc::new(Planned {
+            plan,
+            clock,
+            asked: Mutex::default(),
+            environments: Mutex::default(),
+            written: Mutex::default(),
+            hash_keys: tables.iter().filter_map(hash_key).collect(),
+            log: Mutex::new(log),
+        }))))
+    }
+
+    /// An execution environment begins; its calls carry the token. What is returned is told when it has to die.
+    pub(crate) fn begin(&self, token: &str) -> Arc<Notify> {
+        let kill = Arc::new(Notify::new());
+        if let Some(planned) = &self.0 {
+            let running = Running { kill: Arc::clone(&kill), calls: 0, fate: None };
+            lock(&planned.environments).insert(token.to_owned(), running);
+        }
+        kill
+    }
+
+    /// An execution environment gets an invocation.
+    pub(crate) fn invoke(&self, token: &str) {
+        if let Some(planned) = &self.0
+            && let Some(running) = lock(&planned.environments).get_mut(token)
+        {
+            running.calls = 0;
+        }
+    }
+
+    /// An execution environment has ended.
+    pub(crate) fn end(&self, token: &str) {
+        if let Some(planned) = &self.0 {
+            lock(&planned.environments).remove(token);
+        }
+    }
+
+    /// After which times a message about something is delivered: once and at once, unless the plan says otherwise.
+    pub(crate) fn deliveries(&self, delivery: Delivery, about: &str) -> Vec<Duration> {
+        let Some(planned) = &self.0 else { return vec![Duration::ZERO] };
+        let (duplicate, late_fault) = match delivery {
+            Delivery::Event => (Fault::DuplicateEvent, Fault::DelayEvent),
+            Delivery::Notice => (Fault::DuplicateNotice, Fault::DelayNotice),
+        };
+        let what = format!("{delivery:?} {about}");
+        let nth = planned.nth(&what);
+        if matches!(delivery, Delivery::Notice) && planned.plan.strikes(Fault::DropNotice, &what, nth) {
+            planned.tell(&what, None, Some(Fault::DropNotice), None);
+            return Vec::new();
+        }
+        let copies = if planned.plan.strikes(duplicate, &what, nth) { 2 } else { 1 };
+        let delay = |copy: u32| {
+            let late = planned.plan.strikes(late_fault, &what, 2 * nth + copy);
+            let share = planned.plan.share("how long", &what, 2 * nth + copy);
+            if late { planned.plan.longest_delay.mul_f64(share) } else { Duration::ZERO }
+        };
+        let delays: Vec<Duration> = (0..copies).map(delay).collect();
+        let late = delays.iter().any(|delay| !delay.is_zero());
+        let fault = if copies == 2 { Some(duplicate) } else { late.then_some(late_fault) };
+        planned.tell(&what, None, fault, Some(&format!("after {delays:?}")));
+        delays
+    }
+
+    /// Has a service answer a request, or not, as the plan says.
+    pub(crate) async fn around(
+        &self,
+        service: Option<&str>,
+        request: Request,
+        answer: impl AsyncFnOnce(Request) -> Response,
+    ) -> Response {
+        let Some(planned) = &self.0 else { return answer(request).await };
+        let (call, request) = match Call::read(service, request, &planned.hash_keys).await {
+            Ok((Some(call), request)) => (call, request),
+            Ok((None, request)) => return answer(request).await,
+            Err(refusal) => return refusal,
+        };
+        let (what, by) = (call.to_string(), call.environment.as_deref());
+        let nth = planned.nth(&what);
+        let strikes = |fault| planned.plan.strikes(fault, &what, nth);
+        for fault in [Fault::Throttle, Fault::Fail] {
+            if strikes(fault) {
+                body::drain(request.into_body()).await;
+                planned.tell(&what, by, Some(fault), None);
+                return if fault == Fault::Throttle { call.throttled() } else { call.failed() };
+            }
+        }
+        // Only a function can die.
+        let dies = by.and_then(|token| planned.fate(token, &what, nth));
+        if let Some((fate, kill)) = dies.as_ref().filter(|(fate, _)| fate.before) {
+            planned.tell(&what, by, Some(fate.fault), Some("before"));
+            planned.end(*fate, kill).await;
+        }
+        let (index, item) = (call.index, call.written.clone());
+        let mut response = answer(request).await;
+        if let Some(item) = item.filter(|_| response.status().is_success()) {
+            planned.wrote(item);
+        }
+        if index {
+            response = call::without(response, |item| {
+                let fresh = lock(&planned.written).get(item).is_some_and(|written| written.elapsed() < INDEX_LAG);
+                let hidden = fresh && planned.plan.strikes(Fault::StaleIndex, item, planned.nth(item));
+                if hidden {
+                    planned.tell(&format!("{what} {item}"), by, Some(Fault::StaleIndex), None);
+                }
+                hidden
+            })
+            .await;
+        }
+        let status = response.status().as_u16().to_string();
+        if let Some((fate, kill)) = dies {
+            planned.tell(&what, by, Some(fate.fault), Some(&format!("after {status}")));
+            planned.end(fate, &kill).await;
+        }
+        if strikes(Fault::LoseAnswer) {
+            planned.tell(&what, by, Some(Fault::LoseAnswer), Some(&status));
+            return call.failed();
+        }
+        planned.tell(&what, by, None, Some(&status));
+        response
+    }
+}
+
+impl Planned {
+    /// How often this was asked before.
+    fn nth(&self, what: &str) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let mut asked = lock(&self.asked);
+        let count = asked.entry(hasher.finish()).or_default();
+        let nth = *count;
+        *count += 1;
+        nth
+    }
+
+    /// What becomes of the invocation that makes a call, if this is its last one.
+    fn fate(&self, token: &str, what: &str, nth: u32) -> Option<(Fate, Arc<Notify>)> {
+        let mut environments = lock(&self.environments);
+        let running = environments.get_mut(token)?;
+        if running.calls == 0 {
+            let fault = [Fault::Kill, Fault::Hang].into_iter().find(|fault| self.plan.strikes(*fault, what, nth));
+            let call = (f64::from(CALLS) * self.plan.share("which call", what, nth)) as u32;
+            let before = self.plan.share("before", what, nth) < 0.5;
+            running.fate = fault.map(|fault| Fate { fault, call, before });
+        }
+        let call = running.calls;
+        running.calls += 1;
+        running.fate.filter(|fate| fate.call == call).map(|fate| (fate, Arc::clone(&running.kill)))
+    }
+
+    /// Has a function die, and does not return.
+    async fn end(&self, fate: Fate, kill: &Notify) {
+        if fate.fault == Fault::Hang {
+            tokio::time::sleep(self.plan.hang).await;
+        }
+        kill.notify_one();
+        std::future::pending::<()>().await;
+    }
+
+    fn wrote(&self, item: String) {
+        let mut written = lock(&self.written);
+        if written.len() > 4096 {
+            written.retain(|_, written| written.elapsed() < INDEX_LAG);
+        }
+        written.insert(item, Instant::now());
+    }
+
+    /// Adds a line to the history of what happened.
+    fn tell(&self, what: &str, by: Option<&str>, fault: Option<Fault>, outcome: Option<&str>) {
+        let by = by.map(|token| &token[..token.len().min(8)]);
+        let at = self.clock.now_millis();
+        let line = json!({"at": at, "what": what, "by": by, "fault": fault.map(Fault::name), "outcome": outcome});
+        if let Err(error) = lock(&self.log).write_all(format!("{line}\n").as_bytes()) {
+            tracing::warn!(%error, "the history of faults cannot be written");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,288 @@
+//! What has to hold when everything is over, looked at from outside: records, objects, pictures, invocations.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use futures::{StreamExt, stream};
+use pipeline::{InferenceId, PortraitId, Status, Timestamp, keys};
+use serde_json::Value;
+
+use crate::client::{AGE, Client, Expected, Told};
+
+/// What a job may take, from its record to its end: pending, in SageMaker's queue, in the model, and one round of the sweep.
+pub(crate) const DEADLINE_SECONDS: i64 = 3600 + 3600 + 900 + 60 + 600;
+/// How far a JPEG's flat colour may be off.
+const TOLERANCE: u8 = 4;
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Violation {
+    /// Which invariant.
+    pub(crate) rule: &'static str,
+    pub(crate) id: String,
+    seen: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}: {}", self.rule, self.id, self.seen)
+    }
+}
+
+fn violation(rule: &'static str, id: &str, seen: impl Into<String>) -> Violation {
+    Violation { rule, id: id.to_owned(), seen: seen.into() }
+}
+
+/// A record, as the table has it.
+pub(crate) struct Record {
+    revision: String,
+    pub(crate) status: String,
+    error: Option<String>,
+    seconds: i64,
+    pub(crate) is_settled: bool,
+}
+
+/// Asks again until nothing goes wrong: the plan is not done with whoever looks.
+async fn until_answered<T, E>(mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+    loop {
+        if let Ok(answer) = ask().await {
+            return answer;
+        }
+    }
+}
+
+/// Every record of the table.
+pub(crate) async fn records(client: &Client) -> BTreeMap<String, Record> {
+    let dynamodb = aws_sdk_dynamodb::Client::new(&client.aws);
+    let mut records = BTreeMap::new();
+    let items = until_answered(async || {
+        dynamodb.scan().table_name("jobs").consistent_read(true).into_paginator().items().send().try_collect().await
+    });
+    let items: Vec<HashMap<String, AttributeValue>> = items.await;
+    for item in items {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let time = |name: &str| text(name).unwrap().parse::<Timestamp>().unwrap().as_millis();
+        let error = item.get("error").and_then(|error| error.as_m().ok()?.get("code")?.as_s().ok().cloned());
+        let is_deleted = matches!(item.get("deletingUntil"), Some(AttributeValue::S(_)));
+        let status = text("status").unwrap();
+        let is_settled = !["PENDING", "PROCESSING"].contains(&status.as_str()) && !is_deleted;
+        let seconds = (time("updatedAt") - time("createdAt")) / 1000;
+        records.insert(
+            text("id").unwrap(),
+            Record { revision: text("revision").unwrap(), status, error, seconds, is_settled },
+        );
+    }
+    records
+}
+
+/// Every object of both buckets.
+pub(crate) async fn objects(client: &Client) -> BTreeSet<String> {
+    let s3 = aws_sdk_s3::Client::new(&client.aws);
+    let mut keys = BTreeSet::new();
+    for bucket in ["portraits", "time-traveler"] {
+        let pages =
+            until_answered(async || s3.list_objects_v2().bucket(bucket).into_paginator().send().try_collect().await);
+        let pages: Vec<ListObjectsV2Output> = pages.await;
+        keys.extend(pages.iter().flat_map(|page| page.contents()).map(|object| object.key().unwrap().to_owned()));
+    }
+    keys
+}
+
+/// The objects that belong to nobody.
+pub(crate) fn orphans(objects: &BTreeSet<String>, records: &BTreeMap<String, Record>) -> Vec<String> {
+    let owned = |key: &String| match keys::owner(key)
+        .map(|id| id.to_string())
+        .or_else(|| key.strip_prefix("uploads/").map(str::to_owned))
+    {
+        Some(id) => records.contains_key(&id),
+        None => false,
+    };
+    objects.iter().filter(|key| !owned(key)).cloned().collect()
+}
+
+/// What happened, by the cloud's own history.
+pub(crate) struct History {
+    lines: Vec<Value>,
+    log: PathBuf,
+}
+
+impl History {
+    pub(crate) fn read(data: &Path) -> Self {
+        let log = data.join("logs/faults.log");
+        let text = std::fs::read_to_string(&log).unwrap();
+        Self { lines: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(), log }
+    }
+
+    /// How often each fault struck.
+    pub(crate) fn faults(&self) -> BTreeMap<String, usize> {
+        let mut faults = BTreeMap::new();
+        for fault in self.lines.iter().filter_map(|line| line["fault"].as_str()) {
+            *faults.entry(fault.to_owned()).or_default() += 1;
+        }
+        faults
+    }
+
+    /// All that happened to a portrait, for people.
+    pub(crate) fn of(&self, id: &str) -> String {
+        let lines = self.lines.iter().filter(|line| line["what"].as_str().is_some_and(|what| what.contains(id)));
+        let lines: Vec<String> = lines.map(Value::to_string).collect();
+        format!("{}\n(from {})", lines.join("\n"), self.log.display())
+    }
+
+    /// Invocations of each inference that SageMaker accepted.
+    fn invocations(&self) -> HashMap<String, usize> {
+        let mut accepted = HashMap::new();
+        for line in &self.lines {
+            let what = line["what"].as_str().unwrap_or_default();
+            let done = line["outcome"].as_str().is_some_and(|outcome| outcome.contains("202"));
+            if let Some(id) = what.strip_prefix("sagemaker:async-invocations ").filter(|_| done) {
+                *accepted.entry(id.to_owned()).or_default() += 1;
+            }
+        }
+        accepted
+    }
+
+    /// How often something that dealt with each portrait was interrupted.
+    fn interruptions(&self) -> HashMap<String, usize> {
+        let mut portraits: HashMap<&str, HashSet<&str>> = HashMap::new();
+        let mut deaths: HashMap<&str, usize> = HashMap::new();
+        let mut interruptions: HashMap<String, usize> = HashMap::new();
+        for line in &self.lines {
+            let (what, by) = (line["what"].as_str().unwrap_or_default(), line["by"].as_str());
+            let id = what.find("portrait-").and_then(|start| what.get(start..start + "portrait-000000".len()));
+            if let (Some(id), Some(by)) = (id, by) {
+                portraits.entry(by).or_default().insert(id);
+            }
+            match (line["fault"].as_str(), by, id) {
+                (Some("kill" | "hang"), Some(by), _) => *deaths.entry(by).or_default() += 1,
+                (Some(_), Some(_), Some(id)) => *interruptions.entry(id.to_owned()).or_default() += 1,
+                _ => {}
+            }
+        }
+        for (by, deaths) in deaths {
+            for id in portraits.get(by).into_iter().flatten() {
+                *interruptions.entry((*id).to_owned()).or_default() += deaths;
+            }
+        }
+        interruptions
+    }
+}
+
+/// All that does not hold.
+pub(crate) async fn audit(client: &Client, told: &[Told], history: &History) -> Vec<Violation> {
+    let (records, objects) = (records(client).await, objects(client).await);
+    let mut violations = Vec::new();
+    for told in told {
+        violations.extend(record_is_right(told, records.get(&told.id)));
+    }
+    violations
+        .extend(orphans(&objects, &records).into_iter().map(|key| violation("orphans", &key, "belongs to nobody")));
+    let successes = told.iter().filter(|told| told.expected == Expected::Success);
+    let seen = stream::iter(successes).map(async |told| pictures_are_right(client, told).await).buffer_unordered(16);
+    violations.extend(seen.collect::<Vec<_>>().await.into_iter().flatten());
+    violations.extend(once(&history.invocations(), &history.interruptions(), told));
+    violations.sort();
+    violations
+}
+
+/// The record's state, revision and time are what they have to be.
+fn record_is_right(told: &Told, record: Option<&Record>) -> Option<Violation> {
+    let id = &told.id;
+    let Some(record) = record else {
+        let expected = told.expected == Expected::Gone;
+        return (!expected).then(|| violation("lost", id, format!("{:?}: there is no record", told.kind)));
+    };
+    if !record.is_settled {
+        return Some(violation("stuck", id, format!("{:?}: still {}", told.kind, record.status)));
+    }
+    if told.revision.as_ref().is_none_or(|revision| revision.as_str() != record.revision) {
+        return Some(violation(
+            "newest",
+            id,
+            format!("{:?}: {} is not the newest revision", told.kind, record.revision),
+        ));
+    }
+    if record.seconds > DEADLINE_SECONDS {
+        return Some(violation("deadline", id, format!("{:?}: ended after {} s", told.kind, record.seconds)));
+    }
+    let error = record.error.as_deref().unwrap_or_default();
+    let right = match &told.expected {
+        Expected::Success => record.status == Status::Success.as_str(),
+        Expected::Failed(codes) => record.status == Status::Failed.as_str() && codes.contains(&error),
+        Expected::Cancelled => record.status == Status::Cancelled.as_str(),
+        Expected::Gone => false,
+    };
+    let seen = || format!("{:?}: {} {error}, not {:?}", told.kind, record.status, told.expected);
+    (!right).then(|| violation("outcome", id, seen()))
+}
+
+/// All pictures are there, can be decoded, and show the newest photograph.
+async fn pictures_are_right(client: &Client, told: &Told) -> Option<Violation> {
+    let job = client.job(&told.id).await.filter(|job| job.status == Status::Success)?;
+    if job.images.len() != 2 {
+        return Some(violation("pictures", &told.id, format!("{} pictures", job.images.len())));
+    }
+    for (image, age) in job.images.iter().zip([0, AGE]) {
+        let answer = client.http.get(format!("{}{}", client.api, image.path)).send().await.unwrap();
+        let status = answer.status();
+        let bytes = answer.bytes().await.unwrap();
+        if !status.is_success() {
+            return Some(violation("pictures", &told.id, format!("{}: {status}", image.path)));
+        }
+        let wanted = told.colour.map(|level| level + age);
+        if let Err(seen) = is_flat(&bytes, wanted) {
+            return Some(violation("pictures", &told.id, format!("{}: {seen}", image.path)));
+        }
+    }
+    let strip = format!("{}/images/{}/{}/strip.npy", client.api, told.id, job.revision);
+    let answer = client.http.get(strip).header("range", "bytes=0-127").send().await.unwrap();
+    (answer.status() != 206).then(|| violation("pictures", &told.id, format!("strip.npy: {}", answer.status())))
+}
+
+/// Whether a file is a panel of one colour. Panels of the same colour are the same file, so few are decoded.
+fn is_flat(bytes: &[u8], colour: [u8; 3]) -> Result<(), String> {
+    static KNOWN: std::sync::Mutex<Option<HashSet<(Vec<u8>, [u8; 3])>>> = std::sync::Mutex::new(None);
+    let key = (bytes.to_vec(), colour);
+    let known = |known: &mut Option<HashSet<_>>, add: bool| {
+        let known = known.get_or_insert_default();
+        if add { known.insert(key.clone()) } else { known.contains(&key) }
+    };
+    if known(&mut KNOWN.lock().unwrap(), false) {
+        return Ok(());
+    }
+    let picture = image::load_from_memory(bytes).map_err(|error| error.to_string())?.to_rgb8();
+    if picture.dimensions() != (1024, 1024) {
+        return Err(format!("{:?} pixels", picture.dimensions()));
+    }
+    let far = |pixel: &image::Rgb<u8>| pixel.0.iter().zip(colour).any(|(a, b)| a.abs_diff(b) > TOLERANCE);
+    if let Some(pixel) = picture.pixels().step_by(101).find(|pixel| far(pixel)) {
+        return Err(format!("{:?} is not the newest photograph's {colour:?}", pixel.0));
+    }
+    known(&mut KNOWN.lock().unwrap(), true);
+    Ok(())
+}
+
+/// A revision is invoked once for each time that it was begun, and again only where something was interrupted.
+fn once(invoked: &HashMap<String, usize>, interrupted: &HashMap<String, usize>, told: &[Told]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for told in told {
+        let id: PortraitId = told.id.parse().unwrap();
+        for revision in told.uploads.iter().collect::<HashSet<_>>() {
+            let begun = told.uploads.iter().filter(|upload| *upload == revision).count();
+            let inference_id = InferenceId { id: id.clone(), revision: revision.clone() }.to_string();
+            let (invoked, interrupted) =
+                (invoked.get(&inference_id).copied().unwrap_or(0), interrupted.get(&told.id).copied().unwrap_or(0));
+            if invoked > begun + interrupted {
+                let seen = format!(
+                    "{:?}: {inference_id} begun {begun} times, interrupted {interrupted}, invoked {invoked}",
+                    told.kind
+                );
+                violations.push(violation("once", &told.id, seen));
+            }
+        }
+    }
+    violations
+}

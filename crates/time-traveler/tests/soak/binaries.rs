@@ -1,0 +1,123 @@
+//! The real binaries: `up --chaos`, its functions and a model server of milliseconds, all of them processes of their own.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use local_cloud::FaultPlan;
+use serde_json::Value;
+
+use crate::audit::{History, audit, objects, orphans, records};
+use crate::client::{Client, Told};
+use crate::{BINARY, number, plan, quick_server};
+
+/// Clients at once.
+const CLIENTS: usize = 24;
+/// How long it may take until everything is settled, beyond what the load took: every deadline below, and some.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long things may take, in seconds, so that nobody has to wait for an hour.
+const TIMES: [(&str, &str); 5] = [
+    ("REQUEST_TTL_SECONDS", "60"),
+    ("INVOCATION_TIMEOUT_SECONDS", "10"),
+    ("NOTICE_SECONDS", "5"),
+    ("FIRST_LOOK_SECONDS", "2"),
+    ("DELETION_SECONDS", "10"),
+];
+
+struct Up {
+    process: Child,
+    api: String,
+    aws: String,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Up {
+    fn start(plan: &FaultPlan, data: &Path) -> Self {
+        let mut process = Command::new(BINARY)
+            .args(["up", "--port", "0", "--aws-port", "0", "--json", "--chaos", &plan.to_string()])
+            .arg("--model-server")
+            .arg(quick_server())
+            .arg("--data")
+            .arg(data)
+            .envs(TIMES)
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let ready: Value = serde_json::from_str(&ready).expect("`up` did not start");
+        let address = |name: &str| ready[name].as_str().unwrap().to_owned();
+        Self { process, api: address("api"), aws: address("aws") }
+    }
+}
+
+/// Waits until nothing is left to be done; how many events were redriven.
+async fn settle(client: &Client) -> u64 {
+    let (start, mut redriven) = (Instant::now(), 0);
+    while start.elapsed() < PATIENCE {
+        redriven += client.redrive().await;
+        let records = records(client).await;
+        let settled = records.values().all(|record| record.is_settled);
+        if settled && orphans(&objects(client).await, &records).is_empty() {
+            // What is still on its way, at most as late as the plan delays it, would be seen now.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            if client.redrive().await == 0 {
+                break;
+            }
+        }
+        // Every ten minutes is enough for people, not for tests.
+        collect_orphans(client).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    redriven
+}
+
+async fn collect_orphans(client: &Client) {
+    let event = serde_json::json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
+        "resources": [format!("arn:aws:events:us-east-1:0:rule/{}", pipeline::notification::ORPHANS)]});
+    let lambda = aws_sdk_lambda::Client::new(&client.aws);
+    let invoke = lambda.invoke().function_name("image-processor").payload(event.to_string().into_bytes().into());
+    invoke.send().await.unwrap();
+}
+
+async fn soak(plan: &FaultPlan, jobs: usize) {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start(plan, data.path());
+    let client = Client::new(up.api.clone(), &up.aws).await;
+    let start = Instant::now();
+    let told: Vec<Told> = client.stories(plan.seed, jobs, CLIENTS, None).await;
+    let load = start.elapsed();
+    let redriven = settle(&client).await;
+    let history = History::read(data.path());
+    let violations = audit(&client, &told, &history).await;
+    println!(
+        "seed {}: {jobs} jobs in {:.1} s, settled and looked at after {:.1} s; {redriven} events redriven; {:?}",
+        plan.seed,
+        load.as_secs_f64(),
+        start.elapsed().as_secs_f64(),
+        history.faults(),
+    );
+    let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    let first = violations.first().map(|first| history.of(&first.id)).unwrap_or_default();
+    assert!(violations.is_empty(), "plan {plan}\n{} violations:\n{}\n{first}", all.len(), all.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_job_ends_well_whatever_goes_wrong() {
+    let jobs = usize::try_from(number("SOAK_BINARY_JOBS", 60)).unwrap();
+    let first = number("SOAK_FIRST_SEED", 1);
+    for seed in first..first + number("SOAK_BINARY_SEEDS", 1) {
+        // In real time.
+        let plan: FaultPlan = format!("{},delay-seconds=2", plan(seed)).parse().unwrap();
+        soak(&plan, jobs).await;
+    }
+}

@@ -1,0 +1,234 @@
+//! A client of the two APIs, who asks again when a server fails and remembers what it was told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::Credentials;
+use pipeline::{Ages, JobView, Revision};
+use reqwest::StatusCode;
+use tokio::task::JoinSet;
+
+use crate::story::{self, Kind, colour, photograph};
+
+/// How long a client waits for one thing before it goes on without.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the client of one photograph looks after it: that it ends well is looked at in the end.
+const INTEREST: Duration = Duration::from_secs(2);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(150);
+/// The one age of every photograph: strips are as small as can be.
+pub(crate) const AGE: u8 = 40;
+
+/// How to reach a pipeline.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) api: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) aws: SdkConfig,
+    /// Deletions under way.
+    pub(crate) deleting: Arc<AtomicUsize>,
+}
+
+/// What has to have become of a portrait in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Success,
+    /// With one of these codes.
+    Failed(&'static [&'static str]),
+    Cancelled,
+    /// No record, no objects.
+    Gone,
+}
+
+/// What a client did, and was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    /// The newest upload's revision and colour.
+    pub(crate) revision: Option<Revision>,
+    pub(crate) colour: [u8; 3],
+    /// Every revision that was uploaded, as often as it was.
+    pub(crate) uploads: Vec<Revision>,
+    pub(crate) expected: Expected,
+}
+
+impl Client {
+    pub(crate) async fn new(api: String, aws: &str) -> Self {
+        let aws = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(aws)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("AKIDCLIENT", "whatever", None, None, "test"))
+            .retry_config(RetryConfig::standard().with_max_attempts(12).with_initial_backoff(Duration::from_millis(5)))
+            .load()
+            .await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { api, http, aws, deleting: Arc::default() }
+    }
+
+    /// Uploads a picture until it is taken; its revision.
+    async fn put(&self, id: &str, picture: &[u8]) -> Revision {
+        loop {
+            let put = self.http.put(format!("{}/images/{id}?ages={AGE}", self.api)).body(picture.to_vec());
+            if let Ok(answer) = put.send().await
+                && answer.status() == StatusCode::OK
+            {
+                let etag = answer.headers()["etag"].to_str().unwrap().trim_matches('"').to_owned();
+                return revision(&etag, AGE.to_string().as_str());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The job; none if there is no such job. Asked for until the answer is one of the two.
+    pub(crate) async fn job(&self, id: &str) -> Option<JobView> {
+        loop {
+            if let Ok(answer) = self.http.get(format!("{}/jobs/{id}", self.api)).send().await {
+                match answer.status() {
+                    StatusCode::OK => return Some(answer.json().await.unwrap()),
+                    StatusCode::NOT_FOUND => return None,
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Whether the job of a revision comes to be as wanted within some time.
+    async fn comes(&self, id: &str, revision: &Revision, within: Duration, wanted: fn(&JobView) -> bool) -> bool {
+        let start = Instant::now();
+        loop {
+            let job = self.job(id).await;
+            if job.is_some_and(|job| job.revision == *revision && wanted(&job)) {
+                return true;
+            }
+            if start.elapsed() > within {
+                return false;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Deletes until somebody says what became of it.
+    async fn delete(&self, id: &str) -> Expected {
+        loop {
+            self.deleting.fetch_add(1, Ordering::SeqCst);
+            let answer = self.http.delete(format!("{}/jobs/{id}", self.api)).send().await;
+            self.deleting.fetch_sub(1, Ordering::SeqCst);
+            match answer.map(|answer| answer.status()) {
+                Ok(StatusCode::OK) => return Expected::Cancelled,
+                Ok(StatusCode::NO_CONTENT | StatusCode::NOT_FOUND) => return Expected::Gone,
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Does what a portrait's client does.
+    async fn tell(&self, number: usize, kind: Kind) -> Told {
+        let id = story::id(number);
+        let first = colour(number, 0);
+        let mut told = Told {
+            id: id.clone(),
+            kind,
+            revision: None,
+            colour: first,
+            uploads: Vec::new(),
+            expected: Expected::Success,
+        };
+        let versions: &[usize] = match kind {
+            Kind::Replaced => &[0, 1],
+            Kind::ThereAndBack => &[0, 1, 0],
+            Kind::Twice => &[0, 0],
+            _ => &[0],
+        };
+        match kind {
+            Kind::NoPicture => {
+                told.uploads.push(self.put(&id, b"hello").await);
+                told.expected = Expected::Failed(&["UNSUPPORTED_IMAGE"]);
+            }
+            Kind::Torn => {
+                let whole = photograph(first);
+                told.uploads.push(self.put(&id, &whole[..whole.len() - 20]).await);
+                told.expected = Expected::Failed(&["CORRUPT_IMAGE", "UNSUPPORTED_IMAGE"]);
+            }
+            Kind::BadAges => {
+                told.uploads.push(self.put_with_bad_ages(&id, photograph(first)).await);
+                told.expected = Expected::Failed(&["INVALID_AGES"]);
+            }
+            _ => {
+                for (nth, version) in versions.iter().enumerate() {
+                    if nth > 0 {
+                        // Some come while the one before is looked at.
+                        tokio::time::sleep(Duration::from_millis(number as u64 * 37 % 200)).await;
+                    }
+                    told.colour = colour(number, *version);
+                    told.uploads.push(self.put(&id, &photograph(told.colour)).await);
+                }
+            }
+        }
+        let revision = told.uploads[told.uploads.len() - 1].clone();
+        told.revision = Some(revision.clone());
+        let ended = |job: &JobView| job.status.is_final();
+        match kind {
+            Kind::Cancelled | Kind::CancelledAndAgain if self.comes(&id, &revision, PATIENCE, |_| true).await => {
+                told.expected = self.delete(&id).await;
+            }
+            Kind::Deleted | Kind::DeletedAndAgain if self.comes(&id, &revision, PATIENCE, ended).await => {
+                told.expected = self.delete(&id).await;
+            }
+            _ => _ = self.comes(&id, &revision, INTEREST, ended).await,
+        }
+        if matches!(kind, Kind::CancelledAndAgain | Kind::DeletedAndAgain) {
+            told.uploads.push(self.put(&id, &photograph(first)).await);
+            told.expected = Expected::Success;
+        }
+        told
+    }
+
+    async fn put_with_bad_ages(&self, id: &str, picture: Vec<u8>) -> Revision {
+        let s3 = aws_sdk_s3::Client::new(&self.aws);
+        let put = s3.put_object().bucket("portraits").key(format!("uploads/{id}")).metadata("ages", "old");
+        let put = put.body(picture.into()).send().await.unwrap();
+        revision(put.e_tag().unwrap().trim_matches('"'), "old")
+    }
+
+    /// Has many clients tell the stories of a seed, or that of one kind again and again.
+    pub(crate) async fn stories(&self, seed: u64, jobs: usize, clients: usize, only: Option<Kind>) -> Vec<Told> {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        for _ in 0..clients {
+            let (client, next) = (self.clone(), Arc::clone(&next));
+            tasks.spawn(async move {
+                let mut told = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= jobs {
+                        return told;
+                    }
+                    told.push(client.tell(number, only.unwrap_or_else(|| Kind::of(seed, number))).await);
+                }
+            });
+        }
+        tasks.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// Has the command line handle what was given up; how many events.
+    pub(crate) async fn redrive(&self) -> u64 {
+        let output = tokio::process::Command::new(crate::BINARY)
+            .args(["redrive", "--json", "--endpoint-url", self.aws.endpoint_url().unwrap()])
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        line["redriven"].as_u64().unwrap()
+    }
+}
+
+fn revision(etag: &str, ages: &str) -> Revision {
+    let written = ages.parse::<Ages>().map_or_else(|_| ages.to_owned(), |ages| ages.to_string());
+    Revision::new(etag, &written)
+}

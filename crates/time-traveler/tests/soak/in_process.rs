@@ -1,0 +1,396 @@
+//! The handlers in this process, over the same wire protocols: every call of theirs goes through the AWS SDK to the local cloud.
+//! The clock is the test's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use futures::FutureExt;
+use http::Method;
+use lambda::{Clients, ImageProcessor, JobTracker, Settings};
+use local_cloud::{
+    Clock, Cloud, Code, Conditions, Endpoint, FaultPlan, Function, HttpRoute, InProcess, Listeners, Program,
+    RetryPolicy, Rule, S3Integration, Schedule, Stack, Subscription, Table,
+};
+use pipeline::{Timestamp, notification};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::audit::{History, Violation, audit, objects, orphans, records};
+use crate::client::{Client, Told};
+use crate::sabotage::{Sabotage, Strip};
+use crate::story::Kind;
+use crate::{number, plan, quick_server};
+
+const PROCESSOR: &str = "image-processor";
+const TRACKER: &str = "job-tracker";
+const DEAD_LETTERS: &str = "image-processor-dead-letters";
+/// Clients at once.
+const CLIENTS: usize = 48;
+/// Seeds in which a missing mechanism has to show: some need two things to meet.
+const SEEDS: u64 = 6;
+/// How far the clock is set forward when nobody has anything to do.
+const STEP: Duration = Duration::from_secs(5);
+/// How often it is set forward in the end, at most: well beyond every deadline.
+const STEPS: usize = 4000;
+
+fn settings() -> Settings {
+    let set = |name: &str| match name {
+        "INPUT_BUCKET" => Some("portraits".to_owned()),
+        "OUTPUT_BUCKET" => Some("time-traveler".to_owned()),
+        "JOBS_TABLE" => Some("jobs".to_owned()),
+        "ENDPOINT_NAME" => Some("face-aging".to_owned()),
+        _ => None,
+    };
+    Settings::read(set).unwrap()
+}
+
+/// What a function makes of an event of a Lambda request, or why it fails.
+type Answer = Result<Value, String>;
+
+/// A runtime that hands events to `handle`, which is made anew for each execution environment.
+fn runtime<F, H>(handler: F) -> InProcess
+where
+    F: Fn(BTreeMap<String, String>) -> H + Send + Sync + 'static,
+    H: AsyncHandler,
+{
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    InProcess::new(move |environment| {
+        let base = format!("http://{}/2018-06-01/runtime/invocation", environment["AWS_LAMBDA_RUNTIME_API"]);
+        let (http, handler) = (http.clone(), handler(environment));
+        async move {
+            loop {
+                let Ok(next) = http.get(format!("{base}/next")).send().await else { return };
+                let id = next.headers()["lambda-runtime-aws-request-id"].to_str().unwrap().to_owned();
+                let Ok(event) = next.json().await else { return };
+                let (kind, body) = match handler.handle(event, id.clone()).await {
+                    Ok(answer) => ("response", answer),
+                    Err(message) => ("error", json!({"errorType": "HandlerError", "errorMessage": message})),
+                };
+                if http.post(format!("{base}/{id}/{kind}")).json(&body).send().await.is_err() {
+                    return;
+                }
+            }
+        }
+        .boxed()
+    })
+}
+
+trait AsyncHandler: Send + Sync + 'static {
+    fn handle(&self, event: Value, request_id: String) -> impl Future<Output = Answer> + Send;
+}
+
+impl AsyncHandler for ImageProcessor {
+    async fn handle(&self, event: Value, request_id: String) -> Answer {
+        let handled = ImageProcessor::handle(self, &event, &request_id).await;
+        handled.map(|()| Value::Null).map_err(|error| error.to_string())
+    }
+}
+
+impl AsyncHandler for JobTracker {
+    async fn handle(&self, event: Value, _: String) -> Answer {
+        let answer = JobTracker::handle(self, event).await.map_err(|error| error.to_string())?;
+        serde_json::to_value(answer).map_err(|error| error.to_string())
+    }
+}
+
+/// The clients of one execution environment: its own credentials, the connections of all.
+fn clients(base: &SdkConfig, environment: &BTreeMap<String, String>, sabotage: Option<Sabotage>) -> Clients {
+    let variable = |name: &str| environment[name].clone();
+    let credentials = Credentials::new(
+        variable("AWS_ACCESS_KEY_ID"),
+        variable("AWS_SECRET_ACCESS_KEY"),
+        Some(variable("AWS_SESSION_TOKEN")),
+        None,
+        "lambda",
+    );
+    let config = base.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+    let clients = Clients::new(&config);
+    let Some(sabotage) = sabotage else { return clients };
+    Clients {
+        s3: aws_sdk_s3::Client::from_conf(clients.s3.config().to_builder().interceptor(Strip(sabotage)).build()),
+        dynamodb: aws_sdk_dynamodb::Client::from_conf(
+            clients.dynamodb.config().to_builder().interceptor(Strip(sabotage)).build(),
+        ),
+        ..clients
+    }
+}
+
+/// As the command line's, but that the functions are tasks.
+fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Sabotage>) -> Stack {
+    let read = |name: &str| -> Value {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra").join(name);
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+    };
+    let time = {
+        let clock = clock.clone();
+        lambda::Clock::new(move || Timestamp::from_millis(clock.now_millis()))
+    };
+    let processor = {
+        let (base, time) = (base.clone(), time.clone());
+        runtime(move |variables| ImageProcessor::new(settings(), clients(&base, &variables, sabotage), time.clone()))
+    };
+    let tracker = {
+        let base = base.clone();
+        runtime(move |variables| JobTracker::new(settings(), clients(&base, &variables, sabotage), time.clone()))
+    };
+    let function = |name: &str, code, concurrency, retry| Function {
+        name: name.to_owned(),
+        code: Code::InProcess(code),
+        timeout: Duration::from_secs(30),
+        concurrency,
+        provisioned_concurrency: 1,
+        retry,
+    };
+    let retry = match sabotage {
+        Some(Sabotage::NoRetries) => RetryPolicy { backoff: Vec::new(), dead_letter_queue: None },
+        _ => RetryPolicy {
+            backoff: vec![Duration::from_secs(1), Duration::from_secs(5)],
+            dead_letter_queue: Some(DEAD_LETTERS.to_owned()),
+        },
+    };
+    let none = RetryPolicy { backoff: Vec::new(), dead_letter_queue: None };
+    let schedule = |name: &str, seconds| Schedule {
+        name: name.to_owned(),
+        rate: Duration::from_secs(seconds),
+        function: PROCESSOR.to_owned(),
+    };
+    let schedules = [schedule("sweep", 60), schedule(notification::ORPHANS, 600)];
+    let kept = |schedule: &Schedule| match sabotage {
+        Some(Sabotage::NoSweep) => schedule.name != "sweep",
+        Some(Sabotage::NoOrphanCollection) => schedule.name == "sweep",
+        _ => true,
+    };
+    let route = |method, path: &str| HttpRoute { method, path: path.to_owned(), function: TRACKER.to_owned() };
+    let integration = |method, path: &str, bucket: &str, key: &str| S3Integration {
+        method,
+        path: path.to_owned(),
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        metadata: vec![("ages".to_owned(), "ages".to_owned())],
+        media_types: Vec::new(),
+        max_body: 10 << 20,
+        validate: |_| Ok(()),
+    };
+    let server = quick_server();
+    let environment = BTreeMap::from([("QUEUE_LENGTH".to_owned(), "64".to_owned())]);
+    Stack {
+        buckets: vec!["portraits".to_owned(), "time-traveler".to_owned()],
+        tables: vec![Table { create: read("jobs-table.json"), time_to_live: Some("expiresAt".to_owned()) }],
+        functions: vec![function(PROCESSOR, processor, 16, retry), function(TRACKER, tracker, CLIENTS, none)],
+        rules: vec![Rule {
+            name: "uploads".to_owned(),
+            pattern: read("upload-rule.json"),
+            functions: vec![PROCESSOR.to_owned()],
+        }],
+        schedules: schedules.into_iter().filter(kept).collect(),
+        subscriptions: ["success", "error"]
+            .map(|topic| Subscription { topic: topic.to_owned(), function: PROCESSOR.to_owned() })
+            .to_vec(),
+        endpoints: vec![Endpoint {
+            name: "face-aging".to_owned(),
+            program: Program { arg0: server.clone().into(), path: server, environment },
+            startup_timeout: Duration::from_secs(60),
+            max_concurrent_invocations_per_instance: 8,
+            s3_output_path: "s3://time-traveler/strips/".to_owned(),
+            s3_failure_path: "s3://time-traveler/failures/".to_owned(),
+            success_topic: Some("success".to_owned()),
+            error_topic: Some("error".to_owned()),
+        }],
+        rest_api: vec![
+            integration(Method::PUT, "/images/{id}", "portraits", "uploads/{id}"),
+            integration(
+                Method::GET,
+                "/images/{id}/{revision}/{file}",
+                "time-traveler",
+                "images/{id}/{revision}/{file}",
+            ),
+        ],
+        http_api: vec![
+            route(Method::GET, "/jobs"),
+            route(Method::GET, "/jobs/{id}"),
+            route(Method::DELETE, "/jobs/{id}"),
+        ],
+        ..Stack::default()
+    }
+}
+
+struct World {
+    cloud: Cloud,
+    clock: Clock,
+    client: Client,
+    sabotage: Option<Sabotage>,
+    data: tempfile::TempDir,
+}
+
+impl World {
+    async fn start(plan: FaultPlan, sabotage: Option<Sabotage>) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listeners = Listeners { aws: bind().await, api: bind().await };
+        let endpoint = format!("http://{}", listeners.aws.local_addr().unwrap());
+        let base = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(&endpoint)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("x", "x", None, None, "replaced"))
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(10)))
+            .load()
+            .await;
+        let clock = Clock::default();
+        let conditions = Conditions { clock: clock.clone(), faults: Some(plan) };
+        let cloud = Cloud::start(&stack(&base, &clock, sabotage), data.path(), listeners, conditions).await.unwrap();
+        let client = Client::new(format!("http://{}", cloud.api_address()), &endpoint).await;
+        Self { cloud, clock, client, sabotage, data }
+    }
+
+    /// Sets the clock forward whenever nobody has anything to do but wait for it.
+    async fn drive(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.step();
+        }
+    }
+
+    /// True if the clock was set forward.
+    fn step(&self) -> bool {
+        let backlog = self.cloud.backlog().unwrap();
+        let idle = backlog.ready == 0 && self.client.deleting.load(Ordering::SeqCst) == 0;
+        if idle {
+            let until = backlog.next.map_or(STEP, |next| {
+                Duration::from_millis(u64::try_from(next - self.clock.now_millis()).unwrap_or(0) + 1)
+            });
+            self.clock.advance(until.min(STEP));
+        }
+        idle
+    }
+
+    async fn redrive(&self) -> u64 {
+        if matches!(self.sabotage, Some(Sabotage::NoRedrive | Sabotage::NoRetries)) {
+            0
+        } else {
+            self.client.redrive().await
+        }
+    }
+
+    /// Goes on until nothing is left to be done, or far beyond every deadline. How many events were redriven.
+    async fn settle(&self) -> u64 {
+        let (mut steps, mut redriven) = (0, 0);
+        while steps < STEPS {
+            tokio::time::sleep(Duration::from_millis(4)).await;
+            steps += usize::from(self.step());
+            // Now and then: is it over?
+            if steps % 50 == 49 {
+                steps += 1;
+                redriven += self.redrive().await;
+                let records = records(&self.client).await;
+                let open = records.values().filter(|record| !record.is_settled).count();
+                let backlog = self.cloud.backlog().unwrap();
+                if open == 0 && backlog.ready + backlog.waiting == 0 && self.redrive().await == 0 {
+                    let left = orphans(&objects(&self.client).await, &records);
+                    if left.is_empty() || self.sabotage.is_some() && steps > 1000 {
+                        break;
+                    }
+                }
+            }
+        }
+        redriven
+    }
+}
+
+/// What does not hold after so many jobs.
+async fn soak(
+    plan: &FaultPlan,
+    jobs: usize,
+    sabotage: Option<Sabotage>,
+    only: Option<Kind>,
+) -> (Vec<Violation>, String) {
+    let start = Instant::now();
+    let world = World::start(plan.clone(), sabotage).await;
+    let told: Vec<Told> = tokio::select! {
+        told = world.client.stories(plan.seed, jobs, CLIENTS, only) => told,
+        () = world.drive() => unreachable!("the clock is driven for ever"),
+    };
+    let load = start.elapsed();
+    let redriven = world.settle().await;
+    let settled = start.elapsed();
+    let history = History::read(world.data.path());
+    let violations = audit(&world.client, &told, &history).await;
+    println!(
+        "seed {}: {jobs} jobs in {:.1} s, settled after {:.1} s, looked at after {:.1} s; {redriven} events redriven; {:?}",
+        plan.seed,
+        load.as_secs_f64(),
+        settled.as_secs_f64(),
+        start.elapsed().as_secs_f64(),
+        history.faults(),
+    );
+    let first = violations.first().map(|first| format!("plan {plan}\n{first}\n{}", history.of(&first.id)));
+    world.cloud.stop().await;
+    (violations, first.unwrap_or_default())
+}
+
+fn multi_threaded() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn every_job_ends_well_whatever_goes_wrong() {
+    let jobs = usize::try_from(number("SOAK_JOBS", 300)).unwrap();
+    let first = number("SOAK_FIRST_SEED", 1);
+    for seed in first..first + number("SOAK_SEEDS", 2) {
+        let (violations, history) = multi_threaded().block_on(soak(&plan(seed), jobs, None, None));
+        let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        assert!(violations.is_empty(), "{} violations:\n{}\n{history}", all.len(), all.join("\n"));
+    }
+}
+
+/// Without a mechanism, a rule that it keeps is broken; with it, none is: that is the test above.
+#[track_caller]
+fn is_found(sabotage: Sabotage, plan: &str, jobs: usize, only: Option<Kind>, rules: &[&str]) {
+    for seed in 1..=SEEDS {
+        let plan = format!("seed={seed},all=0.05,hang-seconds=0.2,{plan}").parse().unwrap();
+        let (violations, _) = multi_threaded().block_on(soak(&plan, jobs, Some(sabotage), only));
+        let found: BTreeSet<&str> = violations.iter().map(|violation| violation.rule).collect();
+        println!("{sabotage:?}: {} violations of {found:?}", violations.len());
+        if rules.iter().any(|rule| found.contains(rule)) {
+            return;
+        }
+    }
+    panic!("{sabotage:?} breaks none of {rules:?} in {SEEDS} seeds");
+}
+
+#[test]
+fn without_conditions_it_is_found() {
+    // What is read stays true for longer when writes are throttled.
+    is_found(Sabotage::NoConditions, "throttle=0.2", 200, Some(Kind::Cancelled), &["outcome"]);
+}
+
+#[test]
+fn without_if_match_it_is_found() {
+    let (plan, only) = ("delay-event=0.4,delay-seconds=2", Some(Kind::ThereAndBack));
+    is_found(Sabotage::NoIfMatchOnCopy, plan, 150, only, &["pictures"]);
+}
+
+#[test]
+fn without_the_sweep_it_is_found() {
+    is_found(Sabotage::NoSweep, "drop-notice=0.2", 60, Some(Kind::One), &["stuck"]);
+}
+
+#[test]
+fn without_redriving_it_is_found() {
+    is_found(Sabotage::NoRedrive, "kill=0.9", 80, Some(Kind::One), &["lost"]);
+}
+
+#[test]
+fn without_collecting_orphans_it_is_found() {
+    let plan = "drop-notice=0.3,lose-answer=0.1";
+    is_found(Sabotage::NoOrphanCollection, plan, 100, Some(Kind::CancelledAndAgain), &["orphans"]);
+}
+
+#[test]
+fn without_retries_it_is_found() {
+    is_found(Sabotage::NoRetries, "kill=0.3", 80, Some(Kind::One), &["lost"]);
+}

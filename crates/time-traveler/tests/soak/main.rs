@@ -1,0 +1,36 @@
+//! Jobs under a plan of faults: many, by many clients, and then every one of them is looked at.
+//!
+//! `SOAK_SEEDS` and `SOAK_JOBS` say how many seeds and jobs the handlers get in this process, `SOAK_BINARY_SEEDS` and
+//! `SOAK_BINARY_JOBS` the real binaries, `SOAK_FIRST_SEED` where the seeds begin; without them there are few.
+
+#![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
+
+mod audit;
+mod binaries;
+mod client;
+mod in_process;
+mod sabotage;
+mod story;
+
+use local_cloud::FaultPlan;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_time-traveler");
+
+fn number(variable: &str, default: u64) -> u64 {
+    let value = std::env::var(variable).ok();
+    value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{variable}={value} is no number")))
+}
+
+/// Every fault at 5 %, or more often.
+fn plan(seed: u64) -> FaultPlan {
+    format!("seed={seed},all=0.05,duplicate-event=0.1,drop-notice=0.1,delay-seconds=5,hang-seconds=0.2")
+        .parse()
+        .unwrap()
+}
+
+/// The model server of milliseconds, beside the binaries that are tested.
+fn quick_server() -> std::path::PathBuf {
+    let server = std::path::Path::new(BINARY).with_file_name("quick-server");
+    assert!(server.is_file(), "{} is not there: cargo build -p container --bin quick-server", server.display());
+    server
+}

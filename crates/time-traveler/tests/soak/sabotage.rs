@@ -1,0 +1,76 @@
+//! What keeps jobs sound, taken away one by one on the wire between the functions and the cloud: the soak has to find it.
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
+use aws_sdk_dynamodb::operation::put_item::PutItemInput;
+use aws_sdk_s3::config::interceptors::BeforeSerializationInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::operation::copy_object::CopyObjectInput;
+use aws_sdk_s3::operation::get_object::GetObjectInput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Input;
+
+/// A mechanism that is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// Writes of records are unconditional.
+    NoConditions,
+    /// The photograph of an attempt is copied whatever it is by now.
+    NoIfMatchOnCopy,
+    /// Nobody looks after jobs that nobody is at.
+    NoSweep,
+    /// What was given up stays given up.
+    NoRedrive,
+    /// Objects that belong to nobody stay.
+    NoOrphanCollection,
+    /// An event that failed is not tried again, nor kept.
+    NoRetries,
+}
+
+/// Takes conditions and attributes off the inputs of calls before they are written.
+#[derive(Debug)]
+pub(crate) struct Strip(pub(crate) Sabotage);
+
+impl Intercept for Strip {
+    fn name(&self) -> &'static str {
+        "Strip"
+    }
+
+    fn modify_before_serialization(
+        &self,
+        context: &mut BeforeSerializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let input = context.input_mut();
+        match self.0 {
+            Sabotage::NoConditions => {
+                if let Some(put) = input.downcast_mut::<PutItemInput>() {
+                    put.condition_expression = None;
+                    put.expression_attribute_names = None;
+                    put.expression_attribute_values = None;
+                } else if let Some(delete) = input.downcast_mut::<DeleteItemInput>() {
+                    delete.condition_expression = None;
+                    delete.expression_attribute_names = None;
+                    delete.expression_attribute_values = None;
+                }
+            }
+            Sabotage::NoIfMatchOnCopy => {
+                if let Some(copy) = input.downcast_mut::<CopyObjectInput>() {
+                    copy.copy_source_if_match = None;
+                } else if let Some(get) = input.downcast_mut::<GetObjectInput>() {
+                    get.if_match = None;
+                }
+            }
+            Sabotage::NoOrphanCollection => {
+                // The sweep, too, looks for what SageMaker left.
+                if let Some(list) = input.downcast_mut::<ListObjectsV2Input>()
+                    && list.prefix.as_deref().is_some_and(|prefix| ["strips/", "failures/"].contains(&prefix))
+                {
+                    list.prefix = Some("nothing/".to_owned());
+                }
+            }
+            Sabotage::NoSweep | Sabotage::NoRedrive | Sabotage::NoRetries => {}
+        }
+        Ok(())
+    }
+}
