@@ -42,6 +42,8 @@ pub(crate) struct Record {
     pub(crate) status: String,
     error: Option<String>,
     seconds: i64,
+    /// In milliseconds since 1970.
+    pub(crate) ended: i64,
     pub(crate) is_settled: bool,
 }
 
@@ -69,10 +71,11 @@ pub(crate) async fn records(client: &Client) -> BTreeMap<String, Record> {
         let is_deleted = matches!(item.get("deletingUntil"), Some(AttributeValue::S(_)));
         let status = text("status").unwrap();
         let is_settled = !["PENDING", "PROCESSING"].contains(&status.as_str()) && !is_deleted;
-        let seconds = (time("updatedAt") - time("createdAt")) / 1000;
+        let ended = time("updatedAt");
+        let seconds = (ended - time("createdAt")) / 1000;
         records.insert(
             text("id").unwrap(),
-            Record { revision: text("revision").unwrap(), status, error, seconds, is_settled },
+            Record { revision: text("revision").unwrap(), status, error, seconds, ended, is_settled },
         );
     }
     records

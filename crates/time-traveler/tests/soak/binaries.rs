@@ -25,10 +25,10 @@ const TIMES: [(&str, &str); 5] = [
     ("DELETION_SECONDS", "10"),
 ];
 
-struct Up {
+pub(crate) struct Up {
     process: Child,
-    api: String,
-    aws: String,
+    pub(crate) api: String,
+    pub(crate) aws: String,
 }
 
 impl Drop for Up {
@@ -39,9 +39,11 @@ impl Drop for Up {
 }
 
 impl Up {
-    fn start(plan: &FaultPlan, data: &Path) -> Self {
+    pub(crate) fn start(plan: Option<&FaultPlan>, data: &Path) -> Self {
+        let chaos = plan.map(|plan| ["--chaos".to_owned(), plan.to_string()]);
         let mut process = Command::new(BINARY)
-            .args(["up", "--port", "0", "--aws-port", "0", "--json", "--chaos", &plan.to_string()])
+            .args(["up", "--port", "0", "--aws-port", "0", "--json"])
+            .args(chaos.into_iter().flatten())
             .arg("--model-server")
             .arg(quick_server())
             .arg("--data")
@@ -57,6 +59,10 @@ impl Up {
         let ready: Value = serde_json::from_str(&ready).expect("`up` did not start");
         let address = |name: &str| ready[name].as_str().unwrap().to_owned();
         Self { process, api: address("api"), aws: address("aws") }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 }
 
@@ -91,7 +97,7 @@ async fn collect_orphans(client: &Client) {
 
 async fn soak(plan: &FaultPlan, jobs: usize) {
     let data = tempfile::tempdir().unwrap();
-    let up = Up::start(plan, data.path());
+    let up = Up::start(Some(plan), data.path());
     let client = Client::new(up.api.clone(), &up.aws).await;
     let start = Instant::now();
     let told: Vec<Told> = client.stories(plan.seed, jobs, CLIENTS, None).await;

@@ -9,6 +9,7 @@ mod audit;
 mod binaries;
 mod client;
 mod in_process;
+mod rate;
 mod sabotage;
 mod story;
 

@@ -1,0 +1,112 @@
+//! Uploads at a steady rate to the real binaries, with nothing going wrong: nothing is lost, and memory stays.
+//!
+//! `SOAK_UPLOADS` and `SOAK_RATE` say how many and how many a second; how long each took, from its PUT to its pictures, is printed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::audit::{objects, orphans, records};
+use crate::binaries::Up;
+use crate::client::{AGE, Client};
+use crate::number;
+use crate::story::{colour, id, photograph};
+
+/// How long everything may take, beyond the time in which it is uploaded.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Uploads before memory is measured first: as many processes as there may be have been busy by then.
+const WARM: usize = 60;
+/// By how much memory may grow.
+const GROWTH: f64 = 1.15;
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Resident memory of a process and all that it started, in MB.
+fn memory(pid: u32) -> f64 {
+    let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid=,rss="]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let rows =
+        listed.lines().map(|line| line.split_whitespace().map(|number| number.parse().unwrap()).collect::<Vec<u32>>());
+    let rows: Vec<Vec<u32>> = rows.collect();
+    let (mut family, mut kilobytes) = (vec![pid], 0);
+    while let Some(pid) = family.pop() {
+        kilobytes += rows.iter().filter(|row| row[0] == pid).map(|row| u64::from(row[2])).sum::<u64>();
+        family.extend(rows.iter().filter(|row| row[1] == pid).map(|row| row[0]));
+    }
+    kilobytes as f64 / 1000.0
+}
+
+/// Uploads at a rate; when each was sent, in milliseconds since 1970.
+async fn upload(client: &Client, numbers: std::ops::Range<usize>, rate: f64) -> HashMap<String, i64> {
+    let sent = Arc::new(Mutex::new(HashMap::new()));
+    let mut tasks = JoinSet::new();
+    let (start, first) = (Instant::now(), numbers.start);
+    for number in numbers {
+        let due = Duration::from_secs_f64((number - first) as f64 / rate);
+        tokio::time::sleep(due.saturating_sub(start.elapsed())).await;
+        let (client, sent) = (client.clone(), Arc::clone(&sent));
+        tasks.spawn(async move {
+            sent.lock().unwrap().insert(id(number), now());
+            let put = client.http.put(format!("{}/images/{}?ages={AGE}", client.api, id(number)));
+            let answer = put.body(photograph(colour(number, 0))).send().await.unwrap();
+            assert!(answer.status().is_success(), "{}", answer.status());
+        });
+    }
+    tasks.join_all().await;
+    Arc::into_inner(sent).unwrap().into_inner().unwrap()
+}
+
+/// Waits until so many jobs are final; when each ended.
+async fn ended(client: &Client, jobs: usize) -> BTreeMap<String, i64> {
+    let start = Instant::now();
+    loop {
+        let records = records(client).await;
+        if records.len() == jobs && records.values().all(|record| record.is_settled) {
+            assert!(records.values().all(|record| record.status == "SUCCESS"));
+            let left = orphans(&objects(client).await, &records);
+            assert!(left.is_empty() || start.elapsed() < PATIENCE, "objects of nobody: {left:?}");
+            if left.is_empty() {
+                return records.into_iter().map(|(id, record)| (id, record.ended)).collect();
+            }
+        }
+        assert!(start.elapsed() < PATIENCE, "{} of {jobs} jobs", records.len());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_and_memory_stays() {
+    let uploads = usize::try_from(number("SOAK_UPLOADS", 200)).unwrap();
+    let rate = number("SOAK_RATE", 40) as f64;
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start(None, data.path());
+    let client = Client::new(up.api.clone(), &up.aws).await;
+    upload(&client, 0..WARM, rate).await;
+    ended(&client, WARM).await;
+    let before = memory(up.pid());
+    let start = Instant::now();
+    let sent = upload(&client, WARM..WARM + uploads, rate).await;
+    let uploaded = start.elapsed();
+    let highest = memory(up.pid());
+    let ended = ended(&client, WARM + uploads).await;
+    let done = start.elapsed();
+    let after = memory(up.pid());
+    let mut latencies: Vec<i64> = sent.iter().map(|(id, sent)| ended[id] - sent).collect();
+    latencies.sort_unstable();
+    let share = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize] as f64 / 1e3;
+    println!(
+        "{uploads} uploads in {:.1} s, all of them SUCCESS after {:.1} s; from PUT to SUCCESS: p50 {:.2} s, p99 {:.2} s, max {:.2} s; \
+         {before:.0} MB before, {highest:.0} MB at the last upload, {after:.0} MB after",
+        uploaded.as_secs_f64(),
+        done.as_secs_f64(),
+        share(0.5),
+        share(0.99),
+        share(1.0),
+    );
+    assert!(after < GROWTH * before, "{before:.0} MB before, {after:.0} MB after");
+}
