@@ -41,6 +41,14 @@ fn demo_shows_each_hop_and_writes_the_pictures() {
 }
 
 #[test]
+fn a_plan_that_makes_no_sense_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["up", "--chaos", "seed=7,drop-notices=0.1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("there is no fault \"drop-notices\"") && stderr(&output).contains("drop-notice,"));
+}
+
+#[test]
 fn age_makes_the_same_pictures_with_no_cloud() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["age", sample().to_str().unwrap(), "--ages", "70", "--out", "x", "--json"]);

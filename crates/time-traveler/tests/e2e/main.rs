@@ -6,6 +6,8 @@ mod boto3;
 mod check;
 mod command_line;
 mod flow;
+mod given_up;
+mod logs;
 mod refusals;
 mod restart;
 mod sam;

@@ -77,7 +77,18 @@ impl Up {
 
     /// Over a folder that may have been used before.
     pub(crate) fn start_over(data: &Path) -> Self {
-        let mut child = Command::new(BINARY)
+        Self::start_by(Command::new(BINARY), data)
+    }
+
+    /// With `RUST_LOG`.
+    pub(crate) fn start_logging(data: &Path, level: &str) -> Self {
+        let mut command = Command::new(BINARY);
+        command.env("RUST_LOG", level);
+        Self::start_by(command, data)
+    }
+
+    fn start_by(mut command: Command, data: &Path) -> Self {
+        let mut child = command
             .args(["up", "--port", "0", "--aws-port", "0", "--json", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
@@ -119,6 +130,11 @@ impl Up {
         let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
         assert!(told.success());
         (self.child.wait().unwrap(), self.folder.take())
+    }
+
+    /// All that it has said so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lines.lock().unwrap().join("\n")
     }
 
     /// How many hops so far were of this kind, such as `InvokeEndpointAsync`.

@@ -77,10 +77,19 @@ async fn what_got_no_notice_is_settled_from_what_lies_there() {
     let failure = [("status", "PROCESSING"), ("failureLocation", "s3://time-traveler/failures/lost.out")];
     put_back(&up, "failure", &failure).await;
     put_back(&up, "nothing", &[("status", "PROCESSING")]).await;
+    // Long before its deadline, as soon as it is time to look.
+    assert_eq!(up.send("early", picture(8)).await["status"], "SUCCESS");
+    let key = format!("images/early/{}/strip.npy", up.json("/jobs/early").await["revision"].as_str().unwrap());
+    let copy = s3.copy_object().copy_source(format!("time-traveler/{key}")).bucket("time-traveler");
+    copy.key("strips/early.out").send().await.unwrap();
+    let far = "2999-01-01T00:00:00.000Z";
+    let output = [("status", "PROCESSING"), ("outputLocation", "s3://time-traveler/strips/early.out")];
+    put_back(&up, "early", &[&output[..], &[("dueAt", far), ("lookAt", LONG_AGO)]].concat()).await;
     // One that is not due yet stays as it is.
     assert_eq!(up.send("waits", picture(9)).await["status"], "SUCCESS");
-    put_back(&up, "waits", &[("status", "PROCESSING"), ("dueAt", "2999-01-01T00:00:00.000Z")]).await;
+    put_back(&up, "waits", &[("status", "PROCESSING"), ("dueAt", far)]).await;
     sweep(&up).await;
+    assert_eq!(up.settled("early").await["status"], "SUCCESS");
     assert_eq!(up.settled("output").await["status"], "SUCCESS");
     assert!(up.get(&format!("/{panel}")).await.status().is_success());
     let failed = up.settled("failure").await;

@@ -1,0 +1,67 @@
+//! Events that failed as often as they are tried: they lie in a queue, and can be handled again.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use aws_sdk_lambda::types::InvocationType;
+use serde_json::Value;
+
+use crate::support::{BINARY, PATIENCE, Up};
+
+const QUEUE: &str = "image-processor-dead-letters";
+
+fn redrive(up: &Up, arguments: &[&str]) -> Output {
+    let command = ["redrive", "--endpoint-url", &up.aws];
+    Command::new(BINARY).args(command).args(arguments).output().unwrap()
+}
+
+async fn letters(up: &Up) -> String {
+    let sqs = aws_sdk_sqs::Client::new(&up.sdk_config().await);
+    let url = sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
+    let name = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages;
+    let found = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await.unwrap();
+    found.attributes.unwrap()[&name].clone()
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_shown_and_handled_again() {
+    let up = Up::start();
+    let none = redrive(&up, &["--json"]);
+    let line: Value = serde_json::from_slice(&none.stdout).unwrap();
+    assert_eq!((&line["queue"], &line["redriven"]), (&Value::from(QUEUE), &Value::from(0)));
+
+    let lambda = aws_sdk_lambda::Client::new(&up.sdk_config().await);
+    let poison = lambda.invoke().function_name("image-processor").invocation_type(InvocationType::Event);
+    poison.payload(r#"{"poison": true}"#.as_bytes().into()).send().await.unwrap();
+    let given_up = async {
+        while letters(&up).await != "1" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_up).await.unwrap();
+    let shown = redrive(&up, &["--dry-run"]);
+    let stdout = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(stdout.contains(r#"{"poison": true}"#) && stdout.contains(&format!("1 found in {QUEUE}")), "{stdout}");
+    assert_eq!(letters(&up).await, "1", "only shown");
+
+    // For half a minute after it was shown, nobody else sees it.
+    let again = async {
+        loop {
+            let line: Value = serde_json::from_slice(&redrive(&up, &["--json"]).stdout).unwrap();
+            if line["redriven"] == 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.unwrap();
+    assert_eq!(letters(&up).await, "0", "it is tried again");
+}
+
+#[tokio::test]
+async fn what_cannot_be_redriven_is_said() {
+    let up = Up::start();
+    let output = redrive(&up, &["--queue", "no-such-queue"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && stderr.contains("the queue no-such-queue cannot be found"), "{stderr}");
+}
