@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
@@ -245,15 +246,14 @@ async fn pictures_are_right(client: &Client, told: &Told) -> Option<Violation> {
     (answer.status() != 206).then(|| violation("pictures", &told.id, format!("strip.npy: {}", answer.status())))
 }
 
+/// A file, and the colour that it shows.
+type Panel = (Vec<u8>, [u8; 3]);
+
 /// Whether a file is a panel of one colour. Panels of the same colour are the same file, so few are decoded.
 fn is_flat(bytes: &[u8], colour: [u8; 3]) -> Result<(), String> {
-    static KNOWN: std::sync::Mutex<Option<HashSet<(Vec<u8>, [u8; 3])>>> = std::sync::Mutex::new(None);
-    let key = (bytes.to_vec(), colour);
-    let known = |known: &mut Option<HashSet<_>>, add: bool| {
-        let known = known.get_or_insert_default();
-        if add { known.insert(key.clone()) } else { known.contains(&key) }
-    };
-    if known(&mut KNOWN.lock().unwrap(), false) {
+    static KNOWN: LazyLock<Mutex<HashSet<Panel>>> = LazyLock::new(Mutex::default);
+    let panel = (bytes.to_vec(), colour);
+    if KNOWN.lock().unwrap().contains(&panel) {
         return Ok(());
     }
     let picture = image::load_from_memory(bytes).map_err(|error| error.to_string())?.to_rgb8();
@@ -264,7 +264,7 @@ fn is_flat(bytes: &[u8], colour: [u8; 3]) -> Result<(), String> {
     if let Some(pixel) = picture.pixels().step_by(101).find(|pixel| far(pixel)) {
         return Err(format!("{:?} is not the newest photograph's {colour:?}", pixel.0));
     }
-    known(&mut KNOWN.lock().unwrap(), true);
+    KNOWN.lock().unwrap().insert(panel);
     Ok(())
 }
 

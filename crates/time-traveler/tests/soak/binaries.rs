@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::audit::{History, audit, objects, orphans, records};
 use crate::client::{Client, Told};
-use crate::{BINARY, number, plan, quick_server};
+use crate::{binary, number, plan, quick_server};
 
 /// Clients at once.
 const CLIENTS: usize = 24;
@@ -41,7 +41,7 @@ impl Drop for Up {
 impl Up {
     pub(crate) fn start(plan: Option<&FaultPlan>, data: &Path) -> Self {
         let chaos = plan.map(|plan| ["--chaos".to_owned(), plan.to_string()]);
-        let mut process = Command::new(BINARY)
+        let mut process = Command::new(binary())
             .args(["up", "--port", "0", "--aws-port", "0", "--json"])
             .args(chaos.into_iter().flatten())
             .arg("--model-server")

@@ -217,7 +217,7 @@ impl Client {
 
     /// Has the command line handle what was given up; how many events.
     pub(crate) async fn redrive(&self) -> u64 {
-        let output = tokio::process::Command::new(crate::BINARY)
+        let output = tokio::process::Command::new(crate::binary())
             .args(["redrive", "--json", "--endpoint-url", self.aws.endpoint_url().unwrap()])
             .output()
             .await

@@ -1,7 +1,8 @@
 //! Jobs under a plan of faults: many, by many clients, and then every one of them is looked at.
 //!
 //! `SOAK_SEEDS` and `SOAK_JOBS` say how many seeds and jobs the handlers get in this process, `SOAK_BINARY_SEEDS` and
-//! `SOAK_BINARY_JOBS` the real binaries, `SOAK_FIRST_SEED` where the seeds begin; without them there are few.
+//! `SOAK_BINARY_JOBS` the real binaries, `SOAK_FIRST_SEED` where the seeds begin; without them there are few. `SOAK_BINARY` is another
+//! build of the command line, with `quick-server` beside it.
 
 #![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
 
@@ -13,9 +14,14 @@ mod rate;
 mod sabotage;
 mod story;
 
+use std::path::PathBuf;
+
 use local_cloud::FaultPlan;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_time-traveler");
+/// The command line: `SOAK_BINARY`, or the one that was built with this.
+fn binary() -> PathBuf {
+    std::env::var_os("SOAK_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_time-traveler").into(), PathBuf::from)
+}
 
 fn number(variable: &str, default: u64) -> u64 {
     let value = std::env::var(variable).ok();
@@ -30,8 +36,8 @@ fn plan(seed: u64) -> FaultPlan {
 }
 
 /// The model server of milliseconds, beside the binaries that are tested.
-fn quick_server() -> std::path::PathBuf {
-    let server = std::path::Path::new(BINARY).with_file_name("quick-server");
+fn quick_server() -> PathBuf {
+    let server = binary().with_file_name("quick-server");
     assert!(server.is_file(), "{} is not there: cargo build -p container --bin quick-server", server.display());
     server
 }

@@ -11,24 +11,24 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Input;
 
 /// A mechanism that is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sabotage {
+pub(crate) enum Without {
     /// Writes of records are unconditional.
-    NoConditions,
+    Conditions,
     /// The photograph of an attempt is copied whatever it is by now.
-    NoIfMatchOnCopy,
+    IfMatch,
     /// Nobody looks after jobs that nobody is at.
-    NoSweep,
+    Sweep,
     /// What was given up stays given up.
-    NoRedrive,
+    Redriving,
     /// Objects that belong to nobody stay.
-    NoOrphanCollection,
+    OrphanCollection,
     /// An event that failed is not tried again, nor kept.
-    NoRetries,
+    Retries,
 }
 
 /// Takes conditions and attributes off the inputs of calls before they are written.
 #[derive(Debug)]
-pub(crate) struct Strip(pub(crate) Sabotage);
+pub(crate) struct Strip(pub(crate) Without);
 
 impl Intercept for Strip {
     fn name(&self) -> &'static str {
@@ -43,7 +43,7 @@ impl Intercept for Strip {
     ) -> Result<(), BoxError> {
         let input = context.input_mut();
         match self.0 {
-            Sabotage::NoConditions => {
+            Without::Conditions => {
                 if let Some(put) = input.downcast_mut::<PutItemInput>() {
                     put.condition_expression = None;
                     put.expression_attribute_names = None;
@@ -54,14 +54,14 @@ impl Intercept for Strip {
                     delete.expression_attribute_values = None;
                 }
             }
-            Sabotage::NoIfMatchOnCopy => {
+            Without::IfMatch => {
                 if let Some(copy) = input.downcast_mut::<CopyObjectInput>() {
                     copy.copy_source_if_match = None;
                 } else if let Some(get) = input.downcast_mut::<GetObjectInput>() {
                     get.if_match = None;
                 }
             }
-            Sabotage::NoOrphanCollection => {
+            Without::OrphanCollection => {
                 // The sweep, too, looks for what SageMaker left.
                 if let Some(list) = input.downcast_mut::<ListObjectsV2Input>()
                     && list.prefix.as_deref().is_some_and(|prefix| ["strips/", "failures/"].contains(&prefix))
@@ -69,7 +69,7 @@ impl Intercept for Strip {
                     list.prefix = Some("nothing/".to_owned());
                 }
             }
-            Sabotage::NoSweep | Sabotage::NoRedrive | Sabotage::NoRetries => {}
+            Without::Sweep | Without::Redriving | Without::Retries => {}
         }
         Ok(())
     }
