@@ -7,13 +7,16 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::future::try_join_all;
-use pipeline::{Job, PortraitId, Status};
+use pipeline::{Job, PortraitId, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::HandlerError;
 
 /// Over how many partitions of the index open and finished jobs are spread.
 const SHARDS: u64 = 8;
+
+/// The most jobs of a partition that one sweep looks at.
+const MOST_DUE: usize = 250;
 
 /// What to do with a record, decided on what it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,10 +196,33 @@ impl Jobs {
         Ok((jobs, next))
     }
 
-    /// Every job that is not settled.
-    pub(crate) async fn open(&self) -> Result<Vec<Job>, HandlerError> {
-        let shards = (0..SHARDS).map(|number| self.newest(shard(false, number), None, usize::MAX, None));
+    /// The jobs that the sweep has to look at now; if there are very many, some of them.
+    pub(crate) async fn due(&self, now: Timestamp) -> Result<Vec<Job>, HandlerError> {
+        let shards = (0..SHARDS).map(|number| self.due_of(shard(false, number), now));
         Ok(try_join_all(shards).await?.into_iter().flatten().collect())
+    }
+
+    async fn due_of(&self, shard: String, now: Timestamp) -> Result<Vec<Job>, HandlerError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(&self.index)
+            .key_condition_expression("#shard = :shard")
+            .filter_expression("dueAt <= :now OR lookAt <= :now")
+            .expression_attribute_names("#shard", "shard")
+            .expression_attribute_values(":shard", text(&shard))
+            .expression_attribute_values(":now", text(&now.to_string()));
+        let mut jobs = Vec::new();
+        let mut items = query.into_paginator().items().send();
+        while jobs.len() < MOST_DUE
+            && let Some(item) = items.next().await
+        {
+            let job = job(item.map_err(HandlerError::aws("dynamodb:Query"))?)?;
+            // One that is being deleted is due when that should have ended.
+            jobs.extend(job.is_due(now).then_some(job));
+        }
+        Ok(jobs)
     }
 
     /// The newest jobs of one partition of the index, beginning behind `after`.
@@ -222,7 +248,7 @@ impl Jobs {
                 .key_condition_expression("#shard = :shard AND createdAt <= :after")
                 .expression_attribute_values(":after", text(&after.created_at)),
         };
-        if status.is_none() && limit < usize::MAX {
+        if status.is_none() {
             // As many as are wanted, and a few that were seen before if they were made in the same millisecond.
             query = query.limit(i32::try_from(limit + 4).unwrap_or(i32::MAX));
         }

@@ -14,7 +14,7 @@ const CONCURRENCY: usize = 4;
 
 impl ImageProcessor {
     pub(crate) async fn sweep(&self, request: &Request, now: Timestamp) -> Result<(), HandlerError> {
-        let mut due: Vec<Job> = self.jobs.open().await?.into_iter().filter(|job| job.is_due(now)).collect();
+        let mut due = self.jobs.due(now).await?;
         // In another order each time: one that ends this process must not keep it from the others for good.
         due.sort_by_cached_key(|job| hash(&(&request.id, job.id.as_str())));
         let total = due.len();
