@@ -5,7 +5,7 @@
 /// how its requests met. The SAM engine, which has large blocks to use again, keeps them when it is loaded.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code, reason = "the standard library has no way to tell its allocator")]
-pub(crate) fn return_large_blocks() {
+pub fn return_large_blocks() {
     const LARGE: libc::c_int = 1 << 20;
     const ARENAS: libc::c_int = 2;
     // SAFETY: both only set a number of the allocator's, under its lock.
@@ -17,4 +17,4 @@ pub(crate) fn return_large_blocks() {
 
 /// Other allocators keep what they see fit.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn return_large_blocks() {}
+pub fn return_large_blocks() {}

@@ -22,6 +22,7 @@ mod settings;
 pub use aligner::{Aligner, DETECTOR, FaceModelError, LANDMARKS, face_error_code, face_finder};
 pub use answer_type::AnswerType;
 pub use handler::{Failure, InferenceHandler, Request, Work};
+pub use heap::return_large_blocks;
 pub use refusal::Refusal;
 pub use server::{main, run, serve};
 pub use settings::{Settings, SettingsError};

@@ -56,8 +56,11 @@ pub(crate) fn stack(
         parsed.with_context(|| format!("IMAGE_FORMAT is {format:?}"))?;
     }
     let image_format = image_format.map(|format| ("IMAGE_FORMAT", format));
+    // As many strips as a function has ever had would stay with it.
+    let memory = [("MALLOC_ARENA_MAX", "2".to_owned()), ("MALLOC_MMAP_THRESHOLD_", (1 << 20).to_string())];
     let times = FUNCTIONS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
-    let environment: BTreeMap<&str, String> = environment.into_iter().chain(image_format).chain(times).collect();
+    let environment: BTreeMap<&str, String> =
+        environment.into_iter().chain(image_format).chain(memory).chain(times).collect();
     // Here, where it can be told, rather than in the log of a function.
     lambda::Settings::read(|name| environment.get(name).cloned())?;
     Ok(Stack {

@@ -14,6 +14,8 @@ use crate::hops::Hops;
 use crate::stack::stack;
 
 pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
+    // Strips pass through, many at once.
+    container::return_large_blocks();
     let hops = Hops::default();
     hops.install();
     runtime()?.block_on(async {
