@@ -24,7 +24,7 @@ use crate::audit::{History, Violation, audit, objects, orphans, records};
 use crate::client::{Client, Told};
 use crate::sabotage::{Strip, Without};
 use crate::story::Kind;
-use crate::{number, plan, quick_server};
+use crate::{alone, number, plan, quick_server};
 
 const PROCESSOR: &str = "image-processor";
 const TRACKER: &str = "job-tracker";
@@ -332,16 +332,12 @@ async fn soak(
     (violations, first.unwrap_or_default())
 }
 
-fn multi_threaded() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
-}
-
 #[test]
 fn every_job_ends_well_whatever_goes_wrong() {
     let jobs = usize::try_from(number("SOAK_JOBS", 300)).unwrap();
     let first = number("SOAK_FIRST_SEED", 1);
     for seed in first..first + number("SOAK_SEEDS", 2) {
-        let (violations, history) = multi_threaded().block_on(soak(&plan(seed), jobs, None, None));
+        let (violations, history) = alone(soak(&plan(seed), jobs, None, None));
         let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
         assert!(violations.is_empty(), "{} violations:\n{}\n{history}", all.len(), all.join("\n"));
     }
@@ -352,7 +348,7 @@ fn every_job_ends_well_whatever_goes_wrong() {
 fn is_found(sabotage: Without, plan: &str, jobs: usize, only: Option<Kind>, rules: &[&str]) {
     for seed in 1..=SEEDS {
         let plan = format!("seed={seed},all=0.05,hang-seconds=0.2,{plan}").parse().unwrap();
-        let (violations, _) = multi_threaded().block_on(soak(&plan, jobs, Some(sabotage), only));
+        let (violations, _) = alone(soak(&plan, jobs, Some(sabotage), only));
         let found: BTreeSet<&str> = violations.iter().map(|violation| violation.rule).collect();
         println!("without {sabotage:?}: {} violations of {found:?}", violations.len());
         if rules.iter().any(|rule| found.contains(rule)) {

@@ -15,6 +15,7 @@ mod sabotage;
 mod story;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use local_cloud::FaultPlan;
 
@@ -33,6 +34,13 @@ fn plan(seed: u64) -> FaultPlan {
     format!("seed={seed},all=0.05,duplicate-event=0.1,drop-notice=0.1,delay-seconds=5,hang-seconds=0.2")
         .parse()
         .unwrap()
+}
+
+/// Has something done with the machine to itself, as far as this test goes: what takes seconds alone must not take minutes in company.
+fn alone<T>(work: impl Future<Output = T>) -> T {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work)
 }
 
 /// The model server of milliseconds, beside the binaries that are tested.
