@@ -16,6 +16,8 @@ use crate::{alone, binary, number, plan, quick_server};
 const CLIENTS: usize = 24;
 /// How long it may take until everything is settled, beyond what the load took: every deadline below, and some.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// For how long nothing may be left to do: an event that failed is tried again after five seconds, and may hang and fail again.
+const QUIET: Duration = Duration::from_secs(15);
 /// How long things may take, in seconds, so that nobody has to wait for an hour.
 const TIMES: [(&str, &str); 5] = [
     ("REQUEST_TTL_SECONDS", "60"),
@@ -68,17 +70,14 @@ impl Up {
 
 /// Waits until nothing is left to be done; how many events were redriven.
 async fn settle(client: &Client) -> u64 {
-    let (start, mut redriven) = (Instant::now(), 0);
-    while start.elapsed() < PATIENCE {
-        redriven += client.redrive().await;
+    let (start, mut quiet, mut redriven) = (Instant::now(), Instant::now(), 0);
+    while start.elapsed() < PATIENCE && quiet.elapsed() < QUIET {
+        let again = client.redrive().await;
+        redriven += again;
         let records = records(client).await;
         let settled = records.values().all(|record| record.is_settled);
-        if settled && orphans(&objects(client).await, &records).is_empty() {
-            // What is still on its way, at most as late as the plan delays it, would be seen now.
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            if client.redrive().await == 0 {
-                break;
-            }
+        if again > 0 || !settled || !orphans(&objects(client).await, &records).is_empty() {
+            quiet = Instant::now();
         }
         // Every ten minutes is enough for people, not for tests.
         collect_orphans(client).await;

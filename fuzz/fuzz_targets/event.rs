@@ -1,0 +1,84 @@
+//! What starts image-processor, and what a model server or SageMaker says of an invocation: JSON from AWS, and texts.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pipeline::notification::{ObjectCreated, Record, records};
+use pipeline::{ErrorCode, InferenceId, JobError, PortraitId, Revision, invocation, keys};
+use serde_json::{Value, json};
+
+/// As S3 encodes keys in its own notifications.
+fn url_encoded(key: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b' ' => "+".to_owned(),
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    key.bytes().map(encoded).collect()
+}
+
+fn only(event: &Value) -> Record {
+    let mut records = records(event).expect("a known kind of event");
+    assert_eq!(records.len(), 1);
+    records.remove(0).expect("a whole record")
+}
+
+/// An upload is the same whichever way it is told, and its copy's key tells what it was made of.
+fn created(object: &ObjectCreated) {
+    let ObjectCreated { bucket, key, etag, size, sequencer } = object;
+    let detail = |key: &str| {
+        let object = json!({"key": key, "size": size, "etag": etag, "sequencer": sequencer});
+        json!({"bucket": {"name": bucket}, "object": object})
+    };
+    let eventbridge = json!({"source": "aws.s3", "detail-type": "Object Created", "detail": detail(key)});
+    assert_eq!(only(&eventbridge), Record::ObjectCreated(object.clone()));
+    let s3 = json!({"Records": [{"eventSource": "aws:s3", "s3": detail(&url_encoded(key))}]});
+    assert_eq!(only(&s3), Record::ObjectCreated(object.clone()));
+
+    let Some(Ok(id)) = keys::upload_id(key).map(str::parse::<PortraitId>) else { return };
+    assert_eq!(keys::upload(&id), *key);
+    let revision = Revision::new(etag, "20,40");
+    assert_eq!(revision.as_str().parse().as_ref(), Ok(&revision));
+    let input = keys::input(&id, &revision, sequencer);
+    assert!(input.starts_with(&keys::inputs(&id)) && keys::upload_id(&input).is_none());
+    if sequencer.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        assert_eq!(keys::split_input(&input), Some((revision, sequencer.clone())));
+        let output = format!("{}{}/1.out", keys::STRIPS, keys::output_folder(&input));
+        assert_eq!((keys::owner(&input), keys::split_output(&output)), (Some(id.clone()), Some((id, input))));
+    }
+}
+
+fn event(event: &Value) {
+    let Ok(records) = records(event) else { return };
+    for record in records {
+        match record {
+            Ok(Record::ObjectCreated(object)) => created(&object),
+            Ok(Record::InferenceResult(result)) => {
+                if let Ok(id) = result.inference_id.parse::<InferenceId>() {
+                    assert_eq!(id.to_string(), result.inference_id);
+                }
+                let message = serde_json::to_string(&result).expect("a notice is JSON");
+                let again = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message}}]});
+                assert_eq!(only(&again), Record::InferenceResult(result));
+            }
+            Ok(_) => (),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+}
+
+fn account(text: &str) {
+    let error = invocation::failure(text);
+    let ours = JobError::new(ErrorCode::NoFace, text);
+    assert_eq!(invocation::failure(&json!(ours).to_string()), ours);
+    assert_eq!(invocation::failure(&json!(error).to_string()), error);
+    if let Ok(Some(ages)) = invocation::ages_of(text) {
+        assert_eq!(invocation::ages_of(&invocation::custom_attributes(&ages)), Ok(Some(ages)));
+    }
+}
+
+fuzz_target!(init: fuzz::limit_memory(4, 32), |text: &str| {
+    account(text);
+    if let Ok(json) = serde_json::from_str(text) {
+        event(&json);
+    }
+});

@@ -1,0 +1,32 @@
+//! A strip as a model server answers it: a byte that says what the job asked for, then a `.npy`.
+#![no_main]
+
+use lambda::ImageFormat;
+use libfuzzer_sys::{Corpus, fuzz_target};
+use pipeline::strip;
+
+// A strip of one age takes 6 MB, each of its panels 3 MB as pixels, and no more than that again as a picture.
+fuzz_target!(init: fuzz::limit_memory(16, 64), |bytes: &[u8]| -> Corpus {
+    let Some((&asked, npy)) = bytes.split_first() else { return Corpus::Reject };
+    let ages = 1 + usize::from(asked & 15);
+    let format = if asked & 16 == 0 { ImageFormat::Jpeg } else { ImageFormat::Png };
+    // Whole strips are too long to be found by chance: the pixels are made up.
+    let has_pixels = asked & 32 != 0 && ages == 1;
+    let mut npy = npy.to_vec();
+    if has_pixels {
+        npy.resize(npy.len() + strip::PANEL * strip::row_bytes(ages), 0);
+    }
+    match lambda::split(&npy, ages, format) {
+        Ok(panels) => {
+            assert!(has_pixels);
+            assert!(panels.iter().map(|panel| panel.number).eq(0..=ages));
+            assert!(panels.iter().all(|panel| !panel.bytes.is_empty()));
+            // To encode takes long, and tells nothing new.
+            Corpus::Reject
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            Corpus::Keep
+        }
+    }
+});

@@ -1,0 +1,167 @@
+//! Requests to the local cloud, as bytes: a byte of options, then what is sent over one connection.
+#![no_main]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use libfuzzer_sys::fuzz_target;
+use local_cloud::{
+    Cloud, Code, Conditions, Function, HttpRoute, InProcess, Listeners, Parameters, Refusal, RetryPolicy,
+    S3Integration, Stack, Subscription, Table,
+};
+use pipeline::{Ages, PortraitId};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// Option: to the APIs, not to the AWS endpoint.
+const TO_APIS: u8 = 1;
+/// Option: the length of what follows the headers is told in one more header.
+const TELL_LENGTH: u8 = 2;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// The most that an answer may take: what a cloud holds after so many small requests.
+const MOST: u64 = 16 << 20;
+/// Requests to one cloud. What earlier ones left behind is there for later ones.
+const REQUESTS: usize = 2000;
+/// All that there may be in the data folder.
+const KEPT: [&str; 6] = ["dynamodb.db", "journal.db", "lock", "logs", "s3", "secret-access-key"];
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().expect("there is a runtime")
+});
+static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
+
+struct Running {
+    cloud: Cloud,
+    folder: TempDir,
+    requests: usize,
+}
+
+impl Running {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("there is a folder for files");
+        let cloud = RUNTIME.block_on(async {
+            let listen = async || TcpListener::bind(("127.0.0.1", 0)).await.expect("there is a free port");
+            let listeners = Listeners { aws: listen().await, api: listen().await };
+            let started = Cloud::start(&stack(), &folder.path().join("data"), listeners, Conditions::default()).await;
+            started.expect("the cloud starts")
+        });
+        Self { cloud, folder, requests: 0 }
+    }
+
+    fn stop(self) {
+        RUNTIME.block_on(self.cloud.stop());
+    }
+
+    /// Nothing lies where it should not.
+    fn check(&self) {
+        let names = |folder: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(folder).expect("the folder is there");
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(names(self.folder.path()), ["data"]);
+        let data = self.folder.path().join("data");
+        let is_kept = |name: &String| KEPT.iter().any(|kept| name.strip_prefix(kept).is_some_and(is_end));
+        assert!(names(&data).iter().all(is_kept), "{:?}", names(&data));
+        assert_eq!(names(&data.join("s3")), ["blobs"]);
+    }
+}
+
+/// Whether a name is at its end here, but for what SQLite appends.
+fn is_end(rest: &str) -> bool {
+    matches!(rest, "" | "-journal" | "-shm" | "-wal")
+}
+
+/// The product's, without programs to run: functions are there, and end at once.
+fn stack() -> Stack {
+    let function = |name: &str| Function {
+        name: name.to_owned(),
+        code: Code::InProcess(InProcess::new(|_| Box::pin(async {}))),
+        timeout: Duration::from_secs(1),
+        concurrency: 4,
+        provisioned_concurrency: 0,
+        retry: RetryPolicy { backoff: Vec::new(), dead_letter_queue: Some("dead-letters".to_owned()) },
+    };
+    let to_function = |method, path: &str| HttpRoute { method, path: path.to_owned(), function: "tracker".to_owned() };
+    let to_s3 = |method, path: &str, bucket: &str, key: &str| S3Integration {
+        method,
+        path: path.to_owned(),
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        metadata: vec![("ages".to_owned(), "ages".to_owned())],
+        media_types: vec!["image/jpeg".to_owned(), "image/png".to_owned()],
+        max_body: 4096,
+        validate,
+    };
+    Stack {
+        buckets: vec!["portraits".to_owned(), "time-traveler".to_owned()],
+        tables: vec![Table {
+            create: serde_json::from_str(include_str!("../../infra/jobs-table.json")).expect("the table is JSON"),
+            time_to_live: Some("expiresAt".to_owned()),
+        }],
+        functions: vec![function("processor"), function("tracker")],
+        subscriptions: vec![Subscription { topic: "done".to_owned(), function: "processor".to_owned() }],
+        rest_api: vec![
+            to_s3(Method::PUT, "/images/{id+}", "portraits", "uploads/{id}"),
+            to_s3(Method::GET, "/images/{id}/{revision}/{file}", "time-traveler", "images/{id}/{revision}/{file}"),
+        ],
+        http_api: vec![
+            to_function(Method::GET, "/jobs"),
+            to_function(Method::GET, "/jobs/{id}"),
+            to_function(Method::DELETE, "/jobs/{id}"),
+            to_function(Method::POST, "/uploads/{id}"),
+        ],
+        ..Stack::default()
+    }
+}
+
+fn validate(parameters: &Parameters) -> Result<(), Refusal> {
+    let id = parameters.path.get("id").is_some_and(|id| id.parse::<PortraitId>().is_ok());
+    let ages = parameters.query.get("ages").is_none_or(|ages| ages.parse::<Ages>().is_ok());
+    if id && ages { Ok(()) } else { Err(Refusal { status: StatusCode::BAD_REQUEST, body: json!({}) }) }
+}
+
+/// The bytes with the length of their body in the last header.
+fn with_length(bytes: &[u8]) -> Vec<u8> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return bytes.to_vec() };
+    let (head, body) = (&bytes[..end], &bytes[end + 4..]);
+    [head, format!("\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+}
+
+fn send(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut connection = TcpStream::connect(address).expect("the cloud listens");
+    connection.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    // Whoever is refused early may not be read to the end.
+    let _ = connection.write_all(bytes).and_then(|()| connection.shutdown(Shutdown::Write));
+    let mut answer = Vec::new();
+    match connection.take(MOST + 1).read_to_end(&mut answer) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            panic!("no end of the answer after {PATIENCE:?}: {:?}", String::from_utf8_lossy(&answer))
+        }
+        _ => answer,
+    }
+}
+
+// Bodies are as long as the input; what is kept of the inputs before may be in an answer.
+fuzz_target!(init: fuzz::limit_memory(32, 128), |bytes: &[u8]| {
+    let Some((&options, bytes)) = bytes.split_first() else { return };
+    let mut running = RUNNING.lock().expect("a panic ends the process");
+    if let Some(old) = running.take_if(|running| running.requests == REQUESTS) {
+        old.stop();
+    }
+    let running = running.get_or_insert_with(Running::start);
+    running.requests += 1;
+    let to = if options & TO_APIS == 0 { running.cloud.aws_address() } else { running.cloud.api_address() };
+    let answer = send(to, &if options & TELL_LENGTH == 0 { bytes.to_vec() } else { with_length(bytes) });
+    let is_answer = answer.is_empty() || answer.starts_with(b"HTTP/1.") || bytes.starts_with(b"PRI * HTTP/2.0");
+    assert!(is_answer, "{:?}", String::from_utf8_lossy(&answer));
+    assert!(answer.len() as u64 <= MOST, "an answer without end");
+    running.check();
+});
