@@ -33,6 +33,9 @@ pub enum SplitError {
     /// Not a `.npy` of `uint8` in C order.
     #[error("it is no .npy of uint8 in C order")]
     Npy(#[from] ViewNpyError),
+    /// A `.npy` that is shorter than its header.
+    #[error("it announces a header of {0} bytes, more than there are")]
+    Header(u32),
     /// A `.npy` in Fortran's order.
     #[error("it is a .npy in Fortran order: one in C order would work")]
     Order,
@@ -84,6 +87,13 @@ pub(crate) async fn receive(object: GetObjectOutput) -> Result<Vec<u8>, HandlerE
 
 /// The strip where it lies: shape `(1024, 1024 * (1 + ages), 3)`.
 fn view(npy: &[u8], ages: usize) -> Result<ArrayView3<'_, u8>, SplitError> {
+    // From version 2 on, four bytes tell the header's length, and room is made for it before it is looked for.
+    if let [0x93, b'N', b'U', b'M', b'P', b'Y', 2..=255, _, a, b, c, d, rest @ ..] = npy {
+        let header = u32::from_le_bytes([*a, *b, *c, *d]);
+        if usize::try_from(header).is_ok_and(|header| header > rest.len()) {
+            return Err(SplitError::Header(header));
+        }
+    }
     let array = ArrayView3::<u8>::view_npy(npy)?;
     strip::check_shape(array.shape(), ages)?;
     if array.is_standard_layout() { Ok(array) } else { Err(SplitError::Order) }
@@ -173,6 +183,8 @@ mod tests {
         for bad in [&b""[..], b"\x93NUMPY", &good[..good.len() - 1], b"hello world, this is not an array"] {
             assert!(matches!(split(bad, 1, ImageFormat::Jpeg), Err(SplitError::Npy(_))));
         }
+        let announced = b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}";
+        assert!(matches!(split(announced, 1, ImageFormat::Jpeg), Err(SplitError::Header(u32::MAX))));
         let mut columns = Vec::new();
         Array3::<u8>::zeros(strip::shape(1).f()).write_npy(&mut columns).unwrap();
         assert!(matches!(split(&columns, 1, ImageFormat::Jpeg), Err(SplitError::Order)));

@@ -3,7 +3,7 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::{ImageError, ending, jpeg};
+use crate::{ImageError, animation, ending, jpeg};
 
 /// The most pixels of a picture that is decoded: 64 million.
 pub const MAX_PIXELS: u64 = 64_000_000;
@@ -48,6 +48,9 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     if !ending::reached(format, bytes) {
         return Err(ImageError::Truncated { format: name, bytes: bytes.len() });
     }
+    if format == ImageFormat::WebP && !animation::fits(bytes) {
+        return Err(ImageError::Corrupt { format: name, source: "a frame of the animation has another size".into() });
+    }
     // Broken metadata is no reason to refuse a sound picture.
     let orientation = decoder.orientation().ok();
     let picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
@@ -83,6 +86,17 @@ mod tests {
     use libjpeg_turbo_rs::PixelFormat;
 
     use super::*;
+
+    #[test]
+    fn what_a_decoder_takes_for_granted_is_looked_at() {
+        let webp = include_bytes!("../tests/fixtures/frame-of-another-size.webp");
+        assert!(matches!(decode(webp), Err(ImageError::Corrupt { .. })));
+        let mut jpeg = include_bytes!("../tests/fixtures/baseline.jpg").to_vec();
+        let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+        // The height follows marker, length and precision.
+        jpeg[frame + 5..frame + 7].fill(0);
+        assert!(decode(&jpeg).is_err());
+    }
 
     /// Reddish with a gradient and some noise, so that no format packs it into nothing.
     fn picture(width: u32, height: u32) -> RgbImage {

@@ -25,6 +25,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(RgbImage, Option<Orientation>), Im
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(ImageError::TooLarge { width, height });
     }
+    // A height of 0 announces a DNL segment, which nobody writes; the decoder makes no pixels of it.
+    if width == 0 || height == 0 {
+        return Err(refused(JpegError::Unsupported(format!("a frame of {width} x {height}"))));
+    }
     if !even_inks(&decoder) {
         return Err(refused(JpegError::Unsupported("four inks at different resolutions".into())));
     }

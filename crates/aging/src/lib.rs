@@ -3,6 +3,7 @@
 //!
 //! No HTTP, no AWS, no files but a model's.
 
+mod animation;
 pub mod checkpoint;
 mod decode;
 mod device;

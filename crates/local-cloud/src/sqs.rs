@@ -20,6 +20,8 @@ use crate::stack::Stack;
 const MAX_BODY: usize = 1024 * 1024;
 /// How long a received message is hidden from others, unless the request says otherwise.
 const VISIBILITY_TIMEOUT: u64 = 30;
+/// The longest it may be hidden: twelve hours.
+const MAX_VISIBILITY_TIMEOUT: u64 = 43_200;
 
 pub(crate) struct Sqs {
     queues: Vec<String>,
@@ -90,7 +92,8 @@ impl Sqs {
 
     fn receive(&self, queue: &str, input: &Value) -> rusqlite::Result<Value> {
         let most = input["MaxNumberOfMessages"].as_u64().unwrap_or(1).clamp(1, 10);
-        let hidden = Duration::from_secs(input["VisibilityTimeout"].as_u64().unwrap_or(VISIBILITY_TIMEOUT));
+        let hidden = input["VisibilityTimeout"].as_u64().unwrap_or(VISIBILITY_TIMEOUT);
+        let hidden = Duration::from_secs(hidden.min(MAX_VISIBILITY_TIMEOUT));
         let now = self.journal.clock().now_millis();
         let mut messages = Vec::new();
         while (messages.len() as u64) < most

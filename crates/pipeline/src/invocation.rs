@@ -1,5 +1,7 @@
 //! What travels with an invocation of the model container.
 
+use serde::Deserialize;
+
 use crate::{Ages, AgesError, ErrorCode, JobError};
 
 /// The header in which SageMaker hands `CustomAttributes` to the container.
@@ -39,9 +41,18 @@ pub fn failure(text: &str) -> JobError {
     JobError::new(code, message)
 }
 
+/// What the container answers and nothing else: other fields could hold objects in objects, each of which is looked at again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Quoted {
+    code: ErrorCode,
+    message: String,
+}
+
 fn quoted_error(text: &str) -> Option<JobError> {
-    text.match_indices('{')
-        .find_map(|(start, _)| serde_json::Deserializer::from_str(&text[start..]).into_iter().next()?.ok())
+    let read = |start: usize| serde_json::Deserializer::from_str(&text[start..]).into_iter::<Quoted>().next()?.ok();
+    let Quoted { code, message } = text.match_indices('{').find_map(|(start, _)| read(start))?;
+    Some(JobError { code, message })
 }
 
 #[cfg(test)]
@@ -67,6 +78,14 @@ mod tests {
         assert_eq!(failure(&quoted), expected);
         let escaped = body.replace('"', "\\\"");
         assert_eq!(failure(&format!("Received client error (400) with message \"{escaped}\"")), expected);
+    }
+
+    #[test]
+    fn objects_in_objects_are_nobodys_words() {
+        let nested = "{\"a\":".repeat(2000);
+        assert_eq!(failure(&nested).code, ErrorCode::ModelError);
+        let known = r#"{"a":{"code":"NO_FACE","message":"none"}}"#;
+        assert_eq!(failure(known).code, ErrorCode::NoFace);
     }
 
     #[test]

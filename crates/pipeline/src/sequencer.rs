@@ -14,7 +14,8 @@ impl Sequencer {
 
     /// The sequencer of an event. Case does not matter.
     pub fn new(hex: &str) -> Self {
-        Self(format!("{:0<width$}", hex.trim().to_ascii_uppercase(), width = Self::WIDTH))
+        let digits = hex.trim().to_ascii_uppercase();
+        Self(format!("{:0<width$}", digits.trim_end_matches('0'), width = Self::WIDTH))
     }
 
     /// The padded digits.
@@ -34,6 +35,14 @@ impl Sequencer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_short_is_the_same() {
+        for digits in ["0", "10", "0055AED6DCD90281E50", &"A0".repeat(30)] {
+            let sequencer = Sequencer::new(digits);
+            assert_eq!(Sequencer::new(sequencer.short()), sequencer, "{digits}");
+        }
+    }
 
     #[test]
     fn orders_as_s3_documents() {

@@ -52,7 +52,7 @@ fn expiry(query: &str) -> Option<i64> {
     }
     let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", value(query, "X-Amz-Date")?).ok()?;
     let signed = signed.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
-    Some(signed + value(query, "X-Amz-Expires")?.parse::<i64>().ok()?)
+    signed.checked_add(value(query, "X-Amz-Expires")?.parse().ok()?)
 }
 
 fn name(pair: &str) -> &str {
@@ -76,6 +76,7 @@ mod tests {
         assert!(!has_expired(&format!("{V2}99999999999")));
         assert!(has_expired(&format!("{V4}900")));
         assert!(!has_expired(&format!("{V4}9999999999")));
+        assert!(has_expired(&format!("{V4}{}", i64::MAX)), "no such moment");
         assert!(has_expired(&format!("{V2}soon")) && has_expired(&format!("{V4}soon")));
         assert!(!has_expired("list-type=2&prefix=Expires"));
     }
