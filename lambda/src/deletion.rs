@@ -68,7 +68,8 @@ impl Deletion<'_> {
         Ok(())
     }
 
-    /// Deletes what lies under an id that has no record, its upload included if that is `wanted`.
+    /// Deletes what lies under an id that has no record, its upload included if `upload_too`. What lies there is listed
+    /// again once the record stands in, since only then nothing is added.
     pub(crate) async fn erase(&self, id: &PortraitId, upload_too: bool) -> Result<Erased, HandlerError> {
         let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
         let upload = keys::upload(id);
