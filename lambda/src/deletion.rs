@@ -3,7 +3,7 @@
 //! S3 cannot tell an object from one that was written in its place, so a deletion must not meet the objects of a newer upload:
 //! while the record says that somebody deletes, new uploads of the id wait (`Job::withdrawn`, `Uploaded::Later`).
 
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, Object, ObjectIdentifier};
 use pipeline::{Job, PortraitId, keys};
 
 use crate::error::HandlerError;
@@ -112,13 +112,17 @@ impl Deletion<'_> {
     }
 
     async fn keys(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, HandlerError> {
-        let mut keys = Vec::new();
+        Ok(self.objects(bucket, prefix).await?.into_iter().filter_map(|object| object.key).collect())
+    }
+
+    /// All objects whose keys begin so.
+    pub(crate) async fn objects(&self, bucket: &str, prefix: &str) -> Result<Vec<Object>, HandlerError> {
+        let mut objects = Vec::new();
         let mut pages = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(HandlerError::aws("s3:ListObjectsV2"))?;
-            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+            objects.extend(page.map_err(HandlerError::aws("s3:ListObjectsV2"))?.contents.unwrap_or_default());
         }
-        Ok(keys)
+        Ok(objects)
     }
 
     pub(crate) async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), HandlerError> {

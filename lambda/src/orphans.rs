@@ -28,7 +28,7 @@ impl ImageProcessor {
         let longest = self.settings.deadlines().processing_seconds;
         let mut orphans = Vec::new();
         for prefix in [keys::STRIPS, keys::FAILURES] {
-            for object in self.objects(bucket, prefix).await? {
+            for object in self.deletion().objects(bucket, prefix).await? {
                 let Some(key) = object.key() else { continue };
                 let unwanted = match keys::split_output(key) {
                     Some((id, input)) => {
@@ -68,7 +68,7 @@ impl ImageProcessor {
     async fn collect_uploads(&self, now: Timestamp) -> Result<(), HandlerError> {
         let bucket = &self.settings.input_bucket;
         let longest = (self.settings.retention_days + 1) * 86_400;
-        let uploads = self.objects(bucket, keys::UPLOADS).await?.into_iter();
+        let uploads = self.deletion().objects(bucket, keys::UPLOADS).await?.into_iter();
         let old = uploads.filter(|object| is_older(object, longest, now));
         let old: BTreeMap<String, String> =
             old.filter_map(|object| Some((object.key()?.to_owned(), object.e_tag()?.to_owned()))).collect();
@@ -87,15 +87,6 @@ impl ImageProcessor {
             }
         }
         Ok(())
-    }
-
-    async fn objects(&self, bucket: &str, prefix: &str) -> Result<Vec<Object>, HandlerError> {
-        let mut objects = Vec::new();
-        let mut pages = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            objects.extend(page.map_err(HandlerError::aws("s3:ListObjectsV2"))?.contents.unwrap_or_default());
-        }
-        Ok(objects)
     }
 
     /// The portraits that have objects under a prefix.

@@ -6,8 +6,8 @@ use crate::{ImageError, MAX_PIXELS};
 
 /// What decoding may take, in bytes: a progressive picture in four inks keeps all its coefficients, 15 bytes a pixel.
 const MAX_MEMORY: u64 = 16 * MAX_PIXELS + 128 * 1024 * 1024;
-/// Scans of a progressive picture: encoders write about ten.
-const MAX_SCANS: usize = 200;
+/// Scans of a progressive picture: encoders write about ten, and each costs a pass over all pixels, however few bytes it has.
+const MAX_SCANS: usize = 64;
 
 /// Decodes a JPEG to the very pixels that libjpeg-turbo, and so dlib and Pillow, make of it, and how it is to be turned.
 ///
@@ -79,6 +79,21 @@ mod tests {
         bytes[frame + 5..frame + 9].copy_from_slice(&[0x27, 0x10, 0x4e, 0x20]);
         let error = decode(&bytes).unwrap_err();
         assert!(matches!(error, ImageError::TooLarge { width: 20_000, height: 10_000 }), "{error:?}");
+    }
+
+    #[test]
+    fn too_many_scans_are_refused() {
+        let bytes = include_bytes!("../tests/fixtures/progressive.jpg");
+        let marker = |from: usize, marker: &[u8]| {
+            from + bytes[from..].windows(2).position(|pair| pair[0] == 0xff && marker.contains(&pair[1])).unwrap()
+        };
+        // The first scan, up to the next one or its tables: the coarse means of the blocks, which may be said again.
+        let start = marker(0, &[0xda]);
+        let end = marker(start + 2, &[0xc4, 0xda]);
+        let with = |scans| decode(&[&bytes[..start], &bytes[start..end].repeat(scans), &bytes[end..]].concat());
+        assert_eq!(with(20).unwrap(), decode(bytes).unwrap());
+        let error = with(MAX_SCANS).unwrap_err();
+        assert!(matches!(error, ImageError::UnsupportedVariety { format: "JPEG", .. }), "{error:?}");
     }
 
     /// Broken headers and data: an error or a picture, never a panic.

@@ -97,9 +97,14 @@ impl Cloud {
         let api = listeners.api.local_addr()?;
         let logs = data.join("logs");
         let clock = conditions.clock;
+        let dynamodb = DynamoDb::start(&data.join("dynamodb.db"), &stack.tables)?;
         let faults = match conditions.faults {
-            Some(plan) => Faults::planned(plan, clock.clone(), &stack.tables, &logs.join("faults.log"))
-                .map_err(|source| CloudError::DataFolder { path: logs.join("faults.log"), source })?,
+            Some(plan) => {
+                let copy = dynamodb.copy(&data.join(format!("tables-{}.db", Uuid::new_v4())))?;
+                let log = logs.join("faults.log");
+                Faults::planned(plan, clock.clone(), &stack.tables, copy, &log)
+                    .map_err(|source| CloudError::DataFolder { path: log, source })?
+            }
             None => Faults::default(),
         };
         let journal = Arc::new(Journal::open(&data.join("journal.db"), clock.clone())?);
@@ -118,7 +123,6 @@ impl Cloud {
             faults: faults.clone(),
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
-        let dynamodb = DynamoDb::start(&data.join("dynamodb.db"), &stack.tables)?;
         let sagemaker =
             SageMaker::start(&stack.endpoints, &spawner, &logs, Arc::clone(&store), Arc::clone(&journal), sns.clone())
                 .await?;

@@ -29,13 +29,27 @@ impl DynamoDb {
     /// Opens the database and makes sure that the tables are there.
     pub(crate) fn start(file: &Path, tables: &[Table]) -> Result<Self, CloudError> {
         let failed = |error: DynoxideError| CloudError::DynamoDb(error.to_string());
-        let path = file.to_str().ok_or_else(|| CloudError::DynamoDb(format!("{} is not UTF-8", file.display())))?;
-        let database = Database::new(path).map_err(failed)?;
+        let database = Database::new(utf8(file)?).map_err(failed)?;
         for table in tables {
             create(&database, table)?;
         }
+        Ok(Self::of(database))
+    }
+
+    fn of(database: Database) -> Self {
         tokio::spawn(sweep(database.clone()));
-        Ok(Self(database))
+        Self(database)
+    }
+
+    /// Another one in memory, with the same tables and items, by way of a file that is not there yet.
+    pub(crate) fn copy(&self, through: &Path) -> Result<Self, CloudError> {
+        let failed = |error: DynoxideError| CloudError::DynamoDb(error.to_string());
+        let path = utf8(through)?;
+        self.0.vacuum_into(path).map_err(failed)?;
+        let copy = Database::memory().map_err(failed)?;
+        let restored = copy.restore_from(path).map_err(failed);
+        std::fs::remove_file(through).map_err(|source| CloudError::DataFolder { path: through.to_owned(), source })?;
+        restored.map(|()| Self::of(copy))
     }
 
     /// Answers a request to the DynamoDB API.
@@ -57,6 +71,10 @@ impl DynamoDb {
             Err(error) => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &error.to_string()),
         }
     }
+}
+
+fn utf8(path: &Path) -> Result<&str, CloudError> {
+    path.to_str().ok_or_else(|| CloudError::DynamoDb(format!("{} is not UTF-8", path.display())))
 }
 
 fn respond(status: StatusCode, body: String) -> Response {

@@ -130,3 +130,27 @@ fn no_such_queue(name: &Value) -> Response {
     let message = format!("The specified queue does not exist: {name}");
     json_error(StatusCode::BAD_REQUEST, "com.amazonaws.sqs#QueueDoesNotExist", &message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_message_is_hidden_for_a_while_whatever_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::default();
+        let journal = Arc::new(Journal::open(&folder.path().join("journal.db"), clock.clone()).unwrap());
+        let sqs = Sqs::new(&Stack::default(), String::new(), Arc::clone(&journal));
+        journal.write(|transaction| queue::send(transaction, "q", "r", "body", 0, Duration::ZERO)).unwrap();
+        for (asked, hidden) in
+            [(json!(60), 60), (json!(u64::MAX), MAX_VISIBILITY_TIMEOUT), (json!(-1), VISIBILITY_TIMEOUT)]
+        {
+            let received = sqs.receive("q", &json!({"VisibilityTimeout": asked})).unwrap();
+            assert_eq!(received["Messages"][0]["Body"], "body", "{asked}");
+            clock.advance(Duration::from_secs(hidden - 10));
+            assert_eq!(sqs.receive("q", &json!({})).unwrap(), json!({}), "{asked}");
+            clock.advance(Duration::from_secs(11));
+        }
+    }
+}

@@ -7,14 +7,27 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::aws_endpoint::json_error;
 use crate::body::collect;
 
 /// The largest body that is looked into: DynamoDB's limit.
-const MAX_BODY: usize = 16 * 1024 * 1024;
+pub(super) const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// The operations of DynamoDB that change tables.
+const WRITES: [&str; 9] = [
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "BatchWriteItem",
+    "TransactWriteItems",
+    "ExecuteStatement",
+    "CreateTable",
+    "UpdateTable",
+    "DeleteTable",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Service {
@@ -32,8 +45,8 @@ pub(super) struct Call {
     resource: String,
     /// The session token of the execution environment that calls.
     pub(super) environment: Option<String>,
-    /// The key of the item that is written.
-    pub(super) written: Option<String>,
+    /// Whether a table is changed.
+    pub(super) writes: bool,
     /// Whether an index is read.
     pub(super) index: bool,
 }
@@ -62,7 +75,7 @@ impl Call {
             operation: operation.to_owned(),
             resource,
             environment: text(headers, "x-amz-security-token").map(str::to_owned),
-            written: None,
+            writes: false,
             index: false,
         };
         match service {
@@ -97,7 +110,7 @@ impl Call {
         let key = |item: &Value| item[hash_key]["S"].as_str().map(str::to_owned);
         self.index = self.operation == "Query" && input["IndexName"].is_string();
         let item = key(&input["Key"]).or_else(|| key(&input["Item"]));
-        self.written = item.clone().filter(|_| ["PutItem", "UpdateItem", "DeleteItem"].contains(&&*self.operation));
+        self.writes = WRITES.contains(&self.operation.as_str());
         self.resource = item.unwrap_or_else(|| {
             let values = input["ExpressionAttributeValues"].as_object();
             let texts = values.into_iter().flatten().filter_map(|(_, value)| value["S"].as_str());
@@ -125,28 +138,6 @@ impl Call {
             Service::SageMaker => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "by plan"),
         }
     }
-}
-
-/// The answer to a query without the items that are `hidden`, named by each of their attributes.
-pub(super) async fn without(response: Response, hidden: impl Fn(&str) -> bool) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let Ok(bytes) = collect(body, MAX_BODY).await else {
-        return json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "the answer broke off");
-    };
-    let mut answer: Value = match serde_json::from_slice(&bytes) {
-        Ok(answer) if parts.status.is_success() => answer,
-        _ => return Response::from_parts(parts, Body::from(bytes)),
-    };
-    if let Some(items) = answer["Items"].as_array_mut() {
-        items.retain(|item| {
-            let attributes = item.as_object().into_iter().flatten();
-            !attributes.filter_map(|(_, value)| value["S"].as_str()).any(&hidden)
-        });
-        let count = items.len();
-        answer["Count"] = json!(count);
-    }
-    parts.headers.remove("content-length");
-    Response::from_parts(parts, Body::from(answer.to_string()))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -180,6 +171,8 @@ fn s3_error(status: StatusCode, code: &str, message: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     async fn read(service: Option<&str>, request: http::request::Builder, body: &Value) -> (Option<Call>, String) {
@@ -197,13 +190,13 @@ mod tests {
         let (call, body) = read(Some("dynamodb"), request.header("x-amz-security-token", "token"), &put).await;
         let call = call.unwrap();
         assert_eq!((call.to_string(), body), ("dynamodb:PutItem ada".to_owned(), put.to_string()));
-        assert_eq!((call.environment.as_deref(), call.written.as_deref()), (Some("token"), Some("ada")));
+        assert_eq!((call.environment.as_deref(), call.writes), (Some("token"), true));
 
         let query =
             json!({"TableName": "jobs", "IndexName": "i", "ExpressionAttributeValues": {":s": {"S": "open#1"}}});
         let request = http::Request::post("/").header("x-amz-target", "DynamoDB_20120810.Query");
         let call = read(Some("dynamodb"), request, &query).await.0.unwrap();
-        assert!(call.index && call.written.is_none() && call.to_string() == "dynamodb:Query open#1");
+        assert!(call.index && !call.writes && call.to_string() == "dynamodb:Query open#1");
 
         let random = "/out/strips/ada/7b8e1a52-30c5-4f0b-9d0e-6f3a1f2f4c11.out";
         for (request, expected) in [
@@ -216,14 +209,5 @@ mod tests {
             assert_eq!(read(Some("s3"), request, &Value::Null).await.0.unwrap().to_string(), expected);
         }
         assert!(read(Some("sqs"), http::Request::post("/"), &Value::Null).await.0.is_none());
-    }
-
-    #[tokio::test]
-    async fn an_index_shows_what_is_not_hidden() {
-        let items = json!({"Items": [{"id": {"S": "a"}}, {"id": {"S": "b"}}], "Count": 2, "ScannedCount": 2});
-        let shown = without(axum::Json(items).into_response(), |item| item == "a").await;
-        let body = collect(shown.into_body(), MAX_BODY).await.unwrap();
-        let shown: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((&shown["Items"], &shown["Count"]), (&json!([{"id": {"S": "b"}}]), &json!(1)));
     }
 }

@@ -1,6 +1,7 @@
 //! Faults by plan: messages that come twice, late or never, calls that fail, functions that die between two calls.
 
 mod call;
+mod lagging;
 mod plan;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -18,8 +19,10 @@ use tokio::sync::Notify;
 
 use crate::body;
 use crate::clock::Clock;
+use crate::dynamodb::DynamoDb;
 use crate::stack::Table;
 use call::Call;
+use lagging::Lagging;
 pub use plan::{Fault, FaultPlan, FaultPlanError};
 
 /// How long an index may lag behind its table.
@@ -36,8 +39,8 @@ struct Planned {
     asked: Mutex<HashMap<u64, u32>>,
     /// Execution environments by their session token.
     environments: Mutex<HashMap<String, Running>>,
-    /// Items that an index may not show yet.
-    written: Mutex<HashMap<String, Instant>>,
+    /// What indexes show now and then.
+    lagging: Lagging,
     /// The attribute that is each table's hash key.
     hash_keys: BTreeMap<String, String>,
     log: Mutex<File>,
@@ -73,8 +76,14 @@ pub(crate) enum Delivery {
 }
 
 impl Faults {
-    /// Faults by a plan; every call and every fault is written to `log`, a line of JSON each.
-    pub(crate) fn planned(plan: FaultPlan, clock: Clock, tables: &[Table], log: &Path) -> io::Result<Self> {
+    /// Faults by a plan; every call and every fault is written to `log`, a line of JSON each. `copy` is of the tables.
+    pub(crate) fn planned(
+        plan: FaultPlan,
+        clock: Clock,
+        tables: &[Table],
+        copy: DynamoDb,
+        log: &Path,
+    ) -> io::Result<Self> {
         if let Some(folder) = log.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -89,7 +98,7 @@ impl Faults {
             clock,
             asked: Mutex::default(),
             environments: Mutex::default(),
-            written: Mutex::default(),
+            lagging: Lagging::new(copy, INDEX_LAG),
             hash_keys: tables.iter().filter_map(hash_key).collect(),
             log: Mutex::new(log),
         }))))
@@ -176,22 +185,15 @@ impl Faults {
             planned.tell(&what, by, Some(fate.fault), Some("before"));
             planned.end(*fate, kill).await;
         }
-        let (index, item) = (call.index, call.written.clone());
-        let mut response = answer(request).await;
-        if let Some(item) = item.filter(|_| response.status().is_success()) {
-            planned.wrote(item);
-        }
-        if index {
-            response = call::without(response, |item| {
-                let fresh = lock(&planned.written).get(item).is_some_and(|written| written.elapsed() < INDEX_LAG);
-                let hidden = fresh && planned.plan.strikes(Fault::StaleIndex, item, planned.nth(item));
-                if hidden {
-                    planned.tell(&format!("{what} {item}"), by, Some(Fault::StaleIndex), None);
-                }
-                hidden
-            })
-            .await;
-        }
+        let stale = call.index && strikes(Fault::StaleIndex) && planned.lagging.lags().await;
+        let response = if stale {
+            planned.tell(&what, by, Some(Fault::StaleIndex), None);
+            planned.lagging.query(request).await
+        } else if call.writes {
+            planned.lagging.write(request, answer).await
+        } else {
+            answer(request).await
+        };
         let status = response.status().as_u16().to_string();
         if let Some((fate, kill)) = dies {
             planned.tell(&what, by, Some(fate.fault), Some(&format!("after {status}")));
@@ -240,14 +242,6 @@ impl Planned {
         }
         kill.notify_one();
         std::future::pending::<()>().await;
-    }
-
-    fn wrote(&self, item: String) {
-        let mut written = lock(&self.written);
-        if written.len() > 4096 {
-            written.retain(|_, written| written.elapsed() < INDEX_LAG);
-        }
-        written.insert(item, Instant::now());
     }
 
     /// Adds a line to the history of what happened.

@@ -26,7 +26,7 @@ pub enum Fault {
     Fail,
     /// A service does what it was called for, and then answers with an internal error.
     LoseAnswer,
-    /// An index does not show an item that was written within the last second: its reads are eventually consistent.
+    /// An index shows its table as it was a second ago: its reads are eventually consistent.
     StaleIndex,
 }
 
