@@ -111,9 +111,16 @@ pub(crate) struct Send {
     /// JPEG, PNG or WebP pictures
     #[arg(required = true)]
     pub(crate) photos: Vec<PathBuf>,
-    /// Address of the REST and HTTP APIs
+    /// Address of the REST API, which takes and gives pictures. Requests to API Gateway's own addresses are signed with AWS
+    /// credentials, unless `TIME_TRAVELER_TOKEN` holds a bearer token
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) api: String,
+    /// Address of the HTTP API, which tells of jobs [default: the REST API's]
+    #[arg(long, value_name = "URL")]
+    pub(crate) jobs_api: Option<String>,
+    /// Sign requests for this AWS region, whatever the addresses
+    #[arg(long, value_name = "REGION")]
+    pub(crate) sign: Option<String>,
     /// Name of the portrait, for one picture [default: the file's]
     #[arg(long)]
     pub(crate) id: Option<PortraitId>,

@@ -7,10 +7,11 @@ use anyhow::{Context, bail};
 use pipeline::{
     Ages, ImageType, JobError, JobView, MAX_PUT_BYTES, MAX_UPLOAD_BYTES, PortraitId, Revision, Status, strip,
 };
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Response, StatusCode};
+use reqwest::header::{CONTENT_TYPE, ETAG};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
+use crate::authorization::Authorization;
 use crate::output;
 
 /// How long one request for a job may be held, in seconds.
@@ -79,62 +80,89 @@ struct PresignedUpload {
     headers: std::collections::HashMap<String, String>,
 }
 
+/// The address of an API, and how it is asked.
+struct Api {
+    url: String,
+    authorization: Authorization,
+}
+
+impl Api {
+    async fn new(option: &str, url: &str, sign: Option<&str>) -> anyhow::Result<Self> {
+        let url = url.trim_end_matches('/').to_owned();
+        let parsed = Url::parse(&url).with_context(|| format!("{option} {url:?} is no URL"))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            bail!("{option} {url:?} is no http or https URL");
+        }
+        Ok(Self { authorization: Authorization::of(&parsed, sign).await?, url })
+    }
+
+    fn is_here(&self) -> bool {
+        let url = Url::parse(&self.url).ok();
+        url.is_some_and(|url| matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")))
+    }
+
+    fn unreachable(&self) -> String {
+        let question = if self.is_here() { ": is `time-traveler up` running?" } else { "" };
+        format!("{} cannot be reached{question}", self.url)
+    }
+}
+
 pub(crate) struct Client {
-    api: String,
+    /// The REST API: pictures.
+    images: Api,
+    /// The HTTP API: jobs.
+    jobs: Api,
     http: reqwest::Client,
 }
 
 impl Client {
-    pub(crate) fn new(api: &str) -> anyhow::Result<Self> {
-        let api = api.trim_end_matches('/').to_owned();
-        let parsed = reqwest::Url::parse(&api).with_context(|| format!("--api {api:?} is no URL"))?;
-        if !matches!(parsed.scheme(), "http" | "https") {
-            bail!("--api {api:?} is no http or https URL");
-        }
-        let loopback = matches!(parsed.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    /// Of the REST API at `api` and the HTTP API at `jobs_api`. `sign` names the region for which requests are signed.
+    pub(crate) async fn new(api: &str, jobs_api: &str, sign: Option<&str>) -> anyhow::Result<Self> {
+        let images = Api::new("--api", api, sign).await?;
+        let jobs = Api::new("--jobs-api", jobs_api, sign).await?;
         let builder = reqwest::Client::builder().connect_timeout(CONNECT);
         // A proxy cannot reach this machine's own loopback interface.
-        let builder = if loopback { builder.no_proxy() } else { builder };
-        Ok(Self { api, http: builder.build().context("the HTTP client cannot start")? })
+        let builder = if images.is_here() && jobs.is_here() { builder.no_proxy() } else { builder };
+        Ok(Self { images, jobs, http: builder.build().context("the HTTP client cannot start")? })
+    }
+
+    /// Sends a request to an API, authorized as that needs it.
+    async fn send(&self, api: &Api, request: RequestBuilder) -> anyhow::Result<Response> {
+        let mut request = request.build()?;
+        api.authorization.authorize(&mut request).await?;
+        self.http.execute(request).await.with_context(|| api.unreachable())
     }
 
     /// Uploads a picture: as it is, or by a presigned URL where it is too large for the REST API.
     pub(crate) async fn upload(&self, photo: &Photo, ages: Option<&Ages>) -> anyhow::Result<Expected> {
         let before = self.job(&photo.id, 0).await?;
-        let query = ages.map(|ages| format!("?ages={ages}")).unwrap_or_default();
+        // Encoded as a signature is made over it.
+        let query = ages.map(|ages| format!("?ages={}", ages.to_string().replace(',', "%2C"))).unwrap_or_default();
         let answer = if photo.bytes.len() as u64 <= MAX_PUT_BYTES {
-            let url = format!("{}/images/{}{query}", self.api, photo.id);
-            self.put(&url, photo, HeaderMap::new()).await?
+            let put = self.put(&format!("{}/images/{}{query}", self.images.url, photo.id), photo);
+            good(self.send(&self.images, put).await?).await?
         } else {
-            let url = format!("{}/uploads/{}{query}", self.api, photo.id);
-            let signed: PresignedUpload = good(self.http.post(url).send().await.with_context(|| self.unreachable())?)
-                .await?
-                .json()
-                .await
-                .context("the presigned upload cannot be read")?;
-            let mut headers = HeaderMap::new();
+            let url = format!("{}/uploads/{}{query}", self.jobs.url, photo.id);
+            let signed = good(self.send(&self.jobs, self.http.post(url)).await?).await?;
+            let signed: PresignedUpload = signed.json().await.context("the presigned upload cannot be read")?;
+            let mut put = self.put(&signed.url, photo);
             for (name, value) in &signed.headers {
-                headers.insert(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
+                put = put.header(name, value);
             }
-            self.put(&signed.url, photo, headers).await?
+            good(put.send().await.context("S3 cannot be reached")?).await?
         };
         let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).context("the upload got no ETag")?;
         Ok(Expected { id: photo.id.clone(), etag: etag.to_owned(), before })
     }
 
-    async fn put(&self, url: &str, photo: &Photo, headers: HeaderMap) -> anyhow::Result<Response> {
-        let put = self.http.put(url).header(CONTENT_TYPE, photo.media_type.as_str()).headers(headers);
-        good(put.body(photo.bytes.clone()).send().await.with_context(|| self.unreachable())?).await
-    }
-
-    fn unreachable(&self) -> String {
-        format!("{} cannot be reached: is `time-traveler up` running?", self.api)
+    fn put(&self, url: &str, photo: &Photo) -> RequestBuilder {
+        self.http.put(url).header(CONTENT_TYPE, photo.media_type.as_str()).body(photo.bytes.clone())
     }
 
     /// The job of a portrait, waited for so many seconds at most; `None` if there is none.
     async fn job(&self, id: &PortraitId, wait: u64) -> anyhow::Result<Option<JobView>> {
-        let url = format!("{}/jobs/{id}?wait={wait}", self.api);
-        let answer = self.http.get(url).send().await.with_context(|| self.unreachable())?;
+        let url = format!("{}/jobs/{id}?wait={wait}", self.jobs.url);
+        let answer = self.send(&self.jobs, self.http.get(url)).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -180,8 +208,7 @@ impl Client {
         let strip = format!("/{}", pipeline::keys::strip(&job.id, &job.revision));
         let mut files = Vec::new();
         for path in job.images.iter().map(|image| image.path.as_str()).chain([strip.as_str()]) {
-            let answer =
-                self.http.get(format!("{}{path}", self.api)).send().await.with_context(|| self.unreachable())?;
+            let answer = self.send(&self.images, self.http.get(format!("{}{path}", self.images.url))).await?;
             let bytes = good(answer).await?.bytes().await.with_context(|| format!("{path} breaks off"))?;
             let name = path.rsplit('/').next().unwrap_or(strip::MEDIA_TYPE);
             files.push(output::write(folder, name, &bytes)?);

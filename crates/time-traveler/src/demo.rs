@@ -21,7 +21,8 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
     let stack = stack(demo.model.as_deref(), None, &demo.ages)?;
     runtime()?.block_on(async {
         let cloud = start(&stack, data.path(), 0, 0, Conditions::default()).await?;
-        let client = Client::new(&format!("http://{}", cloud.api_address()))?;
+        let api = format!("http://{}", cloud.api_address());
+        let client = Client::new(&api, &api, None).await?;
         let done = send(&hops, &client, &photo, demo).await;
         cloud.stop().await;
         done

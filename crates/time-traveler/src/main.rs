@@ -1,6 +1,7 @@
 //! Time Traveler's command line.
 
 mod age;
+mod authorization;
 mod bench;
 mod bench_aging;
 mod bench_serve;

@@ -30,8 +30,9 @@ pub(crate) fn run(send: Send) -> anyhow::Result<()> {
             ));
         }
     }
-    let client = Client::new(&send.api)?;
     runtime()?.block_on(async {
+        let jobs_api = send.jobs_api.as_deref().unwrap_or(&send.api);
+        let client = Client::new(&send.api, jobs_api, send.sign.as_deref()).await?;
         let mut sent = Vec::new();
         let mut failed = Vec::new();
         for photo in &photos {

@@ -1,5 +1,7 @@
 //! The command line as its users meet it.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -134,6 +136,47 @@ fn send_waits_and_fetches() {
     }
 }
 
+/// What a client asks a server for that refuses it: the head of its request, and what the client says then.
+fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> (String, String) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = format!("http://{}", server.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let mut stream = server.accept().unwrap().0;
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        let body = r#"{"message":"Forbidden"}"#;
+        // Nobody may be there to read it.
+        drop(write!(stream, "HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+        head.join("\n")
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(BINARY);
+    command.current_dir(folder.path()).arg("send").arg(sample()).args(["--jobs-api", &api]).args(arguments);
+    command.env_clear().env("HOME", folder.path()).env("AWS_EC2_METADATA_DISABLED", "true");
+    let output = command.envs(environment.iter().copied()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    // So that a client that never asked leaves nobody waiting.
+    drop(TcpStream::connect(api.strip_prefix("http://").unwrap()));
+    (asked.join().unwrap(), stderr(&output))
+}
+
+#[test]
+fn requests_are_authorized() {
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    let (head, said) = refused(&["--sign", "eu-west-1"], &keys);
+    assert!(head.starts_with("GET /jobs/astronaut?wait=0 HTTP/1.1"), "{head}");
+    assert!(head.contains("authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{head}");
+    assert!(head.contains("/eu-west-1/execute-api/aws4_request"), "{head}");
+    assert!(said.contains("403 Forbidden: Forbidden"), "{said}");
+
+    let (head, _) = refused(&[], &[("TIME_TRAVELER_TOKEN", "e30.e30.x")]);
+    assert!(head.contains("authorization: Bearer e30.e30.x"), "{head}");
+    let (head, _) = refused(&[], &keys);
+    assert!(!head.contains("authorization"), "{head}");
+    let (head, said) = refused(&["--sign", "eu-west-1"], &[]);
+    assert!(head.is_empty() && said.contains("there are no AWS credentials: AWS_PROFILE"), "{head} {said}");
+}
+
 #[test]
 fn what_cannot_be_done_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +185,7 @@ fn what_cannot_be_done_is_said() {
     std::fs::write(folder.path().join("model/model.pt"), "weights").unwrap();
     let photo = sample();
     let photo = photo.to_str().unwrap();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     std::fs::copy(photo, folder.path().join("astronaut.jpg")).unwrap();
     image::RgbImage::new(200, 100).save(folder.path().join("dark.png")).unwrap();

@@ -1,12 +1,59 @@
-"""Runs the code cells of a notebook, top to bottom, as Jupyter would: python run_notebook.py NOTEBOOK"""
+"""Runs a notebook as Jupyter would, and writes it with what it shows into a folder:
 
-import json
+    python run_notebook.py notebooks/pipeline.ipynb executed
+
+With the folder `notebooks` the outputs of the notebook itself are renewed: in the repository's root, with a fresh
+`time-traveler up` running and the environment that the notebook's first cell tells of.
+"""
+
+import os
 import sys
+import tempfile
+from pathlib import Path
 
-with open(sys.argv[1]) as file:
-    notebook = json.load(file)
-namespace = {"__name__": "__main__", "display": print}
-for number, cell in enumerate(notebook["cells"]):
-    if cell["cell_type"] == "code":
-        code = compile("".join(cell["source"]), f"cell {number}", "exec")
-        exec(code, namespace)
+SECONDS_PER_CELL = 180
+
+
+def main(path, folder):
+    with tempfile.TemporaryDirectory() as settings:
+        # Nobody's own settings, whose figures and start-up files would be others.
+        for name in ["IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"]:
+            os.environ[name] = os.path.join(settings, name.lower())
+            os.mkdir(os.environ[name])
+        os.environ.pop("MPLBACKEND", None)
+        # The kernel is that of this very Python.
+        os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+        error = executed(path, folder)
+    if error:
+        raise SystemExit(error)
+
+
+def executed(path, folder):
+    """What went wrong, if something did: the notebook is written in any case."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, record_timing=False, kernel_name="python3")
+    try:
+        client.execute(cwd=os.getcwd())
+        error = None
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+        ran = [number for number, cell in enumerate(notebook.cells) if cell.get("execution_count") or cell.get("outputs")]
+        error = f"{path}, cell {ran[-1] if ran else 0}:\n{failure}"
+    # Nothing of this machine: which Python it was.
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            # The description of a figure whose picture is there.
+            if any(kind.startswith("image/") for kind in output.get("data", {})):
+                output.data.pop("text/plain", None)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    # As it is kept in the repository: pictures and text, one change a line.
+    with open(Path(folder) / Path(path).name, "w", encoding="utf-8") as file:
+        nbformat.write(notebook, file)
+    return error
+
+
+main(*sys.argv[1:])

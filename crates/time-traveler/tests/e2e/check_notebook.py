@@ -1,0 +1,180 @@
+"""Checks what a notebook shows, as it was run just now and as it is kept in the repository:
+
+    python check_notebook.py notebooks/pipeline.ipynb executed/pipeline.ipynb
+"""
+
+import base64
+import io
+import re
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import nbformat
+import numpy as np
+from PIL import Image
+
+# The figures of each notebook, in order: rows and columns of panels, and which of them (by number) are the original and
+# then older and older.
+FIGURES = {
+    "deploy.ipynb": [((1, 1), []), ((1, 5), [0, 3, 4])],
+    "pipeline.ipynb": [((1, 5), [0, 3, 4]), ((1, 3), []), ((4, 4), [5, 8, 10, 12, 15])],
+}
+# What has to be said, in this order.
+WORDS = {
+    "deploy.ipynb": [
+        r"^model: s3://.*/model\.tar\.gz$",
+        r"^endpoint: Creating$",
+        r"^endpoint: InService$",
+        r"^queued: notebook-astronaut$",
+        r"^application/x-npy; model=preview$",
+        r"^\(1024, 5120, 3\) uint8$",
+        r'"code": ?"UNSUPPORTED_IMAGE"',
+        r"^endpoint: gone \(ValidationException\)$",
+        r"^configuration: gone \(ValidationException\)$",
+        r"^model: gone \(ValidationException\)$",
+        r"^objects left: 0$",
+        r"^objects left: 0$",
+    ],
+    "pipeline.ipynb": [
+        r"^notebook-astronaut SUCCESS model=preview$",
+        r"^None /images/notebook-astronaut/[0-9a-f]{12}/0\.jpg$",
+        r"^80 /images/notebook-astronaut/[0-9a-f]{12}/4\.jpg$",
+        r"^\(1024, 5120, 3\) uint8$",
+        r"^FAILED UNSUPPORTED_IMAGE$",
+        r"JPEG, PNG and WebP",
+        r"^notebook-text +FAILED +1 ages  model=None$",
+        r"^notebook-sheet +SUCCESS +16 ages  model=preview$",
+        r"^notebook-astronaut +SUCCESS +4 ages  model=preview$",
+        r"^404 /jobs/notebook-astronaut$",
+        r"^404 /images/notebook-astronaut/[0-9a-f]{12}/0\.jpg$",
+        r"^404 /jobs/notebook-sheet$",
+        r"^404 /images/notebook-sheet/[0-9a-f]{12}/0\.jpg$",
+        r"^404 /jobs/notebook-text$",
+    ],
+}
+# What has no place in a repository: addresses, folders of a machine, times, random names.
+OF_A_MACHINE = r"127\.0\.0\.1|localhost|/(home|root|tmp|Users)/|\d\d:\d\d:\d\d|[0-9a-f]{8}-[0-9a-f]{4}-"
+# The most that the pictures of one notebook may have together, in bytes.
+MOST_BYTES = 400_000
+# How far two pictures of the same thing are apart at most, in levels: another machine rounds otherwise.
+ALIKE = 2.0
+
+wrong = []
+
+
+def check(condition, where, what):
+    if not condition:
+        wrong.append(f"{where}: {what}")
+
+
+class Shown:
+    """The sources, words and pictures of a notebook, with the cells they are in."""
+
+    def __init__(self, path):
+        self.path = path
+        self.cells = nbformat.read(path, as_version=4).cells
+        self.words, self.pictures, self.bytes = [], [], 0
+        for number, cell in enumerate(self.cells):
+            for output in cell.get("outputs", []):
+                self.read(self.at(number), number, output)
+
+    def at(self, number):
+        return f"{self.path}, cell {number}"
+
+    def read(self, where, number, output):
+        if output.output_type == "error":
+            return check(False, where, f"it failed: {output.ename}: {output.evalue}")
+        if output.output_type == "stream":
+            check(output.name == "stdout", where, f"it says on {output.name}: {output.text}")
+            self.words += [(number, line) for line in output.text.splitlines()]
+            return None
+        for kind, data in output.data.items():
+            if kind in ("image/jpeg", "image/png"):
+                encoded = base64.b64decode(data)
+                self.bytes += len(encoded)
+                self.pictures.append((number, np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"), dtype=float)))
+            elif kind == "text/plain":
+                self.words += [(number, line) for line in data.splitlines()]
+            else:
+                check(False, where, f"an output of type {kind}")
+
+
+def spans(filled):
+    """Where a row of booleans is true for longer than a title is high."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], filled.astype(int), [0]])))
+    return [(start, end) for start, end in edges.reshape(-1, 2) if end - start > 50]
+
+
+def panels(figure):
+    """The pictures in a figure, rows first: what is not the white of the figure."""
+    ink = figure.min(axis=2) < 240
+    rows = spans(ink.mean(axis=1) > 0.6)
+    columns = spans(ink[slice(*rows[0])].mean(axis=0) > 0.3) if rows else []
+    return len(rows), len(columns), [figure[slice(*row), slice(*column)] for row in rows for column in columns]
+
+
+def apart(one, other):
+    """The mean difference, in levels. Panels of one figure may differ by a pixel in size."""
+    height, width = np.minimum(one.shape[:2], other.shape[:2])
+    return np.abs(one[:height, :width] - other[:height, :width]).mean()
+
+
+def check_figures(shown, expected):
+    check(len(shown.pictures) == len(expected), shown.path, f"{len(expected)} pictures were expected: {len(shown.pictures)}")
+    for (number, figure), ((rows, columns), older) in zip(shown.pictures, expected):
+        where = shown.at(number)
+        seen_rows, seen_columns, pictures = panels(figure)
+        seen = (seen_rows, seen_columns)
+        check(seen == (rows, columns), where, f"{rows} x {columns} panels were expected: {seen} in a picture of {figure.shape}")
+        if seen != (rows, columns):
+            continue
+        for n, picture in enumerate(pictures):
+            height, width = picture.shape[:2]
+            check(abs(height - width) <= 4 and width >= 200, where, f"panel {n} is {width} x {height}")
+            check(picture.std() > 20, where, f"panel {n} is blank: its levels vary by {picture.std():.1f}")
+        for one, other in combinations(range(len(pictures)), 2):
+            difference = apart(pictures[one], pictures[other])
+            check(difference > 0.3, where, f"panels {one} and {other} are the same: {difference:.2f} levels apart")
+        changes = [apart(pictures[older[0]], pictures[n]) for n in older]
+        grows = all(later > earlier + 0.3 for earlier, later in zip(changes, changes[1:]))
+        check(grows, where, f"panels {older} do not age: they differ from the first by {np.round(changes, 1)}")
+
+
+def check_words(shown, expected):
+    left = iter(shown.words)
+    for pattern in expected:
+        found = any(re.search(pattern, line) for _, line in left)
+        check(found, shown.path, f"nothing says {pattern!r}, or not in its place: {shown.words}")
+        if not found:
+            return
+    for number, line in shown.words:
+        found = re.search(OF_A_MACHINE, line)
+        check(not found, shown.at(number), f"{line!r} is of one machine or moment")
+
+
+def check_kept(kept, ran):
+    """Whether what is in the repository is what its code shows."""
+    renew = f"`run_notebook.py {kept.path} {Path(kept.path).parent}` renews it"
+    sources = [[(cell.cell_type, cell.source) for cell in shown.cells] for shown in (kept, ran)]
+    check(sources[0] == sources[1], kept.path, "what was run is another notebook")
+    counts = [cell.execution_count for cell in kept.cells if cell.cell_type == "code"]
+    check(counts == list(range(1, len(counts) + 1)), kept.path, f"it was not run from top to bottom: {counts}; {renew}")
+    for (number, one), (_, other) in zip(kept.words, ran.words):
+        check(one == other, kept.at(number), f"it is kept as {one!r}, and says {other!r}; {renew}")
+    check(len(kept.words) == len(ran.words), kept.path, f"{len(kept.words)} lines are kept of {len(ran.words)}; {renew}")
+    for (number, one), (_, other) in zip(kept.pictures, ran.pictures):
+        difference = apart(one, other) if one.shape == other.shape else np.inf
+        sizes = f"{one.shape} and {other.shape}, {difference:.2f} levels apart"
+        check(difference < ALIKE, kept.at(number), f"the picture that is kept is another than it shows: {sizes}; {renew}")
+    check(kept.bytes <= MOST_BYTES, kept.path, f"its pictures have {kept.bytes} bytes: {MOST_BYTES} are the most")
+
+
+kept, ran = (Shown(path) for path in sys.argv[1:])
+name = Path(kept.path).name
+for shown in (ran, kept):
+    check_figures(shown, FIGURES[name])
+    check_words(shown, WORDS[name])
+check_kept(kept, ran)
+if wrong:
+    raise SystemExit("\n".join(wrong))
