@@ -326,6 +326,7 @@ def names():
         "sequencer": "0055AED6DCD90281E5",
         "moments": "2026-11-21T13:08:00.123Z 1970-01-01T00:00:00.000Z",
         "moment-offset": "2026-11-21T13:08:00.1239+05:30",
+        "moment-and-more": "2022-01-10" + "\x1d" * 200,
         "media-type": "image/JPEG; q=1",
         "model": "preview",
         "location": "s3://bucket/key/x.out",

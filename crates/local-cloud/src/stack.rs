@@ -112,6 +112,8 @@ pub struct Function {
     pub code: Code,
     /// The longest one invocation may take.
     pub timeout: Duration,
+    /// Megabytes of memory that it would have on AWS; here it is told of them, not held to them.
+    pub memory_size: u32,
     /// The most execution environments at once.
     pub concurrency: usize,
     /// Execution environments that are there from the start.

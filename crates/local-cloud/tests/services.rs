@@ -36,6 +36,7 @@ impl Tested {
             code: Code::Program(program("function.sh", &[("EVENTS", folder.path().join("events"))])),
             timeout: Duration::from_secs(2),
             concurrency: 2,
+            memory_size: 1024,
             provisioned_concurrency: 0,
             retry: RetryPolicy { backoff: vec![Duration::from_millis(10); 2], dead_letter_queue: Some("dead".into()) },
         };

@@ -22,7 +22,7 @@ pub use id::{IdError, InferenceId, PortraitId, Revision};
 pub use image_type::ImageType;
 pub use job::{Claim, Deadlines, Job, JobView, PanelView, Status, Upload, Uploaded};
 pub use sequencer::Sequencer;
-pub use timestamp::Timestamp;
+pub use timestamp::{Timestamp, TimestampError};
 
 /// The largest body `PUT /images/{id}` takes: API Gateway's own limit, 10 MB.
 pub const MAX_PUT_BYTES: u64 = 10 * 1024 * 1024;

@@ -33,11 +33,22 @@ impl fmt::Display for Timestamp {
     }
 }
 
-impl std::str::FromStr for Timestamp {
-    type Err = jiff::Error;
+/// A text that is no moment.
+#[derive(Debug, thiserror::Error)]
+#[error("{text:?} is no moment: 2026-11-21T13:08:00.123Z would be one")]
+pub struct TimestampError {
+    /// Its beginning: what comes from elsewhere may be long.
+    text: String,
+    #[source]
+    source: jiff::Error,
+}
 
-    fn from_str(text: &str) -> Result<Self, jiff::Error> {
-        Ok(Self(text.parse::<jiff::Timestamp>()?.as_millisecond()))
+impl std::str::FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let refused = |source| TimestampError { text: text.chars().take(40).collect(), source };
+        Ok(Self(text.parse::<jiff::Timestamp>().map_err(refused)?.as_millisecond()))
     }
 }
 
@@ -56,6 +67,12 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_moment_is_quoted_but_not_at_length() {
+        let error = format!("2022-01-10{}", "\x1d".repeat(200)).parse::<Timestamp>().unwrap_err().to_string();
+        assert!(error.starts_with("\"2022-01-10") && error.len() < 400, "{error}");
+    }
 
     #[test]
     fn writes_milliseconds_always() {

@@ -16,7 +16,7 @@ use pipeline::strip;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Bench, BenchFace, BenchPreview, BenchSplit};
-use crate::{bench_aging, bench_serve, memory};
+use crate::{bench_aging, bench_functions, bench_serve, memory};
 
 /// A face for whoever names none.
 pub(crate) const SAMPLE: &[u8] = include_bytes!("../../../examples/astronaut.png");
@@ -28,6 +28,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Aging(aging) => bench_aging::run(aging),
         Bench::Split(split) => strips(split),
         Bench::Serve(serve) => bench_serve::run(serve),
+        Bench::Functions(functions) => bench_functions::run(functions),
     }
 }
 

@@ -61,6 +61,9 @@ pub(crate) struct Up {
     /// Another model server than the built-in one: a program that keeps SageMaker's contract for containers
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) model_server: Option<PathBuf>,
+    /// Folder of the functions as `cargo lambda build` leaves them, to run what is deployed [default: the built-in ones]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) functions: Option<PathBuf>,
     /// Ages of a portrait that asks for none
     #[arg(long, default_value_t)]
     pub(crate) ages: Ages,
@@ -268,6 +271,21 @@ pub(crate) enum Bench {
     Split(BenchSplit),
     /// What the model server itself adds to its work
     Serve(BenchServe),
+    /// The functions as they are deployed: their size, cold starts and memory
+    Functions(BenchFunctions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchFunctions {
+    /// Folder of the functions as `cargo lambda build` leaves them
+    #[arg(default_value = "target/lambda")]
+    pub(crate) functions: PathBuf,
+    /// Cold starts of each, of whose times the median is told
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Print the figures as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use crate::cli::Demo;
 use crate::client::{Client, Photo};
 use crate::hops::Hops;
 use crate::output;
-use crate::stack::stack;
+use crate::stack::{Parts, stack};
 use crate::up::{runtime, start};
 
 pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
@@ -18,7 +18,7 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
     hops.install();
     let photo = Photo::read(&demo.photo, None)?;
     let data = tempfile::tempdir().context("a temporary folder cannot be made")?;
-    let stack = stack(demo.model.as_deref(), None, &demo.ages)?;
+    let stack = stack(&Parts { model: demo.model.as_deref(), ages: demo.ages.clone(), ..Parts::default() })?;
     runtime()?.block_on(async {
         let cloud = start(&stack, data.path(), 0, 0, Conditions::default()).await?;
         let api = format!("http://{}", cloud.api_address());

@@ -4,6 +4,7 @@ mod age;
 mod authorization;
 mod bench;
 mod bench_aging;
+mod bench_functions;
 mod bench_serve;
 mod check;
 mod cli;

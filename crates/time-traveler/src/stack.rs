@@ -31,15 +31,24 @@ const UPLOAD_RULE: &str = include_str!("../../../infra/upload-rule.json");
 const FUNCTIONS: [&str; 5] =
     ["REQUEST_TTL_SECONDS", "INVOCATION_TIMEOUT_SECONDS", "NOTICE_SECONDS", "FIRST_LOOK_SECONDS", "DELETION_SECONDS"];
 
-/// The whole of it, with the model files in `model_dir`, served by `model_server` or the built-in one.
+/// What the pipeline is put together from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts<'a> {
+    /// The folder of the model's files.
+    pub(crate) model: Option<&'a Path>,
+    /// Another model server than the built-in one.
+    pub(crate) model_server: Option<&'a Path>,
+    /// A folder with the functions as `cargo lambda build` leaves them, instead of the built-in ones.
+    pub(crate) functions: Option<&'a Path>,
+    /// Ages of a portrait that asks for none.
+    pub(crate) ages: Ages,
+}
+
+/// The whole of it.
 ///
 /// # Errors
-/// Where `model_dir` is not a folder, `model_server` no file, or a variable of the environment makes no sense.
-pub(crate) fn stack(
-    model_dir: Option<&Path>,
-    model_server: Option<&Path>,
-    default_ages: &Ages,
-) -> anyhow::Result<Stack> {
+/// Where a part is not there, or a variable of the environment makes no sense.
+pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
     let table: serde_json::Value = serde_json::from_str(JOBS_TABLE).context("infra/jobs-table.json is not JSON")?;
     let pattern = serde_json::from_str(UPLOAD_RULE).context("infra/upload-rule.json is not JSON")?;
     let table_name = table["TableName"].as_str().context("infra/jobs-table.json names no table")?.to_owned();
@@ -48,7 +57,7 @@ pub(crate) fn stack(
         ("OUTPUT_BUCKET", OUTPUT_BUCKET.to_owned()),
         ("JOBS_TABLE", table_name),
         ("ENDPOINT_NAME", ENDPOINT.to_owned()),
-        ("DEFAULT_AGES", default_ages.to_string()),
+        ("DEFAULT_AGES", parts.ages.to_string()),
     ]);
     let image_format = std::env::var("IMAGE_FORMAT").ok();
     if let Some(format) = &image_format {
@@ -67,7 +76,7 @@ pub(crate) fn stack(
         buckets: vec![INPUT_BUCKET.to_owned(), OUTPUT_BUCKET.to_owned()],
         notifications: Vec::new(),
         tables: vec![Table { create: table, time_to_live: Some("expiresAt".to_owned()) }],
-        functions: functions(&environment),
+        functions: functions(parts.functions, &environment)?,
         rules: vec![Rule {
             name: "uploads".to_owned(),
             pattern,
@@ -83,19 +92,35 @@ pub(crate) fn stack(
         subscriptions: [SUCCESS_TOPIC, ERROR_TOPIC]
             .map(|topic| Subscription { topic: topic.to_owned(), function: Inner::ImageProcessor.name().to_owned() })
             .to_vec(),
-        endpoints: vec![endpoint(model_dir, model_server, default_ages)?],
+        endpoints: vec![endpoint(parts)?],
         rest_api: rest_api(),
         http_api: http_api(),
     })
 }
 
-fn functions(environment: &BTreeMap<&str, String>) -> Vec<Function> {
-    let variables = || environment.iter().map(|(name, value)| (*name, value.clone()));
-    vec![
+fn functions(folder: Option<&Path>, environment: &BTreeMap<&str, String>) -> anyhow::Result<Vec<Function>> {
+    let code = |function: Inner| {
+        let mut program = function.program(environment.iter().map(|(name, value)| (*name, value.clone())));
+        if let Some(folder) = folder {
+            let bootstrap = folder.join(function.name()).join("bootstrap");
+            let bootstrap =
+                std::path::absolute(&bootstrap).with_context(|| format!("{} is no path", bootstrap.display()))?;
+            anyhow::ensure!(
+                bootstrap.is_file(),
+                "the function {} is not there: `cargo lambda build --release -p lambda` leaves it in target/lambda",
+                bootstrap.display()
+            );
+            program.arg0 = "bootstrap".into();
+            program.path = bootstrap;
+        }
+        Ok(Code::Program(program))
+    };
+    Ok(vec![
         Function {
             name: Inner::ImageProcessor.name().to_owned(),
-            code: Code::Program(Inner::ImageProcessor.program(variables())),
+            code: code(Inner::ImageProcessor)?,
             timeout: Duration::from_secs(60),
+            memory_size: 1024,
             concurrency: 4,
             provisioned_concurrency: 1,
             // AWS waits one minute, then two: on one machine nobody wants to.
@@ -106,14 +131,15 @@ fn functions(environment: &BTreeMap<&str, String>) -> Vec<Function> {
         },
         Function {
             name: Inner::JobTracker.name().to_owned(),
-            code: Code::Program(Inner::JobTracker.program(variables())),
+            code: code(Inner::JobTracker)?,
             timeout: Duration::from_secs(29),
+            memory_size: 256,
             // Each held `GET /jobs/{id}?wait=` takes one.
             concurrency: 64,
             provisioned_concurrency: 1,
             retry: RetryPolicy { backoff: Vec::new(), dead_letter_queue: None },
         },
-    ]
+    ])
 }
 
 /// What the model server is told, where it is set: its settings, and CUDA's own variables.
@@ -134,16 +160,16 @@ const MODEL_SERVER: [&str; 14] = [
     "HOME",
 ];
 
-fn endpoint(model_dir: Option<&Path>, model_server: Option<&Path>, default_ages: &Ages) -> anyhow::Result<Endpoint> {
-    let mut variables = vec![("DEFAULT_AGES", default_ages.to_string())];
+fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {
+    let mut variables = vec![("DEFAULT_AGES", parts.ages.to_string())];
     variables.extend(MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));
-    if let Some(folder) = model_dir {
+    if let Some(folder) = parts.model {
         let folder = std::path::absolute(folder).with_context(|| format!("{} is no path", folder.display()))?;
         anyhow::ensure!(folder.is_dir(), "the model folder {} is not there", folder.display());
         variables.push(("SM_MODEL_DIR", folder.display().to_string()));
     }
     let mut program = Inner::Serve.program(variables);
-    if let Some(server) = model_server {
+    if let Some(server) = parts.model_server {
         let server = std::path::absolute(server).with_context(|| format!("{} is no path", server.display()))?;
         anyhow::ensure!(server.is_file(), "the model server {} is not there", server.display());
         program.arg0 = server.clone().into();
@@ -226,17 +252,25 @@ mod tests {
 
     #[test]
     fn the_rule_and_the_table_are_those_of_the_functions() {
-        let stack = stack(None, None, &Ages::default()).unwrap();
+        let stack = stack(&Parts::default()).unwrap();
         assert_eq!(stack.rules[0].pattern["detail"]["bucket"]["name"][0], INPUT_BUCKET);
         assert_eq!(stack.rules[0].pattern["detail"]["object"]["key"][0]["prefix"], keys::UPLOADS);
         assert_eq!(stack.tables[0].create["GlobalSecondaryIndexes"][0]["IndexName"], "newest-first");
     }
 
     #[test]
-    fn a_model_folder_has_to_be_there() {
-        let error = stack(Some(Path::new("/nonexistent")), None, &Ages::default()).unwrap_err();
-        assert!(error.to_string().contains("/nonexistent"));
-        let error = stack(None, Some(Path::new("/nonexistent/server")), &Ages::default()).unwrap_err();
-        assert!(error.to_string().contains("the model server /nonexistent/server is not there"));
+    fn the_parts_have_to_be_there() {
+        let gone = Some(Path::new("/nonexistent"));
+        for (parts, named) in [
+            (Parts { model: gone, ..Parts::default() }, "the model folder /nonexistent is not there"),
+            (Parts { model_server: gone, ..Parts::default() }, "the model server /nonexistent is not there"),
+            (
+                Parts { functions: gone, ..Parts::default() },
+                "the function /nonexistent/image-processor/bootstrap is not",
+            ),
+        ] {
+            let error = stack(&parts).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use tokio::signal;
 
 use crate::cli::Up;
 use crate::hops::Hops;
-use crate::stack::stack;
+use crate::stack::{Parts, stack};
 
 pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     // Strips pass through, many at once.
@@ -19,7 +19,12 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     let hops = Hops::default();
     hops.install();
     runtime()?.block_on(async {
-        let stack = stack(up.model.as_deref(), up.model_server.as_deref(), &up.ages)?;
+        let stack = stack(&Parts {
+            model: up.model.as_deref(),
+            model_server: up.model_server.as_deref(),
+            functions: up.functions.as_deref(),
+            ages: up.ages.clone(),
+        })?;
         let conditions = Conditions { faults: up.chaos.clone(), ..Conditions::default() };
         let cloud = start(&stack, &up.data, up.port, up.aws_port, conditions).await?;
         announce(&cloud, up)?;

@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use uuid::Uuid;
 
 use super::MAX_PAYLOAD;
+use super::report::Reports;
 use crate::child::{self, Spawner};
 use crate::faults::Faults;
 use crate::stack::{Code, Function};
@@ -88,7 +89,9 @@ struct RuntimeApi {
     function_arn: String,
     invocations: tokio::sync::Mutex<mpsc::Receiver<Invocation>>,
     current: Mutex<Option<(String, oneshot::Sender<Reply>)>>,
-    ready: watch::Sender<bool>,
+    started: Instant,
+    /// After which time the process first asked for work.
+    ready: watch::Sender<Option<Duration>>,
 }
 
 /// What runs in an environment.
@@ -142,7 +145,8 @@ pub(crate) struct Environment {
     kill: Arc<Notify>,
     faults: Faults,
     invocations: mpsc::Sender<Invocation>,
-    ready: watch::Receiver<bool>,
+    ready: watch::Receiver<Option<Duration>>,
+    reports: Option<Reports>,
     server: AbortHandle,
     pub(crate) last_used: Instant,
 }
@@ -157,11 +161,12 @@ impl Drop for Environment {
 impl Environment {
     pub(crate) async fn start(function: &Function, host: &Host) -> Result<Self, EnvironmentError> {
         let (invocations, received) = mpsc::channel(1);
-        let (ready, is_ready) = watch::channel(false);
+        let (ready, is_ready) = watch::channel(None);
         let api = RuntimeApi {
             function_arn: arn(&function.name),
             invocations: tokio::sync::Mutex::new(received),
             current: Mutex::new(None),
+            started: Instant::now(),
             ready,
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -172,7 +177,7 @@ impl Environment {
             ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
             ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_size.to_string()),
             ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
             ("AWS_LAMBDA_LOG_STREAM_NAME", address.port().to_string()),
             ("_HANDLER", "bootstrap".to_owned()),
@@ -189,8 +194,15 @@ impl Environment {
                 Process::Task(tokio::spawn(runtime.start(environment)))
             }
         };
+        let reports = match &process {
+            Process::Child(child) => {
+                child.id().map(|pid| Reports::new(host.log(&function.name), pid, function.memory_size))
+            }
+            Process::Task(_) => None,
+        };
         let (kill, faults) = (host.faults.begin(&token), host.faults.clone());
-        Ok(Self { process, token, kill, faults, invocations, ready: is_ready, server, last_used: Instant::now() })
+        let last_used = Instant::now();
+        Ok(Self { process, token, kill, faults, invocations, ready: is_ready, reports, server, last_used })
     }
 
     /// Whether the process still runs.
@@ -205,11 +217,12 @@ impl Environment {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Reply, EnvironmentError> {
-        let init = tokio::time::timeout(INIT_TIMEOUT, self.ready.wait_for(|ready| *ready));
-        tokio::select! {
-            ready = init => ready.map(|_| ()).map_err(|_| EnvironmentError::InitTimedOut)?,
+        let init = tokio::time::timeout(INIT_TIMEOUT, self.ready.wait_for(Option::is_some));
+        let init = tokio::select! {
+            ready = init => ready.map_err(|_| EnvironmentError::InitTimedOut)?.ok().and_then(|ready| *ready),
             status = self.process.wait() => return Err(EnvironmentError::Exited(status?)),
-        }
+        };
+        let start = Instant::now();
         self.faults.invoke(&self.token);
         let (reply, replied) = oneshot::channel();
         let deadline = now_millis() + i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX / 2);
@@ -219,7 +232,13 @@ impl Environment {
         }
         tokio::select! {
             reply = replied => match reply {
-                Ok(reply) => { self.last_used = Instant::now(); Ok(reply) }
+                Ok(reply) => {
+                    self.last_used = Instant::now();
+                    if let Some(reports) = &mut self.reports {
+                        reports.write(request_id, &reply, start.elapsed(), init);
+                    }
+                    Ok(reply)
+                }
                 Err(_) => Err(EnvironmentError::Exited(self.process.wait().await?)),
             },
             status = self.process.wait() => Err(EnvironmentError::Exited(status?)),
@@ -254,7 +273,7 @@ fn router(api: Arc<RuntimeApi>) -> Router {
 }
 
 async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
-    api.ready.send_replace(true);
+    api.ready.send_if_modified(|ready| ready.is_none() && ready.replace(api.started.elapsed()).is_none());
     let Some(invocation) = api.invocations.lock().await.recv().await else { return StatusCode::GONE.into_response() };
     let mut headers = HeaderMap::new();
     for (name, value) in [

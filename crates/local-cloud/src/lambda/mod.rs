@@ -2,6 +2,7 @@
 //! retried and at last put into a dead-letter queue.
 
 mod environment;
+mod report;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

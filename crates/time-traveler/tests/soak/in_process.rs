@@ -143,6 +143,7 @@ fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
         code: Code::InProcess(code),
         timeout: Duration::from_secs(30),
         concurrency,
+        memory_size: 1024,
         provisioned_concurrency: 1,
         retry,
     };
