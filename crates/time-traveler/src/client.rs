@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use pipeline::{
     Ages, ImageType, JobError, JobView, MAX_PUT_BYTES, MAX_UPLOAD_BYTES, PortraitId, Revision, Status, strip,
 };
-use reqwest::header::{CONTENT_TYPE, ETAG};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
@@ -22,6 +22,8 @@ const FAILURES: u32 = 5;
 const REPLACED: Duration = Duration::from_secs(10);
 /// How many times, of [`WAIT`] seconds each, there may be no job.
 const MISSING: u32 = 3;
+/// Bytes that are asked for at once: API Gateway answers with 10 MB at most, and a strip has more.
+const PART: u64 = 8 << 20;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -203,13 +205,37 @@ impl Client {
         }
     }
 
+    /// Fetches a file of the REST API, part by part.
+    async fn fetch(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        loop {
+            let range = format!("bytes={}-{}", bytes.len(), bytes.len() as u64 + PART - 1);
+            let get = self.http.get(format!("{}{path}", self.images.url)).header(RANGE, range);
+            let answer = good(self.send(&self.images, get).await?).await?;
+            let partial = answer.status() == StatusCode::PARTIAL_CONTENT;
+            let total = answer.headers().get(CONTENT_RANGE).and_then(|range| {
+                let (_, total) = range.to_str().ok()?.rsplit_once('/')?;
+                total.parse::<u64>().ok()
+            });
+            let part = answer.bytes().await.with_context(|| format!("{path} breaks off"))?;
+            if !partial {
+                return Ok(part.into());
+            }
+            bytes.extend_from_slice(&part);
+            match total {
+                Some(total) if total > bytes.len() as u64 && !part.is_empty() => {}
+                Some(total) if total == bytes.len() as u64 => return Ok(bytes),
+                _ => bail!("{path} was not answered by the part that was asked for, after {} bytes", bytes.len()),
+            }
+        }
+    }
+
     /// Fetches every image of a job, and its strip, into a folder.
     pub(crate) async fn download(&self, job: &JobView, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let strip = format!("/{}", pipeline::keys::strip(&job.id, &job.revision));
         let mut files = Vec::new();
         for path in job.images.iter().map(|image| image.path.as_str()).chain([strip.as_str()]) {
-            let answer = self.send(&self.images, self.http.get(format!("{}{path}", self.images.url))).await?;
-            let bytes = good(answer).await?.bytes().await.with_context(|| format!("{path} breaks off"))?;
+            let bytes = self.fetch(path).await?;
             let name = path.rsplit('/').next().unwrap_or(strip::MEDIA_TYPE);
             files.push(output::write(folder, name, &bytes)?);
         }

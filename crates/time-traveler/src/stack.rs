@@ -1,5 +1,10 @@
 //! What Time Traveler is made of, as a template would say it.
 
+#[cfg(test)]
+mod template;
+#[cfg(test)]
+mod wiring;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -27,9 +32,16 @@ const DEAD_LETTERS: &str = "image-processor-dead-letters";
 const JOBS_TABLE: &str = include_str!("../../../infra/jobs-table.json");
 const UPLOAD_RULE: &str = include_str!("../../../infra/upload-rule.json");
 
-/// What the functions are told, where it is set: how long things may take.
-const FUNCTIONS: [&str; 5] =
-    ["REQUEST_TTL_SECONDS", "INVOCATION_TIMEOUT_SECONDS", "NOTICE_SECONDS", "FIRST_LOOK_SECONDS", "DELETION_SECONDS"];
+/// What the functions are told, where it is set.
+const FUNCTIONS: [&str; 7] = [
+    "IMAGE_FORMAT",
+    "REQUEST_TTL_SECONDS",
+    "INVOCATION_TIMEOUT_SECONDS",
+    "NOTICE_SECONDS",
+    "FIRST_LOOK_SECONDS",
+    "DELETION_SECONDS",
+    "RETENTION_DAYS",
+];
 
 /// What the pipeline is put together from.
 #[derive(Clone, Debug, Default)]
@@ -52,24 +64,20 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
     let table: serde_json::Value = serde_json::from_str(JOBS_TABLE).context("infra/jobs-table.json is not JSON")?;
     let pattern = serde_json::from_str(UPLOAD_RULE).context("infra/upload-rule.json is not JSON")?;
     let table_name = table["TableName"].as_str().context("infra/jobs-table.json names no table")?.to_owned();
+    let index = table["GlobalSecondaryIndexes"][0]["IndexName"].as_str();
+    let index = index.context("infra/jobs-table.json names no index")?.to_owned();
     let environment = BTreeMap::from([
         ("INPUT_BUCKET", INPUT_BUCKET.to_owned()),
         ("OUTPUT_BUCKET", OUTPUT_BUCKET.to_owned()),
         ("JOBS_TABLE", table_name),
+        ("JOBS_INDEX", index),
         ("ENDPOINT_NAME", ENDPOINT.to_owned()),
         ("DEFAULT_AGES", parts.ages.to_string()),
     ]);
-    let image_format = std::env::var("IMAGE_FORMAT").ok();
-    if let Some(format) = &image_format {
-        let parsed = format.parse::<lambda::ImageFormat>().map_err(anyhow::Error::msg);
-        parsed.with_context(|| format!("IMAGE_FORMAT is {format:?}"))?;
-    }
-    let image_format = image_format.map(|format| ("IMAGE_FORMAT", format));
     // As many strips as a function has ever had would stay with it.
     let memory = [("MALLOC_ARENA_MAX", "2".to_owned()), ("MALLOC_MMAP_THRESHOLD_", (1 << 20).to_string())];
-    let times = FUNCTIONS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
-    let environment: BTreeMap<&str, String> =
-        environment.into_iter().chain(image_format).chain(memory).chain(times).collect();
+    let set = FUNCTIONS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+    let environment: BTreeMap<&str, String> = environment.into_iter().chain(memory).chain(set).collect();
     // Here, where it can be told, rather than in the log of a function.
     lambda::Settings::read(|name| environment.get(name).cloned())?;
     Ok(Stack {
@@ -120,7 +128,7 @@ fn functions(folder: Option<&Path>, environment: &BTreeMap<&str, String>) -> any
             name: Inner::ImageProcessor.name().to_owned(),
             code: code(Inner::ImageProcessor)?,
             timeout: Duration::from_secs(60),
-            memory_size: 1024,
+            memory_size: 1769,
             concurrency: 4,
             provisioned_concurrency: 1,
             // AWS waits one minute, then two: on one machine nobody wants to.
@@ -249,14 +257,6 @@ fn validate_upload(parameters: &Parameters) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_rule_and_the_table_are_those_of_the_functions() {
-        let stack = stack(&Parts::default()).unwrap();
-        assert_eq!(stack.rules[0].pattern["detail"]["bucket"]["name"][0], INPUT_BUCKET);
-        assert_eq!(stack.rules[0].pattern["detail"]["object"]["key"][0]["prefix"], keys::UPLOADS);
-        assert_eq!(stack.tables[0].create["GlobalSecondaryIndexes"][0]["IndexName"], "newest-first");
-    }
 
     #[test]
     fn the_parts_have_to_be_there() {
