@@ -89,6 +89,11 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// How long a log is, in bytes.
+pub(crate) fn log_len(path: &Path) -> u64 {
+    fs::metadata(path).map(|log| log.len()).unwrap_or(0)
+}
+
 fn open_log(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -100,9 +105,12 @@ fn open_log(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// The last lines of a log, for an error message.
-pub(crate) fn log_tail(path: &Path) -> String {
-    let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+/// The last lines of a log from byte `start` on, for an error message.
+pub(crate) fn log_tail(path: &Path, start: u64) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    // Shorter than that, it was begun anew.
+    let own = usize::try_from(start).ok().and_then(|start| bytes.get(start..)).unwrap_or(&bytes);
+    let text = String::from_utf8_lossy(own);
     let lines: Vec<&str> = text.lines().rev().take(8).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }

@@ -22,7 +22,7 @@ use crate::gateway::{self, Gateway};
 use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
 use crate::s3::{ObjectStore, S3};
-use crate::sagemaker::SageMaker;
+use crate::sagemaker::{Place, SageMaker};
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::Stack;
@@ -80,8 +80,8 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Starts everything in `stack` over the folder `data`, which is made if it is not there. Returns when every model
-    /// server is healthy. Functions' and model servers' logs are in `data/logs`.
+    /// Starts everything in `stack` over the folder `data`, which is made if it is not there. Returns when the model
+    /// servers of the stack's own endpoints are healthy. Functions' and model servers' logs are in `data/logs`.
     ///
     /// # Errors
     /// [`CloudError`], in words for whoever started it.
@@ -123,9 +123,9 @@ impl Cloud {
             faults: faults.clone(),
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
-        let sagemaker =
-            SageMaker::start(&stack.endpoints, &spawner, &logs, Arc::clone(&store), Arc::clone(&journal), sns.clone())
-                .await?;
+        // Model servers are told of their folders, wherever they run.
+        let place = Place { spawner, logs, models: std::path::absolute(data.join("sagemaker"))? };
+        let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
         let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
         let services = Arc::new(Services { faults, s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns, sqs });

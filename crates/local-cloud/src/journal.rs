@@ -1,4 +1,4 @@
-//! Objects and queues in one SQLite file, so that an object and the events it causes appear in one transaction, as do
+//! Objects, queues and what SageMaker holds, in one SQLite file, so that an object and the events it causes appear in one transaction, as do
 //! the end of a piece of work and what follows from it.
 //!
 //! A killed process loses nothing that was committed. (Commits do not wait for the disk: a power cut may cost the last
@@ -41,6 +41,12 @@ CREATE TABLE IF NOT EXISTS message (
     sent INTEGER NOT NULL, ready INTEGER NOT NULL, receives INTEGER NOT NULL DEFAULT 0, leased INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS message_ready ON message (queue, leased, ready, id);
+-- Models, endpoint configurations and endpoints: names differ by more than their case.
+CREATE TABLE IF NOT EXISTS sagemaker (
+    kind TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE, created INTEGER NOT NULL, modified INTEGER NOT NULL,
+    own INTEGER NOT NULL, description TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
 -- Whoever had these is gone, which was not the messages' fault.
 UPDATE message SET leased = 0, receives = receives - 1 WHERE leased;
 ";

@@ -1,5 +1,5 @@
 //! The AWS protocols that an event-driven inference pipeline uses, in one process: S3 with its events, DynamoDB,
-//! SageMaker Runtime, SNS, SQS for dead letters, Lambda with its Runtime API, a REST and an HTTP API in front.
+//! SageMaker Runtime and the control plane of its endpoints, SNS, SQS for dead letters, Lambda with its Runtime API, a REST and an HTTP API in front.
 //!
 //! It knows nothing of the product: a [`Stack`] says what there is to be, as a template would, and [`Cloud`] runs it.
 //! Functions and model servers are child processes, unmodified. Whatever was acknowledged lies on disk and survives a
@@ -32,8 +32,8 @@ pub use error::CloudError;
 pub use faults::{Fault, FaultPlan, FaultPlanError};
 pub use gateway::{Parameters, Refusal};
 pub use stack::{
-    BucketNotification, Code, Endpoint, Function, HttpRoute, InProcess, Program, RetryPolicy, Rule, S3Integration,
-    Schedule, Stack, Subscription, Table,
+    BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Program, RetryPolicy, Rule,
+    S3Integration, Schedule, Stack, Subscription, Table,
 };
 
 /// The access key that the local cloud gives to its functions. Signatures made with it are checked; every other key is

@@ -142,6 +142,11 @@ pub(crate) fn len(connection: &Connection, queue: &str) -> rusqlite::Result<u64>
     connection.prepare_cached("SELECT count(*) FROM message WHERE queue = ?")?.query_row([queue], |row| row.get(0))
 }
 
+/// Drops every message of a queue, those taken included, and tells how many.
+pub(crate) fn clear(connection: &Connection, queue: &str) -> rusqlite::Result<usize> {
+    connection.prepare_cached("DELETE FROM message WHERE queue = ?")?.execute([queue])
+}
+
 /// How much there is to do for functions and endpoints.
 pub(crate) fn backlog(connection: &Connection, now: i64) -> rusqlite::Result<Backlog> {
     connection

@@ -27,6 +27,11 @@ impl Sns {
         Self { subscriptions: subscriptions.into(), journal, faults }
     }
 
+    /// Whether there is a topic of this ARN.
+    pub(crate) fn is_topic(&self, arn: &str) -> bool {
+        arn.strip_prefix(&format!("arn:aws:sns:{REGION}:{ACCOUNT}:")).is_some_and(|topic| self.exists(topic))
+    }
+
     fn exists(&self, topic: &str) -> bool {
         self.subscriptions.iter().any(|subscription| subscription.topic == topic)
     }

@@ -30,7 +30,9 @@ pub struct Stack {
     pub schedules: Vec<Schedule>,
     /// SNS subscriptions; a topic exists where something subscribes to it.
     pub subscriptions: Vec<Subscription>,
-    /// SageMaker endpoints.
+    /// The images that models can be made of.
+    pub images: Vec<Image>,
+    /// SageMaker endpoints that are there from the start.
     pub endpoints: Vec<Endpoint>,
     /// The REST API's routes, proxied to S3.
     pub rest_api: Vec<S3Integration>,
@@ -162,13 +164,24 @@ pub struct Subscription {
     pub function: String,
 }
 
+/// An image of a model server, and what runs in place of a container.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The repository's name: the last part of an image's URI, without tag and digest.
+    pub repository: String,
+    /// The program, with the variables that the image itself would set.
+    pub program: Program,
+}
+
 /// A SageMaker endpoint of one instance.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Its name.
+    /// Its name; its model and its endpoint configuration are called so too.
     pub name: String,
-    /// The model server.
-    pub program: Program,
+    /// The model's image, by the name of its repository.
+    pub image: String,
+    /// The model's environment, on top of the image's.
+    pub environment: BTreeMap<String, String>,
     /// How long the server may take until its first healthy `/ping`.
     pub startup_timeout: Duration,
     /// How many asynchronous invocations the instance gets at once.

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use local_cloud::{Cloud, Code, Conditions, Endpoint, Function, Listeners, Program, RetryPolicy, Stack, Subscription};
+use local_cloud::{
+    Cloud, Code, Conditions, Endpoint, Function, Image, Listeners, Program, RetryPolicy, Stack, Subscription,
+};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -42,7 +44,8 @@ impl Tested {
         };
         let endpoint = Endpoint {
             name: "e".into(),
-            program: program("model.py", &[("DIED", folder.path().join("died"))]),
+            image: "model".into(),
+            environment: BTreeMap::new(),
             startup_timeout: PATIENCE,
             max_concurrent_invocations_per_instance: 2,
             s3_output_path: "s3://bucket/out".into(),
@@ -53,6 +56,10 @@ impl Tested {
         let stack = Stack {
             buckets: vec!["bucket".into()],
             functions: vec![function],
+            images: vec![Image {
+                repository: "model".into(),
+                program: program("model.py", &[("DIED", folder.path().join("died"))]),
+            }],
             endpoints: vec![endpoint],
             subscriptions: vec![Subscription { topic: "done".into(), function: "f".into() }],
             ..Stack::default()

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use http::{Method, StatusCode};
 use local_cloud::{
-    Code, Endpoint, Function, HttpRoute, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
+    Code, Endpoint, Function, HttpRoute, Image, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
     Subscription, Table,
 };
 use pipeline::{Ages, ErrorCode, JobError, MAX_PUT_BYTES, PortraitId, keys, notification};
@@ -25,6 +25,8 @@ const INPUT_BUCKET: &str = "portraits";
 /// What SageMaker writes, and what clients fetch.
 const OUTPUT_BUCKET: &str = "time-traveler";
 const ENDPOINT: &str = "face-aging";
+/// The repository of the model server's image, as `container/build_and_push.sh` names it.
+const REPOSITORY: &str = "time-traveler";
 const SUCCESS_TOPIC: &str = "face-aging-success";
 const ERROR_TOPIC: &str = "face-aging-error";
 const DEAD_LETTERS: &str = "image-processor-dead-letters";
@@ -100,6 +102,7 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
         subscriptions: [SUCCESS_TOPIC, ERROR_TOPIC]
             .map(|topic| Subscription { topic: topic.to_owned(), function: Inner::ImageProcessor.name().to_owned() })
             .to_vec(),
+        images: vec![image(parts.model_server)?],
         endpoints: vec![endpoint(parts)?],
         rest_api: rest_api(),
         http_api: http_api(),
@@ -168,24 +171,29 @@ const MODEL_SERVER: [&str; 14] = [
     "HOME",
 ];
 
-fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {
-    let mut variables = vec![("DEFAULT_AGES", parts.ages.to_string())];
-    variables.extend(MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));
-    if let Some(folder) = parts.model {
-        let folder = std::path::absolute(folder).with_context(|| format!("{} is no path", folder.display()))?;
-        anyhow::ensure!(folder.is_dir(), "the model folder {} is not there", folder.display());
-        variables.push(("SM_MODEL_DIR", folder.display().to_string()));
-    }
+fn image(model_server: Option<&Path>) -> anyhow::Result<Image> {
+    let variables = MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
     let mut program = Inner::Serve.program(variables);
-    if let Some(server) = parts.model_server {
+    if let Some(server) = model_server {
         let server = std::path::absolute(server).with_context(|| format!("{} is no path", server.display()))?;
         anyhow::ensure!(server.is_file(), "the model server {} is not there", server.display());
         program.arg0 = server.clone().into();
         program.path = server;
     }
+    Ok(Image { repository: REPOSITORY.to_owned(), program })
+}
+
+fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {
+    let mut environment = BTreeMap::from([("DEFAULT_AGES".to_owned(), parts.ages.to_string())]);
+    if let Some(folder) = parts.model {
+        let folder = std::path::absolute(folder).with_context(|| format!("{} is no path", folder.display()))?;
+        anyhow::ensure!(folder.is_dir(), "the model folder {} is not there", folder.display());
+        environment.insert("SM_MODEL_DIR".to_owned(), folder.display().to_string());
+    }
     Ok(Endpoint {
         name: ENDPOINT.to_owned(),
-        program,
+        image: REPOSITORY.to_owned(),
+        environment,
         startup_timeout: Duration::from_secs(300),
         max_concurrent_invocations_per_instance: 4,
         s3_output_path: keys::location(OUTPUT_BUCKET, keys::STRIPS),

@@ -84,7 +84,9 @@ impl Call {
                 Ok((Some(call), request))
             }
             Some("sagemaker") => {
-                let operation = request.uri().path().rsplit('/').next().unwrap_or_default();
+                // The control plane names its operation in a header, the runtime in the path.
+                let target = text(headers, "x-amz-target").and_then(|target| target.rsplit('.').next());
+                let operation = target.or(request.uri().path().rsplit('/').next()).unwrap_or_default();
                 let id = text(headers, "x-amzn-sagemaker-inference-id").unwrap_or_default().to_owned();
                 let call = call(Service::SageMaker, operation, id);
                 Ok((Some(call), request))

@@ -1,6 +1,5 @@
 //! Asynchronous invocations: accepted, queued, tried, answered in S3 and told of on SNS.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
@@ -10,15 +9,18 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::model_server::Answer;
-use super::{Hosted, InvokeError, ModelRequest, SageMaker, kind};
+use super::configs::{AsyncInferenceConfig, NotificationConfig};
+use super::endpoint::Hosted;
+use super::endpoints::{Endpoint, Status};
+use super::model_server::{Answer, InvokeError};
+use super::records::{self, Kind};
+use super::runtime::{ModelRequest, kind, not_found};
+use super::{SageMaker, s3_uri};
 use crate::aws_endpoint::json_error;
 use crate::queue::{self, Message};
 use crate::s3::{Attributes, StoreError};
-use crate::stack::Endpoint;
 use crate::{REGION, now_rfc3339};
 
 /// How often a request is tried whose model server died under it.
@@ -38,7 +40,11 @@ pub(super) struct AsyncInvocation {
     request_ttl_seconds: u64,
     invocation_timeout_seconds: u64,
     output_location: String,
-    failure_location: String,
+    /// Without one, failures are told of only.
+    failure_location: Option<String>,
+    /// Who is told.
+    #[serde(default)]
+    topics: NotificationConfig,
     received_time: String,
 }
 
@@ -72,7 +78,12 @@ impl End {
 
 impl AsyncInvocation {
     /// Checks a request; an error says what is wrong with it.
-    pub(super) fn accept(endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Self, String> {
+    pub(super) fn accept(
+        endpoint: &str,
+        config: &AsyncInferenceConfig,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Self, String> {
         let text = |name: &str| {
             headers.get(format!("x-amzn-sagemaker-{name}")).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
@@ -84,7 +95,7 @@ impl AsyncInvocation {
             },
         };
         let input = match (text("inputlocation"), body.is_empty()) {
-            (Some(location), true) if split_location(&location).is_some() => Input::Location(location),
+            (Some(location), true) if s3_uri(&location).is_some() => Input::Location(location),
             (Some(location), true) => return Err(format!("InputLocation {location:?} is not s3://bucket/key")),
             (None, false) => Input::Inline(STANDARD.encode(body)),
             (Some(_), false) => return Err("InputLocation and Body are mutually exclusive".to_owned()),
@@ -99,10 +110,11 @@ impl AsyncInvocation {
             Some(extension) => format!("{}/{}", path.trim_end_matches('/'), extension.trim_matches('/')),
             None => path.trim_end_matches('/').to_owned(),
         };
+        let output = &config.output_config;
         let stem = Uuid::new_v4().to_string();
         let file = text("filename").unwrap_or_else(|| format!("{stem}.out"));
         Ok(Self {
-            endpoint: endpoint.name.clone(),
+            endpoint: endpoint.to_owned(),
             inference_id,
             input,
             content_type: text("content-type"),
@@ -110,8 +122,9 @@ impl AsyncInvocation {
             custom_attributes: text("custom-attributes"),
             request_ttl_seconds: seconds("requestttlseconds", 21_600, 21_600)?,
             invocation_timeout_seconds: seconds("invocationtimeoutseconds", 900, 3600)?,
-            output_location: format!("{}/{file}", folder(&endpoint.s3_output_path)),
-            failure_location: format!("{}/{stem}-error.out", folder(&endpoint.s3_failure_path)),
+            output_location: format!("{}/{file}", folder(&output.s3_output_path)),
+            failure_location: output.s3_failure_path.as_ref().map(|path| format!("{}/{stem}-error.out", folder(path))),
+            topics: output.notification_config.clone().unwrap_or_default(),
             received_time: now_rfc3339(),
         })
     }
@@ -150,7 +163,9 @@ impl AsyncInvocation {
             Err(reason) => {
                 notice["invocationStatus"] = json!("Failed");
                 notice["failureReason"] = json!(reason);
-                notice["responseParameters"] = json!({"failureLocation": self.failure_location});
+                if let Some(location) = &self.failure_location {
+                    notice["responseParameters"] = json!({"failureLocation": location});
+                }
             }
         }
         notice.to_string()
@@ -162,12 +177,20 @@ impl SageMaker {
         let (queue, now) = (queue::of_endpoint(&invocation.endpoint), self.journal.clock().now_millis());
         let sent = serde_json::to_string(invocation).map_err(|error| error.to_string()).and_then(|body| {
             let send = |transaction: &rusqlite::Transaction<'_>| {
-                queue::send(transaction, &queue, &invocation.inference_id, &body, now, Duration::ZERO)
+                // One that is being deleted empties its queue once.
+                let endpoint = records::get::<Endpoint>(transaction, Kind::Endpoint, &invocation.endpoint)?;
+                if endpoint.is_none_or(|endpoint| endpoint.value.status == Status::Deleting) {
+                    return Ok::<_, rusqlite::Error>(false);
+                }
+                queue::send(transaction, &queue, &invocation.inference_id, &body, now, Duration::ZERO)?;
+                Ok(true)
             };
             self.journal.write(send).map_err(|error| error.to_string())
         });
-        if let Err(error) = sent {
-            return json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", &error);
+        match sent {
+            Ok(true) => {}
+            Ok(false) => return not_found(&invocation.endpoint),
+            Err(error) => return json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", &error),
         }
         tracing::info!(
             target: "hop", service = "SageMaker", action = "InvokeEndpointAsync",
@@ -176,34 +199,18 @@ impl SageMaker {
         let answer = json!({"InferenceId": invocation.inference_id});
         let mut response = (StatusCode::ACCEPTED, axum::Json(answer)).into_response();
         for (name, location) in [
-            ("x-amzn-sagemaker-outputlocation", &invocation.output_location),
-            ("x-amzn-sagemaker-failurelocation", &invocation.failure_location),
+            ("x-amzn-sagemaker-outputlocation", Some(&invocation.output_location)),
+            ("x-amzn-sagemaker-failurelocation", invocation.failure_location.as_ref()),
         ] {
-            if let Ok(value) = HeaderValue::from_str(location) {
+            if let Some(Ok(value)) = location.map(|location| HeaderValue::from_str(location)) {
                 response.headers_mut().insert(name, value);
             }
         }
         response
     }
 
-    /// Works on the queue of one endpoint, on as many requests at once as the instance may have.
-    pub(super) async fn work(self: Arc<Self>, name: String) {
-        let queue = queue::of_endpoint(&name);
-        let instance = Arc::new(Semaphore::new(self.endpoints[&name].endpoint.max_concurrent_invocations_per_instance));
-        let mut committed = self.journal.committed();
-        loop {
-            let next = queue::next(&self.journal, &queue, &mut committed, &instance).await;
-            let Ok((message, permit)) = next else { return };
-            let sagemaker = Arc::clone(&self);
-            let name = name.clone();
-            tokio::spawn(async move {
-                sagemaker.process(&sagemaker.endpoints[&name], &message).await;
-                drop(permit);
-            });
-        }
-    }
-
-    async fn process(&self, hosted: &Hosted, message: &Message) {
+    /// Takes a request to its end, or breaks off where the endpoint is no longer there.
+    pub(super) async fn process(&self, hosted: &Hosted, message: &Message) {
         let invocation = match serde_json::from_str::<AsyncInvocation>(&message.body) {
             Ok(invocation) => invocation,
             Err(error) => {
@@ -211,15 +218,21 @@ impl SageMaker {
                 return queue::settle(&self.journal, |transaction| queue::delete(transaction, message)).await;
             }
         };
-        let end = self.attempt(hosted, &invocation, message).await;
+        let end = tokio::select! {
+            end = self.attempt(hosted, &invocation, message) => end,
+            () = hosted.gone() => return,
+        };
         if self.journal.is_stopping() {
             return;
         }
         // The answer was expensive: it is kept until it is written.
         let mut pause = RETRY_AFTER;
-        while let Err(error) = self.settle(&hosted.endpoint, &invocation, message, &end).await {
+        while let Err(error) = self.settle(&invocation, message, &end).await {
             tracing::error!(inference_id = message.request_id, %error, "an answer cannot be written: to be tried again");
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = hosted.gone() => return,
+            }
             pause = (pause * 2).min(Duration::from_secs(30));
         }
     }
@@ -227,12 +240,13 @@ impl SageMaker {
     async fn attempt(&self, hosted: &Hosted, invocation: &AsyncInvocation, message: &Message) -> End {
         let age = u64::try_from(self.journal.clock().now_millis() - message.sent).unwrap_or(0);
         let left = Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(age));
-        if left.is_zero() || !hosted.server.healthy(left).await {
+        let serving = if left.is_zero() { None } else { hosted.healthy(left).await };
+        let Some(serving) = serving else {
             return End::failed(format!(
                 "Request expired after {} seconds in the queue",
                 invocation.request_ttl_seconds
             ));
-        }
+        };
         let input = match self.input(&invocation.input).await {
             Ok(input) => input,
             Err(reason) => return End::failed(reason),
@@ -245,7 +259,7 @@ impl SageMaker {
         };
         let timeout = Duration::from_secs(invocation.invocation_timeout_seconds);
         let start = Instant::now();
-        match hosted.server.invoke(&request, input, timeout).await {
+        match serving.server.invoke(&request, input, timeout).await {
             Ok(answer) if answer.status.is_success() => {
                 tracing::info!(
                     target: "hop", service = "SageMaker", action = "Invocation",
@@ -275,7 +289,7 @@ impl SageMaker {
         match input {
             Input::Inline(text) => STANDARD.decode(text).map(Bytes::from).map_err(|error| error.to_string()),
             Input::Location(location) => {
-                let Some((bucket, key)) = split_location(location) else {
+                let Some((bucket, key)) = s3_uri(location) else {
                     return Err(format!("{location} is no location"));
                 };
                 let read = self.store.read(bucket, key).await;
@@ -285,13 +299,7 @@ impl SageMaker {
     }
 
     /// Writes the answer, then tells of it and forgets the request in one transaction.
-    async fn settle(
-        &self,
-        endpoint: &Endpoint,
-        invocation: &AsyncInvocation,
-        message: &Message,
-        end: &End,
-    ) -> Result<(), StoreError> {
+    async fn settle(&self, invocation: &AsyncInvocation, message: &Message, end: &End) -> Result<(), StoreError> {
         let now = self.journal.clock().now_millis();
         let (location, body, content_type, topic, notice) = match end {
             End::Again(delay) => {
@@ -303,7 +311,13 @@ impl SageMaker {
             End::Completed(answer) => {
                 let notice = invocation.notice(Ok(answer));
                 let content_type = answer.content_type.clone();
-                (&invocation.output_location, &answer.body, content_type, &endpoint.success_topic, notice)
+                (
+                    Some(&invocation.output_location),
+                    &answer.body,
+                    content_type,
+                    &invocation.topics.success_topic,
+                    notice,
+                )
             }
             End::Failed { reason, object } => {
                 tracing::info!(
@@ -311,14 +325,17 @@ impl SageMaker {
                     detail = %format_args!("{}: {reason}", invocation.inference_id)
                 );
                 let notice = invocation.notice(Err(reason));
-                (&invocation.failure_location, object, None, &endpoint.error_topic, notice)
+                (invocation.failure_location.as_ref(), object, None, &invocation.topics.error_topic, notice)
             }
         };
-        let (bucket, key) = split_location(location).ok_or_else(|| StoreError::NoSuchKey(location.clone()))?;
-        let attributes = Attributes { content_type, ..Attributes::default() };
-        self.store.put(bucket, key, body.clone(), attributes).await?;
+        if let Some(location) = location {
+            let (bucket, key) = s3_uri(location).ok_or_else(|| StoreError::NoSuchKey(location.clone()))?;
+            let attributes = Attributes { content_type, ..Attributes::default() };
+            self.store.put(bucket, key, body.clone(), attributes).await?;
+        }
         self.journal.write(|transaction| {
-            if let Some(topic) = topic {
+            // The last part of its ARN is its name.
+            if let Some(topic) = topic.as_ref().and_then(|arn| arn.rsplit(':').next()) {
                 self.sns.publish(transaction, topic, Some("SageMaker Asynchronous Inference"), &notice)?;
             }
             queue::delete(transaction, message)
@@ -327,27 +344,18 @@ impl SageMaker {
     }
 }
 
-fn split_location(location: &str) -> Option<(&str, &str)> {
-    location.strip_prefix("s3://")?.split_once('/').filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::configs::OutputConfig;
     use super::*;
-    use crate::stack::Program;
 
-    fn endpoint() -> Endpoint {
-        let program = Program { path: "x".into(), arg0: "x".into(), environment: Default::default() };
-        Endpoint {
-            name: "e".into(),
-            program,
-            startup_timeout: Duration::ZERO,
-            max_concurrent_invocations_per_instance: 1,
+    fn config() -> AsyncInferenceConfig {
+        let output_config = OutputConfig {
             s3_output_path: "s3://o/strips/".into(),
-            s3_failure_path: "s3://o/failures".into(),
-            success_topic: None,
-            error_topic: None,
-        }
+            s3_failure_path: Some("s3://o/failures".into()),
+            notification_config: None,
+        };
+        AsyncInferenceConfig { client_config: None, output_config }
     }
 
     fn accept(headers: &[(&'static str, &str)], body: &'static [u8]) -> Result<AsyncInvocation, String> {
@@ -355,7 +363,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (format!("x-amzn-sagemaker-{name}").parse().unwrap(), value.parse().unwrap()))
             .collect();
-        AsyncInvocation::accept(&endpoint(), &headers, &Bytes::from_static(body))
+        AsyncInvocation::accept("e", &config(), &headers, &Bytes::from_static(body))
     }
 
     #[test]
@@ -364,7 +372,7 @@ mod tests {
         assert!(
             invocation.output_location.starts_with("s3://o/strips/") && invocation.output_location.ends_with(".out")
         );
-        assert!(invocation.failure_location.ends_with("-error.out"));
+        assert!(invocation.failure_location.unwrap().ends_with("-error.out"));
         assert_eq!((invocation.request_ttl_seconds, invocation.invocation_timeout_seconds), (21_600, 900));
         let named = [("inputlocation", "s3://i/k"), ("filename", "f.npy"), ("s3outputpathextension", "/a/")];
         assert_eq!(accept(&named, b"").unwrap().output_location, "s3://o/strips/a/f.npy");

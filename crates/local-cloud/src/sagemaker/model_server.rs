@@ -1,7 +1,7 @@
 //! A model server as a child process, by SageMaker's container contract (*Use your own inference code with hosting
 //! services*, SageMaker Developer Guide).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::ModelRequest;
-use crate::CloudError;
+use super::chain;
+use super::runtime::ModelRequest;
+use crate::REGION;
 use crate::child::{self, Spawner};
-use crate::stack::Endpoint;
+use crate::stack::Program;
 
 /// Time between two looks at a server that is not healthy yet.
 const STARTING_PING: Duration = Duration::from_millis(15);
@@ -51,6 +52,18 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
+/// What to run, for whom.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    /// The endpoint's name.
+    pub(super) name: String,
+    /// With everything in its environment but what the contract itself sets.
+    pub(super) program: Program,
+    /// How long it may take until its first healthy `/ping`.
+    pub(super) startup_timeout: Duration,
+    pub(super) log: PathBuf,
+}
+
 /// A server that is replaced whenever it ends or falls ill.
 pub(super) struct ModelServer {
     client: reqwest::Client,
@@ -62,14 +75,11 @@ pub(super) struct ModelServer {
 
 impl ModelServer {
     /// Starts the server and waits until it is healthy.
-    pub(super) async fn start(endpoint: &Endpoint, spawner: Spawner, logs: &Path) -> Result<Self, CloudError> {
+    pub(super) async fn start(server: Server, spawner: Spawner) -> Result<Self, StartError> {
         let client = reqwest::Client::builder().no_proxy().build().map_err(std::io::Error::other)?;
-        let log = logs.join(format!("{}.log", endpoint.name));
         let (base, is_base) = watch::channel(None);
-        let supervisor =
-            Supervisor { endpoint: endpoint.clone(), spawner, log: log.clone(), client: client.clone(), base };
-        let failed = |reason| CloudError::ModelServer { endpoint: endpoint.name.clone(), reason };
-        let child = supervisor.launch().await.map_err(|end| failed(end.describe(&log)))?;
+        let supervisor = Supervisor { server, spawner, client: client.clone(), base };
+        let child = supervisor.launch().await?;
         let stop = Arc::new(Notify::new());
         let supervising = tokio::spawn(supervisor.run(child, Arc::clone(&stop)));
         Ok(Self { client, base: is_base, stop, supervisor: tokio::sync::Mutex::new(Some(supervising)) })
@@ -124,48 +134,54 @@ impl ModelServer {
     }
 }
 
-/// How a start ended badly.
-enum BadStart {
-    Spawn(std::io::Error),
-    Exited(ExitStatus),
-    Unhealthy(Duration),
-}
-
-impl BadStart {
-    fn describe(&self, log: &Path) -> String {
-        let what = match self {
-            Self::Spawn(error) => return format!("it cannot be executed: {error}"),
-            Self::Exited(status) => format!("it ended with {status}"),
-            Self::Unhealthy(patience) => format!("/ping was not healthy within {} seconds", patience.as_secs()),
-        };
-        format!("{what}; its last words:\n{}", child::log_tail(log))
+impl Drop for ModelServer {
+    /// Whoever does not stop it in time kills it.
+    fn drop(&mut self) {
+        if let Some(supervisor) = self.supervisor.get_mut() {
+            supervisor.abort();
+        }
     }
 }
 
+/// How a start ended badly.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("it cannot be executed")]
+    Spawn(#[from] std::io::Error),
+    #[error("it ended with {status}; its last words:\n{last_words}")]
+    Exited { status: ExitStatus, last_words: String },
+    #[error("/ping was not healthy within {} seconds; its last words:\n{last_words}", .patience.as_secs())]
+    Unhealthy { patience: Duration, last_words: String },
+}
+
 struct Supervisor {
-    endpoint: Endpoint,
+    server: Server,
     spawner: Spawner,
-    log: PathBuf,
     client: reqwest::Client,
     base: watch::Sender<Option<String>>,
 }
 
 impl Supervisor {
     /// Starts a process and waits until it is healthy.
-    async fn launch(&self) -> Result<Child, BadStart> {
-        let port = free_port().await.map_err(BadStart::Spawn)?;
-        let environment = [("SAGEMAKER_BIND_TO_PORT", port.to_string()), ("BIND_HOST", "127.0.0.1".to_owned())];
-        let spawned = self.spawner.spawn(&self.endpoint.program, environment, &self.log).await;
-        let mut child = spawned.map_err(BadStart::Spawn)?;
+    async fn launch(&self) -> Result<Child, StartError> {
+        let Server { log, startup_timeout: patience, .. } = &self.server;
+        let port = free_port().await?;
+        let region = [("AWS_REGION", REGION.to_owned()), ("AWS_DEFAULT_REGION", REGION.to_owned())];
+        let mut program = self.server.program.clone();
+        // A model's own environment does not change these.
+        program.environment.insert("SAGEMAKER_BIND_TO_PORT".to_owned(), port.to_string());
+        program.environment.insert("BIND_HOST".to_owned(), "127.0.0.1".to_owned());
+        let before = child::log_len(log);
+        let mut child = self.spawner.spawn(&program, region, log).await?;
         let base = format!("http://127.0.0.1:{port}");
-        let deadline = Instant::now() + self.endpoint.startup_timeout;
+        let deadline = Instant::now() + *patience;
         while !self.ping(&base).await {
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(BadStart::Exited(status));
+                return Err(StartError::Exited { status, last_words: child::log_tail(log, before) });
             }
             if Instant::now() >= deadline {
                 child::stop(&mut child, Duration::ZERO).await;
-                return Err(BadStart::Unhealthy(self.endpoint.startup_timeout));
+                return Err(StartError::Unhealthy { patience: *patience, last_words: child::log_tail(log, before) });
             }
             tokio::time::sleep(STARTING_PING).await;
         }
@@ -184,7 +200,8 @@ impl Supervisor {
             tokio::select! {
                 () = stop.notified() => break,
                 why = self.until_ill(&mut child) => {
-                    tracing::error!(endpoint = self.endpoint.name, why, log = %self.log.display(), "the model server is replaced");
+                    let Server { name, log, .. } = &self.server;
+                    tracing::error!(endpoint = name, why, log = %log.display(), "the model server is replaced");
                 }
             }
             self.base.send_replace(None);
@@ -204,9 +221,9 @@ impl Supervisor {
         loop {
             match self.launch().await {
                 Ok(child) => return child,
-                Err(end) => {
-                    let why = end.describe(&self.log);
-                    tracing::error!(endpoint = self.endpoint.name, why, "the model server does not start");
+                Err(error) => {
+                    let why = chain(&error);
+                    tracing::error!(endpoint = self.server.name, why, "the model server does not start");
                 }
             }
             tokio::time::sleep(pause).await;

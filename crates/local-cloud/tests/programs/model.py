@@ -2,6 +2,7 @@
 """A model server by SageMaker's container contract: what it does is what its input says."""
 
 import os
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +47,17 @@ class Handler(BaseHTTPRequestHandler):
         elif words == "busy" and state["busy"]:
             state["busy"] -= 1
             self.answer(503, b"busy", Retry_After="0")
+        elif words == "at once":
+            self.answer(200, str(state["at once"]).encode())
+        elif words.startswith("env "):
+            self.answer(200, os.environ.get(words[4:], "").encode())
+        elif words.startswith("file "):
+            with open(os.path.join(os.environ["SM_MODEL_DIR"], words[5:]), "rb") as file:
+                self.answer(200, file.read())
+        elif words.startswith("wait "):
+            while not os.path.exists(words[5:]):
+                time.sleep(0.01)
+            self.answer(200, b"waited")
         elif words == "count":
             time.sleep(0.2)
             self.answer(200, str(state["most at once"]).encode())
@@ -57,4 +69,6 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+if "EXIT" in os.environ:
+    sys.exit(os.environ["EXIT"])
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()

@@ -13,7 +13,7 @@ use futures::FutureExt;
 use http::Method;
 use lambda::{Clients, ImageProcessor, JobTracker, Settings};
 use local_cloud::{
-    Clock, Cloud, Code, Conditions, Endpoint, FaultPlan, Function, HttpRoute, InProcess, Listeners, Program,
+    Clock, Cloud, Code, Conditions, Endpoint, FaultPlan, Function, HttpRoute, Image, InProcess, Listeners, Program,
     RetryPolicy, Rule, S3Integration, Schedule, Stack, Subscription, Table,
 };
 use pipeline::{Timestamp, notification};
@@ -192,9 +192,14 @@ fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
         subscriptions: ["success", "error"]
             .map(|topic| Subscription { topic: topic.to_owned(), function: PROCESSOR.to_owned() })
             .to_vec(),
+        images: vec![Image {
+            repository: "quick".to_owned(),
+            program: Program { arg0: server.clone().into(), path: server, environment },
+        }],
         endpoints: vec![Endpoint {
             name: "face-aging".to_owned(),
-            program: Program { arg0: server.clone().into(), path: server, environment },
+            image: "quick".to_owned(),
+            environment: BTreeMap::new(),
             startup_timeout: Duration::from_secs(60),
             max_concurrent_invocations_per_instance: 8,
             s3_output_path: "s3://time-traveler/strips/".to_owned(),

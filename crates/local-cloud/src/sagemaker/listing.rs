@@ -1,0 +1,214 @@
+//! Lists in pages: filtered, sorted, and gone on with where the last page ended, whatever was created or deleted since.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::request::{ApiError, Members};
+
+/// How many a page has, unless the request says otherwise.
+const PAGE: u64 = 10;
+/// Every status that AWS knows, the ones that do not come up here included.
+const STATUSES: [&str; 9] = [
+    "OutOfService",
+    "Creating",
+    "Updating",
+    "SystemUpdating",
+    "RollingBack",
+    "InService",
+    "Deleting",
+    "Failed",
+    "UpdateRollbackFailed",
+];
+
+/// What something is sorted and filtered by.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) name: String,
+    /// Milliseconds since 1970, as is the next.
+    pub(super) created: i64,
+    pub(super) modified: i64,
+    /// Of an endpoint; empty for others.
+    pub(super) status: &'static str,
+}
+
+/// What a list request asks for.
+#[derive(Debug)]
+pub(super) struct Query {
+    sort_by: &'static str,
+    ascending: bool,
+    most: usize,
+    name_contains: String,
+    status: Option<&'static str>,
+    /// Seconds since 1970: created after, created before, modified after, modified before.
+    between: [Option<f64>; 4],
+    /// Where the last page ended.
+    after: Option<Position>,
+}
+
+/// The place of an item in the order: status or nothing, time or 0, name.
+type Position = (String, i64, String);
+
+impl Query {
+    /// Reads it; `endpoints` have more to be asked for.
+    pub(super) fn read(members: &mut Members, endpoints: bool) -> Result<Self, ApiError> {
+        let sorts: &[_] = if endpoints { &["Name", "CreationTime", "Status"] } else { &["Name", "CreationTime"] };
+        let sort_by = members.one_of("SortBy", sorts)?.unwrap_or("CreationTime");
+        let ascending = members.one_of("SortOrder", &["Ascending", "Descending"])? == Some("Ascending");
+        let mut between = [members.time("CreationTimeAfter")?, members.time("CreationTimeBefore")?, None, None];
+        let mut status = None;
+        if endpoints {
+            between[2] = members.time("LastModifiedTimeAfter")?;
+            between[3] = members.time("LastModifiedTimeBefore")?;
+            status = members.one_of("StatusEquals", &STATUSES)?;
+        }
+        let after = match members.text("NextToken", 8192)? {
+            None => None,
+            Some(token) => match read_token(&token) {
+                Some((sorted_by, up, position)) if sorted_by == sort_by && up == ascending => Some(position),
+                _ => return Err(members.invalid("NextToken", &Value::String(token), "it must be of this very list")),
+            },
+        };
+        Ok(Self {
+            sort_by,
+            ascending,
+            most: usize::try_from(members.integer("MaxResults", 1..=100)?.unwrap_or(PAGE)).unwrap_or(usize::MAX),
+            name_contains: members.text("NameContains", 63)?.unwrap_or_default(),
+            status,
+            between,
+            after,
+        })
+    }
+
+    /// The page, and the token of the next one if there is more.
+    pub(super) fn page<T>(&self, items: Vec<(Item, T)>) -> (Vec<T>, Option<String>) {
+        let mut found: Vec<(Position, T)> = items
+            .into_iter()
+            .filter(|(item, _)| self.matches(item))
+            .map(|(item, shown)| (self.position(item), shown))
+            .filter(|(position, _)| match &self.after {
+                None => true,
+                Some(after) if self.ascending => position > after,
+                Some(after) => position < after,
+            })
+            .collect();
+        found.sort_by(|(a, _), (b, _)| if self.ascending { a.cmp(b) } else { b.cmp(a) });
+        let more = found.len() > self.most;
+        found.truncate(self.most);
+        let token = found.last().filter(|_| more).map(|(position, _)| token(self.sort_by, self.ascending, position));
+        (found.into_iter().map(|(_, shown)| shown).collect(), token)
+    }
+
+    fn matches(&self, item: &Item) -> bool {
+        let [created_after, created_before, modified_after, modified_before] = self.between;
+        let within = |time: i64, after: Option<f64>, before: Option<f64>| {
+            after.is_none_or(|after| seconds(time) > after) && before.is_none_or(|before| seconds(time) < before)
+        };
+        item.name.contains(&self.name_contains)
+            && self.status.is_none_or(|status| item.status == status)
+            && within(item.created, created_after, created_before)
+            && within(item.modified, modified_after, modified_before)
+    }
+
+    fn position(&self, item: Item) -> Position {
+        match self.sort_by {
+            "Status" => (item.status.to_owned(), 0, item.name),
+            "CreationTime" => (String::new(), item.created, item.name),
+            _ => (String::new(), 0, item.name),
+        }
+    }
+}
+
+/// A time as AWS's JSON has it.
+#[allow(clippy::cast_precision_loss, reason = "milliseconds of this age have 41 bits")]
+pub(super) fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+fn token(sort_by: &str, ascending: bool, position: &Position) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::json!([sort_by, ascending, position]).to_string())
+}
+
+fn read_token(token: &str) -> Option<(String, bool, Position)> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn items() -> Vec<(Item, String)> {
+        let of = |name: &str, created, status| {
+            (Item { name: name.to_owned(), created, modified: created + 500, status }, name.to_owned())
+        };
+        vec![
+            of("b", 1000, "Failed"),
+            of("a", 3000, "InService"),
+            of("ab", 2000, "InService"),
+            of("c", 2000, "Creating"),
+        ]
+    }
+
+    fn query(request: &Value) -> Result<Query, ApiError> {
+        let mut members = Members::parse(request.to_string().as_bytes()).unwrap();
+        let query = Query::read(&mut members, true)?;
+        members.done()?;
+        Ok(query)
+    }
+
+    fn listed(request: Value) -> Vec<String> {
+        query(&request).unwrap().page(items()).0
+    }
+
+    #[test]
+    fn orders_and_filters() {
+        assert_eq!(listed(json!({})), ["a", "c", "ab", "b"], "the newest first");
+        assert_eq!(listed(json!({"SortBy": "Name", "SortOrder": "Ascending"})), ["a", "ab", "b", "c"]);
+        assert_eq!(listed(json!({"SortBy": "Status", "SortOrder": "Ascending"})), ["c", "b", "a", "ab"]);
+        assert_eq!(listed(json!({"NameContains": "b"})), ["ab", "b"]);
+        assert_eq!(listed(json!({"StatusEquals": "InService"})), ["a", "ab"]);
+        assert_eq!(listed(json!({"CreationTimeAfter": 1, "CreationTimeBefore": 2.5})), ["c", "ab"]);
+        assert_eq!(listed(json!({"LastModifiedTimeAfter": 3.4})), ["a"]);
+        assert_eq!(listed(json!({"LastModifiedTimeBefore": 1.6})), ["b"]);
+    }
+
+    #[test]
+    fn pages_go_on_where_the_last_one_ended() {
+        for (order, expected) in [("Ascending", ["b", "ab", "c", "a"]), ("Descending", ["a", "c", "ab", "b"])] {
+            let mut seen = Vec::new();
+            let mut request = json!({"MaxResults": 1, "SortOrder": order});
+            loop {
+                let mut there = items();
+                // Those of earlier pages are deleted meanwhile.
+                there.retain(|(item, _)| !seen.contains(&item.name));
+                let (page, token) = query(&request).unwrap().page(there);
+                seen.extend(page);
+                match token {
+                    Some(token) => request["NextToken"] = json!(token),
+                    None => break,
+                }
+            }
+            assert_eq!(seen, expected);
+        }
+        let (page, token) = query(&json!({"MaxResults": 4})).unwrap().page(items());
+        assert_eq!((page.len(), token), (4, None));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let token = query(&json!({"MaxResults": 1})).unwrap().page(items()).1.unwrap();
+        assert!(query(&json!({"NextToken": token.clone()})).is_ok());
+        for bad in [
+            json!({"NextToken": token, "SortBy": "Name"}),
+            json!({"NextToken": "rubbish"}),
+            json!({"MaxResults": 0}),
+            json!({"MaxResults": 101}),
+            json!({"SortBy": "Size"}),
+            json!({"StatusEquals": "Fine"}),
+        ] {
+            assert!(query(&bad).is_err(), "{bad}");
+        }
+    }
+}

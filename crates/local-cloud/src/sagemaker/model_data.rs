@@ -1,0 +1,319 @@
+//! A model's files: the archive is fetched from S3 and unpacked into a folder that nothing in it can leave.
+
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use tar::{Archive, EntryType};
+
+use super::s3_uri;
+use crate::journal::Journal;
+use crate::s3::{ObjectStore, StoreError};
+
+/// What an archive may unpack to. A gzip file can hold a thousand times its size, and the disk is not an instance's own: a few of
+/// the largest checkpoints, which take some gigabytes, still fit.
+///
+/// What stands before an entry, its name above all, is held in memory.
+const LIMITS: Limits = Limits { bytes: 16 << 30, entries: 100_000, header: 1 << 20 };
+
+/// Why there are no model files. Begins as SageMaker's own words.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ModelDataError {
+    #[error("Failed to download model data from URL \"{location}\"")]
+    Download {
+        location: String,
+        #[source]
+        source: StoreError,
+    },
+    #[error(
+        "Failed to extract model data archive from URL \"{location}\". Please ensure that the object located at the URL \
+         is a valid tar.gz archive"
+    )]
+    Extract {
+        location: String,
+        #[source]
+        source: UnpackError,
+    },
+    #[error("the folder {folder} cannot be used")]
+    Folder {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why an archive is not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UnpackError {
+    #[error("it cannot be unpacked")]
+    Io(#[from] io::Error),
+    #[error("{0:?} leads out of the folder")]
+    LeadsOut(PathBuf),
+    #[error("{0:?} is a link: only files and folders are unpacked here")]
+    Link(PathBuf),
+    #[error("{0:?} is neither a plain file nor a folder")]
+    Special(PathBuf),
+    #[error("it holds more than {0} files and folders")]
+    TooMany(usize),
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    bytes: u64,
+    entries: usize,
+    /// Bytes before an entry.
+    header: u64,
+}
+
+/// Fetches a model's archive and unpacks it into `folder`, if that is not there yet; without an archive the folder is empty. The
+/// folder is there only when everything is in it.
+pub(super) async fn fetch(
+    location: Option<&str>,
+    folder: &Path,
+    store: &ObjectStore,
+    journal: &Arc<Journal>,
+) -> Result<(), ModelDataError> {
+    let unusable = |source| ModelDataError::Folder { folder: folder.to_owned(), source };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let Some(location) = location else { return fs::create_dir_all(folder).map_err(unusable) };
+    let failed = |source| ModelDataError::Download { location: location.to_owned(), source };
+    let (bucket, key) = s3_uri(location).ok_or_else(|| failed(StoreError::NoSuchKey(location.to_owned())))?;
+    let (_, file) = store.open_object(bucket, key).await.map_err(failed)?;
+    let file = file.into_std().await;
+    let draft = folder.with_extension("partial");
+    let unpacked = {
+        let (draft, journal) = (draft.clone(), Arc::clone(journal));
+        // Nobody waits for it when everything stops, but the process would.
+        let stopped = move || journal.is_stopping();
+        tokio::task::spawn_blocking(move || {
+            if draft.exists() {
+                fs::remove_dir_all(&draft)?;
+            }
+            fs::create_dir_all(&draft)?;
+            unpack(BufReader::with_capacity(1 << 18, file), &draft, LIMITS, stopped)
+        })
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error).into()))
+    };
+    match unpacked {
+        Ok(()) => fs::rename(&draft, folder).map_err(unusable),
+        Err(source) => {
+            remove(&draft);
+            Err(ModelDataError::Extract { location: location.to_owned(), source })
+        }
+    }
+}
+
+/// Removes a folder of model files; one that stays behind is found at the next start.
+pub(super) fn remove(folder: &Path) {
+    if let Err(error) = fs::remove_dir_all(folder)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(folder = %folder.display(), %error, "model files that nothing uses stay behind");
+    }
+}
+
+fn unpack(archive: impl Read, folder: &Path, limits: Limits, stopped: impl Fn() -> bool) -> Result<(), UnpackError> {
+    let header = Cell::new(Some(limits.header));
+    let decoded = Bounded {
+        inner: MultiGzDecoder::new(archive),
+        left: limits.bytes,
+        limit: limits.bytes,
+        header: &header,
+        stopped,
+    };
+    let mut archive = Archive::new(decoded);
+    let mut entries = archive.entries()?;
+    let mut number = 0;
+    loop {
+        header.set(Some(limits.header));
+        let Some(entry) = entries.next() else { break };
+        let mut entry = entry?;
+        header.set(None);
+        number += 1;
+        if number > limits.entries {
+            return Err(UnpackError::TooMany(limits.entries));
+        }
+        let name = entry.path()?.into_owned();
+        let path = inside(folder, &name)?;
+        match entry.header().entry_type() {
+            EntryType::Directory => fs::create_dir_all(&path)?,
+            EntryType::Regular | EntryType::Continuous => {
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                io::copy(&mut entry, &mut File::create(&path)?)?;
+            }
+            // What holds for the whole archive, such as the commit that it was made of.
+            EntryType::XGlobalHeader => {}
+            EntryType::Symlink | EntryType::Link => return Err(UnpackError::Link(name)),
+            _ => return Err(UnpackError::Special(name)),
+        }
+    }
+    header.set(None);
+    // The checksum comes after everything else.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    Ok(())
+}
+
+/// Where an entry goes. There are no links in the folder, so its name alone tells.
+fn inside(folder: &Path, name: &Path) -> Result<PathBuf, UnpackError> {
+    let mut path = folder.to_owned();
+    for component in name.components() {
+        match component {
+            Component::Normal(part) => path.push(part),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(UnpackError::LeadsOut(name.to_owned()));
+            }
+        }
+    }
+    Ok(path)
+}
+
+/// A reader that gives no more than so much, and ends when everything does.
+struct Bounded<'a, R, S> {
+    inner: R,
+    left: u64,
+    limit: u64,
+    /// How much may still come before the next entry, while that is looked for.
+    header: &'a Cell<Option<u64>>,
+    stopped: S,
+}
+
+impl<R: Read, S: Fn() -> bool> Read for Bounded<'_, R, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if (self.stopped)() {
+            return Err(io::Error::other("everything stops"));
+        }
+        let read = self.inner.read(buffer)?;
+        if let Some(left) = self.header.get() {
+            let left = left.checked_sub(read as u64);
+            self.header.set(Some(left.ok_or_else(|| io::Error::other("the name of an entry is too long"))?));
+        }
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {} bytes", self.limit)))?;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use tar::{Builder, Header};
+
+    use super::*;
+    use crate::sagemaker::chain;
+
+    /// A tar entry by its raw name, as no honest program would write it.
+    fn entry(kind: EntryType, name: &str, target: &str, content: &[u8]) -> (Header, Vec<u8>) {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_gnu_mut().unwrap().linkname[..target.len()].copy_from_slice(target.as_bytes());
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        (header, content.to_vec())
+    }
+
+    fn file(name: &str, content: &[u8]) -> (Header, Vec<u8>) {
+        entry(EntryType::Regular, name, "", content)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn archive(entries: &[(Header, Vec<u8>)]) -> Vec<u8> {
+        let mut builder = Builder::new(Vec::new());
+        for (header, content) in entries {
+            builder.append(header, &content[..]).unwrap();
+        }
+        gzip(&builder.into_inner().unwrap())
+    }
+
+    const SMALL: Limits = Limits { bytes: 1 << 20, entries: 5, header: 10_000 };
+
+    fn unpacked(bytes: &[u8]) -> (tempfile::TempDir, Result<(), UnpackError>) {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        fs::create_dir(&model).unwrap();
+        let result = unpack(bytes, &model, SMALL, || false);
+        let outside: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(outside, ["model"], "something was written beside the folder");
+        (folder, result)
+    }
+
+    #[track_caller]
+    fn refused(bytes: &[u8]) -> String {
+        chain(&unpacked(bytes).1.unwrap_err())
+    }
+
+    #[test]
+    fn files_and_folders() {
+        let code = entry(EntryType::Directory, "./code/", "", b"");
+        let bytes = archive(&[code, file("a/b/model.bin", b"weights"), file("./notes", b"1"), file("notes", b"2")]);
+        let (folder, result) = unpacked(&bytes);
+        result.unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join("model").join(name)).unwrap();
+        assert_eq!((read("a/b/model.bin").as_str(), read("notes").as_str()), ("weights", "2"));
+        assert!(folder.path().join("model/code").is_dir());
+    }
+
+    #[test]
+    fn nothing_leaves_the_folder() {
+        for name in ["../out", "a/../../out", "/tmp/out"] {
+            let words = refused(&archive(&[file(name, b"x")]));
+            assert!(words.contains("leads out of the folder") && words.contains(name), "{words}");
+        }
+        for kind in [EntryType::Symlink, EntryType::Link] {
+            let words = refused(&archive(&[entry(kind, "innocent", "../..", b""), file("innocent/out", b"x")]));
+            assert!(words.contains("\"innocent\" is a link"), "{words}");
+        }
+        // A sparse file can claim any size.
+        for kind in [EntryType::Fifo, EntryType::Char, EntryType::Block, EntryType::GNUSparse] {
+            let words = refused(&archive(&[entry(kind, "device", "", b"")]));
+            assert!(words.contains("neither a plain file nor a folder"), "{words}");
+        }
+    }
+
+    #[test]
+    fn nothing_without_end() {
+        let bomb = archive(&[file("zeros", &vec![0; 2 << 20])]);
+        assert!(bomb.len() < 20_000);
+        assert!(refused(&bomb).contains("more than 1048576 bytes"), "{}", refused(&bomb));
+        let many: Vec<_> = (0..6).map(|n| file(&format!("{n}"), b"")).collect();
+        assert!(refused(&archive(&many)).contains("more than 5 files"));
+        let long = entry(EntryType::GNULongName, "././@LongLink", "", &[b'a'; 20_000]);
+        assert!(refused(&archive(&[long, file("a", b"")])).contains("the name of an entry is too long"));
+        let bytes = archive(&[file("a", b"x")]);
+        let stopped = unpack(&bytes[..], tempfile::tempdir().unwrap().path(), SMALL, || true);
+        assert!(chain(&stopped.unwrap_err()).contains("everything stops"));
+    }
+
+    #[test]
+    fn what_is_no_archive_is_refused_in_words() {
+        assert!(refused(b"no archive").contains("gzip"));
+        assert!(refused(b"").contains("it cannot be unpacked"));
+        assert!(refused(&gzip(&[b'x'; 2000])).contains("it cannot be unpacked"));
+        let whole = archive(&[file("model.bin", &[7; 5000])]);
+        for length in [1, 20, whole.len() / 2, whole.len() - 1] {
+            assert!(unpacked(&whole[..length]).1.is_err(), "cut to {length} bytes of {}", whole.len());
+        }
+        let mut wrong = whole.clone();
+        let checksum = wrong.len() - 6;
+        wrong[checksum] ^= 1;
+        assert!(unpacked(&wrong).1.is_err(), "the checksum is wrong");
+    }
+}

@@ -1,0 +1,261 @@
+//! Inputs of the control plane: every member is read by name, and whatever nobody reads is refused rather than ignored.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use crate::aws_endpoint::json_error;
+
+/// Why a request to the control plane is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("{0}")]
+    Validation(String),
+    #[error("the request is not JSON of an object")]
+    Serialization(#[source] Option<serde_json::Error>),
+    #[error("the journal failed")]
+    Journal(#[from] rusqlite::Error),
+}
+
+impl ApiError {
+    pub(super) fn validation(message: impl Into<String>) -> Self {
+        Self::Validation(message.into())
+    }
+
+    pub(super) fn response(&self) -> Response {
+        let (status, code) = match self {
+            Self::Validation(_) => (StatusCode::BAD_REQUEST, "ValidationException"),
+            Self::Serialization(_) => (StatusCode::BAD_REQUEST, "SerializationException"),
+            Self::Journal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
+        };
+        json_error(status, code, &super::chain(self))
+    }
+}
+
+/// The members of a structure that were not read yet.
+#[derive(Debug)]
+pub(super) struct Members {
+    /// Where it is, as AWS writes it: `primaryContainer.`; empty at the top.
+    path: String,
+    members: Map<String, Value>,
+}
+
+impl Members {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(members)) => Ok(Self { path: String::new(), members }),
+            Ok(_) => Err(ApiError::Serialization(None)),
+            Err(error) => Err(ApiError::Serialization(Some(error))),
+        }
+    }
+
+    /// A member as it is; null is none.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Reads what makes no difference here.
+    pub(super) fn ignore(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| _ = self.take(name));
+    }
+
+    pub(super) fn text(&mut self, name: &str, longest: usize) -> Result<Option<String>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.chars().count() <= longest => Ok(Some(text)),
+            Some(value) => {
+                Err(self.invalid(name, &value, &format!("Member must have length less than or equal to {longest}")))
+            }
+        }
+    }
+
+    /// The name of a model, an endpoint configuration, an endpoint or a variant.
+    pub(super) fn name(&mut self, name: &str) -> Result<String, ApiError> {
+        let text = self.text(name, 63)?;
+        let text = self.required(name, text)?;
+        if is_name(&text) {
+            return Ok(text);
+        }
+        let pattern = "Member must satisfy regular expression pattern: ^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$";
+        Err(self.invalid(name, &Value::String(text), pattern))
+    }
+
+    pub(super) fn integer(&mut self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => match value.as_u64() {
+                Some(number) if range.contains(&number) => Ok(Some(number)),
+                _ => {
+                    let (least, most) = (range.start(), range.end());
+                    Err(self.invalid(name, &value, &format!("Member must be a whole number from {least} to {most}")))
+                }
+            },
+        }
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn time(&mut self, name: &str) -> Result<Option<f64>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(seconds) => Ok(Some(seconds)),
+                None => Err(self.invalid(name, &value, "Member must be a number of seconds since 1970")),
+            },
+        }
+    }
+
+    pub(super) fn one_of(&mut self, name: &str, values: &[&'static str]) -> Result<Option<&'static str>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => match values.iter().find(|known| value == **known) {
+                Some(known) => Ok(Some(known)),
+                None => {
+                    let constraint = format!("Member must satisfy enum value set: [{}]", values.join(", "));
+                    Err(self.invalid(name, &value, &constraint))
+                }
+            },
+        }
+    }
+
+    /// Whether something is asked for; no is the default.
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, ApiError> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(value) => Err(self.invalid(name, &value, "Member must be true or false")),
+        }
+    }
+
+    pub(super) fn structure(&mut self, name: &str) -> Result<Option<Self>, ApiError> {
+        let path = format!("{}.", self.at(name));
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(Self { path, members })),
+            Some(value) => Err(self.invalid(name, &value, "Member must be a structure")),
+        }
+    }
+
+    pub(super) fn structures(&mut self, name: &str) -> Result<Vec<Self>, ApiError> {
+        let at = self.at(name);
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => {
+                let numbered = items.into_iter().enumerate().map(|(index, item)| match item {
+                    Value::Object(members) => Ok(Self { path: format!("{at}.{}.member.", index + 1), members }),
+                    other => Err(self.invalid(name, &other, "Member must be a structure")),
+                });
+                numbered.collect()
+            }
+            Some(value) => Err(self.invalid(name, &value, "Member must be a list")),
+        }
+    }
+
+    pub(super) fn texts(&mut self, name: &str) -> Result<BTreeMap<String, String>, ApiError> {
+        let value = self.take(name).unwrap_or_else(|| Value::Object(Map::new()));
+        serde_json::from_value(value.clone()).map_err(|_| self.invalid(name, &value, "Member must be a map of strings"))
+    }
+
+    pub(super) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, ApiError> {
+        value.ok_or_else(|| {
+            let at = self.at(name);
+            let message = format!("Value null at '{at}' failed to satisfy constraint: Member must not be null");
+            ApiError::validation(format!("1 validation error detected: {message}"))
+        })
+    }
+
+    /// Everything that means something here was read.
+    pub(super) fn done(self) -> Result<(), ApiError> {
+        match self.members.iter().find(|(_, value)| !value.is_null()) {
+            None => Ok(()),
+            Some((name, _)) => Err(self.unsupported(name, "leave it out")),
+        }
+    }
+
+    /// What AWS would take and the local cloud does not, and what works instead.
+    pub(super) fn unsupported(&self, name: &str, instead: &str) -> ApiError {
+        ApiError::validation(format!("{} is not supported by the local cloud: {instead}", self.at(name)))
+    }
+
+    /// A bad value, in AWS's words.
+    pub(super) fn invalid(&self, name: &str, value: &Value, constraint: &str) -> ApiError {
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let at = self.at(name);
+        ApiError::validation(format!(
+            "1 validation error detected: Value '{shown}' at '{at}' failed to satisfy constraint: {constraint}"
+        ))
+    }
+
+    fn at(&self, name: &str) -> String {
+        let mut letters = name.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_lowercase()).into_iter();
+        format!("{}{}", self.path, first.chain(letters).collect::<String>())
+    }
+}
+
+/// `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`, and 63 characters at most.
+pub(super) fn is_name(text: &str) -> bool {
+    let allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    allowed && (1..=63).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn members(value: &Value) -> Members {
+        Members::parse(value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn names_are_those_of_sagemaker() {
+        for good in ["a", "A1", "a-b", "a--b", "DEMO-2026-11-26", &"x".repeat(63)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "-", "a_b", "a.b", "a b", "ä", &"x".repeat(64)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+        let error = members(&json!({"ModelName": "a_b"})).name("ModelName").unwrap_err().to_string();
+        assert!(error.starts_with("1 validation error detected: Value 'a_b' at 'modelName' failed"), "{error}");
+        let error = members(&json!({"ModelName": "x".repeat(64)})).name("ModelName").unwrap_err().to_string();
+        assert!(error.contains("length less than or equal to 63"), "{error}");
+        assert!(members(&json!({})).name("ModelName").unwrap_err().to_string().contains("must not be null"));
+    }
+
+    #[test]
+    fn what_nobody_reads_is_refused_by_its_path() {
+        let mut top = members(&json!({"A": {"B": [{"C": 1, "D": null}]}, "E": null, "Tags": []}));
+        top.ignore(&["Tags"]);
+        let mut a = top.structure("A").unwrap().unwrap();
+        let b = a.structures("B").unwrap().remove(0);
+        assert_eq!(
+            b.done().unwrap_err().to_string(),
+            "a.b.1.member.c is not supported by the local cloud: leave it out"
+        );
+        a.done().unwrap();
+        top.done().unwrap();
+    }
+
+    #[test]
+    fn values_have_their_types_and_ranges() {
+        let value = json!({"N": 5, "T": 1.5, "E": "x", "F": true, "M": {"a": "b"}, "S": "text"});
+        let mut good = members(&value);
+        assert_eq!(good.integer("N", 1..=5).unwrap(), Some(5));
+        assert_eq!(good.time("T").unwrap(), Some(1.5));
+        assert_eq!(good.one_of("E", &["x", "y"]).unwrap(), Some("x"));
+        assert!(good.flag("F").unwrap() && !good.flag("G").unwrap());
+        assert_eq!(good.texts("M").unwrap()["a"], "b");
+        assert_eq!(good.text("S", 4).unwrap().as_deref(), Some("text"));
+        good.done().unwrap();
+        let bad = || members(&value);
+        assert!(bad().integer("N", 6..=9).is_err() && bad().integer("T", 0..=9).is_err());
+        assert!(bad().time("S").is_err() && bad().one_of("E", &["y"]).is_err() && bad().flag("N").is_err());
+        assert!(bad().texts("S").is_err() && bad().text("S", 3).is_err() && bad().text("N", 9).is_err());
+        assert!(bad().structure("N").is_err() && bad().structures("M").is_err());
+        assert!(Members::parse(b"[]").is_err() && Members::parse(b"{").is_err());
+    }
+}
