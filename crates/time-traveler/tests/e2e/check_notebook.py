@@ -161,12 +161,14 @@ def check_kept(kept, ran):
     counts = [cell.execution_count for cell in kept.cells if cell.cell_type == "code"]
     check(counts == list(range(1, len(counts) + 1)), kept.path, f"it was not run from top to bottom: {counts}; {renew}")
     for (number, one), (_, other) in zip(kept.words, ran.words):
-        check(one == other, kept.at(number), f"it is kept as {one!r}, and says {other!r}; {renew}")
+        check(one == other, kept.at(number), f"{one!r} is kept, where it says {other!r}; {renew}")
+        if one != other:
+            break
     check(len(kept.words) == len(ran.words), kept.path, f"{len(kept.words)} lines are kept of {len(ran.words)}; {renew}")
     for (number, one), (_, other) in zip(kept.pictures, ran.pictures):
-        difference = apart(one, other) if one.shape == other.shape else np.inf
-        sizes = f"{one.shape} and {other.shape}, {difference:.2f} levels apart"
-        check(difference < ALIKE, kept.at(number), f"the picture that is kept is another than it shows: {sizes}; {renew}")
+        difference = apart(one, other) if np.abs(np.subtract(one.shape, other.shape)).max() <= 4 else np.inf
+        seen = f"{one.shape} and {other.shape}, {difference:.2f} levels apart"
+        check(difference < ALIKE, kept.at(number), f"the picture that is kept is not the one it shows: {seen}; {renew}")
     check(kept.bytes <= MOST_BYTES, kept.path, f"its pictures have {kept.bytes} bytes: {MOST_BYTES} are the most")
 
 

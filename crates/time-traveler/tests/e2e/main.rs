@@ -8,6 +8,7 @@ mod command_line;
 mod flow;
 mod given_up;
 mod logs;
+mod notebooks;
 mod refusals;
 mod restart;
 mod sam;

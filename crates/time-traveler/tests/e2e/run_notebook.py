@@ -17,10 +17,14 @@ SECONDS_PER_CELL = 180
 def main(path, folder):
     with tempfile.TemporaryDirectory() as settings:
         # Nobody's own settings, whose figures and start-up files would be others.
-        for name in ["IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"]:
+        for name in ["IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"]:
             os.environ[name] = os.path.join(settings, name.lower())
             os.mkdir(os.environ[name])
         os.environ.pop("MPLBACKEND", None)
+        os.environ["MPLCONFIGDIR"] = os.path.join(sys.prefix, "matplotlib")
+        # Which fonts there are is found out here: in the notebook it would say so if it took long.
+        import matplotlib.font_manager  # noqa: F401
+
         # The kernel is that of this very Python.
         os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
         error = executed(path, folder)
@@ -29,19 +33,34 @@ def main(path, folder):
 
 
 def executed(path, folder):
-    """What went wrong, if something did: the notebook is written in any case."""
+    """What went wrong, if something did: then too what it showed is written, unless over the notebook itself."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, record_timing=False, kernel_name="python3")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.update(execution_count=None, outputs=[])
+    reached = []
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS_PER_CELL,
+        record_timing=False,
+        kernel_name="python3",
+        on_cell_execute=lambda cell, cell_index: reached.append(cell_index),
+    )
+    error = None
     try:
         client.execute(cwd=os.getcwd())
-        error = None
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
-        ran = [number for number, cell in enumerate(notebook.cells) if cell.get("execution_count") or cell.get("outputs")]
-        error = f"{path}, cell {ran[-1] if ran else 0}:\n{failure}"
+        words = f"{failure.ename}: {failure.evalue}" if isinstance(failure, CellExecutionError) else str(failure)
+        cell = notebook.cells[reached[-1]]
+        said = "".join(output.text for output in cell.outputs if output.output_type == "stream")
+        error = f"{path}, cell {reached[-1]}: {words}\n\n{cell.source}\n\nIt said: {said!r}"
+    written = Path(folder) / Path(path).name
+    if error and written.exists() and written.samefile(path):
+        return error
     # Nothing of this machine: which Python it was.
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
@@ -49,9 +68,9 @@ def executed(path, folder):
             # The description of a figure whose picture is there.
             if any(kind.startswith("image/") for kind in output.get("data", {})):
                 output.data.pop("text/plain", None)
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    written.parent.mkdir(parents=True, exist_ok=True)
     # As it is kept in the repository: pictures and text, one change a line.
-    with open(Path(folder) / Path(path).name, "w", encoding="utf-8") as file:
+    with open(written, "w", encoding="utf-8") as file:
         nbformat.write(notebook, file)
     return error
 

@@ -1,0 +1,45 @@
+//! The notebooks, unchanged, against a local cloud of their own: that they run, what they show, and that what is kept of
+//! them in the repository is what they show.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::boto3::{python, run};
+use crate::support::{Up, repository};
+
+fn notebook(name: &str) {
+    let up = Up::start();
+    let tests = repository().join("crates/time-traveler/tests/e2e");
+    let kept = Path::new("notebooks").join(name);
+    // Stays, to be looked at.
+    let executed = Path::new(env!("CARGO_TARGET_TMPDIR")).join("notebooks");
+    let in_python = |script: &str| {
+        let mut command = Command::new(python());
+        command.arg(tests.join(script)).arg(&kept).current_dir(repository());
+        // Nothing but what the notebook says of its environment.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("TIME_TRAVELER_") || name.starts_with("AWS_")) {
+                command.env_remove(name);
+            }
+        }
+        command
+    };
+    run(in_python("run_notebook.py")
+        .arg(&executed)
+        .env("TIME_TRAVELER_API", &up.api)
+        .env("AWS_ENDPOINT_URL", &up.aws)
+        .env("AWS_ACCESS_KEY_ID", "anything")
+        .env("AWS_SECRET_ACCESS_KEY", "goes")
+        .env("AWS_DEFAULT_REGION", "us-east-1"));
+    run(in_python("check_notebook.py").arg(executed.join(name)));
+}
+
+#[test]
+fn deploy() {
+    notebook("deploy.ipynb");
+}
+
+#[test]
+fn pipeline() {
+    notebook("pipeline.ipynb");
+}
