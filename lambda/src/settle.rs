@@ -127,8 +127,8 @@ impl ImageProcessor {
             let same = current.filter(|current| current.input == job.input);
             Change::from(same.and_then(|current| current.failed(error.clone(), self.clock.now())))
         };
-        self.jobs.update(&job.id, decide).await?;
-        tracing::info!(id = %job.id, revision = %job.revision, %error, "failed");
+        let recorded = self.jobs.update(&job.id, decide).await? != Change::Keep;
+        tracing::info!(id = %job.id, revision = %job.revision, %error, recorded, "failed");
         Ok(())
     }
 

@@ -125,7 +125,7 @@ pub fn records(event: &Value) -> Result<Vec<Result<Record, NotificationError>>, 
         return Ok(Vec::new());
     }
     match event["Records"].as_array() {
-        Some(list) => Ok(list.iter().map(record).collect()),
+        Some(list) => Ok(list.iter().filter_map(|entry| record(entry).transpose()).collect()),
         None => Err(unknown(event)),
     }
 }
@@ -135,9 +135,10 @@ fn scheduled(event: &Value) -> Record {
     if rule == Some(ORPHANS) { Record::CollectOrphans } else { Record::Sweep }
 }
 
-fn record(record: &Value) -> Result<Record, NotificationError> {
+/// `None` for one that asks for nothing.
+fn record(record: &Value) -> Result<Option<Record>, NotificationError> {
     if record["eventSource"] == "aws:s3" {
-        s3(record)
+        s3(record).map(Some)
     } else if record["EventSource"] == "aws:sns" {
         sns(record)
     } else {
@@ -196,11 +197,15 @@ fn s3(record: &Value) -> Result<Record, NotificationError> {
     Ok(detail.created(key))
 }
 
-fn sns(record: &Value) -> Result<Record, NotificationError> {
+fn sns(record: &Value) -> Result<Option<Record>, NotificationError> {
     let message = record["Sns"]["Message"].as_str().ok_or_else(|| unknown(record))?;
-    let notice = serde_json::from_str(message)
-        .map_err(|source| NotificationError::Malformed { kind: "SageMaker notice in the SNS record", source })?;
-    Ok(Record::InferenceResult(notice))
+    let malformed = |source| NotificationError::Malformed { kind: "SageMaker notice in the SNS record", source };
+    let notice: Value = serde_json::from_str(message).map_err(malformed)?;
+    // By which SageMaker tries its topics whenever an endpoint is made or changed.
+    if notice["eventName"] == "TestNotification" {
+        return Ok(None);
+    }
+    InferenceResult::deserialize(notice).map(|notice| Some(Record::InferenceResult(notice))).map_err(malformed)
 }
 
 /// `application/x-www-form-urlencoded` decoding, as S3 encodes keys: `+` is a blank.
@@ -267,6 +272,10 @@ mod tests {
         assert!(!result.completed());
         assert_eq!(result.request_parameters.input_location.as_deref(), Some("s3://b/k"));
         assert_eq!(result.failure_reason.as_deref(), Some("ClientError: no"));
+
+        let test = json!({"eventVersion": "1.0", "eventSource": "aws:sagemaker", "eventName": "TestNotification"});
+        let event = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": test.to_string()}}]});
+        assert!(records(&event).unwrap().is_empty());
     }
 
     #[test]

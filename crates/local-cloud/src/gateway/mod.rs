@@ -65,7 +65,15 @@ impl Gateway {
 pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let mut allowed = Vec::new();
-    for (method, template, target) in &gateway.routes {
+    // As API Gateway does: first the resource, of which `{name+}` is the last resort, then its method.
+    let fits = |greedy| {
+        gateway
+            .routes
+            .iter()
+            .any(|(_, template, _)| template.is_greedy() == greedy && template.matches(&path).is_some())
+    };
+    let greedy = !fits(false);
+    for (method, template, target) in gateway.routes.iter().filter(|(_, template, _)| template.is_greedy() == greedy) {
         let Some(path) = template.matches(&path) else { continue };
         let head = request.method() == Method::HEAD && method == Method::GET;
         if request.method() != method && !head {

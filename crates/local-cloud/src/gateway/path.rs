@@ -26,6 +26,11 @@ impl Template {
         Self { text: text.to_owned(), segments: text.trim_start_matches('/').split('/').map(segment).collect() }
     }
 
+    /// Whether it stands for paths of any length.
+    pub(crate) fn is_greedy(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Rest(_)))
+    }
+
     /// The names of the template and what the path has in their places, decoded; `None` if the path does not fit.
     pub(crate) fn matches(&self, path: &str) -> Option<BTreeMap<String, String>> {
         let mut rest = Some(path.strip_prefix('/')?);

@@ -21,15 +21,43 @@ pub(super) async fn proxy(s3: &S3, route: &S3Integration, parameters: &Parameter
     match integration_request(route, parameters, request).await {
         Ok(request) => {
             let response = s3.call_trusted(request).await;
-            match response.status() {
-                StatusCode::NOT_FOUND => {
-                    let body = json!({"message": format!("there is nothing at {asked:?}")});
-                    Refusal { status: StatusCode::NOT_FOUND, body }.into_response()
+            match error_message(response.status()) {
+                // What S3 says of an error is XML, about bucket and key, which are nobody's business.
+                Some(message) => {
+                    let body = json!({"message": message.replace("{path}", &format!("{asked:?}"))});
+                    Refusal { status: response.status(), body }.into_response()
                 }
-                _ => response,
+                None => response,
             }
         }
         Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// What is said in place of an error of S3.
+fn error_message(status: StatusCode) -> Option<&'static str> {
+    Some(match status {
+        StatusCode::NOT_FOUND => "there is nothing at {path}",
+        StatusCode::PRECONDITION_FAILED => "what is at {path} is not what If-Match names",
+        StatusCode::RANGE_NOT_SATISFIABLE => "what is at {path} has fewer bytes than the range begins with",
+        StatusCode::SERVICE_UNAVAILABLE => "the storage is busy: try again in a second",
+        status if status.is_client_error() => "the storage refused the request for {path}",
+        status if status.is_server_error() => "the storage failed",
+        _ => return None,
+    })
+}
+
+/// Whether a `Range` is one that S3 heeds; any other it takes for none.
+fn is_range(value: &HeaderValue) -> bool {
+    let ends = value.to_str().ok().and_then(|text| text.trim().strip_prefix("bytes=")?.split_once('-'));
+    let Some((first, last)) = ends else { return false };
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    match (number(first), number(last)) {
+        (Some(first), Some(last)) => first <= last,
+        (Some(_), None) => last.is_empty(),
+        (None, Some(_)) => first.is_empty(),
+        (None, None) => false,
     }
 }
 
@@ -51,7 +79,8 @@ async fn integration_request(
         .header(header::HOST, "127.0.0.1");
     if parts.method != Method::PUT {
         for name in READ_HEADERS {
-            if let Some(value) = parts.headers.get(&name) {
+            let value = parts.headers.get(&name);
+            if let Some(value) = value.filter(|value| name != header::RANGE || is_range(value)) {
                 builder = builder.header(name, value);
             }
         }
@@ -107,4 +136,27 @@ fn check_media_type(route: &S3Integration, headers: &http::HeaderMap) -> Result<
 
 fn refusal(status: StatusCode, message: &str) -> Refusal {
     Refusal { status, body: json!({"message": message}) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_heeded_as_s3_does() {
+        for (range, heeded) in [
+            ("bytes=0-99", true),
+            ("bytes=5-", true),
+            ("bytes=-5", true),
+            ("bytes=9-5", false),
+            ("bytes=0-1,3-4", false),
+            ("bytes=-", false),
+            ("bytes=+1-2", false),
+            ("bytes=99999999999999999999-", false),
+            ("lines=1-2", false),
+            ("", false),
+        ] {
+            assert_eq!(is_range(&HeaderValue::from_str(range).unwrap()), heeded, "{range}");
+        }
+    }
 }

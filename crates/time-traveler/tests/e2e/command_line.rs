@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -102,6 +103,31 @@ fn bench_measures() {
     let line: Value = serde_json::from_slice(&output.stdout).unwrap();
     let times = line["milliseconds"].as_object().unwrap();
     assert!(times.len() == 6 && times.values().all(|time| time.as_f64().unwrap() > 0.0), "{line}");
+}
+
+#[test]
+fn functions_are_run_as_they_are_deployed() {
+    let folder = tempfile::tempdir().unwrap();
+    for function in ["image-processor", "job-tracker"] {
+        // In place of what `cargo lambda build` makes: the same program by its own name.
+        let bootstrap = folder.path().join("lambda").join(function).join("bootstrap");
+        std::fs::create_dir_all(bootstrap.parent().unwrap()).unwrap();
+        std::fs::write(&bootstrap, format!("#!/bin/bash\nexec -a {function} {BINARY}\n")).unwrap();
+        std::fs::set_permissions(&bootstrap, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let output = run(folder.path(), &["bench", "functions", "lambda", "--runs", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for function in ["image-processor", "job-tracker"] {
+        let figures = &line[function];
+        let figure = |name: &str| figures.pointer(name).and_then(Value::as_f64).unwrap_or_default();
+        let (init, answer) = (figure("/initMilliseconds"), figure("/firstAnswerMilliseconds/median"));
+        assert!(init > 0.0 && answer > init && figure("/coldStarts") >= 1.0, "{function}: {figures}");
+        assert!(figure("/maxMemoryMegabytes") > 1.0 && figure("/zipBytes") > 20.0, "{function}: {figures}");
+    }
+    std::fs::remove_file(folder.path().join("lambda/job-tracker/bootstrap")).unwrap();
+    let output = run(folder.path(), &["up", "--functions", "lambda", "--port", "0", "--aws-port", "0", "--data", "d"]);
+    assert!(stderr(&output).contains("job-tracker/bootstrap is not there: `cargo lambda build"), "{}", stderr(&output));
 }
 
 #[test]
