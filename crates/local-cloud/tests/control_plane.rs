@@ -327,6 +327,37 @@ async fn failures_say_why_and_requests_outlive_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_off_is_taken_up_by_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let tested = Tested::start(folder.path()).await;
+    tested.put("model.tar.gz", archive("words", "unpacked")).await;
+    for name in ["one", "two"] {
+        tested.model(name, json!({"Image": "model", "ModelDataUrl": "s3://bucket/model.tar.gz"})).await;
+        tested.config(name, Some(1)).await;
+    }
+    tested.endpoint("CreateEndpoint", "e", "one").await.unwrap();
+    tested.cloud.stop().await;
+
+    let tested = Tested::start(folder.path()).await;
+    assert_eq!(tested.until("e", "InService").await["EndpointConfigName"], "one");
+    assert_eq!(tested.invoke("e", "file words").await.1, "unpacked");
+    tested.endpoint("UpdateEndpoint", "e", "two").await.unwrap();
+    tested.cloud.stop().await;
+
+    let tested = Tested::start(folder.path()).await;
+    assert_eq!(tested.until("e", "InService").await["EndpointConfigName"], "two");
+    assert_eq!(tested.invoke("e", "file words").await.1, "unpacked");
+    eventually(async || (folders(folder.path()) == 1).then_some(())).await;
+    tested.call("DeleteEndpoint", json!({"EndpointName": "e"})).await.unwrap();
+    tested.cloud.stop().await;
+
+    let tested = Tested::start(folder.path()).await;
+    eventually(async || tested.describe("e").await.err()).await;
+    eventually(async || (folders(folder.path()) == 0).then_some(())).await;
+    tested.cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_stacks_own_is_shown_and_stays() {
     let folder = tempfile::tempdir().unwrap();
     let tested = Tested::start(folder.path()).await;

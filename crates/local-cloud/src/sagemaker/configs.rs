@@ -119,13 +119,19 @@ impl Variant {
         }
         let instance_type = variant.text("InstanceType", 63)?;
         let instance_type = variant.required("InstanceType", instance_type)?;
-        let weight = variant.take("InitialVariantWeight");
+        let weight = match variant.take("InitialVariantWeight") {
+            None => 1.0,
+            Some(weight) => match weight.as_f64().filter(|weight| *weight >= 0.0) {
+                Some(weight) => weight,
+                None => return Err(variant.invalid("InitialVariantWeight", &weight, "Member must be 0 or more")),
+            },
+        };
         let read = Self {
             variant_name,
             model_name,
             initial_instance_count: 1,
             instance_type: Some(instance_type),
-            initial_variant_weight: weight.and_then(|weight| weight.as_f64()).unwrap_or(1.0),
+            initial_variant_weight: weight,
             container_startup_health_check_timeout_in_seconds: variant
                 .integer("ContainerStartupHealthCheckTimeoutInSeconds", 60..=3600)?,
         };
@@ -279,6 +285,7 @@ mod tests {
             (with("ServerlessConfig", json!({"MemorySizeInMB": 1024})), "productionVariants.1.member.serverlessConfig"),
             (with("InitialInstanceCount", json!(2)), "productionVariants.1.member.initialInstanceCount"),
             (with("InstanceType", json!(null)), "productionVariants.1.member.instanceType"),
+            (with("InitialVariantWeight", json!(-1)), "initialVariantWeight"),
             (with("AcceleratorType", json!("ml.eia1.large")), "productionVariants.1.member.acceleratorType"),
             (with("ContainerStartupHealthCheckTimeoutInSeconds", json!(59)), "60 to 3600"),
             (config(&[("DataCaptureConfig", json!({"EnableCapture": true}))]), "dataCaptureConfig"),

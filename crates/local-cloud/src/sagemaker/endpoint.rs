@@ -74,8 +74,11 @@ impl Hosted {
         }
     }
 
-    /// Uses what serves now.
+    /// Uses what serves now, if the endpoint is to stay.
     pub(super) fn lease(&self) -> Option<Lease> {
+        if *self.gone.borrow() {
+            return None;
+        }
         loop {
             let serving = Arc::clone(self.serving.borrow().as_ref()?);
             // Only what was replaced ends, so there is another one by then, or none.
@@ -124,9 +127,14 @@ impl Hosted {
         });
     }
 
+    /// From now on it is not found, and what is under way breaks off.
+    pub(super) fn leave(&self) {
+        self.gone.send_replace(true);
+    }
+
     /// Ends everything that belongs to it; its model's files stay where it may come back.
     pub(super) async fn end(&self) {
-        self.gone.send_replace(true);
+        self.leave();
         if let Some(serving) = self.serving.send_replace(None) {
             serving.server.stop().await;
         }

@@ -51,8 +51,11 @@ impl SageMaker {
         self.begin(async move { sagemaker.deploy(&hosted).await });
     }
 
-    /// Removes an endpoint, in the background.
+    /// Removes an endpoint, which is not found any more, in the background.
     pub(super) fn begin_removal(self: &Arc<Self>, name: &str) {
+        if let Some(hosted) = self.hosted(name) {
+            hosted.leave();
+        }
         let (sagemaker, name) = (Arc::clone(self), name.to_owned());
         self.begin(async move { sagemaker.remove(&name).await });
     }
@@ -132,9 +135,9 @@ impl SageMaker {
         let (status, action) =
             if hosted.serves() { (Status::InService, "InService") } else { (Status::Failed, "Failed") };
         let reason = failure.map(|error| bounded(&chain(&error)));
+        let told = reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or("ready to be invoked");
         tracing::info!(
-            target: "hop", service = "SageMaker", action,
-            detail = %format_args!("{}: {}", hosted.name, reason.as_deref().unwrap_or("ready to be invoked"))
+            target: "hop", service = "SageMaker", action, detail = %format_args!("{}: {told}", hosted.name)
         );
         self.change_endpoint(&hosted.name, |endpoint| {
             endpoint.status = status;

@@ -281,8 +281,7 @@ mod tests {
             let words = refused(&archive(&[entry(kind, "innocent", "../..", b""), file("innocent/out", b"x")]));
             assert!(words.contains("\"innocent\" is a link"), "{words}");
         }
-        // A sparse file can claim any size.
-        for kind in [EntryType::Fifo, EntryType::Char, EntryType::Block, EntryType::GNUSparse] {
+        for kind in [EntryType::Fifo, EntryType::Char, EntryType::Block] {
             let words = refused(&archive(&[entry(kind, "device", "", b"")]));
             assert!(words.contains("neither a plain file nor a folder"), "{words}");
         }
@@ -295,6 +294,17 @@ mod tests {
         assert!(refused(&bomb).contains("more than 1048576 bytes"), "{}", refused(&bomb));
         let many: Vec<_> = (0..6).map(|n| file(&format!("{n}"), b"")).collect();
         assert!(refused(&archive(&many)).contains("more than 5 files"));
+        // A file with holes can claim any size.
+        let (mut holes, content) = entry(EntryType::GNUSparse, "holes", "", b"x");
+        let fields = holes.as_gnu_mut().unwrap();
+        fields.sparse[0].offset.copy_from_slice(b"00000000000\0");
+        fields.sparse[0].numbytes.copy_from_slice(b"00000000001\0");
+        fields.realsize.copy_from_slice(b"77777777777\0");
+        fields.sparse[1].offset.copy_from_slice(b"77777777777\0");
+        fields.sparse[1].numbytes.copy_from_slice(b"00000000000\0");
+        holes.set_cksum();
+        let words = refused(&archive(&[(holes, content)]));
+        assert!(words.contains("\"holes\" is neither a plain file nor a folder"), "{words}");
         let long = entry(EntryType::GNULongName, "././@LongLink", "", &[b'a'; 20_000]);
         assert!(refused(&archive(&[long, file("a", b"")])).contains("the name of an entry is too long"));
         let bytes = archive(&[file("a", b"x")]);

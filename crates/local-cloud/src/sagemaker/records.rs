@@ -111,7 +111,7 @@ pub(super) fn insert_own(
     connection
         .prepare_cached(
             "INSERT INTO sagemaker VALUES (?, ?, ?, ?, 1, ?)
-             ON CONFLICT DO UPDATE SET own = 1, description = excluded.description,
+             ON CONFLICT DO UPDATE SET name = excluded.name, own = 1, description = excluded.description,
                  modified = iif(description = excluded.description, modified, excluded.modified)",
         )?
         .execute(params![kind.key(), name, now, now, text(value)?])?;

@@ -12,7 +12,16 @@ lock = threading.Lock()
 
 
 class Handler(BaseHTTPRequestHandler):
+    inside = False
+
+    def leave(self):
+        with lock:
+            state["at once"] -= self.inside
+            self.inside = False
+
     def answer(self, status, body, **headers):
+        # Whoever has the answer may send the next request before this thread goes on.
+        self.leave()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
@@ -28,11 +37,11 @@ class Handler(BaseHTTPRequestHandler):
         with lock:
             state["at once"] += 1
             state["most at once"] = max(state["most at once"], state["at once"])
+            self.inside = True
         try:
             self.respond(words)
         finally:
-            with lock:
-                state["at once"] -= 1
+            self.leave()
 
     def respond(self, words):
         if words == "die once" and not os.path.exists(os.environ["DIED"]):
