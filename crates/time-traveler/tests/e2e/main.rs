@@ -5,6 +5,7 @@
 mod boto3;
 mod check;
 mod command_line;
+mod descriptions;
 mod flow;
 mod given_up;
 mod logs;

@@ -1,0 +1,173 @@
+"""The template as it is written, as SAM translates it, and the stack that it makes on a server that plays AWS."""
+
+import copy
+import io
+import json
+import logging
+import os
+import pathlib
+import re
+import zipfile
+
+# Before any SDK looks for them. Nothing here may ever reach an account.
+os.environ.update(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing")
+for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+    os.environ.pop(name, None)
+
+import boto3
+import pytest
+from moto.apigateway.models import Method, apigateway_backends
+from moto.server import ThreadedMotoServer
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+INFRA = pathlib.Path(__file__).resolve().parent.parent
+STACK = "Portraits"  # A capital letter, as stacks may have: what is named after the stack has to bear it.
+PARAMETERS = {
+    "ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/time-traveler:v1-gpu",
+    "ModelDataUrl": "s3://models/sam/model.tar.gz",
+}
+
+
+def read_template():
+    return yaml_parse((INFRA / "template.yaml").read_text())
+
+
+def translate(template):
+    """What CloudFormation makes of the template, once `sam deploy` has uploaded the functions."""
+    template = copy.deepcopy(template)
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = {"Bucket": "code", "Key": "function.zip"}
+    session = boto3.Session(region_name="us-east-1")
+    return Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session).translate(
+        template, parameter_values={}
+    )
+
+
+@pytest.fixture(scope="session")
+def template():
+    return read_template()
+
+
+@pytest.fixture(scope="session")
+def translated(template):
+    return translate(template)
+
+
+class Stack:
+    """A stack on the server, looked at through boto3."""
+
+    def __init__(self, endpoint, unknown, resources):
+        self.endpoint, self.unknown, self.resources = endpoint, unknown, resources
+
+    def client(self, service):
+        return boto3.client(service, endpoint_url=self.endpoint)
+
+    def id(self, logical):
+        return self.resources[logical]
+
+
+def create_method(cls, resource_name, cloudformation_json, account_id, region_name, **_):
+    """moto's CloudFormation makes methods of REST APIs without credentials and responses, and so refuses those of S3 itself."""
+    of, backend = cloudformation_json["Properties"], apigateway_backends[account_id][region_name]
+    where = of["RestApiId"], of["ResourceId"], of["HttpMethod"]
+    method = backend.put_method(*where, of["AuthorizationType"], request_parameters=of["RequestParameters"])
+    integration = of["Integration"]
+    backend.put_integration(
+        *where,
+        integration["Type"],
+        integration["Uri"],
+        integration["IntegrationHttpMethod"],
+        credentials=integration["Credentials"],
+        passthrough_behavior=integration["PassthroughBehavior"],
+        request_parameters=integration["RequestParameters"],
+    )
+    for response in of["MethodResponses"]:
+        backend.put_method_response(*where, response["StatusCode"], None, response.get("ResponseParameters"))
+    for response in integration["IntegrationResponses"]:
+        backend.put_integration_response(
+            *where,
+            response["StatusCode"],
+            response.get("SelectionPattern"),
+            response.get("ResponseTemplates", {}),
+            response.get("ResponseParameters", {}),
+            response.get("ContentHandling"),
+        )
+    return method
+
+
+class Unsupported(logging.Handler):
+    """The resource types that moto says it passes over."""
+
+    def __init__(self):
+        super().__init__()
+        self.types = set()
+
+    def emit(self, record):
+        found = re.match(r"No Moto CloudFormation support for (\S+)", record.getMessage())
+        if found:
+            self.types.add(found[1])
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A server that plays AWS, and what it says that it passes over."""
+    Method.create_from_cloudformation_json = classmethod(create_method)
+    unsupported = Unsupported()
+    logging.getLogger("moto").addHandler(unsupported)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    try:
+        s3 = boto3.client("s3", endpoint_url=endpoint)
+        s3.create_bucket(Bucket="code")
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("bootstrap", "#!/bin/sh\n")
+        s3.put_object(Bucket="code", Key="function.zip", Body=archive.getvalue())
+        yield endpoint, unsupported.types
+    finally:
+        server.stop()
+        logging.getLogger("moto").removeHandler(unsupported)
+
+
+def create(server, name, translated, parameters):
+    endpoint, unknown = server
+    cloudformation = boto3.client("cloudformation", endpoint_url=endpoint)
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(translated),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    made = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    assert made["StackStatus"] == "CREATE_COMPLETE", made
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+    summaries = [summary for page in pages for summary in page["StackResourceSummaries"]]
+    ids = {summary["LogicalResourceId"]: summary["PhysicalResourceId"] for summary in summaries}
+    return Stack(endpoint, set(unknown), ids)
+
+
+@pytest.fixture(scope="session")
+def stack(server, translated):
+    return create(server, STACK, translated, PARAMETERS)
+
+
+@pytest.fixture(scope="session")
+def other_stack(server, translated, stack):
+    """With everything the other way round: tokens, no weights, no GPU, limits, somebody who is told."""
+    parameters = {
+        "ImageUri": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/time-traveler@sha256:" + "0" * 64,
+        "InstanceType": "ml.c5.2xlarge",
+        "InferenceAmiVersion": "",
+        "Architecture": "x86_64",
+        "RetentionDays": "7",
+        "ImageProcessorConcurrency": "4",
+        "UserPoolArn": "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI",
+        "JwtAudience": "client",
+        "AlarmEmail": "somebody@example.com",
+    }
+    return create(server, "other", translated, parameters)

@@ -1,0 +1,279 @@
+"""The stack, as it stands on a server that plays AWS, through boto3."""
+
+import ast
+import json
+import re
+
+from conftest import STACK
+
+# What moto's CloudFormation passes over: of these only the template is tested.
+UNKNOWN_TO_MOTO = {
+    "AWS::ApiGateway::GatewayResponse",
+    "AWS::ApiGateway::Stage",
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Integration",
+    "AWS::ApiGatewayV2::Route",
+    "AWS::ApiGatewayV2::Stage",
+    "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CloudWatch::Alarm",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Logs::MetricFilter",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+}
+
+
+def test_what_moto_does_not_know(stack):
+    print("moto passes over:", *sorted(stack.unknown), sep="\n  ")
+    assert stack.unknown == UNKNOWN_TO_MOTO
+
+
+def test_buckets_are_private_encrypted_and_emptied(stack, template):
+    s3 = stack.client("s3")
+    days = {"Fn::FindInMap": ["Days", {"Ref": "RetentionDays"}, "Objects"]}
+    lifetimes = {
+        "InputBucket": {"uploads/": days, "inputs/": days},
+        "OutputBucket": {"images/": days, "strips/": 2, "failures/": 2},
+    }
+    for logical, wanted in lifetimes.items():
+        (rule,) = s3.get_bucket_encryption(Bucket=stack.id(logical))["ServerSideEncryptionConfiguration"]["Rules"]
+        assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+        # The rest of a bucket is passed over by moto's CloudFormation.
+        properties = template["Resources"][logical]["Properties"]
+        assert len(properties["PublicAccessBlockConfiguration"]) == 4
+        assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+        assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+        rules = properties["LifecycleConfiguration"]["Rules"]
+        assert {rule["Status"] for rule in rules} == {"Enabled"}
+        assert {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule} == wanted
+        (unfinished,) = [rule for rule in rules if "Prefix" not in rule]
+        assert unfinished["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    notified = template["Resources"]["InputBucket"]["Properties"]["NotificationConfiguration"]
+    assert notified == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def test_the_table(stack, template):
+    dynamodb = stack.client("dynamodb")
+    table = dynamodb.describe_table(TableName=f"{STACK}-jobs")["Table"]
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    (index,) = table["GlobalSecondaryIndexes"]
+    assert index["IndexName"] == "newest-first" and index["Projection"] == {"ProjectionType": "ALL"}
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["shard", "createdAt"]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    # Passed over by moto's CloudFormation.
+    properties = template["Resources"]["JobsTable"]["Properties"]
+    assert properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_functions(stack, translated):
+    client = stack.client("lambda")
+    for name, timeout, memory in [("image-processor", 60, 1769), ("job-tracker", 29, 256)]:
+        function = client.get_function(FunctionName=f"{STACK}-{name}")["Configuration"]
+        assert (function["Timeout"], function["MemorySize"]) == (timeout, memory)
+        assert (function["Runtime"], function["Handler"]) == ("provided.al2023", "bootstrap")
+        variables = function["Environment"]["Variables"]
+        assert variables["INPUT_BUCKET"] == stack.id("InputBucket")
+        assert variables["OUTPUT_BUCKET"] == stack.id("OutputBucket")
+        assert variables["JOBS_TABLE"] == f"{STACK}-jobs"
+        assert variables["ENDPOINT_NAME"] == f"{STACK}-face-aging"
+        assert variables["DEFAULT_AGES"] == "20,40,60,80"
+        assert int(variables["DELETION_SECONDS"]) > 60
+    # Passed over by moto's CloudFormation.
+    for function in ("ImageProcessor", "JobTracker"):
+        assert translated["Resources"][function]["Properties"]["Architectures"] == [{"Ref": "Architecture"}]
+    assert translated["Parameters"]["Architecture"]["Default"] == "arm64"
+    dead = translated["Resources"]["ImageProcessor"]["Properties"]["DeadLetterConfig"]
+    assert dead == {"TargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+
+
+def test_who_may_call_the_functions(stack):
+    client = stack.client("lambda")
+    callers = {"image-processor": {"events", "sns"}, "job-tracker": {"apigateway"}}
+    for name, wanted in callers.items():
+        policy = json.loads(client.get_policy(FunctionName=f"{STACK}-{name}")["Policy"])
+        principals = {statement["Principal"]["Service"].split(".")[0] for statement in policy["Statement"]}
+        assert principals == wanted
+        assert all(statement["Condition"]["ArnLike"]["AWS:SourceArn"] for statement in policy["Statement"])
+
+
+def test_asynchronous_events_are_tried_three_times(translated):
+    (config,) = [
+        resource["Properties"]
+        for resource in translated["Resources"].values()
+        if resource["Type"] == "AWS::Lambda::EventInvokeConfig"
+    ]
+    assert config["FunctionName"] == {"Ref": "ImageProcessor"}
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (2, 21600)
+    assert not config.get("DestinationConfig")
+
+
+def test_the_dead_letter_queue(stack, template):
+    sqs = stack.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"{STACK}-image-processor-dead-letters")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["SqsManagedSseEnabled"].lower() == "true"
+    assert template["Resources"]["DeadLetters"]["Properties"]["SqsManagedSseEnabled"] is True
+    assert attributes["MessageRetentionPeriod"] == str(14 * 86400)
+
+
+def test_the_topics_and_who_is_told(stack, translated):
+    sns = stack.client("sns")
+    for logical, name in [("Success", "success"), ("Error", "error")]:
+        arn = f"arn:aws:sns:us-east-1:123456789012:{STACK}-face-aging-{name}"
+        assert stack.id(f"{logical}Topic") == arn
+        assert sns.get_topic_attributes(TopicArn=arn)["Attributes"]["KmsMasterKeyId"] == "alias/aws/sns"
+        subscription = translated["Resources"][f"{logical}Subscription"]["Properties"]
+        assert subscription == {
+            "TopicArn": {"Ref": f"{logical}Topic"},
+            "Protocol": "lambda",
+            "Endpoint": {"Fn::GetAtt": ["ImageProcessor", "Arn"]},
+        }
+
+
+def test_the_rules_and_their_targets(stack):
+    events = stack.client("events")
+    function = f"arn:aws:lambda:us-east-1:123456789012:function:{STACK}-image-processor"
+    for name, schedule in [("uploads", None), ("sweep", "rate(1 minute)"), ("collect-orphans", "rate(1 hour)")]:
+        rule = events.describe_rule(Name=f"{STACK}-{name}")
+        assert rule["State"] == "ENABLED" and rule.get("ScheduleExpression") == schedule
+        (target,) = events.list_targets_by_rule(Rule=f"{STACK}-{name}")["Targets"]
+        assert target["Arn"] == function
+        if schedule:
+            assert json.loads(target["Input"])["resources"] == [f"rule/{name}"]
+            continue
+        assert target["DeadLetterConfig"]["Arn"].endswith(f":{STACK}-image-processor-dead-letters")
+        pattern = json.loads(rule["EventPattern"])
+        assert pattern["detail"]["bucket"]["name"] == [stack.id("InputBucket")]
+        assert pattern["detail"]["object"]["key"] == [{"prefix": "uploads/"}]
+
+
+def test_the_endpoint(stack):
+    sagemaker = stack.client("sagemaker")
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=stack.id("EndpointConfig").rsplit("/", 1)[-1])
+    (variant,) = config["ProductionVariants"]
+    assert (variant["VariantName"], variant["InstanceType"], variant["InitialInstanceCount"]) == ("AllTraffic", "ml.g4dn.xlarge", 1)
+    output = stack.id("OutputBucket")
+    asynchronous = config["AsyncInferenceConfig"]
+    assert asynchronous["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 4}
+    assert asynchronous["OutputConfig"]["S3OutputPath"] == f"s3://{output}/strips"
+    assert asynchronous["OutputConfig"]["S3FailurePath"] == f"s3://{output}/failures"
+    notices = asynchronous["OutputConfig"]["NotificationConfig"]
+    assert notices == {"SuccessTopic": stack.id("SuccessTopic"), "ErrorTopic": stack.id("ErrorTopic")}
+    model = sagemaker.describe_model(ModelName=stack.id("Model").rsplit("/", 1)[-1])
+    assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://models/sam/model.tar.gz"
+    assert model["PrimaryContainer"]["Image"].endswith("/time-traveler:v1-gpu")
+
+
+def test_the_endpoint_comes_from_zero_and_goes_back(template):
+    resources = template["Resources"]
+    target = resources["Instances"]["Properties"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (0, {"Ref": "MaxInstances"})
+    assert target["ResourceId"] == {"Fn::Sub": "endpoint/${Endpoint.EndpointName}/variant/AllTraffic"}
+    tracking = resources["BacklogScaling"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["CustomizedMetricSpecification"]["MetricName"] == "ApproximateBacklogSizePerInstance"
+    alarm = resources["WakeUpAlarm"]["Properties"]
+    assert alarm["MetricName"] == "HasBacklogWithoutCapacity"
+    assert alarm["AlarmActions"] == [{"Ref": "WakeUpScaling"}]
+
+
+def permissions(stack, logical):
+    """What a role may do: (action, resource) pairs, as IAM was told."""
+    iam, role = stack.client("iam"), stack.id(logical)
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        # moto keeps what CloudFormation gave it as Python writes it.
+        document = ast.literal_eval(document) if isinstance(document, str) else document
+        # A statement that a condition takes away leaves None with moto, nothing on AWS.
+        for statement in filter(None, document["Statement"]):
+            actions, over = statement["Action"], statement["Resource"]
+            for action in [actions] if isinstance(actions, str) else actions:
+                for resource in [over] if isinstance(over, str) else over:
+                    yield action, resource
+
+
+def test_the_endpoint_may_pull_its_image_and_read_its_model(stack):
+    allowed = set(permissions(stack, "EndpointRole"))
+    assert ("ecr:BatchGetImage", "arn:aws:ecr:us-east-1:123456789012:repository/time-traveler") in allowed
+    assert ("s3:GetObject", "arn:aws:s3:::models/sam/model.tar.gz") in allowed
+    assert ("s3:PutObject", f"arn:aws:s3:::{stack.id('OutputBucket')}/strips/*") in allowed
+
+
+def test_api_gateway_may_only_put_uploads_and_get_pictures(stack):
+    assert set(permissions(stack, "RestApiRole")) == {
+        ("s3:PutObject", f"arn:aws:s3:::{stack.id('InputBucket')}/uploads/*"),
+        ("s3:GetObject", f"arn:aws:s3:::{stack.id('OutputBucket')}/images/*"),
+    }
+
+
+def test_the_rest_api(stack):
+    client = stack.client("apigateway")
+    api = stack.id("RestApi")
+    paths = {resource["path"]: resource for resource in client.get_resources(restApiId=api, limit=100)["items"]}
+    methods = {(path, method) for path, resource in paths.items() for method in resource.get("resourceMethods", {})}
+    assert methods == {("/images/{id}", "PUT"), ("/images/{id}/{revision}/{file}", "GET")}
+    bucket = {"PUT": f"{stack.id('InputBucket')}/uploads/{{id}}", "GET": f"{stack.id('OutputBucket')}/images/{{id}}/{{revision}}/{{file}}"}
+    for path, method in methods:
+        found = client.get_method(restApiId=api, resourceId=paths[path]["id"], httpMethod=method)
+        assert found["authorizationType"] == "AWS_IAM"
+        integration = found["methodIntegration"]
+        assert integration["type"] == "AWS" and integration["httpMethod"] == method
+        assert integration["uri"] == f"arn:aws:apigateway:us-east-1:s3:path/{bucket[method]}"
+        assert stack.id("RestApiRole") in integration["credentials"]
+        # Every answer of the integration is one of the method, with the headers that it hands on.
+        for status, response in integration["integrationResponses"].items():
+            declared = found["methodResponses"][status].get("responseParameters", {})
+            assert set(response.get("responseParameters", {})) == set(declared), (method, status)
+    put = client.get_integration(restApiId=api, resourceId=paths["/images/{id}"]["id"], httpMethod="PUT")
+    assert put["requestParameters"]["integration.request.header.x-amz-meta-ages"] == "method.request.querystring.ages"
+
+
+def test_the_rest_api_sends_bytes_as_they_are(template):
+    assert template["Resources"]["RestApi"]["Properties"]["BinaryMediaTypes"] == ["*/*"]
+    for logical in ("PutImage", "GetImage"):
+        for response in template["Resources"][logical]["Properties"]["Integration"]["IntegrationResponses"]:
+            # A template takes text; what is handed on must not be made text.
+            assert ("ResponseTemplates" in response) == (response.get("ContentHandling") == "CONVERT_TO_TEXT")
+
+
+def test_logs_end_some_day(stack):
+    groups = {group["logGroupName"]: group for group in stack.client("logs").describe_log_groups()["logGroups"]}
+    for name in (f"/aws/lambda/{STACK}-image-processor", f"/aws/lambda/{STACK}-job-tracker", f"/aws/sagemaker/Endpoints/{STACK}-face-aging"):
+        assert groups[name]["retentionInDays"] == 14
+
+
+def test_alarms_and_the_dashboard(stack, template):
+    alarms = {
+        resource["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"): resource["Properties"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    }
+    watched = {"dead-letters", "failed-jobs", "oldest-job", "endpoint-errors", "image-processor", "job-tracker"}
+    assert set(alarms) == watched | {"wake-up"}
+    assert all(alarms[name]["AlarmActions"] == [{"Ref": "AlarmTopic"}] for name in watched)
+    body = json.loads(stack.client("cloudwatch").get_dashboard(DashboardName=STACK)["DashboardBody"])
+    assert len(body["widgets"]) == 6
+    # Of what there is on AWS, moto lacks the HTTP API alone.
+    assert set(re.findall(r"\$\{[^}]*\}", json.dumps(body))) <= {"${HttpApi}"}
+
+
+def test_another_choice_of_parameters(other_stack):
+    sagemaker = other_stack.client("sagemaker")
+    model = sagemaker.describe_model(ModelName=other_stack.id("Model").rsplit("/", 1)[-1])
+    assert "ModelDataUrl" not in model["PrimaryContainer"]
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=other_stack.id("EndpointConfig").rsplit("/", 1)[-1])
+    assert "InferenceAmiVersion" not in config["ProductionVariants"][0]
+    allowed = set(permissions(other_stack, "EndpointRole"))
+    assert ("ecr:BatchGetImage", "arn:aws:ecr:eu-central-1:123456789012:repository/team/time-traveler") in allowed
+    assert not [resource for _, resource in allowed if "tar.gz" in resource or resource.endswith(":::")]
+    client = other_stack.client("apigateway")
+    method = client.get_method(restApiId=other_stack.id("RestApi"), resourceId=other_stack.id("ImageResource"), httpMethod="PUT")
+    assert method["authorizationType"] == "COGNITO_USER_POOLS"
+    concurrency = other_stack.client("lambda").get_function_concurrency(FunctionName="other-image-processor")
+    assert concurrency["ReservedConcurrentExecutions"] == 4
+    # Authorizers are made then, which moto passes over as well.
+    assert other_stack.unknown - UNKNOWN_TO_MOTO == {"AWS::ApiGateway::Authorizer", "AWS::ApiGatewayV2::Authorizer"}

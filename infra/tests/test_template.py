@@ -1,0 +1,234 @@
+"""The template by itself: sound, sparing with permissions, and what the rest of the project says."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from conftest import INFRA
+
+# What `*` alone may stand for, each with the reason that AWS leaves nothing else.
+EVERYTHING = {
+    ("EndpointRole", "Allow", "ecr:GetAuthorizationToken", "Resource"): "the action knows no resource",
+}
+
+
+def resources(template, kind):
+    return {name: resource for name, resource in template["Resources"].items() if resource["Type"] == kind}
+
+
+def test_cfn_lint_has_nothing_to_say():
+    run = "from cfnlint.runner import main; main()"
+    command = [sys.executable, "-c", run, "--regions", "us-east-1", "eu-central-1", "--template", INFRA / "template.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    source = (INFRA / "template.yaml").read_text()
+    assert "cfn-lint" not in source, "no rule is ignored"
+
+
+def test_sam_translates_it(translated):
+    kinds = {resource["Type"] for resource in translated["Resources"].values()}
+    assert not [kind for kind in kinds if kind.startswith("AWS::Serverless::")]
+    assert len(resources(translated, "AWS::Lambda::Function")) == 2
+    # Roles are written out: those that SAM makes up may log anywhere.
+    roles = set(resources(translated, "AWS::IAM::Role"))
+    assert roles == {"ImageProcessorRole", "JobTrackerRole", "EndpointRole", "RestApiRole"}
+    assert not [name for name in roles if translated["Resources"][name]["Properties"].get("ManagedPolicyArns")]
+
+
+def statements(value):
+    """Every policy statement below a value, those in `Fn::If` included."""
+    if isinstance(value, dict):
+        if "Effect" in value:
+            yield value
+        for child in value.values():
+            yield from statements(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from statements(child)
+
+
+def strings(value):
+    """The strings of an element of a statement; the templates of `Fn::Sub` count, its variables do not."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for child in value:
+            yield from strings(child)
+    elif isinstance(value, dict):
+        if "Fn::Sub" in value:
+            sub = value["Fn::Sub"]
+            yield sub if isinstance(sub, str) else sub[0]
+        elif not {"Ref", "Fn::GetAtt"} & value.keys():
+            for child in value.values():
+                yield from strings(child)
+
+
+def only_tls(statement):
+    """The one statement about everybody: a denial to whoever comes without TLS."""
+    return statement["Effect"] == "Deny" and statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def too_wide(name, statement):
+    """What a statement opens that nobody named."""
+    if only_tls(statement):
+        return
+    assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.keys(), (name, statement)
+    for action in strings(statement["Action"]):
+        if "*" in action or "?" in action:
+            yield name, statement["Effect"], action, "Action"
+    for principal in strings(statement.get("Principal", [])):
+        if "*" in principal:
+            yield name, statement["Effect"], principal, "Principal"
+    for resource in strings(statement.get("Resource", [])):
+        # A wildcard may stand for what lies in something of this stack: `${Bucket.Arn}/uploads/*`, never for a name.
+        named = re.fullmatch(r"[^*?]*\$\{(?!AWS::(Partition|Region|AccountId))[^}]+\}[^*?]*[/:]\*", resource)
+        if "*" in resource and not named or "?" in resource:
+            for action in strings(statement["Action"]):
+                yield name, statement["Effect"], action, "Resource"
+
+
+def test_nothing_is_allowed_that_is_not_named(translated):
+    found = []
+    count = 0
+    for name, resource in translated["Resources"].items():
+        for statement in statements(resource.get("Properties", {})):
+            count += 1
+            assert statement.get("Sid") or "Principal" in statement, (name, statement)
+            found += too_wide(name, statement)
+            if "Principal" in statement and not only_tls(statement):
+                assert statement["Principal"] != "*"
+    assert count > 40, "statements were looked at"
+    assert set(found) == set(EVERYTHING)
+    # Whoever else may call a function is held to one source.
+    for name, permission in resources(translated, "AWS::Lambda::Permission").items():
+        assert "SourceArn" in permission["Properties"], name
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Effect": "Allow", "Action": "s3:*", "Resource": {"Ref": "X"}},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::*"]},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": {"Fn::Sub": "arn:${AWS::Partition}:s3:::*"}},
+        {"Effect": "Allow", "Action": "logs:Get", "Resource": {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:*"}},
+        {"Effect": "Allow", "Action": "sns:Publish", "Principal": "*", "Resource": {"Ref": "X"}},
+        {"Effect": "Allow", "Action": "sns:Publish", "Principal": {"AWS": "*"}, "Resource": {"Ref": "X"}},
+        {"Effect": "Allow", "Action": "s3:Get", "Principal": "*", "Resource": {"Ref": "X"}, "Condition": {"Bool": {"aws:SecureTransport": "true"}}},
+    ],
+)
+def test_what_would_be_too_wide_is_found(statement):
+    assert list(too_wide("Role", statement))
+
+
+def test_every_bucket_topic_and_queue_wants_tls(translated):
+    policies = {
+        "AWS::S3::Bucket": ("AWS::S3::BucketPolicy", lambda properties: [properties["Bucket"]]),
+        "AWS::SNS::Topic": ("AWS::SNS::TopicPolicy", lambda properties: properties["Topics"]),
+        "AWS::SQS::Queue": ("AWS::SQS::QueuePolicy", lambda properties: properties["Queues"]),
+    }
+    for kind, (policy_kind, targets) in policies.items():
+        safe = set()
+        for policy in resources(translated, policy_kind).values():
+            properties = policy["Properties"]
+            if any(only_tls(statement) for statement in properties["PolicyDocument"]["Statement"]):
+                safe |= {target["Ref"] for target in targets(properties)}
+        assert safe == set(resources(translated, kind)), kind
+
+
+def test_the_table_is_that_of_the_local_cloud(template):
+    wanted = json.loads((INFRA / "jobs-table.json").read_text())
+    table = template["Resources"]["JobsTable"]["Properties"]
+    assert table["TableName"] == {"Fn::Sub": "${AWS::StackName}-" + wanted.pop("TableName")}
+    assert {name: table[name] for name in wanted} == wanted
+
+
+def test_the_rule_is_that_of_the_local_cloud(template):
+    wanted = json.loads((INFRA / "upload-rule.json").read_text())
+    wanted["detail"]["bucket"]["name"] = [{"Ref": "InputBucket"}]
+    assert template["Resources"]["UploadsRule"]["Properties"]["EventPattern"] == wanted
+
+
+def test_the_names_of_the_local_cloud_are_there(template):
+    named = {
+        "ImageProcessor": ("FunctionName", "image-processor"),
+        "JobTracker": ("FunctionName", "job-tracker"),
+        "DeadLetters": ("QueueName", "image-processor-dead-letters"),
+        "SuccessTopic": ("TopicName", "face-aging-success"),
+        "ErrorTopic": ("TopicName", "face-aging-error"),
+        "Endpoint": ("EndpointName", "face-aging"),
+        "UploadsRule": ("Name", "uploads"),
+        "SweepRule": ("Name", "sweep"),
+        "CollectOrphansRule": ("Name", "collect-orphans"),
+    }
+    for logical, (attribute, name) in named.items():
+        assert template["Resources"][logical]["Properties"][attribute] == {"Fn::Sub": "${AWS::StackName}-" + name}
+
+
+def test_events_of_schedules_name_them_as_image_processor_reads_it(template):
+    for logical, name in [("SweepRule", "sweep"), ("CollectOrphansRule", "collect-orphans")]:
+        (target,) = template["Resources"][logical]["Properties"]["Targets"]
+        event = json.loads(target["Input"])
+        assert event["detail-type"] == "Scheduled Event"
+        assert event["resources"][0].rsplit("/", 1)[-1] == name
+
+
+def test_functions_are_told_what_they_read(template):
+    source = (INFRA.parent / "lambda/src/settings.rs").read_text()
+    read = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', source.split("#[cfg(test)]")[0]))
+    assert len(read) >= 13
+    for function in ("ImageProcessor", "JobTracker"):
+        told = set(template["Resources"][function]["Properties"]["Environment"]["Variables"])
+        assert told - {"RUST_LOG", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"} == read
+
+
+def test_metrics_are_made_of_lines_that_are_logged(template):
+    source = "".join(path.read_text() for path in (INFRA.parent / "lambda/src").glob("*.rs"))
+    lines = set(re.findall(r'tracing::\w+!\((?:[^;]*?, )?"([^"]+)"\)', source))
+    for name, metric in resources(template, "AWS::Logs::MetricFilter").items():
+        wanted = re.findall(r'\$\.fields\.message = "([^"]+)"', metric["Properties"]["FilterPattern"])
+        assert wanted and set(wanted) <= lines, name
+
+
+def test_objects_outlast_their_jobs_and_no_more(template):
+    days = template["Mappings"]["Days"]
+    assert list(days) == template["Parameters"]["RetentionDays"]["AllowedValues"]
+    assert all(kept["Objects"] == int(retention) + 7 for retention, kept in days.items())
+
+
+def test_a_changed_rest_api_is_deployed(template):
+    kinds = ["RestApi", "Resource", "Method", "GatewayResponse", "Authorizer"]
+    shown = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] in {f"AWS::ApiGateway::{kind}" for kind in kinds}
+    }
+    digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:8]
+    assert list(resources(template, "AWS::ApiGateway::Deployment")) == [f"RestDeployment{digest}"]
+    (stage,) = resources(template, "AWS::ApiGateway::Stage").values()
+    assert stage["Properties"]["DeploymentId"] == {"Ref": f"RestDeployment{digest}"}
+
+
+def test_every_route_wants_to_know_who_asks(template):
+    methods = resources(template, "AWS::ApiGateway::Method").values()
+    routes = resources(template, "AWS::ApiGatewayV2::Route").values()
+    assert len(methods) == 2 and len(routes) == 4
+    for method in methods:
+        assert method["Properties"]["AuthorizationType"] == {"Fn::If": ["HasUserPool", "COGNITO_USER_POOLS", "AWS_IAM"]}
+    for route in routes:
+        assert route["Properties"]["AuthorizationType"] == {"Fn::If": ["HasTokens", "JWT", "AWS_IAM"]}
+
+
+def test_the_example_of_parameters_is_one(template):
+    config = tomllib.loads((INFRA / "samconfig.toml").read_text())
+    given = dict(pair.split("=", 1) for pair in config["default"]["deploy"]["parameters"]["parameter_overrides"])
+    for name, value in given.items():
+        parameter = template["Parameters"][name]
+        assert re.fullmatch(parameter.get("AllowedPattern", ".*"), value), name
+        assert value in [str(allowed) for allowed in parameter.get("AllowedValues", [value])], name
+    required = {name for name, parameter in template["Parameters"].items() if "Default" not in parameter}
+    assert required <= given.keys()
