@@ -30,7 +30,7 @@ const MOST: u64 = 16 << 20;
 /// Requests to one cloud. What earlier ones left behind is there for later ones.
 const REQUESTS: usize = 2000;
 /// All that there may be in the data folder.
-const KEPT: [&str; 6] = ["dynamodb.db", "journal.db", "lock", "logs", "s3", "secret-access-key"];
+const KEPT: [&str; 7] = ["dynamodb.db", "journal.db", "lock", "logs", "s3", "sagemaker", "secret-access-key"];
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -85,6 +85,7 @@ fn stack() -> Stack {
         name: name.to_owned(),
         code: Code::InProcess(InProcess::new(|_| Box::pin(async {}))),
         timeout: Duration::from_secs(1),
+        memory_size: 128,
         concurrency: 4,
         provisioned_concurrency: 0,
         retry: RetryPolicy { backoff: Vec::new(), dead_letter_queue: Some("dead-letters".to_owned()) },

@@ -199,15 +199,15 @@ fn record_is_right(told: &Told, record: Option<&Record>) -> Option<Violation> {
         let expected = told.expected == Expected::Gone;
         return (!expected).then(|| violation("lost", id, format!("{:?}: there is no record", told.kind)));
     };
-    if !record.is_settled {
-        return Some(violation("stuck", id, format!("{:?}: still {}", told.kind, record.status)));
-    }
     if told.revision.as_ref().is_none_or(|revision| revision.as_str() != record.revision) {
         return Some(violation(
             "newest",
             id,
             format!("{:?}: {} is not the newest revision", told.kind, record.revision),
         ));
+    }
+    if !record.is_settled {
+        return Some(violation("stuck", id, format!("{:?}: still {}", told.kind, record.status)));
     }
     if record.seconds > DEADLINE_SECONDS {
         return Some(violation("deadline", id, format!("{:?}: ended after {} s", told.kind, record.seconds)));
