@@ -113,7 +113,8 @@ impl Seen {
         for Report { record: Record { metrics } } in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
             if let Some(init) = metrics.init_duration_ms {
                 self.init.push(init);
-                self.first_answer.push(init + metrics.duration_ms);
+                // Of figures with two decimals.
+                self.first_answer.push(((init + metrics.duration_ms) * 100.0).round() / 100.0);
             }
             self.memory = self.memory.max(metrics.max_memory_used.unwrap_or_default());
         }
