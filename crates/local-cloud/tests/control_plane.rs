@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use local_cloud::{Cloud, Conditions, Endpoint, Image, Listeners, Program, Stack};
+use local_cloud::{
+    Cloud, Code, Conditions, Endpoint, Function, Image, InProcess, Listeners, Program, RetryPolicy, Stack, Subscription,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -39,8 +42,36 @@ fn stack(folder: &Path) -> Stack {
             success_topic: None,
             error_topic: None,
         }],
+        functions: vec![Function {
+            name: "listener".into(),
+            code: Code::InProcess(listener(folder.join("notices"))),
+            timeout: PATIENCE,
+            memory_size: 128,
+            concurrency: 1,
+            provisioned_concurrency: 0,
+            retry: RetryPolicy { backoff: Vec::new(), dead_letter_queue: None },
+        }],
+        subscriptions: vec![Subscription { topic: "done".into(), function: "listener".into() }],
         ..Stack::default()
     }
+}
+
+/// A function that writes down each notice that it gets.
+fn listener(notices: PathBuf) -> InProcess {
+    InProcess::new(move |environment| {
+        let base = format!("http://{}/2018-06-01/runtime/invocation", environment["AWS_LAMBDA_RUNTIME_API"]);
+        let notices = notices.clone();
+        Box::pin(async move {
+            let http = reqwest::Client::builder().no_proxy().build().unwrap();
+            while let Ok(next) = http.get(format!("{base}/next")).send().await {
+                let id = next.headers()["lambda-runtime-aws-request-id"].to_str().unwrap().to_owned();
+                let Ok(event) = next.json::<Value>().await else { return };
+                let mut file = File::options().create(true).append(true).open(&notices).unwrap();
+                writeln!(file, "{}", event["Records"][0]["Sns"]["Message"].as_str().unwrap()).unwrap();
+                drop(http.post(format!("{base}/{id}/response")).body("null").send().await);
+            }
+        })
+    })
 }
 
 struct Tested {
@@ -391,5 +422,37 @@ async fn the_stacks_own_is_shown_and_stays() {
     assert_eq!(tested.describe("own").await.unwrap()["CreationTime"], created);
     let unknown = tested.request("sagemaker", "POST", "/").header("x-amz-target", "SageMaker.CreateTrainingJob");
     assert_eq!(unknown.body("{}").send().await.unwrap().status(), StatusCode::NOT_IMPLEMENTED);
+    tested.cloud.stop().await;
+}
+
+#[tokio::test]
+async fn topics_are_tried_whenever_an_endpoint_is_made_or_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let tested = Tested::start(folder.path()).await;
+    let notices = async |count: usize| {
+        let text = eventually(async || {
+            let text = std::fs::read_to_string(folder.path().join("notices")).unwrap_or_default();
+            (text.lines().count() >= count).then_some(text)
+        });
+        let text = text.await;
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let test = json!({"eventVersion": "1.0", "eventSource": "aws:sagemaker", "eventName": "TestNotification"});
+    tested.model("m", json!({"Image": "model"})).await;
+    let variant = json!({"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.x"});
+    let topics = json!({"SuccessTopic": "arn:aws:sns:us-east-1:000000000000:done"});
+    let (out, failed) = ("s3://bucket/out", "s3://bucket/failed");
+    let output = json!({"S3OutputPath": out, "S3FailurePath": failed, "NotificationConfig": topics});
+    let config = json!({"EndpointConfigName": "c", "ProductionVariants": [variant],
+        "AsyncInferenceConfig": {"OutputConfig": output}});
+    tested.call("CreateEndpointConfig", config).await.unwrap();
+    tested.endpoint("CreateEndpoint", "e", "c").await.unwrap();
+    assert_eq!(notices(1).await, vec![test.clone(); 1]);
+    tested.until("e", "InService").await;
+    tested.endpoint("UpdateEndpoint", "e", "c").await.unwrap();
+    assert_eq!(notices(2).await, vec![test; 2]);
+    tested.until("e", "InService").await;
+    tested.invoke_async("e", "hello").await.unwrap();
+    assert_eq!(notices(3).await[2]["eventName"], "InferenceResult");
     tested.cloud.stop().await;
 }

@@ -23,6 +23,8 @@ use crate::queue::{self, Message};
 use crate::s3::{Attributes, StoreError};
 use crate::{REGION, now_rfc3339};
 
+/// The subject of every notice.
+pub(super) const NOTICE_SUBJECT: &str = "SageMaker Asynchronous Inference";
 /// How often a request is tried whose model server died under it.
 const MAX_TRIES: u32 = 3;
 /// How long an overloaded server that does not say so itself is left alone.
@@ -336,7 +338,7 @@ impl SageMaker {
         self.journal.write(|transaction| {
             // The last part of its ARN is its name.
             if let Some(topic) = topic.as_ref().and_then(|arn| arn.rsplit(':').next()) {
-                self.sns.publish(transaction, topic, Some("SageMaker Asynchronous Inference"), &notice)?;
+                self.sns.publish(transaction, topic, Some(NOTICE_SUBJECT), &notice)?;
             }
             queue::delete(transaction, message)
         })?;

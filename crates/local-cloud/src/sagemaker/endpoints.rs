@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::SageMaker;
+use super::async_invocation::NOTICE_SUBJECT;
 use super::configs::{self, AsyncInferenceConfig, EndpointConfig};
 use super::control_plane::{changeable, existing, missing};
 use super::listing::{Item, seconds};
@@ -19,6 +20,9 @@ use super::request::{ApiError, Members};
 
 /// How many asynchronous invocations an instance gets at once where the configuration does not say.
 const CONCURRENCY: u64 = 4;
+
+/// By which SageMaker finds out whether it may publish.
+const TEST_NOTICE: &str = r#"{"eventVersion":"1.0","eventSource":"aws:sagemaker","eventName":"TestNotification"}"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Status {
@@ -117,7 +121,9 @@ impl SageMaker {
         request.done()?;
         let now = self.journal.clock().now_millis();
         self.journal.write(|transaction| {
-            let pending = Some(deployment(transaction, &config, now)?);
+            let pending = deployment(transaction, &config, now)?;
+            self.try_topics(transaction, &pending)?;
+            let pending = Some(pending);
             let endpoint = Endpoint { status: Status::Creating, failure_reason: None, current: None, pending };
             match records::insert(transaction, Kind::Endpoint, &name, now, &endpoint)? {
                 true => Ok(()),
@@ -154,7 +160,9 @@ impl SageMaker {
                 }
                 _ => return Err(in_progress(&arn)),
             }
-            record.value.pending = Some(deployment(transaction, &config, now)?);
+            let pending = deployment(transaction, &config, now)?;
+            self.try_topics(transaction, &pending)?;
+            record.value.pending = Some(pending);
             record.value.status = Status::Updating;
             record.value.failure_reason = None;
             records::update(transaction, Kind::Endpoint, &name, now, &record.value)?;
@@ -163,6 +171,19 @@ impl SageMaker {
         tracing::info!(target: "hop", service = "SageMaker", action = "UpdateEndpoint", detail = %name);
         self.begin_deployment(&name);
         Ok(json!({"EndpointArn": Kind::Endpoint.arn(&name)}))
+    }
+
+    /// Publishes a notice that tells of nothing, as SageMaker does whenever an endpoint is made or changed.
+    fn try_topics(&self, connection: &Connection, deployment: &Deployment) -> rusqlite::Result<()> {
+        let config = deployment.asynchronous.as_ref();
+        let Some(topics) = config.and_then(|config| config.output_config.notification_config.as_ref()) else {
+            return Ok(());
+        };
+        for arn in topics.success_topic.iter().chain(&topics.error_topic) {
+            let topic = arn.rsplit(':').next().unwrap_or_default();
+            self.sns.publish(connection, topic, Some(NOTICE_SUBJECT), TEST_NOTICE)?;
+        }
+        Ok(())
     }
 
     /// Answers at once; the work goes on in the background.
