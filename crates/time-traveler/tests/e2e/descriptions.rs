@@ -9,11 +9,14 @@ use crate::support::{Up, repository};
 fn keeps(description: &str) {
     let up = Up::start();
     let folder = repository().join("infra/openapi");
+    // It keeps what it found where it runs.
+    let place = tempfile::tempdir().unwrap();
     let mut schemathesis = Command::new(python().with_file_name("schemathesis"));
-    schemathesis.args(["--config-file", "schemathesis.toml", "run", description, "--url", &up.api]);
+    schemathesis.arg("--config-file").arg(folder.join("schemathesis.toml"));
+    schemathesis.arg("run").arg(folder.join(description)).args(["--url", &up.api]);
     // What it finds again is found from the same seed.
     schemathesis.args(["--checks", "all", "--continue-on-failure", "--seed", "7", "--no-color"]);
-    run(schemathesis.current_dir(folder));
+    run(schemathesis.current_dir(place.path()));
 }
 
 #[test]
