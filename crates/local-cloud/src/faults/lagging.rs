@@ -7,10 +7,12 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use http::StatusCode;
 use http::request::Parts;
 use tokio::sync::Mutex;
 
 use super::call::MAX_BODY;
+use crate::aws_endpoint::json_error;
 use crate::body::collect;
 use crate::dynamodb::DynamoDb;
 
@@ -44,13 +46,17 @@ impl Lagging {
     /// the same order.
     pub(super) async fn write(&self, request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
         let (parts, body) = request.into_parts();
-        // It was read before: it is in memory.
-        let body = collect(body, MAX_BODY).await.unwrap_or_default();
+        let body = match collect(body, MAX_BODY).await {
+            Ok(body) => body,
+            Err(error) => return json_error(StatusCode::BAD_REQUEST, "SerializationException", &error.to_string()),
+        };
         let mut pending = self.pending.lock().await;
         self.catch_up(&mut pending).await;
-        let response = answer(Request::from_parts(parts.clone(), Body::from(body.clone()))).await;
-        if response.status().is_success() {
-            pending.push_back(Write { made: Instant::now(), parts, body });
+        // Beforehand: whoever asks may die meanwhile, which keeps no table from writing.
+        pending.push_back(Write { made: Instant::now(), parts: parts.clone(), body: body.clone() });
+        let response = answer(Request::from_parts(parts, Body::from(body))).await;
+        if !response.status().is_success() {
+            pending.pop_back();
         }
         response
     }
@@ -138,9 +144,16 @@ mod tests {
             assert_eq!(found(lagging.query(query(status)).await).await, before, "{status}");
         }
 
+        let mut left = Box::pin(lagging.write(put("gone"), async |_| std::future::pending().await));
+        assert!(futures::poll!(&mut left).is_pending());
+        drop(left);
+        assert!(tables.call(put("gone")).await.status().is_success());
+
         lagging.lag = Duration::ZERO;
         assert!(!lagging.lags().await, "by then it has caught up");
-        assert_eq!(found(lagging.query(query("done")).await).await, 1);
+        for (status, count) in [("done", 0), ("gone", 1)] {
+            assert_eq!(found(lagging.query(query(status)).await).await, count, "{status}");
+        }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().filter(is_copy).count(), 0);
     }
 

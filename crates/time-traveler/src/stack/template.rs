@@ -91,8 +91,7 @@ impl Template {
         let at = |n: usize| self.resolved(&argument[n]).unwrap_or_default();
         match function {
             "Ref" if argument == "AWS::NoValue" => None,
-            "Ref" => Some(self.named(argument.as_str().unwrap(), &BTreeMap::new())),
-            "Fn::GetAtt" => Some(self.named(argument.as_str().unwrap(), &BTreeMap::new())),
+            "Ref" | "Fn::GetAtt" => Some(self.named(argument.as_str().unwrap(), &BTreeMap::new())),
             "Fn::Sub" => {
                 let (text, variables) = match argument {
                     Value::Array(parts) => (&parts[0], parts[1].as_object().cloned().unwrap_or_default()),
