@@ -24,6 +24,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 INFRA = pathlib.Path(__file__).resolve().parent.parent
 STACK = "Portraits"  # A capital letter, as stacks may have: what is named after the stack has to bear it.
+PAGE = "https://portraits.example.com"
 PARAMETERS = {
     "ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/time-traveler:v1-gpu",
     "ModelDataUrl": "s3://models/sam/model.tar.gz",
@@ -44,6 +45,49 @@ def translate(template):
     return Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session).translate(
         template, parameter_values={}
     )
+
+
+NOTHING = object()  # What AWS::NoValue leaves.
+
+
+def made(template, given):
+    """The resources that there are with these parameters; of functions, those are worked out that need nothing else."""
+    parameters = {name: str(parameter.get("Default", "")) for name, parameter in template["Parameters"].items()} | given
+
+    def holds(condition):
+        ((function, of),) = condition.items()
+        match function:
+            case "Condition":
+                return holds(template["Conditions"][of])
+            case "Fn::Not":
+                return not holds(of[0])
+            case "Fn::Or":
+                return any(holds(part) for part in of)
+            case "Fn::Equals":
+                one, other = of
+                return str(value(one)) == str(value(other))
+        raise ValueError(f"{function} is no condition that is known here")
+
+    def value(of):
+        match of:
+            case {"Ref": "AWS::NoValue"}:
+                return NOTHING
+            case {"Ref": name} if name in parameters:
+                return parameters[name]
+            case {"Fn::If": [condition, yes, no]}:
+                return value(yes if holds({"Condition": condition}) else no)
+            case {"Fn::Sub": str(text)}:
+                text = re.sub(r"\$\{(\w+)\}", lambda found: parameters.get(found[1], found[0]), text)
+                return {"Fn::Sub": text} if "${" in text else text
+            case dict():
+                return {name: found for name, part in of.items() if (found := value(part)) is not NOTHING}
+            case list():
+                return [found for part in of if (found := value(part)) is not NOTHING]
+        return of
+
+    there = template["Resources"].items()
+    there = {name: resource for name, resource in there if "Condition" not in resource or holds({"Condition": resource["Condition"]})}
+    return value(there)
 
 
 @pytest.fixture(scope="session")
@@ -70,19 +114,21 @@ class Stack:
 
 
 def create_method(cls, resource_name, cloudformation_json, account_id, region_name, **_):
-    """moto's CloudFormation makes methods of REST APIs without credentials and responses, and so refuses those of S3 itself."""
+    """moto's CloudFormation makes methods of REST APIs without credentials, templates and responses, and so refuses those of S3 itself."""
     of, backend = cloudformation_json["Properties"], apigateway_backends[account_id][region_name]
     where = of["RestApiId"], of["ResourceId"], of["HttpMethod"]
-    method = backend.put_method(*where, of["AuthorizationType"], request_parameters=of["RequestParameters"])
+    method = backend.put_method(*where, of["AuthorizationType"], request_parameters=of.get("RequestParameters"))
     integration = of["Integration"]
     backend.put_integration(
         *where,
         integration["Type"],
-        integration["Uri"],
-        integration["IntegrationHttpMethod"],
-        credentials=integration["Credentials"],
+        integration.get("Uri"),
+        integration.get("IntegrationHttpMethod"),
+        credentials=integration.get("Credentials"),
+        request_templates=integration.get("RequestTemplates"),
         passthrough_behavior=integration["PassthroughBehavior"],
-        request_parameters=integration["RequestParameters"],
+        request_parameters=integration.get("RequestParameters"),
+        content_handling=integration.get("ContentHandling"),
     )
     for response in of["MethodResponses"]:
         backend.put_method_response(*where, response["StatusCode"], None, response.get("ResponseParameters"))
@@ -158,7 +204,7 @@ def stack(server, translated):
 
 @pytest.fixture(scope="session")
 def other_stack(server, translated, stack):
-    """With everything the other way round: tokens, no weights, no GPU, limits, somebody who is told."""
+    """With everything the other way round: tokens, a page, no weights, no GPU, limits, somebody who is told."""
     parameters = {
         "ImageUri": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/time-traveler@sha256:" + "0" * 64,
         "InstanceType": "ml.c5.2xlarge",
@@ -168,6 +214,7 @@ def other_stack(server, translated, stack):
         "ImageProcessorConcurrency": "4",
         "UserPoolArn": "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI",
         "JwtAudience": "client",
+        "PageOrigin": PAGE,
         "AlarmEmail": "somebody@example.com",
     }
     return create(server, "other", translated, parameters)

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 
-from conftest import STACK
+from conftest import PAGE, STACK
 
 # What moto's CloudFormation passes over: of these only the template is tested.
 UNKNOWN_TO_MOTO = {
@@ -210,26 +210,50 @@ def test_api_gateway_may_only_put_uploads_and_get_pictures(stack):
     }
 
 
+def rest_methods(stack):
+    """The methods of the REST API, by path and method."""
+    client, api = stack.client("apigateway"), stack.id("RestApi")
+    for resource in client.get_resources(restApiId=api, limit=100)["items"]:
+        for method in resource.get("resourceMethods", {}):
+            yield (resource["path"], method), client.get_method(restApiId=api, resourceId=resource["id"], httpMethod=method)
+
+
+def declares_what_it_sends(method):
+    """Every answer of the integration is one of the method, with the headers that it hands on."""
+    for status, response in method["methodIntegration"]["integrationResponses"].items():
+        declared = method["methodResponses"][status].get("responseParameters", {})
+        assert set(response.get("responseParameters", {})) == set(declared), (method["httpMethod"], status)
+
+
 def test_the_rest_api(stack):
-    client = stack.client("apigateway")
-    api = stack.id("RestApi")
-    paths = {resource["path"]: resource for resource in client.get_resources(restApiId=api, limit=100)["items"]}
-    methods = {(path, method) for path, resource in paths.items() for method in resource.get("resourceMethods", {})}
-    assert methods == {("/images/{id}", "PUT"), ("/images/{id}/{revision}/{file}", "GET")}
+    methods = dict(rest_methods(stack))
+    assert set(methods) == {("/images/{id}", "PUT"), ("/images/{id}/{revision}/{file}", "GET")}
     bucket = {"PUT": f"{stack.id('InputBucket')}/uploads/{{id}}", "GET": f"{stack.id('OutputBucket')}/images/{{id}}/{{revision}}/{{file}}"}
-    for path, method in methods:
-        found = client.get_method(restApiId=api, resourceId=paths[path]["id"], httpMethod=method)
+    for (_, method), found in methods.items():
         assert found["authorizationType"] == "AWS_IAM"
         integration = found["methodIntegration"]
         assert integration["type"] == "AWS" and integration["httpMethod"] == method
         assert integration["uri"] == f"arn:aws:apigateway:us-east-1:s3:path/{bucket[method]}"
         assert stack.id("RestApiRole") in integration["credentials"]
-        # Every answer of the integration is one of the method, with the headers that it hands on.
-        for status, response in integration["integrationResponses"].items():
-            declared = found["methodResponses"][status].get("responseParameters", {})
-            assert set(response.get("responseParameters", {})) == set(declared), (method, status)
-    put = client.get_integration(restApiId=api, resourceId=paths["/images/{id}"]["id"], httpMethod="PUT")
+        declares_what_it_sends(found)
+        assert "access-control" not in json.dumps([integration, found["methodResponses"]]).lower()
+    put = methods["/images/{id}", "PUT"]["methodIntegration"]
     assert put["requestParameters"]["integration.request.header.x-amz-meta-ages"] == "method.request.querystring.ages"
+
+
+def test_the_rest_api_of_a_page(other_stack):
+    methods = dict(rest_methods(other_stack))
+    image, file = "/images/{id}", "/images/{id}/{revision}/{file}"
+    assert set(methods) == {(image, "PUT"), (image, "OPTIONS"), (file, "GET"), (file, "OPTIONS")}
+    for (_, method), found in methods.items():
+        declares_what_it_sends(found)
+        for response in found["methodIntegration"]["integrationResponses"].values():
+            assert response["responseParameters"]["method.response.header.Access-Control-Allow-Origin"] == f"'{PAGE}'"
+        if method == "OPTIONS":
+            assert found["authorizationType"] == "NONE"
+            assert found["methodIntegration"]["type"] == "MOCK"
+            assert json.loads(found["methodIntegration"]["requestTemplates"]["application/json"]) == {"statusCode": 204}
+            assert set(found["methodResponses"]) == {"204"}
 
 
 def test_the_rest_api_sends_bytes_as_they_are(template):

@@ -8,7 +8,7 @@ import sys
 import tomllib
 
 import pytest
-from conftest import INFRA
+from conftest import INFRA, PAGE, made
 
 # What `*` alone may stand for, each with the reason that AWS leaves nothing else.
 EVERYTHING = {
@@ -208,15 +208,29 @@ def test_a_changed_rest_api_is_deployed(template):
         if resource["Type"] in {f"AWS::ApiGateway::{kind}" for kind in kinds}
     }
     digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:8]
-    assert list(resources(template, "AWS::ApiGateway::Deployment")) == [f"RestDeployment{digest}"]
-    (stage,) = resources(template, "AWS::ApiGateway::Stage").values()
-    assert stage["Properties"]["DeploymentId"] == {"Ref": f"RestDeployment{digest}"}
+    names = {"": f"RestDeployment{digest}", PAGE: f"RestPageDeployment{digest}"}
+    assert set(resources(template, "AWS::ApiGateway::Deployment")) == set(names.values())
+    for origin, name in names.items():
+        there = {"Resources": made(template, {"PageOrigin": origin})}
+        (deployment,) = resources(there, "AWS::ApiGateway::Deployment").items()
+        (stage,) = resources(there, "AWS::ApiGateway::Stage").values()
+        assert deployment[0] == name and stage["Properties"]["DeploymentId"] == {"Ref": name}
+        # It is made once all that it shows is there.
+        wanted = resources(there, "AWS::ApiGateway::Method") | resources(there, "AWS::ApiGateway::GatewayResponse")
+        assert set(deployment[1]["DependsOn"]) == set(wanted)
 
 
 def test_every_route_wants_to_know_who_asks(template):
     methods = resources(template, "AWS::ApiGateway::Method").values()
+    preflights = [method for method in methods if method["Properties"]["HttpMethod"] == "OPTIONS"]
+    methods = [method for method in methods if method not in preflights]
     routes = resources(template, "AWS::ApiGatewayV2::Route").values()
-    assert len(methods) == 2 and len(routes) == 4
+    assert len(methods) == 2 and len(preflights) == 2 and len(routes) == 4
+    # But for preflights, behind which there is nothing.
+    for method in preflights:
+        assert method["Properties"]["AuthorizationType"] == "NONE"
+        assert method["Properties"]["Integration"]["Type"] == "MOCK"
+        assert not {"Uri", "Credentials"} & method["Properties"]["Integration"].keys()
     for method in methods:
         assert method["Properties"]["AuthorizationType"] == {"Fn::If": ["HasUserPool", "COGNITO_USER_POOLS", "AWS_IAM"]}
     for route in routes:
