@@ -102,10 +102,13 @@ fn foreign(headers: &HeaderMap) -> Option<String> {
         return Some(format!("the host {host:?} is not served here: 127.0.0.1 and localhost are"));
     }
     let of_this_machine = |origin: &&str| origin.split_once("://").is_some_and(|(_, host)| is_local(host));
-    if let Some(origin) = text("origin").filter(|origin| !of_this_machine(origin)) {
-        return Some(format!("a page of {origin:?} has no business here"));
+    match text("origin") {
+        // To a browser, `localhost` and 127.0.0.1 are different sites.
+        Some(origin) if of_this_machine(&origin) => None,
+        Some(origin) => Some(format!("a page of {origin:?} has no business here")),
+        None => (text("sec-fetch-site") == Some("cross-site"))
+            .then(|| "a page of another site has no business here".to_owned()),
     }
-    (text("sec-fetch-site") == Some("cross-site")).then(|| "a page of another site has no business here".to_owned())
 }
 
 /// Whether a host, with or without a port, can only be this machine.

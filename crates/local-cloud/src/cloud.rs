@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -33,7 +33,7 @@ use crate::{ACCESS_KEY_ID, CloudError, REGION, queue, schedule, server};
 pub struct Listeners {
     /// The AWS endpoint.
     pub aws: TcpListener,
-    /// The REST and HTTP APIs.
+    /// The REST and HTTP APIs, and the site.
     pub api: TcpListener,
 }
 
@@ -132,8 +132,9 @@ impl Cloud {
         let mut servers = JoinSet::new();
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint));
-        let gateway = Gateway::new(&stack.rest_api, &stack.http_api, Arc::clone(&services));
+        let gateway = Gateway::new(stack, Arc::clone(&services));
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
+        let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
         servers.spawn(serve(listeners.api, apis));
         // From here on functions run, and find everything there.
         lambda.start().await;

@@ -33,7 +33,7 @@ pub use faults::{Fault, FaultPlan, FaultPlanError};
 pub use gateway::{Parameters, Refusal};
 pub use stack::{
     BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Program, RetryPolicy, Rule,
-    S3Integration, Schedule, Stack, Subscription, Table,
+    S3Integration, Schedule, Stack, StaticFile, Subscription, Table,
 };
 
 /// The access key that the local cloud gives to its functions. Signatures made with it are checked; every other key is

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::Method;
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use crate::gateway::{Parameters, Refusal};
@@ -38,6 +39,19 @@ pub struct Stack {
     pub rest_api: Vec<S3Integration>,
     /// The HTTP API's routes, proxied to functions.
     pub http_api: Vec<HttpRoute>,
+    /// A web site at the address of both APIs, as a bucket behind CloudFront would serve it.
+    pub site: Vec<StaticFile>,
+}
+
+/// A file of a web site.
+#[derive(Clone, Debug)]
+pub struct StaticFile {
+    /// The path: `/`, `/app.js`.
+    pub path: String,
+    /// The headers to send it with, its `Content-Type` among them.
+    pub headers: HeaderMap,
+    /// What is in it.
+    pub body: Bytes,
 }
 
 /// A DynamoDB table, by the inputs of AWS's own operations.

@@ -10,10 +10,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use local_cloud::{
     Code, Endpoint, Function, HttpRoute, Image, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
-    Subscription, Table,
+    StaticFile, Subscription, Table,
 };
 use pipeline::{Ages, ErrorCode, JobError, MAX_PUT_BYTES, PortraitId, keys, notification};
 use serde_json::json;
@@ -106,6 +107,7 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
         endpoints: vec![endpoint(parts)?],
         rest_api: rest_api(),
         http_api: http_api(),
+        site: site(),
     })
 }
 
@@ -238,6 +240,20 @@ fn http_api() -> Vec<HttpRoute> {
         route(Method::DELETE, "/jobs/{id}"),
         route(Method::POST, "/uploads/{id}"),
     ]
+}
+
+/// The page, with the headers that keep it to itself.
+fn site() -> Vec<StaticFile> {
+    let file = |file: &web::File| StaticFile {
+        path: format!("/{}", file.name.replace("index.html", "")),
+        headers: [("content-type", file.media_type)]
+            .into_iter()
+            .chain(web::HEADERS)
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect(),
+        body: Bytes::from_static(file.body),
+    };
+    web::FILES.iter().chain([&web::SAMPLE]).map(file).collect()
 }
 
 fn validate_id(parameters: &Parameters) -> Result<(), Refusal> {

@@ -68,6 +68,7 @@ fn announce(cloud: &Cloud, up: &Up) -> anyhow::Result<()> {
         writeln!(stdout, "{}", json!({"api": api, "aws": aws, "pid": std::process::id()}))?;
     } else {
         writeln!(stdout, "Time Traveler is up. Ctrl-C stops it.\n")?;
+        writeln!(stdout, "  page  {api}/")?;
         writeln!(stdout, "  API   {api}   curl -T photo.jpg {api}/images/ada; curl '{api}/jobs/ada?wait=20'")?;
         writeln!(stdout, "  AWS   {aws}   export AWS_ENDPOINT_URL={aws}")?;
         writeln!(

@@ -1,8 +1,10 @@
-//! What clients see: a REST API proxied to S3 and an HTTP API proxied to functions, on one address.
+//! What clients see: a REST API proxied to S3, an HTTP API proxied to functions, and a web site, on one address.
 
+pub(crate) mod cors;
 mod http_api;
 mod path;
 mod rest_api;
+mod site;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +15,9 @@ use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::cloud::Services;
-use crate::stack::{HttpRoute, S3Integration};
+use crate::stack::{HttpRoute, S3Integration, Stack};
 use path::Template;
+use site::Site;
 
 /// What a request names: parts of its path and its query.
 #[derive(Clone, Debug, Default)]
@@ -45,24 +48,32 @@ enum Target {
     Function(HttpRoute),
 }
 
-/// The routes of both APIs.
+/// The routes of both APIs, and the site.
 pub(crate) struct Gateway {
+    site: Site,
     routes: Vec<(Method, Template, Target)>,
     services: Arc<Services>,
 }
 
 impl Gateway {
-    pub(crate) fn new(rest_api: &[S3Integration], http_api: &[HttpRoute], services: Arc<Services>) -> Self {
-        let to_s3 = rest_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::S3(route)));
-        let to_functions =
-            http_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::Function(route)));
+    pub(crate) fn new(stack: &Stack, services: Arc<Services>) -> Self {
+        let to_s3 =
+            stack.rest_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::S3(route)));
+        let to_functions = stack
+            .http_api
+            .iter()
+            .cloned()
+            .map(|route| (route.method.clone(), route.path.clone(), Target::Function(route)));
         let routes = to_s3.chain(to_functions).map(|(method, path, target)| (method, Template::new(&path), target));
-        Self { routes: routes.collect(), services }
+        Self { site: Site::new(&stack.site), routes: routes.collect(), services }
     }
 }
 
 /// Answers any request of a client.
 pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    if let Some(response) = gateway.site.answer(&request) {
+        return response;
+    }
     let path = request.uri().path().to_owned();
     let mut allowed = Vec::new();
     // As API Gateway does: first the resource, of which `{name+}` is the last resort, then its method.

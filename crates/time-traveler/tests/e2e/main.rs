@@ -10,6 +10,7 @@ mod flow;
 mod given_up;
 mod logs;
 mod notebooks;
+mod page;
 mod refusals;
 mod restart;
 mod sam;

@@ -8,14 +8,15 @@ use serde_json::Value;
 use crate::support::repository;
 
 /// The other members that each member may use.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("pipeline", &[]),
     ("face", &[]),
     ("aging", &["face"]),
     ("local-cloud", &[]),
     ("lambda", &["pipeline"]),
     ("container", &["aging", "face", "pipeline"]),
-    ("time-traveler", &["aging", "container", "face", "lambda", "local-cloud", "pipeline"]),
+    ("time-traveler", &["aging", "container", "face", "lambda", "local-cloud", "pipeline", "web"]),
+    ("web", &[]),
 ];
 
 #[test]

@@ -1,0 +1,79 @@
+//! The web page in a real browser: Chromium, driven by Playwright from Node.js, with axe-core's rules of accessibility.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use image::{ImageFormat, Rgb, RgbImage, imageops};
+
+use crate::boto3::run;
+use crate::support::{BINARY, encoded, picture, portrait, repository};
+
+/// A folder with the tests, and beside them the packages of their `package-lock.json`, installed once.
+fn installed() -> PathBuf {
+    let source = repository().join("crates/time-traveler/tests/e2e/page");
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["package.json", "package-lock.json", "page.test.mjs", "world.mjs"] {
+        std::fs::copy(source.join(name), folder.join(name)).unwrap();
+    }
+    let wanted = std::fs::read(source.join("package-lock.json")).unwrap();
+    let done = folder.join("installed.json");
+    if std::fs::read(&done).ok().as_ref() != Some(&wanted) {
+        run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&folder));
+        std::fs::write(done, wanted).unwrap();
+    }
+    folder
+}
+
+/// What the tests send.
+fn fixtures(folder: &Path) {
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+    write("portrait.png", &picture(1));
+    write("other.png", &picture(2));
+    write("notes.txt", b"hello");
+    write("empty.jpg", b"");
+    write("broken.png", &picture(3)[..5000]);
+    write("wall.png", &encoded(&RgbImage::from_pixel(300, 200, Rgb([90, 90, 90])), ImageFormat::Png));
+
+    // More than 10 MB: enlarged, with noise that does not compress.
+    let mut large = imageops::resize(&portrait(), 2800, 2800, imageops::FilterType::Triangle);
+    let mut state = 1_u32;
+    for level in large.iter_mut() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *level = level.saturating_add((state >> 29) as u8);
+    }
+    let large = encoded(&large, ImageFormat::Png);
+    assert!(large.len() > 10 << 20, "{} bytes", large.len());
+    write("large.png", &large);
+
+    // A format that browsers read and the pipeline does not: rows from the bottom up, blue first.
+    let face = portrait();
+    let size = 54 + 3 * face.width() * face.height();
+    let mut bmp = b"BM".to_vec();
+    for number in [size, 0, 54, 40, face.width(), face.height(), 1 | 24 << 16, 0, 0, 0, 0, 0, 0] {
+        bmp.extend(number.to_le_bytes());
+    }
+    for row in face.rows().rev() {
+        bmp.extend(row.flat_map(|Rgb([red, green, blue])| [blue, green, red]));
+    }
+    assert_eq!(bmp.len(), size as usize);
+    write("portrait.bmp", &bmp);
+
+    // What the camera sees.
+    write("portrait.mjpeg", &encoded(&face, ImageFormat::Jpeg).repeat(3));
+}
+
+#[test]
+fn in_a_browser() {
+    let folder = installed();
+    let made = tempfile::tempdir().unwrap();
+    fixtures(made.path());
+    let screenshots = folder.join("screenshots");
+    let mut node = Command::new("node");
+    node.args(["--test", "--test-reporter=spec", "page.test.mjs"]).current_dir(&folder);
+    node.env("BINARY", BINARY).env("FIXTURES", made.path()).env("SCREENSHOTS", &screenshots);
+    node.env("CHROMIUM", std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned()));
+    node.env("SITE", repository().join("crates/web/site"));
+    run(&mut node);
+    println!("pictures of every state of the page: {}", screenshots.display());
+}

@@ -1,0 +1,500 @@
+// The web page as its users meet it. Run by `cargo test --workspace --test e2e page`, which makes the fixtures.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { createServer } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Tab, Up, browse, fixture } from './world.mjs';
+
+const { SCREENSHOTS, SITE } = process.env;
+let browser;
+
+before(async () => (browser = await browse()));
+after(() => browser.close());
+
+/** A test with an `up` of its own. */
+function scenario(name, run) {
+  test(name, async () => {
+    const up = await Up.start();
+    try {
+      await run(up);
+    } catch (error) {
+      error.message += await Tab.state(up);
+      throw error;
+    } finally {
+      await up.stop();
+    }
+  });
+}
+
+for (const size of ['small', 'large']) {
+  scenario(`from a photograph to the slider (${size})`, async (up) => {
+    const tab = await Tab.open(browser, up.url, { size });
+    const { page } = tab;
+    await tab.says('#earlier-told', 'None yet');
+    await tab.look('empty');
+
+    up.hold();
+    await tab.choose('portrait.png');
+    await tab.says('.steps [aria-current]', 'Working');
+    assert.match(tab.id, /^portrait-[a-z0-9]{5}$/);
+    await tab.says('#told', 'The face is being aged to 20, 40, 60 and 80.');
+    await tab.says('#list', 'working');
+    await tab.look('working');
+
+    up.release();
+    const id = await tab.pictures();
+    await tab.says('#status', `Done: ${id} at 20, 40, 60 and 80.`);
+    await tab.says('#sketch', 'a sketch by the preview engine');
+    await tab.look('done');
+
+    // By keyboard: a year, a tenth, an end.
+    const time = page.locator('#time');
+    await time.focus();
+    const press = async (key, age, opacities) => {
+      await page.keyboard.press(key);
+      assert.equal(await time.inputValue(), String(age), key);
+      assert.equal(await time.getAttribute('aria-valuetext'), `${age} years old`);
+      assert.equal(await tab.text('#age'), String(age));
+      assert.deepEqual(await tab.shown(), opacities, key);
+    };
+    await press('Home', 20, [1, 0, 0, 0]);
+    const young = await page.locator('#stage').screenshot();
+    await press('ArrowRight', 21, [1, 0.05, 0, 0]);
+    await press('PageUp', 27, [1, 0.35, 0, 0]);
+    await press('End', 80, [0, 0, 0, 1]);
+    const old = await page.locator('#stage').screenshot();
+    assert.ok(!young.equals(old), 'another picture at another age');
+    assert.match(await page.locator('#stage').getAttribute('aria-label'), /80 years old$/);
+
+    // By pointer: on the slider, and on the picture.
+    const middle = async (selector) => {
+      const box = await page.locator(selector).boundingBox();
+      return [box.x + box.width / 2, box.y + box.height / 2, box.width];
+    };
+    const [x, y] = await middle('#time');
+    await page.mouse.click(x, y);
+    assert.equal(await time.inputValue(), '50');
+    assert.deepEqual(await tab.shown(), [0, 1, 0.5, 0]);
+    await page.locator('#stage').scrollIntoViewIfNeeded();
+    const [left, top, width] = await middle('#stage');
+    if (size === 'small') await page.touchscreen.tap(left - width / 4, top);
+    else {
+      await page.mouse.move(left, top);
+      await page.mouse.down();
+      await page.mouse.move(left - width / 4, top, { steps: 5 });
+      await page.mouse.up();
+    }
+    assert.equal(await time.inputValue(), '35');
+    await page.getByRole('button', { name: 'Show at 60' }).click();
+    assert.equal(await time.inputValue(), '60');
+    assert.deepEqual(await tab.shown(), [0, 0, 1, 0]);
+
+    // It travels by itself until it is touched.
+    await page.locator('#play').click();
+    await page.waitForFunction(() => Number(document.getElementById('age').textContent) > 65);
+    await page.locator('#play').click();
+    const stopped = await tab.text('#age');
+    assert.deepEqual(await tab.shown(), await tab.shown());
+    assert.equal(await tab.text('#age'), stopped);
+
+    // Beside the original.
+    const original = () => page.locator('#stage .original').evaluate((image) => image.style.clipPath);
+    await page.getByLabel('Compare with the original').check();
+    assert.equal(await original(), 'inset(0px 50% 0px 0px)');
+    await page.locator('#split').focus();
+    await page.keyboard.press('End');
+    assert.equal(await original(), 'inset(0px 0% 0px 0px)');
+    await page.locator('#stage').scrollIntoViewIfNeeded();
+    await page.mouse.click(...(await middle('#stage')).slice(0, 2));
+    assert.equal(await original(), 'inset(0px 50% 0px 0px)');
+    assert.equal(await tab.text('#age'), stopped, 'the age stays');
+    await tab.look('compared');
+    await tab.close();
+  });
+}
+
+scenario('downloads', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  const { page } = tab;
+  await page.getByLabel('20').uncheck();
+  await page.getByLabel('60').uncheck();
+  await tab.choose('portrait.png');
+  const id = await tab.pictures();
+  const job = await up.json(`/jobs/${id}`);
+  assert.deepEqual(job.ages, [40, 80]);
+  await page.getByText('Download', { exact: true }).click();
+  const save = async (name) => {
+    const [download] = await Promise.all([page.waitForEvent('download'), page.locator('.downloads').getByText(name).click()]);
+    return [download.suggestedFilename(), readFileSync(await download.path())];
+  };
+  for (const [n, name, file] of [[0, 'Original', `${id}-original.jpg`], [1, 'At 40', `${id}-at-40.jpg`], [2, 'At 80', `${id}-at-80.jpg`]]) {
+    const [suggested, bytes] = await save(name);
+    assert.equal(suggested, file);
+    const answer = await fetch(up.url + job.images[n].path);
+    assert.ok(bytes.equals(Buffer.from(await answer.arrayBuffer())), 'the very bytes');
+  }
+  const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#gif').click()]);
+  assert.equal(download.suggestedFilename(), `${id}.gif`);
+  // Looked into by who started this test.
+  await download.saveAs(join(SCREENSHOTS, 'animation.gif'));
+  await tab.says('#gif-told', `${id}.gif, `);
+  await tab.look('downloads');
+  await tab.close();
+});
+
+scenario('what cannot be sent is said', async (up) => {
+  for (const size of ['small', 'large']) {
+    const tab = await Tab.open(browser, up.url, { size });
+    await tab.choose('notes.txt');
+    await tab.says('#refused', 'notes.txt is no picture that this browser can read. A JPEG, PNG or WebP photograph works.');
+    assert.equal(tab.id, '', 'nothing was sent');
+    await tab.look('refused');
+    await tab.choose('empty.jpg');
+    await tab.says('#refused', 'empty.jpg is empty.');
+    // One that works among others that do not.
+    await tab.choose('notes.txt', 'broken.png', 'empty.jpg');
+    await tab.says('#failed-title', 'The picture is damaged');
+    await tab.says('#failed-why', 'Open it in a picture viewer');
+    assert.equal((await tab.text('#refused')).split('\n').filter(Boolean).length, 2);
+    await tab.look('failed');
+    await tab.choose('wall.png');
+    await tab.says('#failed-title', 'No face was found');
+    await tab.says('#failed-why', 'A photograph of one person who looks at the camera');
+    const { jobs } = await up.json('/jobs');
+    assert.equal(jobs.length, size === 'small' ? 2 : 4);
+    await tab.close();
+  }
+});
+
+scenario('what is too large, or of another format, is made to fit', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  for (const name of ['large.png', 'portrait.bmp']) {
+    await tab.page.goto(`${up.url}/#/`);
+    await tab.choose(name);
+    await tab.page.waitForURL(/#\/[a-z]/);
+    await tab.pictures();
+  }
+  await tab.close();
+});
+
+scenario('ages', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  const { page } = tab;
+  const add = async (age) => {
+    await page.getByLabel('Another age').fill(age);
+    await page.keyboard.press('Enter');
+  };
+  await add('101');
+  await tab.says('#ages-told', 'An age is a whole number from 0 to 100.');
+  await add('2.5');
+  await tab.says('#ages-told', 'An age is a whole number from 0 to 100.');
+  await add('33');
+  await tab.says('#ages-told', '5 of 16');
+  for (let age = 1; age <= 11; age++) await add(String(age));
+  await tab.says('#ages-told', '16 of 16');
+  await add('99');
+  await tab.says('#ages-told', '16 ages are the most');
+  await tab.look('ages');
+  const boxes = page.locator('#chips input');
+  for (let n = (await boxes.count()) - 1; n > 0; n--) await boxes.nth(n).uncheck();
+  await tab.says('#ages-told', '1 of 16');
+  await boxes.first().click();
+  await tab.says('#ages-told', 'One age there has to be');
+  await page.reload();
+  await tab.says('#ages-told', '1 of 16');
+  await tab.choose('portrait.png');
+  const id = await tab.pictures();
+  assert.deepEqual((await up.json(`/jobs/${id}`)).ages, [1]);
+  // One age leaves nowhere to travel to, and something to compare with.
+  assert.equal(await page.locator('#time').isVisible(), false);
+  assert.match(await page.locator('#stage').getAttribute('aria-label'), /, 1 year old$/);
+  await tab.look('one-age');
+  await tab.close();
+});
+
+scenario('the list, cancel and delete', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  const { page } = tab;
+  await tab.choose('portrait.png', 'other.png');
+  const id = await tab.pictures();
+  await page.waitForFunction(() => document.querySelectorAll('#list [data-phase="done"] img').length === 2);
+  const thumbs = await page.locator('#list img').evaluateAll((images) => Promise.all(images.map((image) => image.decode().then(() => image.naturalWidth))));
+  assert.deepEqual(thumbs, [1024, 1024]);
+  await tab.look('list');
+
+  // Another one, by its link.
+  await page.locator('#list a:not([aria-current])').click();
+  await page.waitForFunction((before) => document.getElementById('viewer-title').textContent !== before, id);
+  assert.notEqual(await tab.pictures(), id);
+
+  // Not without being asked.
+  await page.getByRole('button', { name: `Delete ${id}` }).click();
+  await tab.says('#sure-title', `Delete ${id}?`);
+  await tab.look('sure');
+  await page.keyboard.press('Escape');
+  await page.locator('#sure').waitFor({ state: 'hidden' });
+  assert.equal((await fetch(`${up.url}/jobs/${id}`)).status, 200);
+  await page.getByRole('button', { name: `Delete ${id}` }).click();
+  await page.locator('#sure').getByRole('button', { name: 'Delete' }).click();
+  await page.locator('#list li').nth(1).waitFor({ state: 'detached' });
+  assert.equal((await fetch(`${up.url}/jobs/${id}`)).status, 404);
+  await page.waitForFunction(() => document.activeElement.id === 'earlier-title');
+
+  // The one that is open.
+  await page.locator('#delete').click();
+  await page.locator('#sure').getByRole('button', { name: 'Delete' }).click();
+  await tab.says('#earlier-told', 'None yet');
+  assert.equal(await page.locator('#viewer').isVisible(), false);
+
+  up.hold();
+  await tab.choose('portrait.png');
+  await tab.says('.steps [aria-current]', 'Working');
+  const running = tab.id;
+  await page.locator('#cancel').click();
+  await tab.says('#failed-title', 'Cancelled');
+  assert.equal((await up.json(`/jobs/${running}`)).status, 'CANCELLED');
+  up.release();
+  await page.locator('#again').click();
+  assert.notEqual(await tab.pictures(), running);
+  await tab.close();
+});
+
+scenario('what comes from elsewhere shows up, page by page', async (up) => {
+  for (let n = 0; n < 22; n++) {
+    const answer = await fetch(`${up.url}/images/job-${n}`, { method: 'PUT', body: Buffer.from('no picture') });
+    assert.equal(answer.status, 200);
+  }
+  for (let known = 0; known < 22; ) {
+    const { jobs } = await up.json('/jobs?limit=100&status=FAILED');
+    known = jobs.length;
+  }
+  const tab = await Tab.open(browser, up.url);
+  const items = tab.page.locator('#list li');
+  await items.nth(19).waitFor();
+  assert.equal(await items.count(), 20);
+  await tab.says('#list li:first-child', 'That is no picture that can be used');
+  await tab.page.getByRole('button', { name: 'Show more' }).click();
+  await items.nth(21).waitFor();
+  assert.equal(await tab.page.getByRole('button', { name: 'Show more' }).isVisible(), false);
+  await tab.close();
+});
+
+scenario('a reload in the middle of a job', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  up.hold();
+  await tab.choose('portrait.png');
+  await tab.says('.steps [aria-current]', 'Working');
+  const { id } = tab;
+  await tab.page.reload();
+  await tab.says('.steps [aria-current]', 'Working');
+  await tab.says('#viewer-title', id);
+  up.release();
+  assert.equal(await tab.pictures(), id);
+  // A finished one opens again as well.
+  await tab.page.reload();
+  assert.equal(await tab.pictures(), id);
+  await tab.close();
+});
+
+test('a restart of the server in the middle of a job', async () => {
+  let up = await Up.start();
+  try {
+    const tab = await Tab.open(browser, up.url);
+    up.hold();
+    await tab.choose('portrait.png');
+    await tab.says('.steps [aria-current]', 'Working');
+    const { id } = tab;
+    assert.deepEqual(tab.complaints, []);
+    await up.kill();
+    await tab.says('#told', 'The pipeline cannot be reached. Trying again.');
+    await tab.look('unreachable');
+    up = await Up.start(up.folder, up.port);
+    assert.equal(await tab.pictures(), id);
+    await tab.page.waitForFunction(() => document.getElementById('earlier-told').textContent === '');
+    // The browser itself tells of requests that nobody answered; nothing else went wrong.
+    const others = tab.complaints.filter((text) => !/net::ERR_(CONNECTION|EMPTY|SOCKET|INCOMPLETE)/.test(text));
+    assert.deepEqual(others, []);
+    tab.complaints = [];
+    await tab.close();
+  } catch (error) {
+    error.message += await Tab.state(up);
+    throw error;
+  } finally {
+    await up.stop();
+  }
+});
+
+scenario('a lost connection while a photograph is sent', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  await tab.page.route('**/images/**', (route) => route.abort());
+  await tab.choose('portrait.png');
+  await tab.says('#told', 'The connection was lost. Trying again.');
+  await tab.says('.steps [aria-current]', 'Uploading');
+  await tab.page.unroute('**/images/**');
+  await tab.pictures();
+  tab.complaints = tab.complaints.filter((text) => !text.includes('net::ERR_FAILED'));
+  await tab.close();
+});
+
+scenario('pasted and dropped', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  const bytes = readFileSync(fixture('portrait.png')).toString('base64');
+  for (const [type, kind, at] of [['paste', 'ClipboardEvent', 'clipboardData'], ['drop', 'DragEvent', 'dataTransfer']]) {
+    await tab.page.goto(`${up.url}/#/`);
+    await tab.page.evaluate(({ type, kind, at, bytes }) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))], `${type}.png`));
+      document.body.dispatchEvent(new window[kind](type, { [at]: transfer, bubbles: true, cancelable: true }));
+    }, { type, kind, at, bytes });
+    await tab.page.waitForURL(new RegExp(`#/${type}-`));
+    await tab.pictures();
+  }
+  await tab.close();
+});
+
+scenario('taken with the camera', async (up) => {
+  const args = ['--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${fixture('portrait.mjpeg')}`];
+  const camera = await browse({ args });
+  try {
+    for (const size of ['small', 'large']) {
+      const tab = await Tab.open(camera, up.url, { size, permissions: ['camera'] });
+      await tab.page.locator('#camera').click();
+      await tab.says('#shooting-told', 'Look at the camera');
+      await tab.look('camera');
+      await tab.page.locator('#shoot').click();
+      await tab.page.waitForURL(/#\/camera-/);
+      await tab.pictures();
+      await tab.close();
+    }
+    // Not allowed.
+    const tab = await Tab.open(camera, up.url, { permissions: [] });
+    await tab.page.locator('#camera').click();
+    await tab.says('#shooting-told', /The camera is not allowed to this page|There is no camera here/);
+    await tab.page.locator('#shooting-close').click();
+    assert.equal(await tab.page.locator('#shooting').isVisible(), false);
+    await tab.close();
+  } finally {
+    await camera.close();
+  }
+});
+
+scenario('the sample', async (up) => {
+  const tab = await Tab.open(browser, up.url, { size: 'small' });
+  await tab.page.getByRole('button', { name: 'Take the sample' }).click();
+  assert.match(await tab.pictures(), /^astronaut-/);
+  await tab.close();
+});
+
+scenario('a portrait that is not there', async (up) => {
+  const tab = await Tab.open(browser, up.url, { path: '/#/nobody' });
+  await tab.says('#refused', 'There is no portrait nobody');
+  assert.equal(tab.id, '');
+  // The browser tells of the answer that it is not there.
+  assert.ok(tab.complaints.every((text) => text.includes('404')), String(tab.complaints));
+  tab.complaints = [];
+  await tab.close();
+});
+
+/** A server of the page's files as any static host is one, and a gateway that asks for a token. */
+async function serving(answer, run) {
+  const server = createServer(answer);
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    await run(`http://127.0.0.1:${server.address().port}`);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+const TYPES = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', jpg: 'image/jpeg' };
+
+scenario('as a static site elsewhere, by the addresses in config.json', async (up) => {
+  const answer = (request, response) => {
+    // Below a path, as a bucket with other things in it would have it.
+    const name = request.url.replace('/portraits/', '') || 'index.html';
+    if (name === 'config.json') return response.end(JSON.stringify({ restApi: `${up.url}/`, httpApi: up.url }));
+    response.setHeader('content-type', TYPES[name.split('.')[1]]);
+    response.end(readFileSync(join(SITE, name)));
+  };
+  await serving(answer, async (url) => {
+    for (const host of [url, url.replace('127.0.0.1', 'localhost')]) {
+      const tab = await Tab.open(browser, host, { path: '/portraits/' });
+      await tab.choose('portrait.png');
+      const id = await tab.pictures();
+      const thumb = tab.page.locator(`#list a[href="#/${id}"] img`);
+      assert.equal(await thumb.evaluate((image) => image.decode().then(() => image.naturalWidth)), 1024);
+      await tab.page.getByRole('button', { name: `Delete ${id}` }).click();
+      await tab.page.locator('#sure').getByRole('button', { name: 'Delete' }).click();
+      await tab.says('#earlier-told', 'None yet');
+      await tab.close();
+    }
+  });
+});
+
+scenario('a pipeline that asks who is there', async (up) => {
+  let asked = 0;
+  const answer = async (request, response) => {
+    const open = !/^\/(jobs|images|uploads)/.test(request.url);
+    if (!open && request.headers.authorization !== 'Bearer e30.e30.x') {
+      asked++;
+      response.writeHead(401, { 'content-type': 'application/json' });
+      return response.end('{"message":"Unauthorized"}');
+    }
+    const body = [];
+    for await (const part of request) body.push(part);
+    const { host, origin, connection, authorization, ...headers } = request.headers;
+    const { method } = request;
+    const got = await fetch(up.url + request.url, { method, headers, body: method === 'PUT' ? Buffer.concat(body) : undefined });
+    response.writeHead(got.status, { 'content-type': got.headers.get('content-type') ?? 'text/plain' });
+    response.end(Buffer.from(await got.arrayBuffer()));
+  };
+  await serving(answer, async (url) => {
+    const tab = await Tab.open(browser, url);
+    await tab.says('#who-title', 'Who is asking?');
+    await tab.look('who');
+    await tab.page.getByLabel('Token').fill('e30.e30.x');
+    await tab.page.keyboard.press('Enter');
+    await tab.says('#earlier-told', 'None yet');
+    const before = asked;
+    await tab.choose('portrait.png');
+    const id = await tab.pictures();
+    // Pictures in the list cannot show the token: they are fetched.
+    const thumb = tab.page.locator(`#list a[href="#/${id}"] img`);
+    assert.equal(await thumb.evaluate((image) => image.decode().then(() => image.naturalWidth)), 1024);
+    assert.equal(asked, before);
+    assert.ok(tab.complaints.every((text) => text.includes('401')), String(tab.complaints));
+    tab.complaints = [];
+    await tab.close();
+  });
+});
+
+scenario('the page is light, strict and quick', async (up) => {
+  const answer = await fetch(up.url);
+  assert.match(answer.headers.get('content-security-policy'), /^default-src 'none'; script-src 'self'; style-src 'self'; /);
+  const sizes = [];
+  const paints = [];
+  for (let round = 0; round < 5; round++) {
+    const tab = await Tab.open(browser, 'about:blank', { path: '' });
+    const session = await tab.page.context().newCDPSession(tab.page);
+    await session.send('Network.enable');
+    const urls = new Map();
+    let bytes = 0;
+    session.on('Network.responseReceived', ({ requestId, response }) => urls.set(requestId, response.url));
+    session.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
+      if (!urls.get(requestId)?.includes('/jobs')) bytes += encodedDataLength;
+    });
+    await tab.page.goto(up.url);
+    await tab.says('#earlier-told', 'None yet');
+    const origins = new Set([...urls.values()].map((url) => new URL(url).origin));
+    assert.deepEqual([...origins], [up.url], 'nothing comes from elsewhere');
+    assert.ok(bytes > 10_000 && bytes < 60_000, `${bytes} bytes`);
+    sizes.push(bytes);
+    const paint = await tab.page.evaluate(() => performance.getEntriesByName('first-paint')[0].startTime);
+    paints.push(Math.round(paint));
+    await tab.close();
+  }
+  console.log(`the page: ${sizes[0]} bytes in all, first paint after ${paints.join(', ')} ms`);
+});

@@ -1,0 +1,168 @@
+// A real `up`, a real browser, and what tests look at.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const { BINARY, CHROMIUM, FIXTURES, SCREENSHOTS } = process.env;
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** How long anything may take before a test calls it stuck, in milliseconds. */
+const PATIENCE = 60_000;
+/** Without what Chromium would ask the internet for. */
+const ARGUMENTS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+export const SIZES = { small: { width: 320, height: 640 }, large: { width: 1440, height: 900 } };
+
+mkdirSync(SCREENSHOTS, { recursive: true });
+
+export const fixture = (name) => join(FIXTURES, name);
+
+/** `time-traveler up`, over a folder that goes with it. */
+export class Up {
+  static async start(folder = mkdtempSync(join(tmpdir(), 'page-')), port = 0) {
+    const up = new Up();
+    up.folder = folder;
+    const options = ['up', '--port', port, '--aws-port', '0', '--json', '--data', folder];
+    up.process = spawn(BINARY, options, { stdio: ['ignore', 'pipe', 'ignore'] });
+    up.ended = new Promise((resolve) => up.process.once('exit', resolve));
+    const ready = new Promise((resolve) => createInterface(up.process.stdout).once('line', resolve));
+    const line = await Promise.race([ready, up.ended.then((code) => assert.fail(`up ended with ${code}`))]);
+    up.url = JSON.parse(line).api;
+    return up;
+  }
+
+  get port() {
+    return new URL(this.url).port;
+  }
+
+  /** The processes of the model server. */
+  #servers() {
+    const listed = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(this.process.pid)], { encoding: 'utf8' });
+    const lines = listed.split('\n').map((line) => line.trim().split(/\s+/));
+    return lines.filter(([, name]) => name === 'serve').map(([pid]) => Number(pid));
+  }
+
+  /** Has the model server stand still, so that jobs stay under way. */
+  hold() {
+    const servers = this.#servers();
+    assert.equal(servers.length, 1);
+    servers.forEach((pid) => process.kill(pid, 'SIGSTOP'));
+  }
+
+  release() {
+    this.#servers().forEach((pid) => process.kill(pid, 'SIGCONT'));
+  }
+
+  /** As `kill -9` does; what is started then takes its place. */
+  async kill() {
+    this.process.kill('SIGKILL');
+    await this.ended;
+  }
+
+  async stop() {
+    await this.kill();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async json(path) {
+    return (await fetch(this.url + path)).json();
+  }
+}
+
+export async function browse(options = {}) {
+  return chromium.launch({ executablePath: CHROMIUM, args: [...ARGUMENTS, ...(options.args ?? [])] });
+}
+
+/** A tab on the page, and everything that goes wrong in it. */
+export class Tab {
+  /** What the console and the page itself complain of. */
+  complaints = [];
+  static #last = null;
+
+  /** What was to be seen last, for whoever wonders why a test failed. */
+  static async state(up) {
+    const { page, complaints } = Tab.#last;
+    await page.screenshot({ path: join(SCREENSHOTS, 'failed.png'), fullPage: true });
+    const jobs = JSON.stringify(await up.json('/jobs').catch(String));
+    return `\nat ${page.url()}: ${await page.innerText('main')}\ncomplaints: ${complaints}\njobs: ${jobs}`;
+  }
+
+  static async open(browser, url, { size = 'large', path = '/', ...options } = {}) {
+    const tab = new Tab();
+    Tab.#last = tab;
+    tab.size = size;
+    const context = await browser.newContext({ viewport: SIZES[size], hasTouch: size === 'small', ...options });
+    context.setDefaultTimeout(PATIENCE);
+    tab.page = await context.newPage();
+    tab.page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) tab.complaints.push(message.text());
+    });
+    tab.page.on('pageerror', (error) => tab.complaints.push(String(error)));
+    await tab.page.goto(url + path);
+    return tab;
+  }
+
+  async close() {
+    await this.page.context().close();
+    assert.deepEqual(this.complaints, []);
+  }
+
+  /** Holds this state of the page against axe-core's rules, by day and by night, and keeps pictures of it. */
+  async look(name) {
+    const { page } = this;
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      await page.screenshot({ path: join(SCREENSHOTS, `${name}-${this.size}-${colorScheme}.png`), fullPage: true });
+      await page.evaluate(AXE);
+      const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
+      const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`);
+      assert.deepEqual(found, [], `${name}, ${colorScheme}`);
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+    const { scrolled, width } = await page.evaluate(() => ({ scrolled: document.documentElement.scrollWidth, width: innerWidth }));
+    assert.ok(scrolled <= width, `${name}: ${scrolled} pixels wide in a window of ${width}`);
+  }
+
+  async choose(...names) {
+    await this.page.setInputFiles('#choose', names.map(fixture));
+  }
+
+  /** Waits for pictures, and returns the portrait's id. */
+  async pictures() {
+    await this.page.locator('#result').waitFor();
+    return this.id;
+  }
+
+  get id() {
+    return new URL(this.page.url()).hash.slice(2);
+  }
+
+  async text(selector) {
+    return (await this.page.locator(selector).innerText()).trim();
+  }
+
+  async says(selector, words) {
+    await this.page.locator(selector).filter({ hasText: words }).waitFor();
+  }
+
+  /** Every picture on the stage that shows, as `url: opacity`, once it has come to rest at an age. */
+  async shown() {
+    return this.page.evaluate(async () => {
+      const images = [...document.querySelectorAll('#stage img:not(.original)')];
+      const state = () => images.map(({ style }) => (style.visibility === 'hidden' ? 0 : Number(style.opacity))).join();
+      for (let before = null, same = 0; same < 3; ) {
+        await new Promise((resolve) => requestAnimationFrame(resolve));
+        same = state() === before ? same + 1 : 0;
+        before = state();
+      }
+      return state().split(',').map((opacity) => Math.round(Number(opacity) * 100) / 100);
+    });
+  }
+}

@@ -1,0 +1,70 @@
+// Which ages are wanted: 1 to 16 whole numbers from 0 to 100. What was chosen last is remembered.
+
+const $ = (id) => document.getElementById(id);
+const OFFERED = [10, 20, 30, 40, 50, 60, 70, 80, 90];
+const USUAL = [20, 40, 60, 80];
+const MOST = 16;
+
+export class Ages {
+  constructor() {
+    let chosen = USUAL;
+    try {
+      const kept = JSON.parse(localStorage.getItem('ages'));
+      if (Array.isArray(kept) && kept.length && kept.every((age) => Number.isInteger(age) && age >= 0 && age <= 100)) chosen = kept.slice(0, MOST);
+    } catch {
+      // Nothing that this page wrote.
+    }
+    for (const age of new Set([...OFFERED, ...chosen])) this.#offer(age, chosen.includes(age));
+    $('ages').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#add();
+    });
+    $('chips').addEventListener('change', (event) => this.#changed(event.target));
+    this.#tell();
+  }
+
+  /** The ages, youngest first. */
+  get chosen() {
+    return [...$('chips').querySelectorAll('input:checked')].map((box) => Number(box.value));
+  }
+
+  #offer(age, checked) {
+    const label = document.createElement('label');
+    const box = document.createElement('input');
+    Object.assign(box, { type: 'checkbox', value: age, checked });
+    const text = document.createElement('span');
+    text.textContent = age;
+    label.append(box, text);
+    const after = [...$('chips').children].find((other) => Number(other.firstChild.value) > age);
+    $('chips').insertBefore(label, after ?? null);
+    return box;
+  }
+
+  #add() {
+    const field = $('another');
+    const age = field.valueAsNumber;
+    if (!Number.isInteger(age) || age < 0 || age > 100) {
+      this.#tell('An age is a whole number from 0 to 100.');
+      return;
+    }
+    const box = $('chips').querySelector(`input[value="${age}"]`) ?? this.#offer(age, false);
+    box.checked = true;
+    field.value = '';
+    this.#changed(box);
+  }
+
+  /** Holds the number of ages, and remembers them. */
+  #changed(box) {
+    const { length } = this.chosen;
+    if (length > MOST) box.checked = false;
+    if (length === 0) box.checked = true;
+    if (length > MOST) this.#tell(`${MOST} ages are the most: take one away first.`);
+    else if (length === 0) this.#tell('One age there has to be: choose another first.');
+    else this.#tell();
+    localStorage.setItem('ages', JSON.stringify(this.chosen));
+  }
+
+  #tell(text = `${this.chosen.length} of ${MOST} at most`) {
+    $('ages-told').textContent = text;
+  }
+}

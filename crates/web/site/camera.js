@@ -1,0 +1,51 @@
+// A photograph by the camera. Fetched when it is asked for.
+
+const $ = (id) => document.getElementById(id);
+const WHY = {
+  NotAllowedError: 'The camera is not allowed to this page. Allow it beside the browser\'s address bar, or choose a photo.',
+  NotFoundError: 'There is no camera here. Choose a photo instead.',
+  NotReadableError: 'The camera is in use by another program. Close that, or choose a photo.',
+};
+
+/** What the camera took, as a file; null if it was closed without. */
+export async function photograph() {
+  const [dialog, finder, told, shoot] = [$('shooting'), $('finder'), $('shooting-told'), $('shoot')];
+  told.textContent = 'The browser asks whether this page may use the camera.';
+  shoot.disabled = true;
+  let stream = null;
+  let file = null;
+  const closed = new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
+  const stop = () => stream?.getTracks().forEach((track) => track.stop());
+  const take = async () => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [finder.videoWidth, finder.videoHeight];
+    canvas.getContext('2d').drawImage(finder, 0, 0);
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/jpeg', 0.95));
+    file = new File([blob], 'camera.jpg', { type: 'image/jpeg' });
+    dialog.close();
+  };
+  const close = () => dialog.close();
+  shoot.addEventListener('click', take);
+  $('shooting-close').addEventListener('click', close);
+  dialog.showModal();
+  try {
+    if (!navigator.mediaDevices) throw new Error('Browsers give the camera to pages of https or of this machine only. Choose a photo instead.');
+    const video = { facingMode: 'user', width: { ideal: 1920 }, height: { ideal: 1440 } };
+    stream = await navigator.mediaDevices.getUserMedia({ video });
+    // Closed while the browser was asking.
+    if (!dialog.open) stop();
+    finder.srcObject = stream;
+    await finder.play();
+    told.textContent = 'Look at the camera, upright, with light on the face.';
+    shoot.disabled = false;
+    shoot.focus();
+  } catch (error) {
+    told.textContent = WHY[error.name] ?? error.message;
+  }
+  await closed;
+  stop();
+  finder.srcObject = null;
+  shoot.removeEventListener('click', take);
+  $('shooting-close').removeEventListener('click', close);
+  return file;
+}

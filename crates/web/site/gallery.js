@@ -1,0 +1,114 @@
+// The list of portraits.
+
+import * as api from './api.js';
+import { state } from './words.js';
+
+const $ = (id) => document.getElementById(id);
+
+export class Gallery {
+  #portraits;
+  #items = new Map();
+  #sure;
+  #current = null;
+
+  constructor(portraits, { sure, say }) {
+    this.#portraits = portraits;
+    this.#sure = sure;
+    this.say = say;
+    portraits.addEventListener('list', () => this.#update());
+    portraits.addEventListener('change', (event) => this.#fill(event.detail));
+    $('more').addEventListener('click', async () => {
+      try {
+        await portraits.more();
+      } catch (error) {
+        $('earlier-told').textContent = error.message;
+      }
+    });
+    // "3 minutes ago" grows old.
+    setInterval(() => portraits.all.forEach((entry) => this.#fill(entry)), 30_000);
+  }
+
+  /** Marks the portrait that is open. */
+  mark(id) {
+    this.#current = id;
+    this.#portraits.all.forEach((entry) => this.#fill(entry));
+  }
+
+  #update() {
+    const entries = this.#portraits.all;
+    const ids = new Set(entries.map(({ id }) => id));
+    for (const [id, item] of this.#items) {
+      if (ids.has(id)) continue;
+      // The focus must not get lost with the item.
+      if (item.contains(document.activeElement)) $('earlier-title').focus();
+      item.remove();
+      this.#items.delete(id);
+    }
+    entries.forEach((entry, n) => {
+      const item = this.#items.get(entry.id) ?? this.#make(entry);
+      this.#fill(entry);
+      if ($('list').children[n] !== item) $('list').insertBefore(item, $('list').children[n] ?? null);
+    });
+    const told = this.#portraits.trouble ?? (entries.length ? '' : 'None yet. What was sent from anywhere else, by curl say, shows up here too.');
+    if ($('earlier-told').textContent !== told) $('earlier-told').textContent = told;
+    $('more').hidden = !this.#portraits.cursor;
+  }
+
+  #make(entry) {
+    const item = $('item').content.firstElementChild.cloneNode(true);
+    item.querySelector('a').href = `#/${entry.id}`;
+    item.querySelector('.name').textContent = entry.id;
+    item.querySelector('button').addEventListener('click', () => this.#remove(entry.id));
+    this.#items.set(entry.id, item);
+    return item;
+  }
+
+  async #remove(id) {
+    const entry = this.#portraits.get(id);
+    if (!entry.running && !(await this.#sure(entry))) return;
+    try {
+      await this.#portraits.remove(entry);
+      this.say(entry.phase === 'cancelled' ? `${id} is cancelled.` : `${id} is deleted.`);
+    } catch (error) {
+      $('earlier-told').textContent = error.message;
+      this.say(error.message);
+    }
+  }
+
+  #fill(entry) {
+    const item = this.#items.get(entry.id);
+    if (!item) return;
+    const link = item.querySelector('a');
+    if (entry.id === this.#current) link.setAttribute('aria-current', 'true');
+    else link.removeAttribute('aria-current');
+    const words = state(entry);
+    const told = item.querySelector('.state');
+    if (told.textContent !== words) told.textContent = words;
+    item.dataset.phase = entry.phase;
+    const button = item.querySelector('button');
+    button.textContent = entry.running ? 'Cancel' : 'Delete';
+    button.setAttribute('aria-label', `${button.textContent} ${entry.id}`);
+    const path = entry.job?.images[0]?.path;
+    const thumb = item.querySelector('.thumb');
+    if (path && thumb.dataset.path !== path) {
+      thumb.dataset.path = path;
+      this.#picture(thumb, path);
+    }
+  }
+
+  async #picture(thumb, path) {
+    const image = new Image();
+    Object.assign(image, { alt: '', loading: 'lazy', decoding: 'async', crossOrigin: 'anonymous' });
+    thumb.replaceChildren(image);
+    const address = api.address(path);
+    if (address) image.src = address;
+    else {
+      try {
+        image.src = URL.createObjectURL(await api.picture(path));
+      } catch {
+        // The next look at the list tries again.
+        delete thumb.dataset.path;
+      }
+    }
+  }
+}

@@ -1,0 +1,120 @@
+// One large picture at any age: the pictures of the ages before and after lie on each other, the later one as opaque as the
+// age is near to it. The original lies on top, up to the divider.
+
+/** How fast what is shown follows what is asked for: the share of the way that is left after a second, as a power of ten. */
+const EASE = -4;
+
+export class Stage {
+  #element;
+  #divider;
+  /** `{age, image}`, youngest first. */
+  #panels = [];
+  #original = null;
+  #shown = 0;
+  #wanted = 0;
+  #frame = 0;
+  #calm = matchMedia('(prefers-reduced-motion: reduce)');
+
+  /** `travel` hears ages that were asked for on the picture, `part` shares of the width for the divider, both by pointers. */
+  constructor(element, { travel, part }) {
+    this.#element = element;
+    this.#divider = element.querySelector('.divider');
+    let held = false;
+    const point = (event) => {
+      const box = element.getBoundingClientRect();
+      const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+      if (!this.#divider.hidden) part(share);
+      else if (this.#panels.length > 1) travel(Math.round(this.youngest + share * (this.oldest - this.youngest)));
+    };
+    element.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0) return;
+      held = true;
+      element.setPointerCapture(event.pointerId);
+      point(event);
+    });
+    element.addEventListener('pointermove', (event) => held && point(event));
+    for (const end of ['pointerup', 'pointercancel']) element.addEventListener(end, () => (held = false));
+  }
+
+  get youngest() {
+    return this.#panels[0]?.age ?? 0;
+  }
+
+  get oldest() {
+    return this.#panels.at(-1)?.age ?? 0;
+  }
+
+  /** Puts pictures on the stage: the original's URL and `{age, url}` of the ages, youngest first. */
+  async set(original, panels) {
+    this.clear();
+    const image = (url) => {
+      const element = new Image();
+      element.draggable = false;
+      element.alt = '';
+      element.src = url;
+      return element;
+    };
+    this.#panels = panels.map(({ age, url }) => ({ age, image: image(url) }));
+    this.#original = image(original);
+    this.#original.className = 'original';
+    this.#element.prepend(...this.#panels.map((panel) => panel.image), this.#original);
+    // Decoded now, so that travelling never waits.
+    await Promise.allSettled([...this.#panels.map((panel) => panel.image.decode()), this.#original.decode()]);
+  }
+
+  clear() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    for (const image of this.#element.querySelectorAll('img')) image.remove();
+    this.#panels = [];
+    this.#original = null;
+  }
+
+  /** Goes to an age: smoothly, or at once. */
+  go(age, { smoothly = true } = {}) {
+    this.#wanted = age;
+    if (!smoothly || this.#calm.matches) {
+      cancelAnimationFrame(this.#frame);
+      this.#frame = 0;
+      this.#show(age);
+    } else if (!this.#frame) {
+      let last = performance.now();
+      const step = (now) => {
+        const left = 10 ** ((EASE * Math.min(now - last, 100)) / 1000);
+        last = now;
+        const rest = (this.#shown - this.#wanted) * left;
+        const there = Math.abs(rest) < 0.05;
+        this.#show(there ? this.#wanted : this.#wanted + rest);
+        this.#frame = there ? 0 : requestAnimationFrame(step);
+      };
+      this.#frame = requestAnimationFrame(step);
+    }
+  }
+
+  #show(age) {
+    this.#shown = age;
+    const panels = this.#panels;
+    const above = panels.findIndex((panel) => panel.age >= age);
+    const later = above < 0 ? panels.length - 1 : above;
+    const earlier = panels[later].age === age ? later : Math.max(0, later - 1);
+    const span = panels[later].age - panels[earlier].age;
+    panels.forEach(({ image }, n) => {
+      image.style.visibility = n === earlier || n === later ? 'visible' : 'hidden';
+      image.style.opacity = n === later && span > 0 ? (age - panels[earlier].age) / span : 1;
+    });
+  }
+
+  /** The original shows up to this share of the width; null: not at all. */
+  compare(share) {
+    this.#divider.hidden = share === null;
+    this.#element.classList.toggle('comparing', share !== null);
+    this.#divider.style.left = `${(share ?? 0) * 100}%`;
+    if (this.#original) this.#original.style.clipPath = `inset(0 ${(1 - (share ?? 0)) * 100}% 0 0)`;
+  }
+
+  /** Says to those who do not see it what it shows. */
+  describe(text) {
+    this.#element.setAttribute('role', 'img');
+    this.#element.setAttribute('aria-label', text);
+  }
+}

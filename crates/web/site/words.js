@@ -1,0 +1,61 @@
+// What the page says: everything that is not in index.html.
+
+/** What a failure is called, by its code; what to do is in the message that comes with it. */
+const FAILURES = {
+  NO_FACE: 'No face was found',
+  FACE_TOO_SMALL: 'The face is too small',
+  UNSUPPORTED_IMAGE: 'That is no picture that can be used',
+  CORRUPT_IMAGE: 'The picture is damaged',
+  IMAGE_TOO_LARGE: 'The picture is too large',
+  INVALID_AGES: 'These ages do not work',
+  MODEL_ERROR: 'The ageing engine failed',
+  TIMEOUT: 'It took too long',
+};
+
+/** What else helps, where the message is about this very picture. */
+const ADVICE = {
+  NO_FACE: 'A photograph of one person who looks at the camera, upright and well lit, works best.',
+  FACE_TOO_SMALL: 'Cut the photograph so that the face fills a third of it, or go closer.',
+  UNSUPPORTED_IMAGE: 'Save it as JPEG, PNG or WebP, and send that.',
+  CORRUPT_IMAGE: 'Open it in a picture viewer: if all of it shows, save it anew and send that.',
+  MODEL_ERROR: 'Send it again in a minute. If that fails too, whoever runs the pipeline finds out why in its logs.',
+  TIMEOUT: 'The pipeline may be busy: send it again in a few minutes.',
+};
+
+/** A job's failure: a title and what to do. */
+export function failure({ code, message }) {
+  const sentence = message.charAt(0).toUpperCase() + message.slice(1).replace(/\.?$/, '.');
+  return { title: FAILURES[code] ?? 'It failed', why: [sentence, ADVICE[code]].filter(Boolean).join(' ') };
+}
+
+/** Where a portrait stands, in one or two words. */
+export function state(entry) {
+  switch (entry.phase) {
+    case 'uploading': return 'uploading';
+    case 'queued': return 'queued';
+    case 'working': return 'working';
+    case 'failed': return entry.job?.error ? FAILURES[entry.job.error.code] ?? 'failed' : 'failed';
+    case 'cancelled': return 'cancelled';
+    default: return entry.job?.model === 'preview' ? `${ago(entry.job.createdAt)}, a sketch` : ago(entry.job.createdAt);
+  }
+}
+
+/** `20, 40 and 60` */
+export function list(things) {
+  return new Intl.ListFormat('en-GB').format(things.map(String));
+}
+
+/** `34 years old` */
+export function years(age) {
+  return age === 1 ? '1 year old' : `${age} years old`;
+}
+
+/** How long ago a moment was: `3 minutes ago`. */
+export function ago(moment) {
+  const seconds = (Date.now() - Date.parse(moment)) / 1000;
+  const format = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+  for (const [unit, length] of [['day', 86400], ['hour', 3600], ['minute', 60]]) {
+    if (seconds >= length) return format.format(-Math.floor(seconds / length), unit);
+  }
+  return 'just now';
+}
