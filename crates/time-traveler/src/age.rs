@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 
 use crate::cli::Age;
 use crate::progress::Progress;
-use crate::{memory, output, threads};
+use crate::{animation, memory, output, panels, sheet, threads};
 
 pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     threads::limit(age.threads)?;
@@ -55,6 +55,9 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
         files.push(output::write(&folder, &format!("{}.jpg", panel.number), &panel.bytes)?);
     }
     files.push(output::write(&folder, "strip.npy", &npy)?);
+    let panels = panels::of_strip(&pixels, 1 + age.ages.len());
+    let animation = (!age.view.no_animation).then(|| animation::write(&folder, &panels, age.ages.as_slice()));
+    let animation = animation.transpose()?;
 
     let (engine, device) = (engine.kind().name(), engine.device());
     let stages = stages.iter().chain(engine_stages.iter());
@@ -63,6 +66,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
         let line = json!({
             "id": id, "model": engine, "device": device.to_string(), "ages": age.ages, "loadSeconds": load_seconds,
             "seconds": seconds, "stageSeconds": stages, "peakMemoryBytes": memory::peak(), "files": files,
+            "animation": animation,
         });
         println!("{line}");
     } else {
@@ -72,7 +76,10 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
         if let Some(bytes) = memory::peak() {
             println!("  {:<18} {:>8.1} MB", "peak memory", bytes as f64 / 1e6);
         }
-        files.iter().for_each(|file| println!("{}", file.display()));
+        files.iter().chain(&animation).for_each(|file| println!("{}", file.display()));
+        if let Some(show) = age.view.show {
+            sheet::show(&panels, show.forced())?;
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use aging::checkpoint::ElementType;
 use aging::{DeviceChoice, sam};
@@ -11,10 +12,17 @@ use image::ImageFormat;
 use local_cloud::FaultPlan;
 use pipeline::{Ages, PortraitId};
 
+use crate::graphics::Graphics;
+use crate::word::Word;
 use crate::{age, bench, check, demo, faces, model, redrive, send, up};
 
 #[derive(Debug, Parser)]
-#[command(version, about = "Upload a portrait, get the same person back at other ages", max_term_width = 100)]
+#[command(
+    version,
+    about = "Upload a portrait, get the same person back at other ages",
+    after_help = "Begin with `time-traveler demo PHOTO`: it needs nothing else. `time-traveler COMMAND --help` says the rest.",
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,7 +32,7 @@ struct Cli {
 enum Command {
     /// Run the whole pipeline on this machine, until Ctrl-C
     Up(Up),
-    /// Send one portrait through the whole pipeline on this machine, showing each hop
+    /// Send portraits through the whole pipeline on this machine, showing each hop
     Demo(Demo),
     /// Send portraits to a pipeline that runs, here or anywhere
     Send(Send),
@@ -94,11 +102,58 @@ pub(crate) struct Redrive {
     pub(crate) json: bool,
 }
 
+/// What else is made of a portrait's pictures.
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// Make no animation.gif of the ages
+    #[arg(long)]
+    pub(crate) no_animation: bool,
+    /// Show the pictures in the terminal, by what it can; with a value by that, whatever stdout is
+    #[arg(long, value_name = "kitty|iterm2|sixel|blocks", num_args = 0..=1, require_equals = true,
+        default_missing_value = "auto", hide_possible_values = true, value_parser = Word::<Show>::of(Show::WORDS))]
+    pub(crate) show: Option<Show>,
+}
+
+/// How pictures are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Show {
+    Auto,
+    By(Graphics),
+}
+
+impl Show {
+    const WORDS: &[&str] = &["auto", "kitty", "iterm2", "sixel", "blocks"];
+
+    /// What is to be used, if anything in particular.
+    pub(crate) fn forced(self) -> Option<Graphics> {
+        match self {
+            Self::Auto => None,
+            Self::By(graphics) => Some(graphics),
+        }
+    }
+}
+
+impl FromStr for Show {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Ok(match word {
+            "auto" => Self::Auto,
+            "kitty" => Self::By(Graphics::Kitty),
+            "iterm2" => Self::By(Graphics::Iterm2),
+            "sixel" => Self::By(Graphics::Sixel),
+            "blocks" => Self::By(Graphics::Blocks),
+            _ => return Err("kitty, iterm2, sixel, blocks or nothing works".to_owned()),
+        })
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// A JPEG, PNG or WebP picture
-    pub(crate) photo: PathBuf,
-    /// Folder for the pictures [default: out/{id}]
+    /// JPEG, PNG or WebP pictures
+    #[arg(required = true, value_name = "PHOTO")]
+    pub(crate) photos: Vec<PathBuf>,
+    /// Folder for the pictures; one below it for each of several portraits [default: out/{id}]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Folder of the model's files; without one the preview engine makes the pictures
@@ -107,12 +162,14 @@ pub(crate) struct Demo {
     /// Ages to see
     #[arg(long, default_value_t)]
     pub(crate) ages: Ages,
+    #[command(flatten)]
+    pub(crate) view: View,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
     /// JPEG, PNG or WebP pictures
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "PHOTO")]
     pub(crate) photos: Vec<PathBuf>,
     /// Address of the REST API, which takes and gives pictures. Requests to API Gateway's own addresses are signed with AWS
     /// credentials, unless `TIME_TRAVELER_TOKEN` holds a bearer token
@@ -133,8 +190,10 @@ pub(crate) struct Send {
     /// Folder for the pictures; one below it for each of several portraits [default: out/{id}]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) view: View,
     /// Print the jobs as one line of JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "show")]
     pub(crate) json: bool,
 }
 
@@ -155,16 +214,20 @@ pub(crate) struct Age {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// What the SAM engine computes on
-    #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto")]
+    #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_possible_values = true,
+        value_parser = Word::<DeviceChoice>::of(&["auto", "cpu", "cuda"]))]
     pub(crate) device: DeviceChoice,
     /// What it computes with; bfloat16 pays on a GPU only
-    #[arg(long, value_name = "float32|bfloat16", default_value = "float32")]
+    #[arg(long, value_name = "float32|bfloat16", default_value = "float32", hide_possible_values = true,
+        value_parser = Word::<sam::Precision>::of(&["float32", "bfloat16"]))]
     pub(crate) precision: sam::Precision,
     /// Threads of the CPU [default: the cores that may be used]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) view: View,
     /// Print what was made as one line of JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "show")]
     pub(crate) json: bool,
 }
 
@@ -324,10 +387,12 @@ pub(crate) struct BenchSplit {
 #[derive(Debug, Args)]
 pub(crate) struct BenchAging {
     /// What to compute on
-    #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto")]
+    #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_possible_values = true,
+        value_parser = Word::<DeviceChoice>::of(&["auto", "cpu", "cuda"]))]
     pub(crate) device: DeviceChoice,
     /// What to compute with
-    #[arg(long, value_name = "float32|bfloat16", default_value = "float32")]
+    #[arg(long, value_name = "float32|bfloat16", default_value = "float32", hide_possible_values = true,
+        value_parser = Word::<sam::Precision>::of(&["float32", "bfloat16"]))]
     pub(crate) precision: sam::Precision,
     /// Threads of the CPU [default: the cores that may be used]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -412,7 +477,8 @@ pub(crate) struct Convert {
     /// The file to write [default: the checkpoint's name, ending in .safetensors]
     pub(crate) out: Option<PathBuf>,
     /// What its weights are to be made of [default: what they are]
-    #[arg(long, value_name = "float32|float16|bfloat16")]
+    #[arg(long, value_name = "float32|float16|bfloat16", hide_possible_values = true,
+        value_parser = Word::<ElementType>::of(&["float32", "float16", "bfloat16"]))]
     pub(crate) dtype: Option<ElementType>,
     /// Print what was written as one line of JSON
     #[arg(long)]

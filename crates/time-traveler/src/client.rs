@@ -14,14 +14,16 @@ use serde::Deserialize;
 use crate::authorization::Authorization;
 use crate::output;
 
-/// How long one request for a job may be held, in seconds.
+/// How long a request for a job may be held, in seconds: until it is final, whatever it becomes meanwhile.
 const WAIT: u64 = 20;
+/// The same for a job that is not worked on yet, so that it is seen when it is.
+const SHORT_WAIT: u64 = 1;
 /// How often in a row looking for a job may fail: its work goes on meanwhile.
 const FAILURES: u32 = 5;
 /// How long a job of another upload may stand in this one's place before this one is given up.
 const REPLACED: Duration = Duration::from_secs(10);
-/// How many times, of [`WAIT`] seconds each, there may be no job.
-const MISSING: u32 = 3;
+/// How long there may be no job.
+const MISSING: Duration = Duration::from_secs(60);
 /// Bytes that are asked for at once: API Gateway answers with 10 MB at most, and a strip has more.
 const PART: u64 = 8 << 20;
 /// How long a connection may take.
@@ -175,12 +177,14 @@ impl Client {
     pub(crate) async fn wait(&self, expected: &Expected, seen: &mut impl FnMut(&JobView)) -> anyhow::Result<JobView> {
         let mut failures = 0;
         let mut replaced = None;
-        let mut missing = 0;
+        let mut missing = None;
+        let mut wait = SHORT_WAIT;
         let mut pause = Duration::from_millis(20);
         loop {
-            match self.job(&expected.id, WAIT).await {
+            match self.job(&expected.id, wait).await {
                 Ok(Some(job)) if expected.is(&job) => {
                     seen(&job);
+                    wait = if job.status == Status::Processing { WAIT } else { SHORT_WAIT };
                     if job.status.is_final() {
                         return Ok(job);
                     }
@@ -194,8 +198,11 @@ impl Client {
                     }
                 }
                 Ok(Some(_)) => failures = 0,
-                Ok(None) if missing == MISSING => bail!("there is no job {}: was it deleted?", expected.id),
-                Ok(None) => missing += 1,
+                Ok(None) => {
+                    if missing.get_or_insert_with(Instant::now).elapsed() > MISSING {
+                        bail!("there is no job {}: was it deleted?", expected.id);
+                    }
+                }
                 Err(error) if failures == FAILURES => return Err(error),
                 Err(_) => failures += 1,
             }
@@ -230,7 +237,7 @@ impl Client {
         }
     }
 
-    /// Fetches every image of a job, and its strip, into a folder.
+    /// Fetches every image of a job in its order, and then its strip, into a folder.
     pub(crate) async fn download(&self, job: &JobView, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let strip = format!("/{}", pipeline::keys::strip(&job.id, &job.revision));
         let mut files = Vec::new();

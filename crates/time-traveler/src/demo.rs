@@ -4,56 +4,75 @@ use std::time::Duration;
 
 use anyhow::Context;
 use local_cloud::Conditions;
-use pipeline::Status;
+use pipeline::PortraitId;
 
 use crate::cli::Demo;
 use crate::client::{Client, Photo};
+use crate::delivery::{self, Delivered, Order, Step};
 use crate::hops::Hops;
-use crate::output;
+use crate::send;
 use crate::stack::{Parts, stack};
 use crate::up::{runtime, start};
 
 pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
     let hops = Hops::default();
     hops.install();
-    let photo = Photo::read(&demo.photo, None)?;
+    let photos = delivery::read(&demo.photos, None)?;
     let data = tempfile::tempdir().context("a temporary folder cannot be made")?;
     let stack = stack(&Parts { model: demo.model.as_deref(), ages: demo.ages.clone(), ..Parts::default() })?;
     runtime()?.block_on(async {
         let cloud = start(&stack, data.path(), 0, 0, Conditions::default()).await?;
         let api = format!("http://{}", cloud.api_address());
         let client = Client::new(&api, &api, None).await?;
-        let done = send(&hops, &client, &photo, demo).await;
+        let done = send(&hops, &client, photos, demo).await;
         cloud.stop().await;
         done
     })
 }
 
-async fn send(hops: &Hops, client: &Client, photo: &Photo, demo: &Demo) -> anyhow::Result<()> {
+async fn send(hops: &Hops, client: &Client, photos: Vec<Photo>, demo: &Demo) -> anyhow::Result<()> {
     hops.start();
     let put = jiff::Timestamp::now().as_millisecond();
-    hops.show("REST API", "PUT", &format!("/images/{}?ages={}, {} bytes", photo.id, demo.ages, photo.bytes.len()));
-    let expected = client.upload(photo, Some(&demo.ages)).await?;
-    hops.show("HTTP API", "GET", &format!("/jobs/{}?wait=20", photo.id));
-    let job = client.wait(&expected, &mut |_| ()).await?;
-    hops.show("HTTP API", job.status.as_str(), &format!("revision {}", job.revision));
-    if let (Status::Failed, Some(error)) = (job.status, &job.error) {
-        anyhow::bail!("{error}");
-    }
-    let folder = demo.out.clone().unwrap_or_else(|| output::default_folder(&photo.id));
-    let files = client.download(&job, &folder).await?;
-    hops.show("REST API", "GET", &format!("{} files to {}", files.len(), folder.display()));
-    let total = Duration::from_millis(u64::try_from(job.updated_at.as_millis() - put).unwrap_or(0));
+    let ids: Vec<PortraitId> = photos.iter().map(|photo| photo.id.clone()).collect();
+    let order = Order { ages: Some(&demo.ages), out: demo.out.as_deref(), animation: !demo.view.no_animation };
+    let told = |n: usize, step: Step<'_>| {
+        let id = &ids[n];
+        match step {
+            Step::Uploading { bytes } => {
+                hops.show("REST API", "PUT", &format!("/images/{id}?ages={}, {bytes} bytes", demo.ages));
+            }
+            Step::Uploaded => hops.show("HTTP API", "GET", &format!("/jobs/{id}?wait=1")),
+            Step::Seen(job) if job.status.is_final() => {
+                hops.show("HTTP API", job.status.as_str(), &format!("revision {}", job.revision));
+            }
+            Step::Seen(_) | Step::Fetching | Step::Failed(_) => {}
+            Step::Fetched { files, folder } => {
+                hops.show("REST API", "GET", &format!("{files} files to {}", folder.display()));
+            }
+        }
+    };
+    let answers = delivery::deliver(client, photos, order, &told).await;
+    let (delivered, failed) = send::sort(&ids, answers);
+    let last = delivered.iter().map(|one| one.job.updated_at.as_millis()).max().unwrap_or(put);
+    send::print(&delivered, demo.view.show)?;
+    summarize(hops, &delivered, Duration::from_millis(u64::try_from(last - put).unwrap_or(0)));
+    if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n       ")) }
+}
+
+/// Where the time went, until the last job was final.
+fn summarize(hops: &Hops, delivered: &[Delivered], total: Duration) {
+    let done: Vec<&Delivered> = delivered.iter().filter(|one| one.failure().is_none()).collect();
+    let [first, others @ ..] = &done[..] else { return };
     let model = hops.model_seconds() * 1000.0;
     let total = total.as_secs_f64() * 1000.0;
-    println!(
-        "{} after {total:.0} ms: {model:.0} ms in the model ({}), {:.0} ms in the pipeline",
-        job.status.as_str(),
-        job.model.as_deref().unwrap_or("unnamed"),
-        total - model
-    );
-    for file in files {
-        println!("{}", file.display());
+    let engine = first.job.model.as_deref().unwrap_or("unnamed");
+    if others.is_empty() {
+        let pipeline = total - model;
+        println!(
+            "SUCCESS after {total:.0} ms: {model:.0} ms in the model ({engine}), {pipeline:.0} ms in the pipeline"
+        );
+    } else {
+        // The pipeline works on one while the model works on another.
+        println!("{} portraits after {total:.0} ms: {model:.0} ms in the model ({engine}), all together", done.len());
     }
-    Ok(())
 }

@@ -16,4 +16,5 @@ mod restart;
 mod sam;
 mod support;
 mod sweep;
+mod terminal;
 mod workspace;

@@ -1,0 +1,50 @@
+//! The pictures of a strip: the aligned original, then each age.
+
+use std::path::PathBuf;
+
+use aging::{PANEL, RgbImage};
+use anyhow::Context;
+use image::DynamicImage;
+use image::imageops::FilterType;
+use rayon::prelude::*;
+
+/// Reads panels as they were fetched: JPEG or PNG files.
+pub(crate) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<RgbImage>> {
+    let read = |file: &PathBuf| {
+        let bytes = std::fs::read(file).with_context(|| format!("the panel {} cannot be read", file.display()))?;
+        aging::decode(&bytes).with_context(|| format!("the panel {}", file.display()))
+    };
+    files.par_iter().map(read).collect()
+}
+
+/// A panel with another width and height in pixels.
+pub(crate) fn resized(panel: &RgbImage, side: u32) -> RgbImage {
+    // The function that takes any kind of picture would be compiled here, without optimization where nothing else needs it.
+    DynamicImage::from(panel.clone()).resize_exact(side, side, FilterType::Triangle).into_rgb8()
+}
+
+/// Cuts a strip's pixels into panels: (height, width of all, 3), row by row.
+pub(crate) fn of_strip(pixels: &[u8], count: usize) -> Vec<RgbImage> {
+    let row = 3 * PANEL as usize;
+    let panel = |number: usize| {
+        let rows = pixels.chunks_exact(row * count).flat_map(|rows| &rows[row * number..][..row]);
+        RgbImage::from_raw(PANEL, PANEL, rows.copied().collect())
+    };
+    (0..count).filter_map(panel).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strip_is_cut_where_its_panels_meet() {
+        let side = PANEL as usize;
+        let pixels: Vec<u8> = (0..side * 2 * side * 3).map(|at| (at / 3 / side % 2) as u8).collect();
+        let panels = of_strip(&pixels, 2);
+        assert_eq!(panels.len(), 2);
+        for (number, panel) in panels.iter().enumerate() {
+            assert!(panel.iter().all(|&level| usize::from(level) == number));
+        }
+    }
+}
