@@ -14,7 +14,7 @@ use pipeline::{Ages, PortraitId};
 
 use crate::graphics::Graphics;
 use crate::word::Word;
-use crate::{age, bench, check, demo, faces, model, redrive, send, up};
+use crate::{age, bench, check, demo, faces, manual, model, redrive, send, up};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -50,6 +50,23 @@ enum Command {
     /// Measure how fast this machine does the work
     #[command(subcommand)]
     Bench(Bench),
+    /// Print what makes a shell complete these commands
+    Completions(Completions),
+    /// Print the manual's first page, or write all its pages into a folder
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell, for which bash and zsh take it by `source <(time-traveler completions SHELL)`
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Folder for the pages, such as ~/.local/share/man/man1
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -503,6 +520,11 @@ pub(crate) struct Pack {
     pub(crate) json: bool,
 }
 
+/// The whole command line, for what is made of it.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Ends this process as clap does for arguments that make no sense together.
 pub(crate) fn usage_error(message: &str) -> ! {
     Cli::command().error(ErrorKind::ArgumentConflict, message).exit()
@@ -520,6 +542,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Check(check) => check::run(&check),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Completions(completions) => manual::completions(&completions),
+        Command::Man(man) => manual::run(&man),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ mod faces;
 mod graphics;
 mod hops;
 mod lines;
+mod manual;
 mod memory;
 mod model;
 mod output;

@@ -1,4 +1,4 @@
-//! What the command line shows: several portraits at once, animations, pictures in terminals.
+//! What the command line shows: several portraits at once, animations, pictures in terminals, completions, the manual.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -308,4 +308,54 @@ fn pictures_are_shown_by_what_the_terminal_can() {
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
     }
+}
+
+/// The names of all commands, as the help lists them.
+fn commands(folder: &Path, of: &[&str]) -> Vec<String> {
+    let help = succeeded(&run(folder, &[of, &["--help"]].concat()));
+    let listed = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let names = listed.lines().map(|line| line.split_whitespace().next().unwrap().to_owned());
+    names.filter(|name| name != "help").collect()
+}
+
+#[test]
+fn shells_complete_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = commands(folder.path(), &[]);
+    assert!(names.len() > 9, "{names:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = succeeded(&run(folder.path(), &["completions", shell]));
+        // The last two complete no values.
+        let values: &[&str] = if ["elvish", "powershell"].contains(&shell) { &[] } else { &["sixel", "bfloat16"] };
+        for word in names.iter().map(String::as_str).chain(["no-animation"]).chain(values.iter().copied()) {
+            assert!(script.contains(word), "{shell} knows no {word}");
+        }
+        if shell == "bash" {
+            let file = folder.path().join("completions.bash");
+            std::fs::write(&file, script).unwrap();
+            // What bash itself then completes.
+            let ask = "source completions.bash; COMP_WORDS=(time-traveler se); COMP_CWORD=1; \
+                _time__traveler time-traveler se time-traveler; echo \"${COMPREPLY[@]}\"";
+            let output = Command::new("bash").args(["-c", ask]).current_dir(folder.path()).output().unwrap();
+            assert_eq!(text(&output.stdout), "send\n", "{}", text(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    succeeded(&run(folder.path(), &["man", "man1"]));
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(format!("man1/{name}.1"))).unwrap();
+    for name in commands(folder.path(), &[]) {
+        assert!(page(&format!("time-traveler-{name}")).contains(&format!(".TH time-traveler-{name} 1")), "{name}");
+    }
+    for name in commands(folder.path(), &["bench"]) {
+        assert!(page(&format!("time-traveler-bench-{name}")).contains("\\-\\-json"), "{name}");
+    }
+    assert_eq!(page("time-traveler"), succeeded(&run(folder.path(), &["man"])));
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let output = run(folder.path(), &["man", "file"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("the folder file cannot be made"), "{}", text(&output.stderr));
 }
