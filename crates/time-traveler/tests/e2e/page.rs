@@ -63,6 +63,29 @@ fn fixtures(folder: &Path) {
     write("portrait.mjpeg", &encoded(&face, ImageFormat::Jpeg).repeat(3));
 }
 
+/// The animation that the page made of two ages, as a viewer of GIFs shows it.
+fn check_animation(file: &Path) {
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::RGBA);
+    let mut decoder = options.read_info(std::fs::File::open(file).unwrap()).unwrap();
+    assert_eq!((decoder.width(), decoder.height(), decoder.repeat()), (480, 480, gif::Repeat::Infinite));
+    let mut frames = Vec::new();
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        assert!(frame.buffer.chunks_exact(4).all(|pixel| pixel[3] == u8::MAX));
+        frames.push((frame.delay, frame.buffer.to_vec()));
+    }
+    assert_eq!(frames.len(), 16);
+    let held: Vec<usize> = (0..frames.len()).filter(|&n| frames[n].0 == 70).collect();
+    assert_eq!(held, [0, 8], "as long as an age is looked at");
+    // The mean difference of levels: within a picture's own grain of itself, and more between the ages.
+    let away = |one: usize, other: usize| {
+        let pairs = frames[one].1.iter().zip(&frames[other].1);
+        pairs.map(|(one, other)| f64::from(one.abs_diff(*other))).sum::<f64>() / frames[one].1.len() as f64
+    };
+    assert!(away(0, 8) > 2.0 * away(0, 1), "{} {}", away(0, 8), away(0, 1));
+    assert!(away(8, 15) > away(0, 15), "the last frame leads to the first");
+}
+
 #[test]
 fn in_a_browser() {
     let folder = installed();
@@ -75,5 +98,6 @@ fn in_a_browser() {
     node.env("CHROMIUM", std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned()));
     node.env("SITE", repository().join("crates/web/site"));
     run(&mut node);
+    check_animation(&screenshots.join("animation.gif"));
     println!("pictures of every state of the page: {}", screenshots.display());
 }

@@ -26,11 +26,15 @@ export const fixture = (name) => join(FIXTURES, name);
 
 /** `time-traveler up`, over a folder that goes with it. */
 export class Up {
+  /** What it says it does. */
+  hops = [];
+
   static async start(folder = mkdtempSync(join(tmpdir(), 'page-')), port = 0) {
     const up = new Up();
     up.folder = folder;
     const options = ['up', '--port', port, '--aws-port', '0', '--json', '--data', folder];
-    up.process = spawn(BINARY, options, { stdio: ['ignore', 'pipe', 'ignore'] });
+    up.process = spawn(BINARY, options, { stdio: ['ignore', 'pipe', 'pipe'] });
+    createInterface(up.process.stderr).on('line', (line) => up.hops.push(line));
     up.ended = new Promise((resolve) => up.process.once('exit', resolve));
     const ready = new Promise((resolve) => createInterface(up.process.stdout).once('line', resolve));
     const line = await Promise.race([ready, up.ended.then((code) => assert.fail(`up ended with ${code}`))]);
@@ -91,7 +95,7 @@ export class Tab {
     const { page, complaints } = Tab.#last;
     await page.screenshot({ path: join(SCREENSHOTS, 'failed.png'), fullPage: true });
     const jobs = JSON.stringify(await up.json('/jobs').catch(String));
-    return `\nat ${page.url()}: ${await page.innerText('main')}\ncomplaints: ${complaints}\njobs: ${jobs}`;
+    return `\nat ${page.url()}: ${await page.innerText('main')}\ncomplaints: ${complaints}\njobs: ${jobs}\n${up.hops.join('\n')}`;
   }
 
   static async open(browser, url, { size = 'large', path = '/', ...options } = {}) {
