@@ -411,15 +411,33 @@ async function serving(answer, run) {
 
 const TYPES = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', jpg: 'image/jpeg' };
 
+/** The page as any static host has it, below a path, with these addresses of the APIs. */
+const hosting = (config) => (request, response) => {
+  const name = request.url.replace('/portraits/', '') || 'index.html';
+  if (name === 'config.json') return response.end(JSON.stringify(config));
+  response.setHeader('content-type', TYPES[name.split('.')[1]]);
+  return response.end(readFileSync(join(SITE, name)));
+};
+
+/** A gateway before an `up` that lets nobody in without a token; `silent`: its refusals cannot be read by other origins. */
+const guarding = (up, { silent = false } = {}) => async (request, response) => {
+  const cors = { 'access-control-allow-origin': '*', 'access-control-allow-headers': 'authorization,content-type', 'access-control-allow-methods': '*' };
+  if (request.method === 'OPTIONS') return response.writeHead(204, cors).end();
+  const open = !/^\/(jobs|images|uploads)/.test(request.url);
+  if (!open && request.headers.authorization !== 'Bearer e30.e30.x') {
+    return response.writeHead(401, { 'content-type': 'application/json', ...(silent ? {} : cors) }).end('{"message":"Unauthorized"}');
+  }
+  const body = [];
+  for await (const part of request) body.push(part);
+  const { host, origin, connection, authorization, 'sec-fetch-site': site, ...headers } = request.headers;
+  const { method } = request;
+  const got = await fetch(up.url + request.url, { method, headers, body: method === 'PUT' ? Buffer.concat(body) : undefined });
+  response.writeHead(got.status, { 'content-type': got.headers.get('content-type') ?? 'text/plain', ...cors });
+  return response.end(Buffer.from(await got.arrayBuffer()));
+};
+
 scenario('as a static site elsewhere, by the addresses in config.json', async (up) => {
-  const answer = (request, response) => {
-    // Below a path, as a bucket with other things in it would have it.
-    const name = request.url.replace('/portraits/', '') || 'index.html';
-    if (name === 'config.json') return response.end(JSON.stringify({ restApi: `${up.url}/`, httpApi: up.url }));
-    response.setHeader('content-type', TYPES[name.split('.')[1]]);
-    response.end(readFileSync(join(SITE, name)));
-  };
-  await serving(answer, async (url) => {
+  await serving(hosting({ restApi: `${up.url}/`, httpApi: up.url }), async (url) => {
     for (const host of [url, url.replace('127.0.0.1', 'localhost')]) {
       const tab = await Tab.open(browser, host, { path: '/portraits/' });
       await tab.choose('portrait.png');
@@ -434,41 +452,32 @@ scenario('as a static site elsewhere, by the addresses in config.json', async (u
   });
 });
 
+/** Shows a token where one is asked for, and sends a portrait. */
+async function introduced(tab) {
+  await tab.says('#who-title', 'Who is asking?');
+  await tab.look('who');
+  await tab.page.getByLabel('Token').fill('e30.e30.x');
+  await tab.page.keyboard.press('Enter');
+  await tab.says('#earlier-told', 'None yet');
+  // The browser itself tells of refusals; there are no more.
+  assert.ok(tab.complaints.every((text) => /401|CORS|ERR_FAILED/.test(text)), String(tab.complaints));
+  tab.complaints = [];
+  await tab.choose('portrait.png');
+  const id = await tab.pictures();
+  // Pictures in the list cannot show the token: they are fetched.
+  const thumb = tab.page.locator(`#list a[href="#/${id}"] img`);
+  assert.equal(await thumb.evaluate((image) => image.decode().then(() => image.naturalWidth)), 1024);
+  await tab.close();
+}
+
 scenario('a pipeline that asks who is there', async (up) => {
-  let asked = 0;
-  const answer = async (request, response) => {
-    const open = !/^\/(jobs|images|uploads)/.test(request.url);
-    if (!open && request.headers.authorization !== 'Bearer e30.e30.x') {
-      asked++;
-      response.writeHead(401, { 'content-type': 'application/json' });
-      return response.end('{"message":"Unauthorized"}');
-    }
-    const body = [];
-    for await (const part of request) body.push(part);
-    const { host, origin, connection, authorization, ...headers } = request.headers;
-    const { method } = request;
-    const got = await fetch(up.url + request.url, { method, headers, body: method === 'PUT' ? Buffer.concat(body) : undefined });
-    response.writeHead(got.status, { 'content-type': got.headers.get('content-type') ?? 'text/plain' });
-    response.end(Buffer.from(await got.arrayBuffer()));
-  };
-  await serving(answer, async (url) => {
-    const tab = await Tab.open(browser, url);
-    await tab.says('#who-title', 'Who is asking?');
-    await tab.look('who');
-    await tab.page.getByLabel('Token').fill('e30.e30.x');
-    await tab.page.keyboard.press('Enter');
-    await tab.says('#earlier-told', 'None yet');
-    const before = asked;
-    await tab.choose('portrait.png');
-    const id = await tab.pictures();
-    // Pictures in the list cannot show the token: they are fetched.
-    const thumb = tab.page.locator(`#list a[href="#/${id}"] img`);
-    assert.equal(await thumb.evaluate((image) => image.decode().then(() => image.naturalWidth)), 1024);
-    assert.equal(asked, before);
-    assert.ok(tab.complaints.every((text) => text.includes('401')), String(tab.complaints));
-    tab.complaints = [];
-    await tab.close();
-  });
+  await serving(guarding(up), async (url) => introduced(await Tab.open(browser, url)));
+});
+
+scenario('two APIs elsewhere, one of which asks where nobody hears it', async (up) => {
+  await serving(guarding(up), (restApi) =>
+    serving(guarding(up, { silent: true }), (httpApi) =>
+      serving(hosting({ restApi, httpApi }), async (url) => introduced(await Tab.open(browser, url, { path: '/portraits/' })))));
 });
 
 scenario('the page is light, strict and quick', async (up) => {
