@@ -20,7 +20,7 @@ use crate::{age, bench, check, demo, faces, manual, model, redrive, send, up};
 #[command(
     version,
     about = "Upload a portrait, get the same person back at other ages",
-    after_help = "Begin with `time-traveler demo PHOTO`: it needs nothing else. `time-traveler COMMAND --help` says the rest.",
+    after_help = "Begin with `time-traveler up` and a browser, or with `time-traveler demo PHOTO`. `time-traveler COMMAND --help` says the rest.",
     max_term_width = 100
 )]
 struct Cli {

@@ -146,3 +146,29 @@ async fn of_the_aws_endpoint() {
     let payload = String::from_utf8_lossy(rubbish.payload().unwrap().as_ref()).into_owned();
     assert!(payload.contains("UnreadableEvent") && payload.contains("hello"), "{payload}");
 }
+
+#[tokio::test]
+async fn of_pages_that_are_not_of_this_machine() {
+    let up = Up::start();
+    let asked = async |method: &str, origin: Option<&str>, site: &str| {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = up.http.request(method, format!("{}/jobs", up.api)).header("sec-fetch-site", site);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin).header("access-control-request-method", "PUT");
+        }
+        let answer = request.send().await.unwrap();
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), header("access-control-allow-origin"), header("access-control-allow-methods"))
+    };
+    let local = "http://localhost:3000";
+    let said = Some(local.to_owned());
+    assert_eq!(asked("GET", Some(local), "cross-site").await, (200, said.clone(), None));
+    assert_eq!(asked("OPTIONS", Some(local), "cross-site").await, (204, said, Some("GET,PUT,POST,DELETE".to_owned())));
+    // What a page elsewhere shows of pictures here, it would show without saying where it is from.
+    assert_eq!(asked("GET", None, "cross-site").await, (403, None, None));
+    for method in ["GET", "OPTIONS"] {
+        assert_eq!(asked(method, Some("https://evil.example"), "cross-site").await, (403, None, None));
+        assert_eq!(asked(method, Some("https://localhost.evil.example"), "same-site").await, (403, None, None));
+    }
+    assert_eq!(asked("OPTIONS", None, "none").await.0, 405);
+}
