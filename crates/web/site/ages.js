@@ -1,5 +1,7 @@
 // Which ages are wanted: 1 to 16 whole numbers from 0 to 100. What was chosen last is remembered.
 
+import { browser } from './memory.js';
+
 const $ = (id) => document.getElementById(id);
 const OFFERED = [10, 20, 30, 40, 50, 60, 70, 80, 90];
 const USUAL = [20, 40, 60, 80];
@@ -7,13 +9,9 @@ const MOST = 16;
 
 export class Ages {
   constructor() {
-    let chosen = USUAL;
-    try {
-      const kept = JSON.parse(localStorage.getItem('ages'));
-      if (Array.isArray(kept) && kept.length && kept.every((age) => Number.isInteger(age) && age >= 0 && age <= 100)) chosen = kept.slice(0, MOST);
-    } catch {
-      // Nothing that this page wrote.
-    }
+    const kept = browser.get('ages');
+    const good = (age) => Number.isInteger(age) && age >= 0 && age <= 100;
+    const chosen = Array.isArray(kept) && kept.length > 0 && kept.length <= MOST && kept.every(good) ? kept : USUAL;
     for (const age of new Set([...OFFERED, ...chosen])) this.#offer(age, chosen.includes(age));
     $('ages').addEventListener('submit', (event) => {
       event.preventDefault();
@@ -61,10 +59,10 @@ export class Ages {
     if (length > MOST) this.#tell(`${MOST} ages are the most: take one away first.`);
     else if (length === 0) this.#tell('One age there has to be: choose another first.');
     else this.#tell();
-    localStorage.setItem('ages', JSON.stringify(this.chosen));
+    browser.set('ages', this.chosen);
   }
 
-  #tell(text = `${this.chosen.length} of ${MOST} at most`) {
+  #tell(text = `${this.chosen.length} chosen, ${MOST} at most`) {
     $('ages-told').textContent = text;
   }
 }

@@ -1,5 +1,8 @@
 // Requests to both APIs. What goes wrong comes out as one of two errors, in words.
 
+import { tab } from './memory.js';
+import { sentence } from './words.js';
+
 /** Nobody answered, or who answered was busy: asking again may help. */
 export class Unreachable extends Error {}
 
@@ -32,8 +35,8 @@ export const host = () => new URL(restApi).hostname;
 
 /** Set once the APIs ask for one; forgotten with the tab. */
 export const token = {
-  get: () => sessionStorage.getItem('token'),
-  set: (text) => sessionStorage.setItem('token', text),
+  get: () => tab.get('token'),
+  set: (text) => tab.set('token', text),
 };
 
 function authorization() {
@@ -51,17 +54,17 @@ function refusal(status, text) {
   }
   if ([401, 403].includes(status)) return new Refused(status, 'This pipeline does not know who is asking.');
   const words = status === 413 ? 'The picture is larger than the pipeline takes.' : `The pipeline answered with ${status}.`;
-  const message = said ?? words;
-  return BUSY.has(status) ? new Unreachable(`The pipeline is busy or ill: ${message}`) : new Refused(status, message);
+  const message = sentence(said ?? words);
+  return BUSY.has(status) ? new Unreachable(`The pipeline is busy, or ill. ${message}`) : new Refused(status, message);
 }
 
-async function ask(url, { method = 'GET', seconds = 0 } = {}) {
+async function ask(url, { method = 'GET', seconds = 0, as = 'json' } = {}) {
   let answer;
   try {
     const signal = AbortSignal.timeout((seconds + PATIENCE) * 1000);
     answer = await fetch(url, { method, signal, headers: authorization() });
-    if (answer.ok) return answer.status === 204 ? null : await (method === 'GET' && url.startsWith(restApi + '/images/') ? answer.blob() : answer.json());
-    throw refusal(answer.status, await answer.text());
+    if (!answer.ok) throw refusal(answer.status, await answer.text());
+    return answer.status === 204 ? null : await answer[as]();
   } catch (error) {
     if (error instanceof Refused || error instanceof Unreachable) throw error;
     throw new Unreachable('The pipeline cannot be reached.', { cause: error });
@@ -88,9 +91,10 @@ export function jobs(cursor) {
  * read, the REST API says it aloud.
  */
 export async function stranger() {
-  if (token.get() || restApi === httpApi) return false;
+  if (restApi === httpApi) return false;
   try {
-    return [401, 403].includes((await fetch(`${restApi}/images/nobody/000000000000/0.jpg`)).status);
+    const answer = await fetch(`${restApi}/images/nobody/000000000000/0.jpg`, { headers: authorization() });
+    return [401, 403].includes(answer.status);
   } catch {
     return false;
   }
@@ -108,16 +112,17 @@ export async function remove(id) {
 
 /** A picture of a job, as a blob. */
 export function picture(path) {
-  return ask(restApi + path);
+  return ask(restApi + path, { as: 'blob' });
 }
 
 /** Where an image element finds a picture by itself: it cannot show a token. */
 export const address = (path) => (token.get() ? null : restApi + path);
 
-/** Uploads a photograph. `told` hears the share that is there, 0 to 1: `fetch` would not say. */
-export function upload(id, ages, photo, told) {
+/** Uploads a photograph. `told` hears the share that is there, 0 to 1: `fetch` would not say. `signal` breaks it off. */
+export function upload(id, ages, photo, told, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
+    signal.addEventListener('abort', () => request.abort());
     request.open('PUT', `${restApi}/images/${id}?ages=${ages.join('%2C')}`);
     request.setRequestHeader('content-type', photo.type);
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);

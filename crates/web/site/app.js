@@ -26,61 +26,91 @@ async function sure(entry) {
   return (await answer($('sure'))) === 'yes';
 }
 
+/** Says what went wrong, until something else is begun. */
+function warn(...texts) {
+  $('refused').replaceChildren(...texts.map((text) => Object.assign(document.createElement('p'), { textContent: text })));
+  $('refused').hidden = texts.length === 0;
+  if (texts.length) $('refused').scrollIntoView({ block: 'nearest' });
+}
+
+// Whatever is sent waits for the addresses.
+const ready = api.configure();
 const portraits = new Portraits();
 const ages = new Ages();
 const opened = (entry) => (location.hash = `#/${entry.id}`);
-const viewer = new Viewer(portraits, { say, sure, opened });
-const gallery = new Gallery(portraits, { say, sure });
+const viewer = new Viewer(portraits, { say, warn, sure, opened });
+const gallery = new Gallery(portraits, { say, warn, sure });
+
+/** What is to be said once a portrait has opened, which clears what was said before. */
+let unsaid = [];
 
 /** Sends every file that is a photograph, opens the first, and tells of the others. */
 async function send(files) {
-  $('refused').hidden = true;
+  warn();
   const problems = [];
   let first = null;
   for (const file of files) {
     try {
+      await ready;
       const entry = await portraits.send(file, ages.chosen);
       first ??= entry;
     } catch (error) {
-      if (!(error instanceof NoPhoto)) throw error;
-      problems.push(error.message);
+      problems.push(error instanceof NoPhoto ? error.message : `${file.name} cannot be sent: ${error.message}`);
     }
   }
-  if (first) opened(first);
-  if (problems.length) {
-    $('refused').replaceChildren(...problems.map((text) => Object.assign(document.createElement('p'), { textContent: text })));
-    $('refused').hidden = false;
-    $('refused').scrollIntoView({ block: 'nearest' });
+  if (first) {
+    unsaid = problems;
+    opened(first);
+  } else {
+    warn(...problems);
   }
 }
 
+/** Shows what the address says. */
 async function route() {
   const [, id] = /^#\/([A-Za-z0-9][A-Za-z0-9._-]{0,47})$/.exec(location.hash) ?? [];
   if (!id) {
+    const focused = $('viewer').contains(document.activeElement);
     viewer.open(null);
     gallery.mark(null);
     document.title = 'Time Traveler';
+    if (focused) $('new').focus({ preventScroll: true });
     return;
   }
   gallery.mark(id);
   try {
+    await ready;
     const entry = await portraits.open(id);
     if (!location.hash.endsWith(`/${id}`)) return;
     if (!entry) {
-      $('refused').textContent = `There is no portrait ${id}: it was deleted, or never came to be.`;
-      $('refused').hidden = false;
-      location.hash = '#/';
+      leave();
+      warn(`There is no portrait ${id}: it was deleted, or never came to be.`);
       return;
     }
+    warn(...unsaid);
+    unsaid = [];
     viewer.open(entry);
     document.title = `${id}, Time Traveler`;
     $('viewer-title').focus({ preventScroll: true });
     $('viewer').scrollIntoView({ block: 'start' });
   } catch (error) {
-    $('refused').textContent = error.message;
-    $('refused').hidden = false;
+    warn(error.message);
   }
 }
+
+/** Goes home, leaving no way back to what is not there. */
+function leave() {
+  history.replaceState(null, '', '#/');
+  route();
+}
+
+portraits.addEventListener('gone', (event) => {
+  const { entry, why } = event.detail;
+  if (viewer.entry !== entry) return;
+  leave();
+  if (why) warn(why);
+  else say(`${entry.id} is gone.`);
+});
 
 $('choose').addEventListener('change', () => {
   send([...$('choose').files]);
@@ -89,46 +119,75 @@ $('choose').addEventListener('change', () => {
 addEventListener('paste', (event) => {
   if (event.clipboardData.files.length) send([...event.clipboardData.files]);
 });
+let own = false;
+addEventListener('dragstart', () => (own = true));
 addEventListener('dragover', (event) => {
   event.preventDefault();
-  document.body.classList.add('dragging');
+  document.body.classList.toggle('dragging', !own);
 });
 for (const end of ['dragleave', 'drop', 'dragend']) {
   addEventListener(end, (event) => {
     if (end !== 'dragleave' || !event.relatedTarget) document.body.classList.remove('dragging');
+    if (end === 'dragend') own = false;
   });
 }
 addEventListener('drop', (event) => {
   event.preventDefault();
   const { files } = event.dataTransfer;
+  // What is dragged from here to here is there already.
+  if (own) return;
   if (files.length) send([...files]);
-  else send([new File([], 'what was dropped')]);
+  else warn('That was no file: save the picture, and drop the file.');
 });
 $('camera').addEventListener('click', async () => {
-  const { photograph } = await import('./camera.js');
-  const file = await photograph();
-  if (file) send([file]);
+  $('camera').disabled = true;
+  try {
+    const { photograph } = await import('./camera.js');
+    $('camera').disabled = false;
+    const file = await photograph();
+    if (file) send([file]);
+  } catch {
+    $('camera').disabled = false;
+    warn('The camera cannot be used while the page\'s own host cannot be reached. Choose a photo instead.');
+  }
 });
 $('sample').addEventListener('click', async () => {
-  const blob = await (await fetch('sample.jpg')).blob();
-  send([new File([blob], 'astronaut.jpg')]);
+  try {
+    const answer = await fetch('sample.jpg');
+    if (!answer.ok) throw new Error(String(answer.status));
+    send([new File([await answer.blob()], 'astronaut.jpg')]);
+  } catch {
+    warn('The sample cannot be fetched. Choose a photo instead.');
+  }
 });
 addEventListener('beforeunload', (event) => {
   if (portraits.uploading) event.preventDefault();
 });
 portraits.addEventListener('stranger', async () => {
   if ($('who').open || $('who').dataset.declined) return;
+  $('who-refused').hidden = !api.token.get();
   if ((await answer($('who'))) === 'yes' && $('token').value) {
     api.token.set($('token').value.trim());
     dispatchEvent(new Event('online'));
   } else {
     $('who').dataset.declined = 'yes';
+    $('introduce').hidden = false;
   }
+  $('token').value = '';
+});
+$('introduce').addEventListener('click', () => {
+  $('introduce').hidden = true;
+  delete $('who').dataset.declined;
+  portraits.dispatchEvent(new Event('stranger'));
 });
 
-await api.configure();
-const here = ['127.0.0.1', 'localhost', '[::1]'].includes(api.host());
-$('where').textContent = here ? 'Photographs stay on this machine.' : `Photographs are sent to ${api.host()}.`;
 addEventListener('hashchange', route);
-portraits.follow();
-route();
+try {
+  await ready;
+  const here = ['127.0.0.1', 'localhost', '[::1]'].includes(api.host());
+  $('where').textContent = here ? 'Photographs stay on this machine.' : `Photographs are sent to ${api.host()}.`;
+  portraits.follow();
+  route();
+} catch (error) {
+  warn(`This page does not know where its pipeline is: ${error.message} Reload it to try again.`);
+}

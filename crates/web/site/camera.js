@@ -33,12 +33,13 @@ export async function photograph() {
     const video = { facingMode: 'user', width: { ideal: 1920 }, height: { ideal: 1440 } };
     stream = await navigator.mediaDevices.getUserMedia({ video });
     // Closed while the browser was asking.
-    if (!dialog.open) stop();
-    finder.srcObject = stream;
-    await finder.play();
-    told.textContent = 'Look at the camera, upright, with light on the face.';
-    shoot.disabled = false;
-    shoot.focus();
+    if (dialog.open) {
+      finder.srcObject = stream;
+      await finder.play();
+      told.textContent = 'Look at the camera, upright, with light on the face.';
+      shoot.disabled = false;
+      shoot.focus();
+    }
   } catch (error) {
     told.textContent = WHY[error.name] ?? error.message;
   }

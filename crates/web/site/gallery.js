@@ -11,17 +11,18 @@ export class Gallery {
   #sure;
   #current = null;
 
-  constructor(portraits, { sure, say }) {
+  constructor(portraits, { sure, say, warn }) {
     this.#portraits = portraits;
     this.#sure = sure;
     this.say = say;
+    this.warn = warn;
     portraits.addEventListener('list', () => this.#update());
     portraits.addEventListener('change', (event) => this.#fill(event.detail));
     $('more').addEventListener('click', async () => {
       try {
         await portraits.more();
       } catch (error) {
-        $('earlier-told').textContent = error.message;
+        warn(error.message);
       }
     });
     // "3 minutes ago" grows old.
@@ -44,11 +45,13 @@ export class Gallery {
       item.remove();
       this.#items.delete(id);
     }
+    const focused = document.activeElement;
     entries.forEach((entry, n) => {
       const item = this.#items.get(entry.id) ?? this.#make(entry);
       this.#fill(entry);
       if ($('list').children[n] !== item) $('list').insertBefore(item, $('list').children[n] ?? null);
     });
+    if (focused !== document.activeElement && $('list').contains(focused)) focused.focus({ preventScroll: true });
     const told = this.#portraits.trouble ?? (entries.length ? '' : 'None yet. What was sent from anywhere else, by curl say, shows up here too.');
     if ($('earlier-told').textContent !== told) $('earlier-told').textContent = told;
     $('more').hidden = !this.#portraits.cursor;
@@ -70,8 +73,7 @@ export class Gallery {
       await this.#portraits.remove(entry);
       this.say(entry.phase === 'cancelled' ? `${id} is cancelled.` : `${id} is deleted.`);
     } catch (error) {
-      $('earlier-told').textContent = error.message;
-      this.say(error.message);
+      this.warn(error.message);
     }
   }
 
@@ -100,14 +102,19 @@ export class Gallery {
     const image = new Image();
     Object.assign(image, { alt: '', loading: 'lazy', decoding: 'async', crossOrigin: 'anonymous' });
     thumb.replaceChildren(image);
+    // The next look at the list tries again.
+    const failed = () => delete thumb.dataset.path;
+    image.addEventListener('error', failed);
     const address = api.address(path);
     if (address) image.src = address;
     else {
       try {
-        image.src = URL.createObjectURL(await api.picture(path));
+        const url = URL.createObjectURL(await api.picture(path));
+        image.addEventListener('load', () => URL.revokeObjectURL(url));
+        image.src = url;
+        image.loading = 'eager';
       } catch {
-        // The next look at the list tries again.
-        delete thumb.dataset.path;
+        failed();
       }
     }
   }

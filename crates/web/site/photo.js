@@ -23,7 +23,12 @@ function mediaType(bytes) {
 export async function prepare(file) {
   const name = file.name || 'what was pasted';
   if (file.size === 0) throw new NoPhoto(`${name} is empty. A JPEG, PNG or WebP photograph works.`);
-  const type = mediaType(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
+  let type;
+  try {
+    type = mediaType(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
+  } catch {
+    throw new NoPhoto(`${name} cannot be read. Is it a folder, or gone? A JPEG, PNG or WebP photograph works.`);
+  }
   if (type && file.size <= MAX_BYTES) return new Blob([file], { type });
   let picture;
   try {
@@ -40,12 +45,16 @@ export async function prepare(file) {
   canvas.height = Math.max(1, Math.round(picture.height * scale));
   const context = canvas.getContext('2d');
   context.imageSmoothingQuality = 'high';
+  // JPEG knows no transparency: what is behind it is white, as on paper.
+  context.fillStyle = '#fff';
+  context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   picture.close();
-  return new Promise((resolve, reject) => {
-    const done = (blob) => (blob ? resolve(blob) : reject(new NoPhoto(`${name} cannot be shrunk. Save it smaller and send that.`)));
-    canvas.toBlob(done, 'image/jpeg', 0.92);
-  });
+  for (const quality of [0.92, 0.7]) {
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/jpeg', quality));
+    if (blob && blob.size <= MAX_BYTES) return blob;
+  }
+  throw new NoPhoto(`${name} cannot be shrunk to 10 MB. Save it smaller and send that.`);
 }
 
 /**

@@ -30,9 +30,11 @@ export class Stage {
       if (event.button !== 0) return;
       held = true;
       element.setPointerCapture(event.pointerId);
-      point(event);
+      // A finger may be about to scroll the page: it counts once it moves sideways, or is lifted where it was.
+      if (event.pointerType !== 'touch') point(event);
     });
     element.addEventListener('pointermove', (event) => held && point(event));
+    element.addEventListener('pointerup', (event) => held && point(event));
     for (const end of ['pointerup', 'pointercancel']) element.addEventListener(end, () => (held = false));
   }
 
@@ -104,10 +106,9 @@ export class Stage {
     });
   }
 
-  /** The original shows up to this share of the width; null: not at all. */
-  compare(share) {
-    this.#divider.hidden = share === null;
-    this.#element.classList.toggle('comparing', share !== null);
+  /** The original shows up to this share of the width, with a divider there; null: not at all. */
+  compare(share, { divided = true } = {}) {
+    this.#divider.hidden = share === null || !divided;
     this.#divider.style.left = `${(share ?? 0) * 100}%`;
     if (this.#original) this.#original.style.clipPath = `inset(0 ${(1 - (share ?? 0)) * 100}% 0 0)`;
   }

@@ -2,17 +2,23 @@
 
 import * as api from './api.js';
 import { Stage } from './stage.js';
-import { failure, list, years } from './words.js';
+import { failure, list, sentence, years } from './words.js';
 
 const $ = (id) => document.getElementById(id);
 /** How long a journey through all ages takes, in milliseconds. */
 const JOURNEY = 6000;
+/** How often pictures that are refused are asked for, two seconds after each other. */
+const TRIES = 3;
 
 export class Viewer {
   #portraits;
   #entry = null;
-  /** The revision of the pictures on the stage. */
+  /** The revision of the pictures on the stage, or on their way to it. */
   #shown = null;
+  /** Counts what was on the stage, so that what comes too late is known. */
+  #turn = 0;
+  /** The original alone is shown. */
+  #alone = false;
   /** URLs of the pictures on the stage, in the job's order: `{age, url, name}`. */
   #pictures = [];
   #playing = 0;
@@ -24,16 +30,24 @@ export class Viewer {
     },
   });
 
-  constructor(portraits, { say, sure, opened }) {
+  constructor(portraits, { say, warn, sure, opened }) {
     this.#portraits = portraits;
     this.say = say;
+    this.warn = warn;
     portraits.addEventListener('change', (event) => event.detail === this.#entry && this.#update());
     $('time').addEventListener('input', () => this.#travel($('time').valueAsNumber));
     $('play').addEventListener('click', () => (this.#playing ? this.#pause() : this.#play()));
-    $('compare').addEventListener('change', () => this.#compare());
-    $('split').addEventListener('input', () => this.#compare());
+    for (const [id, event] of [['compare', 'change'], ['split', 'input']]) {
+      $(id).addEventListener(event, () => {
+        this.#alone = false;
+        this.#compare();
+      });
+    }
     $('gif').addEventListener('click', () => this.#animate());
-    $('again').addEventListener('click', async () => opened(await this.#portraits.resend(this.#entry)));
+    $('again').addEventListener('click', async () => {
+      if (this.#entry.phase === 'done') this.#show(this.#entry);
+      else opened(await this.#portraits.resend(this.#entry));
+    });
     $('cancel').addEventListener('click', () => this.#remove());
     $('delete').addEventListener('click', async () => (await sure(this.#entry)) && this.#remove());
   }
@@ -66,6 +80,8 @@ export class Viewer {
     $('sent').hidden = true;
     this.#pictures = [];
     this.#shown = null;
+    this.#alone = false;
+    this.#turn++;
     $('film').replaceChildren();
     $('files').replaceChildren();
     $('gif-told').textContent = '';
@@ -76,40 +92,49 @@ export class Viewer {
     try {
       await this.#portraits.remove(this.#entry);
     } catch (error) {
-      $('told').textContent = $('failed-why').textContent = error.message;
-      this.say(error.message);
+      this.warn(error.message);
     }
   }
 
   #update() {
     const entry = this.#entry;
-    if (this.#portraits.get(entry.id) !== entry) {
-      location.hash = '#/';
+    const { phase, job } = entry;
+    if (phase === 'done') {
+      if (this.#shown !== job.revision) this.#show(entry);
       return;
     }
-    const { phase, job } = entry;
+    this.#shown = null;
+    $('result').hidden = $('sketch').hidden = true;
     $('underway').hidden = !entry.running;
-    $('failed').hidden = !['failed', 'cancelled'].includes(phase);
+    $('failed').hidden = entry.running;
     $('delete').hidden = entry.running;
     if (entry.running) this.#tellProgress(entry);
-    if (phase === 'failed' || phase === 'cancelled') {
-      const { title, why } = entry.problem ? { title: 'It was not taken', why: entry.problem.message }
+    else {
+      const { title, why } = entry.problem ? { title: 'It was not taken', why: sentence(entry.problem.message) }
         : phase === 'cancelled' ? { title: 'Cancelled', why: 'Nothing was made of this portrait.' } : failure(job.error);
-      $('failed-title').textContent = title;
-      $('failed-why').textContent = why;
       // The same again, where that may end otherwise.
       const may = phase === 'cancelled' || entry.problem || ['MODEL_ERROR', 'TIMEOUT'].includes(job.error.code);
-      $('again').hidden = !(entry.file && may);
-      this.say(`${title}. ${why}`);
+      this.#fail(title, why, entry.file && may ? 'Send it again' : null);
     }
-    if (phase === 'done' && this.#shown !== job.revision) this.#show(entry);
+  }
+
+  /** Says why there are no pictures, and what to do: by the button, if there is one. */
+  #fail(title, why, button) {
+    $('underway').hidden = true;
+    $('failed').hidden = false;
+    $('failed-title').textContent = title;
+    $('failed-why').textContent = why;
+    $('again').hidden = !button;
+    $('again').textContent = button;
+    this.say(`${title}. ${why}`);
   }
 
   #tellProgress({ phase, uploaded, trouble, ages, job }) {
     for (const step of document.querySelectorAll('.steps li')) {
-      step.toggleAttribute('aria-current', step.dataset.step === phase);
       if (step.dataset.step === phase) step.setAttribute('aria-current', 'step');
+      else step.removeAttribute('aria-current');
     }
+    $('cancel').hidden = phase === 'done';
     if (phase === 'uploading' && !trouble) $('progress').value = uploaded;
     else $('progress').removeAttribute('value');
     const wanted = list(job?.ages.length ? job.ages : ages);
@@ -117,6 +142,7 @@ export class Viewer {
       uploading: 'The photograph is on its way.',
       queued: 'The photograph is there. Its turn comes soon; this page may be closed meanwhile.',
       working: `The face is being aged${wanted ? ` to ${wanted}` : ''}.`,
+      done: 'The pictures are on their way.',
     };
     const text = trouble ?? words[phase];
     // Said once, not at every look.
@@ -129,21 +155,27 @@ export class Viewer {
   async #show(entry) {
     const { job } = entry;
     this.#clear();
+    const turn = this.#turn;
     this.#shown = job.revision;
+    $('failed').hidden = true;
+    $('underway').hidden = false;
+    $('delete').hidden = false;
+    this.#tellProgress({ ...entry, job, phase: 'done', trouble: null });
     let blobs;
-    for (;;) {
+    for (let tries = 1; !blobs; ) {
       try {
         blobs = await Promise.all(job.images.map(({ path }) => api.picture(path)));
-        break;
       } catch (error) {
-        if (entry !== this.#entry) return;
-        $('underway').hidden = false;
-        $('told').textContent = error.message;
-        if (!(error instanceof api.Unreachable)) return;
+        if (turn !== this.#turn) return;
+        if (!(error instanceof api.Unreachable) && tries++ === TRIES) {
+          this.#fail('The pictures cannot be shown', error.message, 'Try again');
+          return;
+        }
+        this.#tellProgress({ ...entry, job, phase: 'done', trouble: `${error.message} Trying again.` });
         await new Promise((resolve) => setTimeout(resolve, 2000));
       }
+      if (turn !== this.#turn) return;
     }
-    if (entry !== this.#entry || this.#shown !== job.revision) return;
     this.#pictures = job.images.map(({ age, path }, n) => {
       const name = `${job.id}-${age === null ? 'original' : `at-${age}`}.${path.split('.').at(-1)}`;
       return { age, url: URL.createObjectURL(blobs[n]), name };
@@ -182,16 +214,16 @@ export class Viewer {
     $('film').replaceChildren(...[original, ...panels].map(({ age, url }) => {
       const button = document.createElement('button');
       const image = new Image();
-      Object.assign(image, { src: url, alt: '' });
+      Object.assign(image, { src: url, alt: '', draggable: false });
       button.type = 'button';
-      if (age !== null) button.dataset.age = age;
+      button.dataset.age = age ?? 'original';
       button.append(image, age === null ? 'Original' : String(age));
       button.setAttribute('aria-label', age === null ? 'Show the original' : `Show at ${age}`);
       button.addEventListener('click', () => {
         this.#pause();
-        $('compare').checked = age === null;
-        if (age === null) $('split').value = 100;
-        else this.#travel(age);
+        this.#alone = age === null;
+        $('compare').checked = false;
+        if (age !== null) this.#travel(age);
         this.#compare();
       });
       return item(button);
@@ -204,14 +236,20 @@ export class Viewer {
   }
 
   #travel(age, { smoothly = true, played = false } = {}) {
-    if (!played) this.#pause();
     const time = $('time');
     time.value = age;
-    time.setAttribute('aria-valuetext', years(Math.round(age)));
-    $('age').textContent = Math.round(age);
-    for (const button of $('film').querySelectorAll('button')) button.classList.toggle('here', button.dataset.age === String(Math.round(age)));
     this.#stage.go(age, { smoothly });
-    this.#describe();
+    if (this.#alone) {
+      this.#alone = false;
+      this.#compare();
+    }
+    // While it plays, nothing is said.
+    if (played) $('age').textContent = Math.round(age);
+    else {
+      this.#pause();
+      time.setAttribute('aria-valuetext', years(Math.round(age)));
+      this.#describe();
+    }
   }
 
   #compare() {
@@ -219,13 +257,26 @@ export class Viewer {
     const share = $('split').valueAsNumber;
     $('split-label').hidden = !on;
     $('split').setAttribute('aria-valuetext', `${Math.round(share)} % of the width`);
-    this.#stage.compare(on ? share / 100 : null);
+    this.#stage.compare(this.#alone ? 1 : on ? share / 100 : null, { divided: on });
     this.#describe();
   }
 
+  /** Says which picture is shown, and marks it. */
   #describe() {
+    const age = Math.round($('time').valueAsNumber);
     const beside = $('compare').checked ? ', beside the original' : '';
-    this.#stage.describe(`${this.#entry.id}, ${years(Math.round($('time').valueAsNumber))}${beside}`);
+    this.#stage.describe(this.#alone ? `${this.#entry.id}, the original` : `${this.#entry.id}, ${years(age)}${beside}`);
+    $('age').textContent = this.#alone ? '–' : age;
+    const film = $('film');
+    for (const button of film.querySelectorAll('button')) {
+      const here = button.dataset.age === (this.#alone ? 'original' : String(age));
+      if (!here) button.removeAttribute('aria-current');
+      else {
+        button.setAttribute('aria-current', 'true');
+        // Into the middle, where that can be had without moving the page.
+        film.scrollLeft = button.offsetLeft - film.offsetLeft - (film.clientWidth - button.offsetWidth) / 2;
+      }
+    }
   }
 
   #play() {
@@ -241,32 +292,32 @@ export class Viewer {
     };
     this.#playing = requestAnimationFrame(step);
     $('play').textContent = 'Pause';
-    $('play').setAttribute('aria-pressed', 'true');
   }
 
   #pause() {
-    cancelAnimationFrame(this.#playing);
+    const played = this.#playing;
+    cancelAnimationFrame(played);
     this.#playing = 0;
     $('play').textContent = 'Play';
-    $('play').setAttribute('aria-pressed', 'false');
+    if (played && this.#entry) this.#travel($('time').valueAsNumber);
   }
 
   async #animate() {
-    const told = $('gif-told');
-    const entry = this.#entry;
+    const [entry, turn] = [this.#entry, this.#turn];
+    const tell = (text) => {
+      if (turn === this.#turn && $('gif-told').textContent !== text) $('gif-told').textContent = text;
+    };
     $('gif').disabled = true;
     try {
       const { animation } = await import('./animation.js');
-      const blob = await animation(this.#pictures, (share) => {
-        told.textContent = `Making it: ${Math.round(share * 10) * 10} %`;
-      });
+      const blob = await animation(this.#pictures, (share) => tell(`Making it: ${Math.round(share * 4) * 25} %`));
       const link = document.createElement('a');
       Object.assign(link, { href: URL.createObjectURL(blob), download: `${entry.id}.gif` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      told.textContent = `${link.download}, ${(blob.size / 1e6).toFixed(1)} MB`;
+      tell(`${link.download}, ${(blob.size / 1e6).toFixed(1)} MB`);
     } catch (error) {
-      told.textContent = `The animation cannot be made: ${error.message}`;
+      tell(`The animation cannot be made: ${error.message}`);
     } finally {
       $('gif').disabled = false;
     }

@@ -22,10 +22,14 @@ const ADVICE = {
   TIMEOUT: 'The pipeline may be busy: send it again in a few minutes.',
 };
 
+/** What APIs say, with a capital letter and a full stop. */
+export function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/[.\s]*$/, '.');
+}
+
 /** A job's failure: a title and what to do. */
 export function failure({ code, message }) {
-  const sentence = message.charAt(0).toUpperCase() + message.slice(1).replace(/\.?$/, '.');
-  return { title: FAILURES[code] ?? 'It failed', why: [sentence, ADVICE[code]].filter(Boolean).join(' ') };
+  return { title: FAILURES[code] ?? 'It failed', why: [sentence(message), ADVICE[code]].filter(Boolean).join(' ') };
 }
 
 /** Where a portrait stands, in one or two words. */

@@ -18,7 +18,7 @@ macro_rules! files {
 }
 
 /// Every file; the first is the page itself.
-pub const FILES: [File; 15] = files! {
+pub const FILES: [File; 16] = files! {
     "index.html" "text/html; charset=utf-8"
     "style.css" "text/css; charset=utf-8"
     "app.js" "text/javascript; charset=utf-8"
@@ -27,6 +27,7 @@ pub const FILES: [File; 15] = files! {
     "api.js" "text/javascript; charset=utf-8"
     "camera.js" "text/javascript; charset=utf-8"
     "gallery.js" "text/javascript; charset=utf-8"
+    "memory.js" "text/javascript; charset=utf-8"
     "photo.js" "text/javascript; charset=utf-8"
     "portraits.js" "text/javascript; charset=utf-8"
     "stage.js" "text/javascript; charset=utf-8"

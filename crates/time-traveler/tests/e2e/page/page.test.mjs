@@ -90,6 +90,12 @@ for (const size of ['small', 'large']) {
     await page.getByRole('button', { name: 'Show at 60' }).click();
     assert.equal(await time.inputValue(), '60');
     assert.deepEqual(await tab.shown(), [0, 0, 1, 0]);
+    const clip = () => page.locator('#stage .original').evaluate((image) => image.style.clipPath);
+    const marked = () => page.locator('#film [aria-current]').evaluateAll((buttons) => buttons.map((button) => button.dataset.age));
+    assert.deepEqual([await clip(), await marked()], ['inset(0px 100% 0px 0px)', ['60']]);
+    await page.getByRole('button', { name: 'Show the original' }).click();
+    assert.deepEqual([await clip(), await marked()], ['inset(0px 0% 0px 0px)', ['original']]);
+    assert.match(await page.locator('#stage').getAttribute('aria-label'), /, the original$/);
 
     // It travels by itself until it is touched.
     await page.locator('#play').click();
@@ -100,15 +106,14 @@ for (const size of ['small', 'large']) {
     assert.equal(await tab.text('#age'), stopped);
 
     // Beside the original.
-    const original = () => page.locator('#stage .original').evaluate((image) => image.style.clipPath);
     await page.getByLabel('Compare with the original').check();
-    assert.equal(await original(), 'inset(0px 50% 0px 0px)');
+    assert.equal(await clip(), 'inset(0px 50% 0px 0px)');
     await page.locator('#split').focus();
     await page.keyboard.press('End');
-    assert.equal(await original(), 'inset(0px 0% 0px 0px)');
+    assert.equal(await clip(), 'inset(0px 0% 0px 0px)');
     await page.locator('#stage').scrollIntoViewIfNeeded();
     await page.mouse.click(...(await middle('#stage')).slice(0, 2));
-    assert.equal(await original(), 'inset(0px 50% 0px 0px)');
+    assert.equal(await clip(), 'inset(0px 50% 0px 0px)');
     assert.equal(await tab.text('#age'), stopped, 'the age stays');
     await tab.look('compared');
     await tab.close();
@@ -191,19 +196,19 @@ scenario('ages', async (up) => {
   await add('2.5');
   await tab.says('#ages-told', 'An age is a whole number from 0 to 100.');
   await add('33');
-  await tab.says('#ages-told', '5 of 16');
+  await tab.says('#ages-told', '5 chosen');
   for (let age = 1; age <= 11; age++) await add(String(age));
-  await tab.says('#ages-told', '16 of 16');
+  await tab.says('#ages-told', '16 chosen');
   await add('99');
   await tab.says('#ages-told', '16 ages are the most');
   await tab.look('ages');
   const boxes = page.locator('#chips input');
   for (let n = (await boxes.count()) - 1; n > 0; n--) await boxes.nth(n).uncheck();
-  await tab.says('#ages-told', '1 of 16');
+  await tab.says('#ages-told', '1 chosen');
   await boxes.first().click();
   await tab.says('#ages-told', 'One age there has to be');
   await page.reload();
-  await tab.says('#ages-told', '1 of 16');
+  await tab.says('#ages-told', '1 chosen');
   await tab.choose('portrait.png');
   const id = await tab.pictures();
   assert.deepEqual((await up.json(`/jobs/${id}`)).ages, [1]);
@@ -338,6 +343,70 @@ scenario('a lost connection while a photograph is sent', async (up) => {
   await tab.close();
 });
 
+scenario('what is sent before the page knows its pipeline waits', async (up) => {
+  const tab = await Tab.open(browser, 'about:blank', { path: '' });
+  let known;
+  const later = new Promise((resolve) => (known = resolve));
+  await tab.page.route('**/config.json', async (route) => {
+    await later;
+    await route.continue();
+  });
+  await tab.page.goto(up.url);
+  await tab.choose('portrait.png');
+  known();
+  await tab.pictures();
+  await tab.close();
+});
+
+scenario('cancelled on its way, a photograph is not sent', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  const { page } = tab;
+  let held;
+  await page.route('**/images/**', (route) => (held = route));
+  await tab.choose('portrait.png');
+  await tab.says('.steps [aria-current]', 'Uploading');
+  const failed = page.waitForEvent('requestfailed');
+  await page.locator('#cancel').click();
+  assert.equal((await failed).method(), 'PUT');
+  await tab.says('#earlier-told', 'None yet');
+  await tab.says('#status', 'is gone');
+  await page.waitForFunction(() => document.activeElement.id === 'new');
+  await held.continue().catch(() => {});
+  assert.deepEqual((await up.json('/jobs')).jobs, []);
+  await tab.close();
+});
+
+scenario('pictures that are refused are asked for again', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  await tab.page.route('**/images/**/2.jpg', (route) => route.fulfill({ status: 404, json: { message: 'there is nothing' } }));
+  await tab.choose('portrait.png');
+  await tab.says('.steps [aria-current]', 'Done');
+  await tab.says('#failed-title', 'The pictures cannot be shown');
+  await tab.says('#failed-why', 'There is nothing.');
+  await tab.look('no-pictures');
+  await tab.page.unroute('**/images/**/2.jpg');
+  await tab.page.getByRole('button', { name: 'Try again' }).click();
+  await tab.pictures();
+  assert.ok(tab.complaints.every((text) => text.includes('404')), String(tab.complaints));
+  tab.complaints = [];
+  await tab.close();
+});
+
+scenario('where the browser lets nothing be remembered', async (up) => {
+  const tab = await Tab.open(browser, 'about:blank', { path: '' });
+  await tab.page.addInitScript(() => {
+    for (const name of ['localStorage', 'sessionStorage']) {
+      Object.defineProperty(window, name, { get: () => { throw new DOMException('denied', 'SecurityError'); } });
+    }
+  });
+  await tab.page.goto(up.url);
+  await tab.page.getByLabel('90').check();
+  await tab.choose('portrait.png');
+  const id = await tab.pictures();
+  assert.deepEqual((await up.json(`/jobs/${id}`)).ages, [20, 40, 60, 80, 90]);
+  await tab.close();
+});
+
 scenario('pasted and dropped', async (up) => {
   const tab = await Tab.open(browser, up.url);
   const bytes = readFileSync(fixture('portrait.png')).toString('base64');
@@ -391,6 +460,7 @@ scenario('a portrait that is not there', async (up) => {
   const tab = await Tab.open(browser, up.url, { path: '/#/nobody' });
   await tab.says('#refused', 'There is no portrait nobody');
   assert.equal(tab.id, '');
+  assert.equal(await tab.page.evaluate(() => history.length), 2, 'the way back leads out');
   // The browser tells of the answer that it is not there.
   assert.ok(tab.complaints.every((text) => text.includes('404')), String(tab.complaints));
   tab.complaints = [];
