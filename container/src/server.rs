@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::device::Device;
 use crate::face_aging::FaceAging;
@@ -198,10 +197,11 @@ async fn wrong_method() -> Response {
 }
 
 fn log_to_stderr() -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env()
-        .context("RUST_LOG cannot be used: info, or container=debug, would work")?;
+    let wanted = std::env::var_os(EnvFilter::DEFAULT_ENV).filter(|wanted| !wanted.is_empty());
+    let wanted = wanted.unwrap_or_else(|| "info".into());
+    // The compiler of a GPU's kernels takes all that it makes on the way for news: 200 MB at a first start.
+    let filter = wanted.to_str().and_then(|wanted| format!("pliron=warn,{wanted}").parse::<EnvFilter>().ok());
+    let filter = filter.context("RUST_LOG cannot be used: info, or container=debug, would work")?;
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_env_filter(filter).init();
     // A panic is caught and answered; its line belongs in the log like any other.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panic")));

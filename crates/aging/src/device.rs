@@ -82,7 +82,7 @@ fn cuda() -> Result<Device, DeviceError> {
 
     // Compiled kernels, and which of them are fastest, are kept in the user's cache folder for the next start, unless
     // somebody has said otherwise.
-    let mut config = CubeClRuntimeConfig::from_current_dir();
+    let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
     config.compilation.cache = true;
     if matches!(config.environment.path, CacheConfig::Target) {
         config.environment.path = CacheConfig::Global;
@@ -126,6 +126,17 @@ impl Device {
             Self::Cuda => burn::tensor::Device::cuda(0),
         }
     }
+}
+
+/// Whether a device of Burn's is a GPU.
+#[cfg(feature = "cuda")]
+pub(crate) fn is_gpu(device: &burn::tensor::Device) -> bool {
+    *device == burn::tensor::Device::cuda(0)
+}
+
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn is_gpu(_: &burn::tensor::Device) -> bool {
+    false
 }
 
 impl fmt::Display for Device {

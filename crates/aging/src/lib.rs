@@ -9,6 +9,8 @@ mod decode;
 mod device;
 mod ending;
 mod engine;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod heap;
 mod image_error;
 mod jpeg;

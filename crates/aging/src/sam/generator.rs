@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::STYLE_DIM;
-use super::layer::{Channelwise, EqualLinear, Kernel, host};
+use super::layer::{Channelwise, EqualLinear, Kernel, host, laid_out, leak, plain};
 use crate::checkpoint::Weights;
+use crate::device::is_gpu;
 use crate::kernels::{self, Convolution, Direct, Epilogue, Merge, Nested, Prologue, Scale, Styled, Upsample};
 use crate::kernels::{convolve, merge};
 
@@ -140,6 +140,43 @@ fn weight(weights: &Weights, [inputs, outputs]: [usize; 2], side: usize) -> Tens
     weight.squeeze_dim(0)
 }
 
+/// The weights of one convolution that does what a transposed one with stride 2 and the blur behind it do: for each pixel, the four
+/// that become of it. Four times the multiplications, but of the kind that a GPU is made for, and no maps in between.
+fn phases(weight: Tensor<4>) -> Tensor<4> {
+    let [outputs, inputs, ..] = weight.dims();
+    let (device, dtype) = (weight.device(), weight.dtype());
+    let values = host(weight);
+    // Along one axis, the share that a weight has in the tap at `offset - 1` of a phase.
+    let share = |phase: usize, offset: usize, tap: usize| {
+        let blur = (tap + 1 + 2 * offset).checked_sub(phase + 2).and_then(|index| BLUR.get(index));
+        blur.map_or(0.0, |eighths| eighths / 4.0)
+    };
+    let mut taps = [[0.0; 9]; 36];
+    for (index, taps) in taps.iter_mut().enumerate() {
+        let (phase, offset) = ([index / 18, index / 9 % 2], [index / 3 % 3, index % 3]);
+        for (tap, factor) in taps.iter_mut().enumerate() {
+            *factor = share(phase[0], offset[0], tap / 3) * share(phase[1], offset[1], tap % 3);
+        }
+    }
+    let mut all = vec![0.0; 4 * values.len()];
+    for (phase, all) in all.chunks_exact_mut(values.len()).enumerate() {
+        for (all, kernel) in all.chunks_exact_mut(9).zip(values.chunks_exact(9)) {
+            for (value, taps) in all.iter_mut().zip(&taps[9 * phase..]) {
+                *value = kernel.iter().zip(taps).map(|(weight, factor)| weight * factor).sum();
+            }
+        }
+    }
+    Tensor::<4>::from_data(TensorData::new(all, [4 * outputs, inputs, 3, 3]), &device).cast(dtype)
+}
+
+/// Four pixels of each, whose channels lie one after the other, in their places.
+fn doubled(maps: Tensor<4>) -> Tensor<4> {
+    let [images, channels, height, width] = maps.dims();
+    let maps = maps.permute([0, 2, 3, 1]).reshape([images, height, width, 2, 2, channels / 4]);
+    let maps = maps.permute([0, 1, 3, 2, 4, 5]).reshape([images, 2 * height, 2 * width, channels / 4]);
+    maps.permute([0, 3, 1, 2])
+}
+
 fn channelwise(factors: Tensor<2>) -> Tensor<4> {
     factors.unsqueeze_dims(&[2, 3])
 }
@@ -156,6 +193,8 @@ struct StyledConv {
     noise_values: Arc<[f32]>,
     activate: Channelwise,
     upsample: Option<Blur>,
+    /// Whether the weights are those of [`phases`].
+    phases: bool,
 }
 
 impl StyledConv {
@@ -169,6 +208,8 @@ impl StyledConv {
             weight.clone().powi_scalar(2).sum_dims_squeeze::<2, _>(&[2, 3]).transpose()
         };
         let [.., side] = noise.dims();
+        let in_phases = upsample.is_some() && is_gpu(weights.device()) && !weights.lists();
+        let weight = if in_phases { phases(weight) } else { weight };
         let kernel = Kernel::new(&weights.at("conv"), weight, |values| match &upsample {
             Some(_) => Convolution::Upsample(Upsample::new(values, outputs, inputs)),
             None if side >= WINOGRAD => Convolution::Same(Nested::new(values, outputs, inputs)),
@@ -183,6 +224,7 @@ impl StyledConv {
             noise,
             activate: Channelwise::new(weights.at("activate").tensor("bias", [outputs])),
             upsample,
+            phases: in_phases,
         }
     }
 
@@ -225,14 +267,15 @@ impl StyledConv {
         };
         let x = x * channelwise(factors);
         let x = match &self.upsample {
-            None => conv2d(x, weight, None, ConvOptions::new([1; 2], [1; 2], [1; 2], 1)),
+            None => plain(x, weight, 1),
+            Some(_) if self.phases => doubled(plain(x, weight, 1)),
             Some(blur) => {
                 let options = ConvTransposeOptions::new([2; 2], [0; 2], [0; 2], [1; 2], 1);
                 blur.forward(conv_transpose2d(x, weight.swap_dims(0, 1), None, options))
             }
         };
         let x = x * channelwise(demodulation) + self.noise.clone() + self.activate.of_maps();
-        leaky_relu(x, NEGATIVE_SLOPE) * GAIN
+        leak(x, |below| below * (1.0 - NEGATIVE_SLOPE)) * GAIN
     }
 }
 
@@ -262,7 +305,7 @@ impl ToRgb {
             let [red, green, blue] = *bias.of_channels() else { unreachable!("three colours") };
             Colours::Prepared(Arc::new(kernels::ToRgb::new(&host(weight), [red, green, blue])))
         } else {
-            Colours::Plain(Box::new(weight))
+            Colours::Plain(Box::new(laid_out(weight)))
         };
         Self { weight, modulation, bias, upsample }
     }
@@ -281,9 +324,8 @@ impl ToRgb {
                 return merge(x.clone(), before.unwrap_or(x), merging);
             }
         };
-        let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
         let factors = self.modulation.factors(style);
-        let x = conv2d(x * channelwise(factors), weight, None, options) + self.bias.of_maps();
+        let x = plain(x * channelwise(factors), weight, 1) + self.bias.of_maps();
         match (&self.upsample, before) {
             (Some(blur), Some(before)) => x + blur.upsample(before),
             _ => x,
@@ -319,5 +361,27 @@ impl Blur {
     fn upsample(&self, x: Tensor<4>) -> Tensor<4> {
         let (channels, kernels) = self.kernels(&x);
         conv_transpose2d(x, kernels, None, ConvTransposeOptions::new([2; 2], [1; 2], [0; 2], [1; 2], channels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_make_what_a_transposed_convolution_and_a_blur_make() {
+        let device = crate::Device::Cpu.burn();
+        let tensor = |shape: [usize; 4]| {
+            let values = (0..shape.iter().product::<usize>()).map(|index| (index * index % 17) as f32 - 8.0);
+            Tensor::<4>::from_data(TensorData::new(values.collect(), shape), &device)
+        };
+        let (maps, weight) = (tensor([2, 3, 5, 7]), tensor([4, 3, 3, 3]));
+        let options = ConvTransposeOptions::new([2; 2], [0; 2], [0; 2], [1; 2], 1);
+        let transposed = conv_transpose2d(maps.clone(), weight.clone().swap_dims(0, 1), None, options);
+        let expected = Blur::new(&device).forward(transposed);
+        let found = doubled(plain(maps, phases(weight), 1));
+        assert_eq!(found.dims(), [2, 4, 10, 14]);
+        let furthest = (found - expected).abs().max().into_scalar::<f32>();
+        assert!(furthest < 1e-3, "{furthest}");
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use burn::tensor::activation::{leaky_relu, prelu, relu, sigmoid};
+use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::{adaptive_avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::checkpoint::Weights;
+use crate::device::is_gpu;
 use crate::kernels::{COLUMNS, Convolution, Direct, Epilogue, Excite, Merge, Nested, Prologue, convolve, merge};
 
 /// What `BatchNorm2d` adds to a variance by default.
@@ -64,6 +65,35 @@ impl Channelwise {
     }
 }
 
+/// A convolution without this crate's kernels, padded by half of the side of its kernel.
+pub(super) fn plain(maps: Tensor<4>, weight: Tensor<4>, stride: usize) -> Tensor<4> {
+    let [.., side] = weight.dims();
+    #[cfg(feature = "cuda")]
+    if is_gpu(&maps.device()) {
+        return crate::gpu::convolve(maps, weight, stride, side / 2);
+    }
+    conv2d(maps, weight, None, ConvOptions::new([stride; 2], [side / 2; 2], [1; 2], 1))
+}
+
+/// Weights as convolutions on a GPU read them, so that they need not be laid out anew for each: channels side by side.
+pub(super) fn laid_out(weight: Tensor<4>) -> Tensor<4> {
+    let [outputs, inputs, height, width] = weight.dims();
+    if !is_gpu(&weight.device()) {
+        return weight;
+    }
+    let values = weight.permute([0, 2, 3, 1]).reshape([outputs * height * width * inputs]);
+    values.reshape([outputs, height, width, inputs]).permute([0, 3, 1, 2])
+}
+
+/// `torch.nn.LeakyReLU` and `torch.nn.PReLU`, given how much of what is below zero falls away. Burn's own take ten times as long on
+/// a GPU, by masks.
+pub(super) fn leak(maps: Tensor<4>, fallen: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+    // As they lie in memory behind a convolution on a GPU.
+    let maps = maps.permute([0, 2, 3, 1]);
+    let below = maps.clone().clamp(f32::MIN, 0.0);
+    (maps - fallen(below)).permute([0, 3, 1, 2])
+}
+
 /// The weights of a convolution: as they are, or prepared for the kernels of the CPU.
 #[derive(Debug)]
 pub(super) enum Kernel {
@@ -75,7 +105,7 @@ impl Kernel {
     /// `weight` is the tensor of that name of a module: outputs by inputs by kernel.
     pub(super) fn new(weights: &Weights, weight: Tensor<4>, prepare: impl Fn(&[f32]) -> Convolution) -> Self {
         if !weights.prepares() {
-            return Self::Plain(Box::new(weight));
+            return Self::Plain(Box::new(laid_out(weight)));
         }
         let convolution = prepare(floats(&weight.into_data()));
         weights.release("weight");
@@ -108,7 +138,6 @@ pub(super) enum After<'a> {
 pub(super) struct Conv2d {
     weight: Kernel,
     bias: Option<Channelwise>,
-    side: usize,
     stride: usize,
     outputs: usize,
 }
@@ -147,7 +176,7 @@ impl Conv2d {
                 _ => Convolution::Direct(Direct::new(values, channels, side, stride)),
             }
         });
-        Self { weight: kernel, bias: None, side, stride, outputs }
+        Self { weight: kernel, bias: None, stride, outputs }
     }
 
     pub(super) fn with_bias(self, weights: &Weights) -> Self {
@@ -159,14 +188,14 @@ impl Conv2d {
         match &self.weight {
             Kernel::Plain(weight) => {
                 let x = before.map_or(x.clone(), |norm| norm.forward(x));
-                let options = ConvOptions::new([self.stride; 2], [self.side / 2; 2], [1; 2], 1);
-                let x = conv2d(x, Tensor::clone(weight), self.bias.as_ref().map(|bias| bias.tensor.clone()), options);
+                let x = plain(x, Tensor::clone(weight), self.stride);
+                let x = self.bias.as_ref().map_or(x.clone(), |bias| x + bias.of_maps());
                 match after {
                     After::Nothing => x,
                     After::BatchNorm2d(norm) => norm.forward(x),
                     After::PReLU(activation) => activation.forward(x),
                     After::BatchNorm2dPReLU(norm, activation) => activation.forward(norm.forward(x)),
-                    After::LeakyReLU(slope) => leaky_relu(x, f64::from(*slope)),
+                    After::LeakyReLU(slope) => leak(x, |below| below * (1.0 - f64::from(*slope))),
                 }
             }
             Kernel::Prepared(convolution) => {
@@ -228,7 +257,8 @@ impl PReLU {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        prelu(x, self.weight.tensor.clone())
+        let [channels] = self.weight.tensor.dims();
+        leak(x, |below| below * (-self.weight.tensor.clone() + 1.0).reshape([1, 1, 1, channels]))
     }
 }
 
