@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use local_cloud::{
     Code, Endpoint, Function, HttpRoute, Image, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
     StaticFile, Subscription, Table,
@@ -107,7 +107,7 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
         endpoints: vec![endpoint(parts)?],
         rest_api: rest_api(),
         http_api: http_api(),
-        site: site(),
+        site: site()?,
     })
 }
 
@@ -243,9 +243,9 @@ fn http_api() -> Vec<HttpRoute> {
 }
 
 /// The page, with the headers that keep it to itself.
-fn site() -> Vec<StaticFile> {
+fn site() -> anyhow::Result<Vec<StaticFile>> {
     let file = |file: &web::File| StaticFile {
-        path: format!("/{}", file.name.replace("index.html", "")),
+        path: format!("/{}", file.name),
         headers: [("content-type", file.media_type)]
             .into_iter()
             .chain(web::HEADERS)
@@ -253,7 +253,13 @@ fn site() -> Vec<StaticFile> {
             .collect(),
         body: Bytes::from_static(file.body),
     };
-    web::FILES.iter().chain([&web::SAMPLE]).map(file).collect()
+    let mut files: Vec<StaticFile> = web::FILES.iter().chain([&web::SAMPLE]).map(file).collect();
+    // One request less before anything is seen.
+    let (page, policy) = web::with_style_inside();
+    let mut first = StaticFile { path: "/".to_owned(), body: page.into(), ..files[0].clone() };
+    first.headers.insert(header::CONTENT_SECURITY_POLICY, policy.try_into().context("the page's policy is no header")?);
+    files[0] = first;
+    Ok(files)
 }
 
 fn validate_id(parameters: &Parameters) -> Result<(), Refusal> {

@@ -1,4 +1,4 @@
-// The page put together: what is dropped, pasted, picked or taken is sent; the address says which portrait is open.
+// The page put together: what comes in is sent; the address says which portrait is open.
 
 import * as api from './api.js';
 import { Ages } from './ages.js';
@@ -27,7 +27,7 @@ async function sure(entry) {
 }
 
 /** Says what went wrong, until something else is begun. */
-function warn(...texts) {
+export function warn(...texts) {
   $('refused').replaceChildren(...texts.map((text) => Object.assign(document.createElement('p'), { textContent: text })));
   $('refused').hidden = texts.length === 0;
   if (texts.length) $('refused').scrollIntoView({ block: 'nearest' });
@@ -45,7 +45,7 @@ const gallery = new Gallery(portraits, { say, warn, sure });
 let unsaid = [];
 
 /** Sends every file that is a photograph, opens the first, and tells of the others. */
-async function send(files) {
+export async function send(files) {
   warn();
   const problems = [];
   let first = null;
@@ -112,54 +112,6 @@ portraits.addEventListener('gone', (event) => {
   else say(`${entry.id} is gone.`);
 });
 
-$('choose').addEventListener('change', () => {
-  send([...$('choose').files]);
-  $('choose').value = '';
-});
-addEventListener('paste', (event) => {
-  if (event.clipboardData.files.length) send([...event.clipboardData.files]);
-});
-let own = false;
-addEventListener('dragstart', () => (own = true));
-addEventListener('dragover', (event) => {
-  event.preventDefault();
-  document.body.classList.toggle('dragging', !own);
-});
-for (const end of ['dragleave', 'drop', 'dragend']) {
-  addEventListener(end, (event) => {
-    if (end !== 'dragleave' || !event.relatedTarget) document.body.classList.remove('dragging');
-    if (end === 'dragend') own = false;
-  });
-}
-addEventListener('drop', (event) => {
-  event.preventDefault();
-  const { files } = event.dataTransfer;
-  // What is dragged from here to here is there already.
-  if (own) return;
-  if (files.length) send([...files]);
-  else warn('That was no file: save the picture, and drop the file.');
-});
-$('camera').addEventListener('click', async () => {
-  $('camera').disabled = true;
-  try {
-    const { photograph } = await import('./camera.js');
-    $('camera').disabled = false;
-    const file = await photograph();
-    if (file) send([file]);
-  } catch {
-    $('camera').disabled = false;
-    warn('The camera cannot be used while the page\'s own host cannot be reached. Choose a photo instead.');
-  }
-});
-$('sample').addEventListener('click', async () => {
-  try {
-    const answer = await fetch('sample.jpg');
-    if (!answer.ok) throw new Error(String(answer.status));
-    send([new File([await answer.blob()], 'astronaut.jpg')]);
-  } catch {
-    warn('The sample cannot be fetched. Choose a photo instead.');
-  }
-});
 addEventListener('beforeunload', (event) => {
   if (portraits.uploading) event.preventDefault();
 });

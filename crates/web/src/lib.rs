@@ -1,5 +1,8 @@
 //! The web page, embedded. `site/` is the page as any static host serves it; there is no build step.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use sha2::{Digest, Sha256};
+
 /// A file of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
@@ -18,7 +21,7 @@ macro_rules! files {
 }
 
 /// Every file; the first is the page itself.
-pub const FILES: [File; 16] = files! {
+pub const FILES: [File; 17] = files! {
     "index.html" "text/html; charset=utf-8"
     "style.css" "text/css; charset=utf-8"
     "app.js" "text/javascript; charset=utf-8"
@@ -27,6 +30,7 @@ pub const FILES: [File; 16] = files! {
     "api.js" "text/javascript; charset=utf-8"
     "camera.js" "text/javascript; charset=utf-8"
     "gallery.js" "text/javascript; charset=utf-8"
+    "intake.js" "text/javascript; charset=utf-8"
     "memory.js" "text/javascript; charset=utf-8"
     "photo.js" "text/javascript; charset=utf-8"
     "portraits.js" "text/javascript; charset=utf-8"
@@ -56,6 +60,23 @@ pub const HEADERS: [(&str, &str); 6] = [
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
 ];
+
+/// The page itself with its style in it, and the policy that lets that style in, for whoever sends headers with every answer: it is
+/// painted without another request.
+pub fn with_style_inside() -> (String, String) {
+    let [page, style] = [FILES[0], FILES[1]].map(|file| String::from_utf8_lossy(file.body));
+    // The page's own policy is for hosts that send none, and knows no style but that of the file.
+    let page = match (page.find("<!-- What any host gets."), page.find("<meta name=\"viewport\"")) {
+        (Some(from), Some(to)) => format!("{}{}", &page[..from], &page[to..]),
+        _ => page.into_owned(),
+    };
+    let page = page.replace(STYLE_LINK, &format!("<style>{style}</style>"));
+    let hash = BASE64_STANDARD.encode(Sha256::digest(style.as_bytes()));
+    let (_, policy) = HEADERS[0];
+    (page, policy.replace("style-src 'self'", &format!("style-src 'sha256-{hash}'")))
+}
+
+const STYLE_LINK: &str = "<link rel=\"stylesheet\" href=\"style.css\">";
 
 #[cfg(test)]
 mod tests {
@@ -108,6 +129,15 @@ mod tests {
         }
         referred.extend(["index.html", "config.json"]);
         assert_eq!(referred, names);
+    }
+
+    #[test]
+    fn the_style_inside_is_the_only_one_let_in() {
+        let (page, policy) = with_style_inside();
+        assert!(!page.contains("style.css") && !page.contains("Content-Security-Policy"));
+        assert_eq!(page.matches("<style>").count(), 1);
+        assert!(page.contains(&format!("<style>{}</style>", text(&FILES[1]))));
+        assert!(policy.contains("; style-src 'sha256-") && !policy.contains("style-src 'self'"));
     }
 
     #[test]

@@ -552,7 +552,7 @@ scenario('two APIs elsewhere, one of which asks where nobody hears it', async (u
 
 scenario('the page is light, strict and quick', async (up) => {
   const answer = await fetch(up.url);
-  assert.match(answer.headers.get('content-security-policy'), /^default-src 'none'; script-src 'self'; style-src 'self'; /);
+  assert.match(answer.headers.get('content-security-policy'), /^default-src 'none'; script-src 'self'; style-src 'sha256-[^']{44}'; img-src 'self' blob:; connect-src 'self'; /);
   const sizes = [];
   const paints = [];
   for (let round = 0; round < 5; round++) {

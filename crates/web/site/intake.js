@@ -1,0 +1,65 @@
+// What is picked, pasted, dropped, taken with the camera, or the sample. The rest of the page is fetched once its first picture is
+// there; what comes in before waits for it.
+
+const $ = (id) => document.getElementById(id);
+
+const painted = new Promise((resolve) => {
+  requestAnimationFrame(() => setTimeout(resolve));
+  // Where nobody looks, nothing is painted.
+  setTimeout(resolve, 500);
+});
+const app = painted.then(() => import('./app.js'));
+
+const send = async (files) => (await app).send(files);
+const warn = async (text) => (await app).warn(text);
+
+$('choose').addEventListener('change', () => {
+  send([...$('choose').files]);
+  $('choose').value = '';
+});
+addEventListener('paste', (event) => {
+  if (event.clipboardData.files.length) send([...event.clipboardData.files]);
+});
+
+let own = false;
+addEventListener('dragstart', () => (own = true));
+addEventListener('dragover', (event) => {
+  event.preventDefault();
+  document.body.classList.toggle('dragging', !own);
+});
+for (const end of ['dragleave', 'drop', 'dragend']) {
+  addEventListener(end, (event) => {
+    if (end !== 'dragleave' || !event.relatedTarget) document.body.classList.remove('dragging');
+    if (end === 'dragend') own = false;
+  });
+}
+addEventListener('drop', (event) => {
+  event.preventDefault();
+  const { files } = event.dataTransfer;
+  // What is dragged from here to here is there already.
+  if (own) return;
+  if (files.length) send([...files]);
+  else warn('That was no file: save the picture, and drop the file.');
+});
+
+$('camera').addEventListener('click', async () => {
+  $('camera').disabled = true;
+  try {
+    const { photograph } = await import('./camera.js');
+    $('camera').disabled = false;
+    const file = await photograph();
+    if (file) send([file]);
+  } catch {
+    $('camera').disabled = false;
+    warn('The camera cannot be used while the page\'s own host cannot be reached. Choose a photo instead.');
+  }
+});
+$('sample').addEventListener('click', async () => {
+  try {
+    const answer = await fetch('sample.jpg');
+    if (!answer.ok) throw new Error(String(answer.status));
+    send([new File([await answer.blob()], 'astronaut.jpg')]);
+  } catch {
+    warn('The sample cannot be fetched. Choose a photo instead.');
+  }
+});
