@@ -4,6 +4,9 @@
 /** How fast what is shown follows what is asked for: the share of the way that is left after a second, as a power of ten. */
 const EASE = -4;
 
+/** How far a finger may move and still tap, in pixels. */
+const TAP = 8;
+
 export class Stage {
   #element;
   #divider;
@@ -19,7 +22,8 @@ export class Stage {
   constructor(element, { travel, part }) {
     this.#element = element;
     this.#divider = element.querySelector('.divider');
-    let held = false;
+    // Where a pointer went down, and whether it counts already.
+    let held = null;
     const point = (event) => {
       const box = element.getBoundingClientRect();
       const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
@@ -28,14 +32,22 @@ export class Stage {
     };
     element.addEventListener('pointerdown', (event) => {
       if (event.button !== 0) return;
-      held = true;
-      element.setPointerCapture(event.pointerId);
       // A finger may be about to scroll the page: it counts once it moves sideways, or is lifted where it was.
-      if (event.pointerType !== 'touch') point(event);
+      held = { x: event.clientX, y: event.clientY, counts: event.pointerType !== 'touch' };
+      element.setPointerCapture(event.pointerId);
+      if (held.counts) point(event);
     });
-    element.addEventListener('pointermove', (event) => held && point(event));
-    element.addEventListener('pointerup', (event) => held && point(event));
-    for (const end of ['pointerup', 'pointercancel']) element.addEventListener(end, () => (held = false));
+    const moved = (event) => [Math.abs(event.clientX - held.x), Math.abs(event.clientY - held.y)];
+    element.addEventListener('pointermove', (event) => {
+      if (!held) return;
+      const [across, along] = moved(event);
+      held.counts ||= across > TAP && across > along;
+      if (held.counts) point(event);
+    });
+    element.addEventListener('pointerup', (event) => {
+      if (held && (held.counts || Math.max(...moved(event)) <= TAP)) point(event);
+    });
+    for (const end of ['pointerup', 'pointercancel']) element.addEventListener(end, () => (held = null));
   }
 
   get youngest() {

@@ -20,7 +20,7 @@ macro_rules! files {
     };
 }
 
-/// Every file; the first is the page itself.
+/// Every file; the first is the page itself, the second its style.
 pub const FILES: [File; 17] = files! {
     "index.html" "text/html; charset=utf-8"
     "style.css" "text/css; charset=utf-8"
@@ -133,6 +133,7 @@ mod tests {
 
     #[test]
     fn the_style_inside_is_the_only_one_let_in() {
+        assert_eq!(FILES[1].name, "style.css");
         let (page, policy) = with_style_inside();
         assert!(!page.contains("style.css") && !page.contains("Content-Security-Policy"));
         assert_eq!(page.matches("<style>").count(), 1);

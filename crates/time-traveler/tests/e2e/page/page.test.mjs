@@ -87,6 +87,22 @@ for (const size of ['small', 'large']) {
       await page.mouse.up();
     }
     assert.equal(await time.inputValue(), '35');
+    if (size === 'small') {
+      // A finger that scrolls leaves the age alone; one that goes sideways changes it.
+      const touch = await page.context().newCDPSession(page);
+      for (const [from, across, along, age] of [[width / 4, 4, -90, '35'], [-width / 4, width / 4, 3, '50']]) {
+        const [x, y] = await middle('#stage');
+        const points = (part) => [{ x: x + from + across * part, y: y + along * part }];
+        await touch.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: points(0) });
+        for (let n = 1; n <= 10; n++) {
+          await touch.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: points(n / 10) });
+          await page.evaluate(() => new Promise(requestAnimationFrame));
+        }
+        await touch.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+        assert.equal(await time.inputValue(), age);
+        await page.locator('#stage').scrollIntoViewIfNeeded();
+      }
+    }
     await page.getByRole('button', { name: 'Show at 60' }).click();
     assert.equal(await time.inputValue(), '60');
     assert.deepEqual(await tab.shown(), [0, 0, 1, 0]);
