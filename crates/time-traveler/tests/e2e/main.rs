@@ -17,4 +17,3 @@ mod sam;
 mod support;
 mod sweep;
 mod terminal;
-mod workspace;
