@@ -26,7 +26,7 @@ impl Clock {
         now_millis() + *self.ahead.borrow()
     }
 
-    /// Sets the clock forward. Tasks that wait for a moment up to then wake.
+    /// Sets the clock forward, and wakes the tasks whose moment has come.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 2);
         self.ahead.send_modify(|ahead| *ahead += by);

@@ -30,7 +30,7 @@ use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
 use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, schedule, server};
 
-/// The sockets of a cloud. The caller binds them, and so handles port 0 and ports in use.
+/// The sockets of a cloud. The caller binds them, and handles ports in use.
 #[derive(Debug)]
 pub struct Listeners {
     /// The AWS endpoint.
@@ -103,7 +103,7 @@ impl Cloud {
             faults: faults.clone(),
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
-        // Model servers have another working directory, so their folders are absolute.
+        // Model servers get the paths of their folders, whatever their working directory.
         let place = Place { spawner, logs, models: std::path::absolute(data.join("sagemaker"))? };
         let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
         let s3 = S3::new(&store, &secret);

@@ -140,7 +140,7 @@ impl Faults {
         let what = format!("{delivery:?} {about}");
         let nth = planned.nth(&what);
         if matches!(delivery, Delivery::Notice) && planned.plan.strikes(Fault::DropNotice, &what, nth) {
-            planned.tell(&what, None, Some(Fault::DropNotice), None);
+            planned.record(&what, None, Some(Fault::DropNotice), None);
             return Vec::new();
         }
         let copies = if planned.plan.strikes(duplicate, &what, nth) { 2 } else { 1 };
@@ -152,7 +152,7 @@ impl Faults {
         let delays: Vec<Duration> = (0..copies).map(delay).collect();
         let late = delays.iter().any(|delay| !delay.is_zero());
         let fault = if copies == 2 { Some(duplicate) } else { late.then_some(late_fault) };
-        planned.tell(&what, None, fault, Some(&format!("after {delays:?}")));
+        planned.record(&what, None, fault, Some(&format!("after {delays:?}")));
         delays
     }
 
@@ -175,19 +175,19 @@ impl Faults {
         for fault in [Fault::Throttle, Fault::Fail] {
             if strikes(fault) {
                 body::drain(request.into_body()).await;
-                planned.tell(&what, by, Some(fault), None);
+                planned.record(&what, by, Some(fault), None);
                 return if fault == Fault::Throttle { call.throttled() } else { call.failed() };
             }
         }
         // Only a function has a token.
         let dies = by.and_then(|token| planned.fate(token, &what, nth));
         if let Some((fate, kill)) = dies.as_ref().filter(|(fate, _)| fate.before) {
-            planned.tell(&what, by, Some(fate.fault), Some("before"));
+            planned.record(&what, by, Some(fate.fault), Some("before"));
             planned.end(*fate, kill).await;
         }
         let stale = call.index && strikes(Fault::StaleIndex) && planned.lagging.lags().await;
         let response = if stale {
-            planned.tell(&what, by, Some(Fault::StaleIndex), None);
+            planned.record(&what, by, Some(Fault::StaleIndex), None);
             planned.lagging.query(request).await
         } else if call.writes {
             planned.lagging.write(request, answer).await
@@ -196,14 +196,14 @@ impl Faults {
         };
         let status = response.status().as_u16().to_string();
         if let Some((fate, kill)) = dies {
-            planned.tell(&what, by, Some(fate.fault), Some(&format!("after {status}")));
+            planned.record(&what, by, Some(fate.fault), Some(&format!("after {status}")));
             planned.end(fate, &kill).await;
         }
         if strikes(Fault::LoseAnswer) {
-            planned.tell(&what, by, Some(Fault::LoseAnswer), Some(&status));
+            planned.record(&what, by, Some(Fault::LoseAnswer), Some(&status));
             return call.failed();
         }
-        planned.tell(&what, by, None, Some(&status));
+        planned.record(&what, by, None, Some(&status));
         response
     }
 }
@@ -245,7 +245,7 @@ impl Planned {
     }
 
     /// Adds a line to the log of calls and faults.
-    fn tell(&self, what: &str, by: Option<&str>, fault: Option<Fault>, outcome: Option<&str>) {
+    fn record(&self, what: &str, by: Option<&str>, fault: Option<Fault>, outcome: Option<&str>) {
         let by = by.map(|token| &token[..token.len().min(8)]);
         let at = self.clock.now_millis();
         let line = json!({"at": at, "what": what, "by": by, "fault": fault.map(Fault::name), "outcome": outcome});

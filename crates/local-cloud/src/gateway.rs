@@ -52,7 +52,7 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
     }
     let path = request.uri().path().to_owned();
     let mut allowed = Vec::new();
-    // API Gateway looks up the resource first, then the method. A greedy resource counts only where no other matches.
+    // As in API Gateway, the resource is found first, then the method. A greedy resource is found only if no other matches.
     let fits = |greedy| {
         gateway
             .routes

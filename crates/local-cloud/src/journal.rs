@@ -124,7 +124,7 @@ impl Journal {
         self.committed.subscribe()
     }
 
-    /// A failure of this journal during the start.
+    /// The error of a start that failed at this journal.
     pub(crate) fn unusable(&self, source: rusqlite::Error) -> CloudError {
         CloudError::Journal { path: self.path.clone(), source }
     }

@@ -185,7 +185,7 @@ impl Lambda {
             tracing::warn!(function = name, tries, retry_in = ?backoff, reason, "an asynchronous invocation failed");
             return queue::settle(&self.journal, |transaction| queue::retry(transaction, message, now, *backoff)).await;
         }
-        tracing::error!(function = name, tries, reason, event = message.body, "an event is given up");
+        tracing::error!(function = name, tries, reason, event = message.body, "an event has failed its last attempt");
         queue::settle(&self.journal, |transaction| {
             if let Some(dead_letters) = &function.retry.dead_letter_queue {
                 let queue = queue::of_dead_letters(dead_letters);
@@ -242,7 +242,7 @@ impl Lambda {
             "Event" => self.event(&name, &payload),
             "DryRun" => StatusCode::NO_CONTENT.into_response(),
             other => {
-                let message = format!("{other:?} is no invocation type: RequestResponse, Event and DryRun are");
+                let message = format!("{other:?} is not an invocation type: RequestResponse, Event and DryRun are");
                 json_error(StatusCode::BAD_REQUEST, "InvalidParameterValueException", &message)
             }
         }

@@ -1,4 +1,4 @@
-//! S3: an object store, behind the wire protocol of `s3s`.
+//! S3: an object store, with the wire protocol of `s3s`.
 
 mod aws_chunked;
 mod buckets;

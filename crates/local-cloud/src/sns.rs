@@ -98,8 +98,8 @@ impl Sns {
     }
 }
 
-/// What a message is about, by which a fault plan knows it again. The times in a notice of SageMaker differ from run to run, its
-/// inference id does not.
+/// The identity of a message for a fault plan. A notice of SageMaker is identified by its inference id, since its times differ from
+/// run to run.
 fn about(message: &str) -> String {
     let notice: serde_json::Value = serde_json::from_str(message).unwrap_or_default();
     notice["inferenceId"].as_str().unwrap_or(message).to_owned()

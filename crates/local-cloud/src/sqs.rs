@@ -18,9 +18,9 @@ use crate::queue::{self, Message};
 use crate::stack::Stack;
 
 const MAX_BODY: usize = 1024 * 1024;
-/// How many seconds a received message is hidden from other receivers, unless the request names another time.
+/// How many seconds a received message is hidden from other receivers by default.
 const VISIBILITY_TIMEOUT: u64 = 30;
-/// The longest time, in seconds: twelve hours.
+/// The most seconds that a request may hide a message: twelve hours.
 const MAX_VISIBILITY_TIMEOUT: u64 = 43_200;
 
 pub(crate) struct Sqs {

@@ -129,7 +129,7 @@ impl Call {
                 rest_xml_error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.")
             }
             Service::DynamoDb => {
-                json_error(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException", "by plan")
+                json_error(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException", "a planned fault")
             }
             Service::SageMaker => json_error(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded"),
         }
@@ -138,9 +138,11 @@ impl Call {
     /// The internal error of the service.
     pub(super) fn failed(&self) -> Response {
         match self.service {
-            Service::S3 => rest_xml_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "by plan"),
-            Service::DynamoDb => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "by plan"),
-            Service::SageMaker => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "by plan"),
+            Service::S3 => rest_xml_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "a planned fault"),
+            Service::DynamoDb => {
+                json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "a planned fault")
+            }
+            Service::SageMaker => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "a planned fault"),
         }
     }
 }

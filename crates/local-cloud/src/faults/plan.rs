@@ -73,7 +73,7 @@ impl Fault {
 /// the longest delay, 5 by default. `hang-seconds` is how long a call hangs, 3 by default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultPlan {
-    /// The seed: another one has other faults strike.
+    /// The seed, from which all faults follow.
     pub seed: u64,
     /// The rate of each fault of [`Fault::ALL`], in its order: 0 to 1.
     rates: [f64; Fault::ALL.len()],
@@ -131,7 +131,7 @@ impl FaultPlan {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultPlanError {
     /// An entry that is not `name=value`.
-    #[error("{0:?} is no name=value: seed=7,drop-notice=0.05 would work")]
+    #[error("{0:?} is not name=value: seed=7,drop-notice=0.05 would work")]
     Entry(String),
     /// An unknown name.
     #[error("there is no fault {0:?}: seed, delay-seconds, hang-seconds, all, {names} are there", names = Fault::ALL.map(Fault::name).join(", "))]
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn bad_entries_are_named() {
         for (text, named) in [
-            ("chaos", "\"chaos\" is no name=value"),
+            ("chaos", "\"chaos\" is not name=value"),
             (
                 "drop-notices=0.1",
                 "there is no fault \"drop-notices\": seed, delay-seconds, hang-seconds, all, duplicate-event",

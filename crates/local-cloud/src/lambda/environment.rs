@@ -95,7 +95,7 @@ enum Process {
 }
 
 impl Process {
-    /// Waits for its end. Returns how it ended.
+    /// Waits until the process ends. Returns how it ended.
     async fn wait(&mut self) -> std::io::Result<String> {
         match self {
             Self::Child(child) => Ok(child.wait().await?.to_string()),
@@ -242,7 +242,7 @@ impl Environment {
             }
             () = self.kill.notified() => {
                 self.process.stop(Duration::ZERO).await;
-                Err(EnvironmentError::Exited("killed by plan".to_owned()))
+                Err(EnvironmentError::Exited("killed by a planned fault".to_owned()))
             }
         }
     }

@@ -105,7 +105,7 @@ impl ObjectStore {
     }
 }
 
-/// Deletes an upload. Returns the names of its parts' bytes, which nothing uses any more.
+/// Deletes an upload. Returns the names of its parts' bytes, which are unused now.
 fn forget(transaction: &Transaction<'_>, target: (&str, &str), id: &str) -> Result<Vec<String>, StoreError> {
     upload(transaction, target, id)?;
     let blobs = transaction

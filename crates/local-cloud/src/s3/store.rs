@@ -66,7 +66,7 @@ impl ObjectStore {
         Ok(store)
     }
 
-    /// A failure of this store during the start, with the file or the folder that failed.
+    /// The error of a start that failed at this store. It names the journal or the folder of bytes.
     pub(crate) fn unusable(&self, error: StoreError) -> CloudError {
         let folder = |source| CloudError::DataFolder { path: self.blobs.clone(), source };
         match error {

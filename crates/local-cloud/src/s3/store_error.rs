@@ -46,7 +46,7 @@ impl From<StoreError> for S3Error {
             }
         };
         let message = match &error {
-            // The source is of the machine, and for the log alone.
+            // The cause is the machine's, and goes to the log only.
             StoreError::Journal(_) | StoreError::Io(_) => error.to_string(),
             other => chain(other),
         };

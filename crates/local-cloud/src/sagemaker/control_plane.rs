@@ -131,11 +131,11 @@ impl ControlPlane {
 /// The record of this name, or the refusal of the name.
 fn get<T: DeserializeOwned>(connection: &Connection, kind: Kind, name: &str) -> Result<Record<T>, ApiError> {
     records::get(connection, kind, name)?
-        .ok_or_else(|| ApiError::validation(format!("Could not find {} \"{}\".", kind.words(), kind.arn(name))))
+        .ok_or_else(|| ApiError::validation(format!("Could not find {} \"{}\".", kind.noun(), kind.arn(name))))
 }
 
 fn existing(kind: Kind, name: &str) -> ApiError {
-    ApiError::validation(format!("Cannot create already existing {} \"{}\".", kind.words(), kind.arn(name)))
+    ApiError::validation(format!("Cannot create already existing {} \"{}\".", kind.noun(), kind.arn(name)))
 }
 
 /// Refuses to change a record of the stack.
@@ -144,9 +144,9 @@ fn check_changeable<T>(kind: Kind, record: &Record<T>) -> Result<(), ApiError> {
         return Ok(());
     }
     let arn = kind.arn(&record.name);
-    let words = kind.words();
+    let noun = kind.noun();
     Err(ApiError::validation(format!(
-        "The {words} \"{arn}\" belongs to the local cloud's own stack and cannot be changed or deleted."
+        "The {noun} \"{arn}\" belongs to the local cloud's own stack and cannot be changed or deleted."
     )))
 }
 

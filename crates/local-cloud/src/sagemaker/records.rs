@@ -34,7 +34,7 @@ impl Kind {
     }
 
     /// Its name in messages.
-    pub(crate) fn words(self) -> &'static str {
+    pub(crate) fn noun(self) -> &'static str {
         match self {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",

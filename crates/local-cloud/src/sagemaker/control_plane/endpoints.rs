@@ -17,7 +17,7 @@ pub(super) fn create(plane: &ControlPlane, mut request: Members) -> Result<Value
     let now = plane.journal.clock().now_millis();
     plane.journal.write(|transaction| {
         let pending = deployment(transaction, &config, now)?;
-        try_topics(plane, transaction, &pending)?;
+        test_topics(plane, transaction, &pending)?;
         let pending = Some(pending);
         let endpoint = Endpoint { status: Status::Creating, failure_reason: None, current: None, pending };
         match records::insert(transaction, Kind::Endpoint, &name, now, &endpoint)? {
@@ -33,7 +33,7 @@ pub(super) fn create(plane: &ControlPlane, mut request: Members) -> Result<Value
 pub(super) fn update(plane: &ControlPlane, mut request: Members) -> Result<Value, ApiError> {
     let name = request.name("EndpointName")?;
     let config = request.name("EndpointConfigName")?;
-    // These choose what an update retains; with one instance and one variant there is no choice.
+    // They choose what an update retains. With one instance and one variant there is no choice.
     request.ignore(&["RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig"]);
     if request.take("DeploymentConfig").is_some() {
         return Err(
@@ -55,7 +55,7 @@ pub(super) fn update(plane: &ControlPlane, mut request: Members) -> Result<Value
             _ => return Err(in_progress(&arn)),
         }
         let pending = deployment(transaction, &config, now)?;
-        try_topics(plane, transaction, &pending)?;
+        test_topics(plane, transaction, &pending)?;
         record.value.pending = Some(pending);
         record.value.status = Status::Updating;
         record.value.failure_reason = None;
@@ -102,7 +102,7 @@ pub(super) fn list(plane: &ControlPlane, request: Members) -> Result<Value, ApiE
 }
 
 /// Publishes a test notice to the topics, as SageMaker does when an endpoint is created or updated.
-fn try_topics(plane: &ControlPlane, connection: &Connection, deployment: &Deployment) -> rusqlite::Result<()> {
+fn test_topics(plane: &ControlPlane, connection: &Connection, deployment: &Deployment) -> rusqlite::Result<()> {
     let config = deployment.asynchronous.as_ref();
     let Some(topics) = config.and_then(|config| config.output_config.notification_config.as_ref()) else {
         return Ok(());

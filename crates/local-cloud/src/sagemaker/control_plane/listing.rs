@@ -1,4 +1,4 @@
-//! Lists in pages, filtered and sorted. A page begins after the last item of the page before, even if items were created or
+//! Lists in pages, filtered and sorted. A page begins after the last item of the previous page, even if items were created or
 //! deleted since.
 
 use base64::Engine;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::request::{ApiError, Members};
 use crate::sagemaker::records::Record;
 
-/// The items of a page, unless the request names their number.
+/// The default number of items on a page.
 const PAGE: u64 = 10;
 /// Every endpoint status of AWS, including those that no endpoint has here.
 const STATUSES: [&str; 9] = [
@@ -50,7 +50,7 @@ pub(super) struct Query {
     status: Option<&'static str>,
     /// Seconds since 1970: created after, created before, modified after, modified before.
     between: [Option<f64>; 4],
-    /// The last item of the page before.
+    /// The last item of the previous page.
     after: Option<Position>,
 }
 

@@ -164,10 +164,10 @@ impl Drop for ModelServer {
 pub(crate) enum StartError {
     #[error("it cannot be executed")]
     Spawn(#[from] std::io::Error),
-    #[error("it ended with {status}; its last words:\n{last_words}")]
-    Exited { status: ExitStatus, last_words: String },
-    #[error("/ping was not healthy within {} seconds; its last words:\n{last_words}", .patience.as_secs())]
-    Unhealthy { patience: Duration, last_words: String },
+    #[error("it ended with {status}; the end of its log:\n{log_tail}")]
+    Exited { status: ExitStatus, log_tail: String },
+    #[error("/ping was not healthy within {} seconds; the end of its log:\n{log_tail}", .patience.as_secs())]
+    Unhealthy { patience: Duration, log_tail: String },
 }
 
 struct Supervisor {
@@ -193,11 +193,11 @@ impl Supervisor {
         let deadline = Instant::now() + *patience;
         while !self.ping(&base).await {
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(StartError::Exited { status, last_words: child::log_tail(log, before) });
+                return Err(StartError::Exited { status, log_tail: child::log_tail(log, before) });
             }
             if Instant::now() >= deadline {
                 child::stop(&mut child, Duration::ZERO).await;
-                return Err(StartError::Unhealthy { patience: *patience, last_words: child::log_tail(log, before) });
+                return Err(StartError::Unhealthy { patience: *patience, log_tail: child::log_tail(log, before) });
             }
             tokio::time::sleep(STARTING_PING).await;
         }
@@ -267,7 +267,7 @@ impl Supervisor {
     }
 }
 
-/// A port that was free a moment ago, for the server to bind. If another process binds it first, the server ends and is started
+/// A port that is free now, for the server to bind. If another process binds it first, the server ends and is started
 /// again on another port.
 async fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port())

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::endpoint_config::{AsyncInferenceConfig, EndpointConfig};
 use super::model::Model;
 
-/// The concurrent asynchronous invocations of an instance whose configuration does not name their number.
+/// The default number of concurrent asynchronous invocations of an instance.
 const CONCURRENCY: u64 = 4;
 
 /// The status of an endpoint, under its name in AWS.

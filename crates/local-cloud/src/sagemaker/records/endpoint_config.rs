@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How many seconds a container may take until its first healthy `/ping`, unless its variant names another time: SageMaker's
-/// 8 minutes.
+/// The default time until a container's first healthy `/ping`, in seconds: SageMaker's 8 minutes.
 const STARTUP_TIMEOUT_SECONDS: u64 = 480;
 
 /// An endpoint configuration.
