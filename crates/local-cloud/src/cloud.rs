@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
@@ -29,6 +30,10 @@ use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
 use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, schedule, server};
+
+/// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
+/// so that the lock may outlive its cloud for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The sockets of a cloud. The caller binds them, and handles ports in use.
 #[derive(Debug)]
@@ -71,7 +76,7 @@ impl Cloud {
         listeners: Listeners,
         conditions: Conditions,
     ) -> Result<Self, CloudError> {
-        let lock = lock(data)?;
+        let lock = lock(data).await?;
         check(stack)?;
         let aws = listeners.aws.local_addr()?;
         let api = listeners.api.local_addr()?;
@@ -158,15 +163,21 @@ async fn serve(listener: TcpListener, router: Router) {
 }
 
 /// Locks the data folder: two clouds over one folder would corrupt each other's queues.
-fn lock(data: &Path) -> Result<File, CloudError> {
+async fn lock(data: &Path) -> Result<File, CloudError> {
     let failed = |path: PathBuf| move |source| CloudError::DataFolder { path, source };
     fs::create_dir_all(data).map_err(failed(data.to_owned()))?;
     let path = data.join("lock");
     let file = File::options().create(true).append(true).open(&path).map_err(failed(path.clone()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(CloudError::DataFolderInUse(data.to_owned())),
-        Err(fs::TryLockError::Error(source)) => Err(CloudError::DataFolder { path, source }),
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(CloudError::DataFolderInUse(data.to_owned())),
+            Err(fs::TryLockError::Error(source)) => return Err(CloudError::DataFolder { path, source }),
+        }
     }
 }
 
