@@ -173,7 +173,7 @@ fn matches_any(choices: &[Value], value: &Value) -> bool {
     })
 }
 
-/// Refuses patterns that [`matches`] does not support.
+/// Refuses patterns that [`matches()`] does not support.
 fn check_pattern(pattern: &Value) -> Result<(), String> {
     match pattern {
         Value::Object(fields) => fields.values().try_for_each(check_pattern),

@@ -125,8 +125,8 @@ impl Worker {
     }
 
     async fn attempt(&self, hosted: &Hosted, invocation: &AsyncInvocation, message: &Message) -> Outcome {
-        let age = u64::try_from(self.journal.clock().now_millis() - message.sent).unwrap_or(0);
-        let left = Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(age));
+        let waited = u64::try_from(self.journal.clock().now_millis() - message.sent).unwrap_or(0);
+        let left = Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(waited));
         let serving = if left.is_zero() { None } else { hosted.healthy(left).await };
         let Some(serving) = serving else {
             return Outcome::failed(format!(
