@@ -98,7 +98,9 @@ fn stack() -> Stack {
         key: key.to_owned(),
         metadata: vec![("ages".to_owned(), "ages".to_owned())],
         media_types: vec!["image/jpeg".to_owned(), "image/png".to_owned()],
+        media_type_code: None,
         max_body: 4096,
+        max_body_code: None,
         validate,
     };
     Stack {

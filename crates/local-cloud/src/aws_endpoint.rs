@@ -1,17 +1,16 @@
-//! The one AWS endpoint: services are told apart by the signature's scope, as an SDK signs them.
+//! The AWS endpoint, one for all services: the scope of a request's signature names the service.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
-use serde_json::json;
+use axum::response::Response;
+use http::{HeaderMap, Uri, header};
 
-use crate::cloud::Services;
+use crate::aws_error::{not_implemented, query_not_implemented};
 use crate::s3::presigned;
-use crate::sns;
+use crate::services::Services;
 
-/// What a signature says of itself.
+/// The credential scope of a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Scope {
     access_key: String,
@@ -19,8 +18,8 @@ struct Scope {
     service: String,
 }
 
-/// The credential scope of a request, `{key}/{date}/{region}/{service}/aws4_request`, from the `Authorization` header; or
-/// the key of a presigned URL, which only S3 gives out.
+/// The credential scope of a request, `{key}/{date}/{region}/{service}/aws4_request`, from the `Authorization` header or from a
+/// presigned URL, which only S3 gives out.
 fn scope(headers: &HeaderMap, uri: &Uri) -> Option<Scope> {
     let from_header = || {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
@@ -56,69 +55,23 @@ async fn dispatch(services: &Services, scope: Option<&Scope>, request: Request) 
         Some("sqs") => services.sqs.call(request).await,
         Some("sns") => services.sns.call(request).await,
         Some(other) => {
-            let what = format!("the service {other:?}");
-            let form = request
+            let service = format!("the service {other:?}");
+            let is_query = request
                 .headers()
                 .get(header::CONTENT_TYPE)
                 .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-            // Each protocol has its own form of an error.
-            if form { sns::not_implemented(&what) } else { not_implemented(&what) }
+            // An SDK reads an error in the form of its service's protocol only.
+            if is_query { query_not_implemented(&service) } else { not_implemented(&service) }
         }
-        // An unsigned request can only be for S3, which refuses it in its own words.
+        // Only S3 takes unsigned requests; it refuses them itself.
         None => services.s3.call(request, None).await,
     }
 }
 
-/// The answer to anything there is no implementation of.
-pub(crate) fn not_implemented(what: &str) -> Response {
-    let message = format!("{what} is not implemented by the local cloud");
-    json_error(StatusCode::NOT_IMPLEMENTED, "NotImplemented", &message)
-}
-
-/// An error in AWS's JSON protocols.
-pub(crate) fn json_error(status: StatusCode, code: &str, message: &str) -> Response {
-    let body = json!({"__type": code, "message": message, "Message": message});
-    let error_type = [(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_str(code).ok())];
-    let mut response = (status, [("content-type", "application/json")], body.to_string()).into_response();
-    for (name, value) in error_type {
-        value.into_iter().for_each(|value| _ = response.headers_mut().insert(name.clone(), value));
-    }
-    response
-}
-
-/// Refuses requests that a web page elsewhere could have made: those to a name that is not this machine's, by which a
-/// page reaches the loopback interface as itself, and those that a browser says come from another site.
-pub(crate) async fn refuse_foreign(request: Request, next: axum::middleware::Next) -> Response {
-    match foreign(request.headers()) {
-        None => next.run(request).await,
-        Some(message) => (StatusCode::FORBIDDEN, axum::Json(json!({"message": message}))).into_response(),
-    }
-}
-
-fn foreign(headers: &HeaderMap) -> Option<String> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text("host").unwrap_or_default();
-    if !is_local(host) {
-        return Some(format!("the host {host:?} is not served here: 127.0.0.1 and localhost are"));
-    }
-    let of_this_machine = |origin: &&str| origin.split_once("://").is_some_and(|(_, host)| is_local(host));
-    match text("origin") {
-        // To a browser, `localhost` and 127.0.0.1 are different sites.
-        Some(origin) if of_this_machine(&origin) => None,
-        Some(origin) => Some(format!("a page of {origin:?} has no business here")),
-        None => (text("sec-fetch-site") == Some("cross-site"))
-            .then(|| "a page of another site has no business here".to_owned()),
-    }
-}
-
-/// Whether a host, with or without a port, can only be this machine.
-fn is_local(host: &str) -> bool {
-    let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
-    matches!(name, "127.0.0.1" | "[::1]" | "localhost") || name.ends_with(".localhost")
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -134,7 +87,7 @@ mod tests {
         let expected = Scope { access_key: "AKID".into(), service: "s3".into() };
         assert_eq!(scope(&HeaderMap::new(), &uri), Some(expected));
         let uri = Uri::from_static("/?X-Amz-Credential=AKID%2F20261121%2Fus-east-1%2Flambda%2Faws4_request");
-        assert_eq!(scope(&HeaderMap::new(), &uri), None, "not signed");
+        assert_eq!(scope(&HeaderMap::new(), &uri), None, "it has no signature");
         assert_eq!(scope(&HeaderMap::new(), &Uri::from_static("/")), None);
         let uri = Uri::from_static("/b/k?AWSAccessKeyId=AKID&Signature=0&Expires=9");
         let expected = Scope { access_key: "AKID".into(), service: "s3".into() };

@@ -1,23 +1,23 @@
-//! Bodies of requests, collected up to a limit.
+//! Request bodies, collected up to a limit.
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
-/// How much of a body that nobody wants is still read: a client that is still sending would see its connection break,
-/// not the answer.
+/// How many bytes of a refused body are still read. A client that is still sending would see a broken connection instead of the
+/// answer.
 const DRAIN: usize = 128 << 20;
 
-/// Why a body was not taken.
+/// Why a body cannot be collected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
-    #[error("the body breaks off: {0}")]
+    #[error("the body breaks off")]
     Broken(#[from] axum::Error),
 }
 
-/// The whole body, of `limit` bytes at most; a longer one is read to its end all the same.
+/// The whole body, of `limit` bytes at most. A longer one is read to its end, up to [`DRAIN`], and refused.
 pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     let mut stream = body.into_data_stream();
     let mut collected = BytesMut::new();
@@ -36,9 +36,9 @@ pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, BodyError
     if size <= limit { Ok(collected.freeze()) } else { Err(BodyError::TooLarge(limit)) }
 }
 
-/// Reads a body that nobody wants to its end.
+/// Reads a refused body to its end.
 pub(crate) async fn drain(body: Body) {
-    // Too large or broken: either way it is over.
+    // Both errors mean that the body has ended.
     let _ = collect(body, 0).await;
 }
 

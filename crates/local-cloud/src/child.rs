@@ -1,4 +1,4 @@
-//! Child processes that do not outlive this one.
+//! Child processes, which end with this process.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,15 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::stack::Program;
 
-/// What a child inherits of this process's environment, where it is set.
+/// The variables that a child inherits from this process.
 const INHERITED: [&str; 5] = ["RUST_LOG", "RUST_BACKTRACE", "TMPDIR", "TMP", "TEMP"];
-/// Logs longer than this begin anew at the next start of the process.
+/// Longer logs are renamed to `.log.old` at the next start of the process.
 const LOG_LIMIT: u64 = 16 << 20;
 
 type Order = (Command, oneshot::Sender<io::Result<Child>>);
 
-/// Starts child processes from one thread that lives as long as the process: on Linux a child is killed when the
-/// *thread* that started it ends, which for a thread of the runtime may be earlier.
+/// Starts child processes from one thread that lives as long as the process. Linux kills a child when the *thread* that started it
+/// ends, and a thread of the runtime may end early.
 #[derive(Clone, Debug)]
 pub(crate) struct Spawner {
     orders: mpsc::UnboundedSender<Order>,
@@ -33,14 +33,14 @@ impl Spawner {
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             let _context = runtime.enter();
             while let Some((mut command, reply)) = received.blocking_recv() {
-                // Whoever no longer waits drops the child, which kills it.
+                // If the caller has gone, the child is dropped, which kills it.
                 let _ = reply.send(command.spawn());
             }
         })?;
         Ok(Self { orders })
     }
 
-    /// Starts `program` with `environment` on top of its own; what it prints goes to the end of `log`.
+    /// Starts `program`. Its own variables override those of `environment`. Its output is appended to `log`.
     pub(crate) async fn spawn<'a>(
         &self,
         program: &Program,
@@ -68,7 +68,7 @@ impl Spawner {
     }
 }
 
-/// Has the kernel kill the child when this process dies, however it dies.
+/// Has the kernel kill the child when this process dies, by whatever signal.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the standard library has no safe way to prctl between fork and exec")]
 fn die_with_parent(command: &mut Command) {
@@ -89,7 +89,7 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// How long a log is, in bytes.
+/// The length of a log, in bytes.
 pub(crate) fn log_len(path: &Path) -> u64 {
     fs::metadata(path).map(|log| log.len()).unwrap_or(0)
 }
@@ -105,17 +105,17 @@ fn open_log(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// The last lines of a log from byte `start` on, for an error message.
+/// The last eight lines of a log after byte `start`, for an error message.
 pub(crate) fn log_tail(path: &Path, start: u64) -> String {
     let bytes = fs::read(path).unwrap_or_default();
-    // Shorter than that, it was begun anew.
+    // A shorter log was renamed since, and this one is new.
     let own = usize::try_from(start).ok().and_then(|start| bytes.get(start..)).unwrap_or(&bytes);
     let text = String::from_utf8_lossy(own);
     let lines: Vec<&str> = text.lines().rev().take(8).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
-/// Asks a child to end, and makes it after `patience`.
+/// Asks a child to end (SIGTERM), and kills it after `patience`.
 pub(crate) async fn stop(child: &mut Child, patience: Duration) {
     #[cfg(unix)]
     if let Some(id) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) {
@@ -132,6 +132,6 @@ pub(crate) async fn stop(child: &mut Child, patience: Duration) {
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "the standard library sends no signal but SIGKILL")]
 fn terminate(id: libc::pid_t) {
-    // SAFETY: kill takes two integers. The child was not waited for, so the id is still its own.
+    // SAFETY: kill takes two integers. The child was not waited for yet, so the id still names it.
     unsafe { libc::kill(id, libc::SIGTERM) };
 }

@@ -1,20 +1,20 @@
-//! The time of a cloud: this machine's, or one that a test sets forward.
+//! Time: the machine's, and the clock of a cloud, which a test can advance.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// The clock that queues, schedules and objects go by. Clones are the same clock.
+/// The clock of queues, schedules and objects. Clones are the same clock.
 ///
-/// What child processes and clients take for the time is their own business, as are timeouts of functions and model servers.
+/// Child processes and clients read the machine's clock, and timeouts of functions and model servers run by it.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    /// Milliseconds ahead of this machine's clock.
+    /// Milliseconds ahead of the machine's clock.
     ahead: watch::Sender<i64>,
 }
 
 impl Default for Clock {
-    /// This machine's time.
+    /// The machine's time.
     fn default() -> Self {
         Self { ahead: watch::Sender::new(0) }
     }
@@ -23,10 +23,10 @@ impl Default for Clock {
 impl Clock {
     /// Milliseconds since 1970.
     pub fn now_millis(&self) -> i64 {
-        jiff::Timestamp::now().as_millisecond() + *self.ahead.borrow()
+        now_millis() + *self.ahead.borrow()
     }
 
-    /// Sets the clock forward, and wakes whoever waits for a moment that has come by that.
+    /// Sets the clock forward, and wakes the tasks whose moment has come.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 2);
         self.ahead.send_modify(|ahead| *ahead += by);
@@ -42,7 +42,7 @@ impl Clock {
                 return;
             }
             tokio::select! {
-                // The sender lives as long as the clock that is borrowed here.
+                // The sender lives as long as the clock.
                 _ = ahead.changed() => {}
                 () = tokio::time::sleep(Duration::from_millis(left)) => {}
             }
@@ -50,12 +50,22 @@ impl Clock {
     }
 }
 
+/// The machine's time, in milliseconds since 1970.
+pub(crate) fn now_millis() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// The machine's time as AWS writes it in its messages: RFC 3339 with milliseconds.
+pub(crate) fn now_rfc3339() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_is_woken_when_the_clock_is_set_forward() {
+    async fn a_waiting_task_wakes_when_the_clock_is_set_forward() {
         let clock = Clock::default();
         let moment = clock.now_millis() + 3_600_000;
         let waiting = clock.sleep_until(moment);
@@ -66,7 +76,7 @@ mod tests {
             clock.clone().advance(Duration::from_secs(1800));
         });
         assert!(clock.now_millis() >= moment);
-        // What is over is not waited for.
+        // A moment in the past is not waited for.
         clock.sleep_until(0).await;
     }
 }

@@ -1,4 +1,4 @@
-//! All services of one cloud, on two listeners, over one data folder.
+//! A cloud: all services over one data folder, on two listeners.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,66 +6,51 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::aws_endpoint;
 use crate::child::Spawner;
 use crate::clock::Clock;
 use crate::dynamodb::DynamoDb;
+use crate::error::CloudError;
 use crate::events::Events;
 use crate::faults::{FaultPlan, Faults};
 use crate::gateway::{self, Gateway};
 use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
+use crate::queue::{self, Backlog};
 use crate::s3::{ObjectStore, S3};
 use crate::sagemaker::{Place, SageMaker};
+use crate::services::Services;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
-use crate::stack::Stack;
-use crate::{ACCESS_KEY_ID, CloudError, REGION, queue, schedule, server};
+use crate::stack::{Stack, StackError};
+use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, schedule, server};
 
-/// Where a cloud listens. The caller binds, so that port 0 and a port already taken are the caller's to tell of.
+/// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
+/// so that the lock may outlive its cloud for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The sockets of a cloud. The caller binds them, and handles ports in use.
 #[derive(Debug)]
 pub struct Listeners {
     /// The AWS endpoint.
     pub aws: TcpListener,
-    /// The REST and HTTP APIs, and the site.
+    /// The REST and HTTP APIs, and the web site.
     pub api: TcpListener,
 }
 
-/// Under which conditions a cloud runs: by default at this machine's time, with nothing going wrong by plan.
+/// The conditions under which a cloud runs. By default: the machine's clock, and no planned faults.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
-    /// What its queues, schedules and objects go by.
+    /// The clock of queues, schedules and objects.
     pub clock: Clock,
-    /// What goes wrong. Every call and every fault is then written to `logs/faults.log` of the data folder.
+    /// The planned faults. With a plan, every call and every fault is written to `logs/faults.log` of the data folder.
     pub faults: Option<FaultPlan>,
-}
-
-/// How much asynchronous work there is: events for functions and requests for endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
-    /// What is being worked on, or could be.
-    pub ready: u64,
-    /// What waits for its time.
-    pub waiting: u64,
-    /// When the first of those is ready, in milliseconds since 1970.
-    pub next: Option<i64>,
-}
-
-/// What the endpoint and the APIs are made of.
-pub(crate) struct Services {
-    pub(crate) faults: Faults,
-    pub(crate) s3: S3,
-    pub(crate) dynamodb: DynamoDb,
-    pub(crate) sagemaker: Arc<SageMaker>,
-    pub(crate) lambda: Arc<Lambda>,
-    pub(crate) sns: Sns,
-    pub(crate) sqs: Sqs,
 }
 
 /// A running cloud.
@@ -75,23 +60,23 @@ pub struct Cloud {
     servers: JoinSet<()>,
     aws: SocketAddr,
     api: SocketAddr,
-    /// Held until the cloud is gone.
+    /// Locked until the cloud is dropped.
     _lock: File,
 }
 
 impl Cloud {
-    /// Starts everything in `stack` over the folder `data`, which is made if it is not there. Returns when the model
-    /// servers of the stack's own endpoints are healthy. Functions' and model servers' logs are in `data/logs`.
+    /// Starts the resources of `stack` over the folder `data`, which is created if it is missing. Returns when the model servers of
+    /// the stack's endpoints are healthy. The logs of functions and model servers are in `data/logs`.
     ///
     /// # Errors
-    /// [`CloudError`], in words for whoever started it.
+    /// The data folder cannot be used, the stack is not sound, or a model server does not start.
     pub async fn start(
         stack: &Stack,
         data: &Path,
         listeners: Listeners,
         conditions: Conditions,
     ) -> Result<Self, CloudError> {
-        let lock = lock(data)?;
+        let lock = lock(data).await?;
         check(stack)?;
         let aws = listeners.aws.local_addr()?;
         let api = listeners.api.local_addr()?;
@@ -111,7 +96,7 @@ impl Cloud {
         let events = Events::new(stack, clock, faults.clone())?;
         let store = Arc::new(ObjectStore::open(&data.join("s3"), Arc::clone(&journal), events)?);
         for bucket in &stack.buckets {
-            store.create_bucket(bucket).map_err(|error| CloudError::Stack(error.to_string()))?;
+            store.create_bucket(bucket).map_err(|error| store.unusable(error))?;
         }
         let secret = secret_access_key(data)?;
         let spawner = Spawner::new()?;
@@ -123,7 +108,7 @@ impl Cloud {
             faults: faults.clone(),
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
-        // Model servers are told of their folders, wherever they run.
+        // Model servers get the paths of their folders, whatever their working directory.
         let place = Place { spawner, logs, models: std::path::absolute(data.join("sagemaker"))? };
         let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
@@ -136,7 +121,7 @@ impl Cloud {
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
         servers.spawn(serve(listeners.api, apis));
-        // From here on functions run, and find everything there.
+        // Functions start last, since they call the other services.
         lambda.start().await;
         for schedule in &stack.schedules {
             servers.spawn(schedule::run(schedule.clone(), Arc::clone(&journal)));
@@ -154,7 +139,7 @@ impl Cloud {
         self.api
     }
 
-    /// How much asynchronous work there is.
+    /// The asynchronous work that is queued or under way.
     ///
     /// # Errors
     /// The journal cannot be read.
@@ -163,7 +148,7 @@ impl Cloud {
         self.journal.read(|connection| queue::backlog(connection, now)).map_err(CloudError::Backlog)
     }
 
-    /// Takes no more requests and ends the child processes. What is under way is taken up by the next start.
+    /// Closes the listeners and stops the child processes. The next start resumes the unfinished work.
     pub async fn stop(mut self) {
         self.journal.stop();
         self.servers.shutdown().await;
@@ -177,20 +162,26 @@ async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
-/// Two clouds over one folder would ruin each other's queues.
-fn lock(data: &Path) -> Result<File, CloudError> {
+/// Locks the data folder: two clouds over one folder would corrupt each other's queues.
+async fn lock(data: &Path) -> Result<File, CloudError> {
     let failed = |path: PathBuf| move |source| CloudError::DataFolder { path, source };
     fs::create_dir_all(data).map_err(failed(data.to_owned()))?;
     let path = data.join("lock");
     let file = File::options().create(true).append(true).open(&path).map_err(failed(path.clone()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(CloudError::DataFolderInUse(data.to_owned())),
-        Err(fs::TryLockError::Error(source)) => Err(CloudError::DataFolder { path, source }),
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(CloudError::DataFolderInUse(data.to_owned())),
+            Err(fs::TryLockError::Error(source)) => return Err(CloudError::DataFolder { path, source }),
+        }
     }
 }
 
-/// The secret that belongs to [`ACCESS_KEY_ID`]: kept, so that presigned URLs outlive a restart.
+/// The secret of [`ACCESS_KEY_ID`], kept in a file so that presigned URLs survive a restart.
 fn secret_access_key(data: &Path) -> Result<String, CloudError> {
     let path = data.join("secret-access-key");
     match fs::read_to_string(&path) {
@@ -212,7 +203,7 @@ fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
     io::Write::write_all(&mut options.open(path)?, secret.as_bytes())
 }
 
-/// What AWS sets in the environment of every function.
+/// The variables that AWS sets for every function.
 fn environment(aws: SocketAddr, secret: &str) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("AWS_REGION", REGION.to_owned()),
@@ -224,8 +215,8 @@ fn environment(aws: SocketAddr, secret: &str) -> BTreeMap<&'static str, String> 
     ])
 }
 
-/// Every function that something invokes must be there.
-fn check(stack: &Stack) -> Result<(), CloudError> {
+/// Checks that every function that the stack invokes is declared.
+fn check(stack: &Stack) -> Result<(), StackError> {
     let invoked = stack
         .rules
         .iter()
@@ -236,7 +227,7 @@ fn check(stack: &Stack) -> Result<(), CloudError> {
         .chain(stack.http_api.iter().map(|route| &route.function));
     for name in invoked {
         if !stack.functions.iter().any(|function| &function.name == name) {
-            return Err(CloudError::Stack(format!("there is no function {name}")));
+            return Err(StackError::NoSuchFunction(name.clone()));
         }
     }
     Ok(())

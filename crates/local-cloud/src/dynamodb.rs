@@ -1,5 +1,6 @@
-//! DynamoDB: `dynoxide` in this process, behind the wire protocol (`X-Amz-Target` and JSON).
+//! DynamoDB: the `dynoxide` engine behind AWS's JSON protocol.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::CloudError;
-use crate::aws_endpoint::{json_error, not_implemented};
+use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
-use crate::stack::Table;
+use crate::error::{CloudError, chain};
+use crate::stack::{StackError, Table};
 
 /// The largest request: 16 MB.
 const MAX_BODY: usize = 16 * 1024 * 1024;
-/// How often expired items are looked for; AWS takes up to days.
+/// How often expired items are deleted. AWS may take days.
 const TTL_SWEEP: Duration = Duration::from_secs(60);
 
 pub(crate) struct DynamoDb(Database);
@@ -26,10 +27,9 @@ pub(crate) struct DynamoDb(Database);
 type Operation = fn(&Database, &[u8]) -> Result<String, DynoxideError>;
 
 impl DynamoDb {
-    /// Opens the database and makes sure that the tables are there.
+    /// Opens the database, and creates the tables that it lacks.
     pub(crate) fn start(file: &Path, tables: &[Table]) -> Result<Self, CloudError> {
-        let failed = |error: DynoxideError| CloudError::DynamoDb(error.to_string());
-        let database = Database::new(utf8(file)?).map_err(failed)?;
+        let database = Database::new(utf8(file)?).map_err(CloudError::DynamoDb)?;
         for table in tables {
             create(&database, table)?;
         }
@@ -41,13 +41,12 @@ impl DynamoDb {
         Self(database)
     }
 
-    /// Another one in memory, with the same tables and items, by way of a file that is not there yet.
+    /// A copy in memory, with the same tables and items. `through` is a temporary file, which must not exist yet.
     pub(crate) fn copy(&self, through: &Path) -> Result<Self, CloudError> {
-        let failed = |error: DynoxideError| CloudError::DynamoDb(error.to_string());
         let path = utf8(through)?;
-        self.0.vacuum_into(path).map_err(failed)?;
-        let copy = Database::memory().map_err(failed)?;
-        let restored = copy.restore_from(path).map_err(failed);
+        self.0.vacuum_into(path).map_err(CloudError::DynamoDb)?;
+        let copy = Database::memory().map_err(CloudError::DynamoDb)?;
+        let restored = copy.restore_from(path).map_err(CloudError::DynamoDb);
         std::fs::remove_file(through).map_err(|source| CloudError::DataFolder { path: through.to_owned(), source })?;
         restored.map(|()| Self::of(copy))
     }
@@ -59,7 +58,7 @@ impl DynamoDb {
         let Some(operation) = operation(&name) else { return not_implemented(&format!("DynamoDB: {name:?}")) };
         let body = match collect(request.into_body(), MAX_BODY).await {
             Ok(body) => body,
-            Err(error) => return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", &error.to_string()),
+            Err(error) => return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", &chain(&error)),
         };
         let database = self.0.clone();
         match tokio::task::spawn_blocking(move || operation(&database, &body)).await {
@@ -74,14 +73,17 @@ impl DynamoDb {
 }
 
 fn utf8(path: &Path) -> Result<&str, CloudError> {
-    path.to_str().ok_or_else(|| CloudError::DynamoDb(format!("{} is not UTF-8", path.display())))
+    path.to_str().ok_or_else(|| CloudError::DataFolder {
+        path: path.to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"),
+    })
 }
 
 fn respond(status: StatusCode, body: String) -> Response {
     (status, [("content-type", "application/x-amz-json-1.0")], body).into_response()
 }
 
-/// Reads an input, runs the operation, writes its output.
+/// Parses an input, runs the operation on it, and serialises its output.
 fn run<I: DeserializeOwned, O: Serialize>(
     body: &[u8],
     operation: impl FnOnce(I) -> Result<O, DynoxideError>,
@@ -116,19 +118,18 @@ fn operation(name: &str) -> Option<Operation> {
 }
 
 fn create(database: &Database, table: &Table) -> Result<(), CloudError> {
-    let name = &table.create["TableName"];
-    let malformed = |error: serde_json::Error| CloudError::Stack(format!("the table {name}: {error}"));
+    let name = table.create["TableName"].as_str().unwrap_or_default();
+    let malformed = |source| StackError::Table { table: name.to_owned(), source };
+    let failed = |source| CloudError::Table { table: name.to_owned(), source };
     match database.create_table(serde_json::from_value(table.create.clone()).map_err(malformed)?) {
         Ok(_) => {}
         Err(DynoxideError::ResourceInUseException(_)) => return Ok(()),
-        Err(error) => return Err(CloudError::DynamoDb(format!("the table {name} cannot be created: {error}"))),
+        Err(error) => return Err(failed(error)),
     }
     if let Some(attribute) = &table.time_to_live {
         let specification = json!({"AttributeName": attribute, "Enabled": true});
         let request = json!({"TableName": name, "TimeToLiveSpecification": specification});
-        database
-            .update_time_to_live(serde_json::from_value(request).map_err(malformed)?)
-            .map_err(|error| CloudError::DynamoDb(error.to_string()))?;
+        database.update_time_to_live(serde_json::from_value(request).map_err(malformed)?).map_err(failed)?;
     }
     Ok(())
 }
@@ -140,8 +141,8 @@ async fn sweep(database: Database) {
         let database = database.clone();
         match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "expired items cannot be looked for"),
-            Err(error) => tracing::warn!(%error, "the search for expired items broke off"),
+            Ok(Err(error)) => tracing::warn!(%error, "expired items cannot be deleted"),
+            Err(error) => tracing::warn!(%error, "the deletion of expired items broke off"),
         }
     }
 }

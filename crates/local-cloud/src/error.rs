@@ -1,47 +1,74 @@
+//! Why a cloud cannot start, and how an error is written together with its causes.
+
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 
-/// Why the local cloud cannot start.
+use crate::stack::StackError;
+
+/// Why a cloud cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum CloudError {
-    /// The data folder cannot be used.
-    #[error("the data folder {path} cannot be used: choose one that can be written to with --data")]
+    /// The data folder, or a file in it, cannot be used.
+    #[error("the data folder {path} cannot be used: choose one that can be written to")]
     DataFolder {
         /// The folder, or the file in it.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Another process works on the data folder.
-    #[error("the data folder {0} is in use by another process: stop that one, or choose another folder with --data")]
+    #[error("the data folder {0} is in use by another process: stop that one, or choose another folder")]
     DataFolderInUse(PathBuf),
-    /// The file that holds objects and queues cannot be used.
+    /// The file of objects, queues and SageMaker's records cannot be used.
     #[error("the journal {path} cannot be used")]
     Journal {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         #[source]
         source: rusqlite::Error,
     },
     /// The queues cannot be read.
     #[error("the queues cannot be read")]
     Backlog(#[source] rusqlite::Error),
-    /// DynamoDB cannot start.
-    #[error("DynamoDB cannot start: {0}")]
-    DynamoDb(String),
-    /// The stack asks for something that is not there.
-    #[error("the stack is not sound: {0}")]
-    Stack(String),
-    /// A model server does not come up.
-    #[error("the model server of endpoint {endpoint} did not start: {reason}")]
+    /// DynamoDB cannot open its database.
+    #[error("DynamoDB cannot start")]
+    DynamoDb(#[source] dynoxide::DynoxideError),
+    /// DynamoDB cannot create a table of the stack.
+    #[error("DynamoDB cannot create the table {table}")]
+    Table {
+        /// The table's name.
+        table: String,
+        /// DynamoDB's error.
+        #[source]
+        source: dynoxide::DynoxideError,
+    },
+    /// The stack contradicts itself.
+    #[error("the stack is not sound")]
+    Stack(#[from] StackError),
+    /// The model server of one of the stack's endpoints did not become healthy.
+    #[error("the model server of endpoint {endpoint} did not start")]
     ModelServer {
         /// The endpoint's name.
         endpoint: String,
-        /// How it ended and the end of its log.
-        reason: String,
+        /// How the server ended, with the end of its log.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A socket cannot be used.
     #[error("a socket on the loopback interface cannot be used")]
-    Socket(#[from] std::io::Error),
+    Socket(#[from] io::Error),
+}
+
+/// The message of an error and of all its sources, joined by `: `.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        message = format!("{message}: {error}");
+        source = error.source();
+    }
+    message
 }

@@ -1,16 +1,16 @@
-//! What S3 tells the world about created objects: EventBridge events matched against rules, and S3's own
-//! notifications. Both end as asynchronous invocations, written in the transaction that shows the object.
+//! Events of created objects: EventBridge events, matched against rules, and S3 event notifications. Both become asynchronous
+//! invocations in the transaction that makes the object visible.
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, now_rfc3339};
 use crate::faults::{Delivery, Faults};
-use crate::stack::{BucketNotification, Rule, Stack};
-use crate::{ACCOUNT, CloudError, REGION, now_rfc3339, queue};
+use crate::stack::{BucketNotification, Rule, Stack, StackError};
+use crate::{ACCOUNT, REGION, queue};
 
-/// An object that was just created.
+/// An object that was created or replaced.
 pub(crate) struct ObjectCreated<'a> {
     pub(crate) bucket: &'a str,
     pub(crate) key: &'a str,
@@ -29,15 +29,14 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(stack: &Stack, clock: Clock, faults: Faults) -> Result<Self, CloudError> {
+    pub(crate) fn new(stack: &Stack, clock: Clock, faults: Faults) -> Result<Self, StackError> {
         for rule in &stack.rules {
-            check_pattern(&rule.pattern)
-                .map_err(|problem| CloudError::Stack(format!("the pattern of rule {}: {problem}", rule.name)))?;
+            check_pattern(&rule.pattern).map_err(|problem| StackError::Pattern { rule: rule.name.clone(), problem })?;
         }
         Ok(Self { rules: stack.rules.clone(), notifications: stack.notifications.clone(), clock, faults })
     }
 
-    /// Invokes whatever waits for such an object.
+    /// Invokes the functions of the rules and notifications that match the object.
     pub(crate) fn object_created(&self, connection: &Connection, object: &ObjectCreated<'_>) -> rusqlite::Result<()> {
         let event = eventbridge_event(object);
         for rule in self.rules.iter().filter(|rule| matches(&rule.pattern, &event)) {
@@ -144,7 +143,7 @@ fn request_id() -> String {
     Uuid::new_v4().simple().to_string()[..16].to_ascii_uppercase()
 }
 
-/// `application/x-www-form-urlencoded`, with `/` left alone, as S3 encodes keys.
+/// A key in the form `application/x-www-form-urlencoded`, except that S3 keeps `/`.
 fn url_encoded(key: &str) -> String {
     key.bytes()
         .map(|byte| match byte {
@@ -155,26 +154,26 @@ fn url_encoded(key: &str) -> String {
         .collect()
 }
 
-/// Whether an event fits a pattern: every field of the pattern is an object, or a list of which one entry fits.
+/// Whether an event matches a pattern. A field of a pattern is an object, or a list of which one entry must match.
 fn matches(pattern: &Value, event: &Value) -> bool {
     match pattern {
         Value::Object(fields) => fields.iter().all(|(name, pattern)| matches(pattern, &event[name])),
         Value::Array(choices) => match event {
-            Value::Array(values) => values.iter().any(|value| fits_any(choices, value)),
-            value => fits_any(choices, value),
+            Value::Array(values) => values.iter().any(|value| matches_any(choices, value)),
+            value => matches_any(choices, value),
         },
         _ => false,
     }
 }
 
-fn fits_any(choices: &[Value], value: &Value) -> bool {
+fn matches_any(choices: &[Value], value: &Value) -> bool {
     choices.iter().any(|choice| match choice["prefix"].as_str() {
         Some(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix)),
         None => choice == value,
     })
 }
 
-/// Refuses what [`matches`] would not understand.
+/// Refuses patterns that [`matches()`] does not support.
 fn check_pattern(pattern: &Value) -> Result<(), String> {
     match pattern {
         Value::Object(fields) => fields.values().try_for_each(check_pattern),
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn sequencers_sort_and_keys_are_encoded() {
+    fn sequencers_sort_as_text_and_keys_are_encoded() {
         assert!(sequencer(0x1f) < sequencer(0x20));
         let notification = s3_notification(&object("uploads/a b+é"));
         assert_eq!(notification["Records"][0]["s3"]["object"]["key"], "uploads/a+b%2B%C3%A9");

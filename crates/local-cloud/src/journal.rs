@@ -1,10 +1,10 @@
-//! Objects, queues and what SageMaker holds, in one SQLite file, so that an object and the events it causes appear in one transaction, as do
-//! the end of a piece of work and what follows from it.
+//! The journal: objects, queues and SageMaker's records in one SQLite file. One transaction writes an object with the events that
+//! it causes, and the outcome of a message with everything that follows from it.
 //!
-//! A killed process loses nothing that was committed. (Commits do not wait for the disk: a power cut may cost the last
-//! ones, but leaves a sound file.)
+//! A killed process loses nothing that was committed. Commits do not wait for the disk: a power cut may cost the last ones, but
+//! leaves a sound file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -41,17 +41,18 @@ CREATE TABLE IF NOT EXISTS message (
     sent INTEGER NOT NULL, ready INTEGER NOT NULL, receives INTEGER NOT NULL DEFAULT 0, leased INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS message_ready ON message (queue, leased, ready, id);
--- Models, endpoint configurations and endpoints: names differ by more than their case.
+-- Models, endpoint configurations and endpoints, whose names are compared without case.
 CREATE TABLE IF NOT EXISTS sagemaker (
     kind TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE, created INTEGER NOT NULL, modified INTEGER NOT NULL,
     own INTEGER NOT NULL, description TEXT NOT NULL,
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
--- Whoever had these is gone, which was not the messages' fault.
+-- Leases end with the process that held them. That was no failed attempt.
 UPDATE message SET leased = 0, receives = receives - 1 WHERE leased;
 ";
 
 pub(crate) struct Journal {
+    path: PathBuf,
     connection: Mutex<Connection>,
     committed: watch::Sender<u64>,
     stopping: AtomicBool,
@@ -70,6 +71,7 @@ impl Journal {
         };
         let connection = open().map_err(|source| CloudError::Journal { path: path.to_owned(), source })?;
         Ok(Self {
+            path: path.to_owned(),
             connection: Mutex::new(connection),
             committed: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
@@ -77,7 +79,7 @@ impl Journal {
         })
     }
 
-    /// Runs `work` in one transaction; an error undoes it all.
+    /// Runs `work` in one transaction. An error rolls it back.
     pub(crate) fn write<T, E: From<rusqlite::Error>>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -93,7 +95,7 @@ impl Journal {
         Ok(result)
     }
 
-    /// Looks something up.
+    /// Runs `work`, which only reads.
     pub(crate) fn read<T, E: From<rusqlite::Error>>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
@@ -102,7 +104,7 @@ impl Journal {
         work(&connection)
     }
 
-    /// From now on what fails, fails because everything stops: no message is settled any more, and all those taken are
+    /// Begins the shutdown. Failures from now on are the shutdown's, so no message is settled any more. Leased messages are
     /// received again after the next start.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -112,13 +114,18 @@ impl Journal {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// What messages and objects go by.
+    /// The clock of messages and objects.
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Changes whenever something was written: time to look at a queue again.
+    /// Changes at every commit: time to look at a queue again.
     pub(crate) fn committed(&self) -> watch::Receiver<u64> {
         self.committed.subscribe()
+    }
+
+    /// The error of a start that failed at this journal.
+    pub(crate) fn unusable(&self, source: rusqlite::Error) -> CloudError {
+        CloudError::Journal { path: self.path.clone(), source }
     }
 }

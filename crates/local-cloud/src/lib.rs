@@ -1,15 +1,18 @@
-//! The AWS protocols that an event-driven inference pipeline uses, in one process: S3 with its events, DynamoDB,
-//! SageMaker Runtime and the control plane of its endpoints, SNS, SQS for dead letters, Lambda with its Runtime API, a REST and an HTTP API in front.
+//! The AWS services of an event-driven inference pipeline, in one process: S3 with its events, DynamoDB, Lambda with its Runtime
+//! API, SageMaker Runtime and the control plane of its endpoints, SNS, SQS for dead letters, a REST API and an HTTP API.
 //!
-//! It knows nothing of the product: a [`Stack`] says what there is to be, as a template would, and [`Cloud`] runs it.
-//! Functions and model servers are child processes, unmodified. Whatever was acknowledged lies on disk and survives a
-//! kill. Whatever is not implemented answers `NotImplemented`, never a made-up success.
+//! The crate knows nothing of the product. A [`Stack`] declares the resources, as a template would, and a [`Cloud`] runs them.
+//! Functions and model servers run unmodified, as child processes. Acknowledged data is on disk and survives a kill. An operation
+//! that is not implemented answers `NotImplemented`, never a made-up success.
 
+mod account;
 mod aws_endpoint;
+mod aws_error;
 mod body;
 mod child;
 mod clock;
 mod cloud;
+mod digest;
 mod dynamodb;
 mod error;
 mod events;
@@ -17,39 +20,24 @@ mod faults;
 mod gateway;
 mod journal;
 mod lambda;
+pub mod process;
 mod queue;
 mod s3;
 mod sagemaker;
 mod schedule;
 mod server;
+mod services;
 mod sns;
 mod sqs;
 mod stack;
 
+pub use account::{ACCESS_KEY_ID, ACCOUNT, REGION};
 pub use clock::Clock;
-pub use cloud::{Backlog, Cloud, Conditions, Listeners};
+pub use cloud::{Cloud, Conditions, Listeners};
 pub use error::CloudError;
 pub use faults::{Fault, FaultPlan, FaultPlanError};
-pub use gateway::{Parameters, Refusal};
+pub use queue::Backlog;
 pub use stack::{
-    BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Program, RetryPolicy, Rule,
-    S3Integration, Schedule, Stack, StaticFile, Subscription, Table,
+    BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Parameters, Program, Refusal,
+    RetryPolicy, Rule, S3Integration, Schedule, Stack, StackError, StaticFile, Subscription, Table,
 };
-
-/// The access key that the local cloud gives to its functions. Signatures made with it are checked; every other key is
-/// taken at its word, so that an SDK works with whatever credentials it finds.
-pub const ACCESS_KEY_ID: &str = "LOCALCLOUDFUNCTION00";
-/// The account that everything belongs to.
-pub const ACCOUNT: &str = "000000000000";
-/// The region that everything lies in.
-pub const REGION: &str = "us-east-1";
-
-/// Milliseconds since 1970.
-fn now_millis() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
-}
-
-/// Now, as AWS writes it in its messages: RFC 3339 with milliseconds.
-fn now_rfc3339() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
-}

@@ -1,4 +1,4 @@
-//! Durable queues. A message is received by one at a time, and is there until it is deleted.
+//! Durable queues. One receiver at a time has a message, which stays in its queue until it is deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,19 +6,29 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::cloud::Backlog;
 use crate::journal::Journal;
+
+/// The asynchronous work of a cloud: events for functions and requests for endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages that are worked on, or could be.
+    pub ready: u64,
+    /// Messages with a delay that has not passed yet.
+    pub waiting: u64,
+    /// When the first waiting message is ready, in milliseconds since 1970.
+    pub next: Option<i64>,
+}
 
 /// A message of a queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) id: i64,
-    /// Stays the same through every retry.
+    /// Every retry keeps it.
     pub(crate) request_id: String,
     pub(crate) body: String,
     /// Milliseconds since 1970.
     pub(crate) sent: i64,
-    /// How often it was received, this time included.
+    /// How many times it was received, this time included.
     pub(crate) receives: u32,
 }
 
@@ -37,7 +47,7 @@ pub(crate) fn of_dead_letters(name: &str) -> String {
     format!("sqs/{name}")
 }
 
-/// Adds a message, at a time in milliseconds since 1970, that is ready after `delay`.
+/// Adds a message that is ready `delay` after `now`, which is in milliseconds since 1970.
 pub(crate) fn send(
     connection: &Connection,
     queue: &str,
@@ -56,7 +66,7 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
-/// The next message that is ready, now taken by the caller.
+/// Leases the next ready message to the caller.
 pub(crate) fn receive(journal: &Journal, queue: &str) -> rusqlite::Result<Option<Message>> {
     let now = journal.clock().now_millis();
     journal.write(|transaction| {
@@ -79,7 +89,7 @@ pub(crate) fn receive(journal: &Journal, queue: &str) -> rusqlite::Result<Option
     })
 }
 
-/// The next message, as soon as there is one and `permit` is given: a receiver that waits holds up nobody.
+/// The next message, as soon as one is ready, with a permit. A receiver that waits for a message holds no permit.
 pub(crate) async fn next(
     journal: &Journal,
     queue: &str,
@@ -118,7 +128,7 @@ async fn wait_until_ready(journal: &Journal, queue: &str, committed: &mut watch:
                 clock.now_millis() + 1000
             }
         };
-        // The sender lives as long as the journal that is borrowed here.
+        // The sender lives as long as the journal.
         tokio::select! {
             _ = committed.changed() => {}
             () = clock.sleep_until(again) => {}
@@ -131,7 +141,7 @@ pub(crate) fn delete(connection: &Connection, message: &Message) -> rusqlite::Re
     Ok(())
 }
 
-/// Deletes the message of this number, if it is in this queue.
+/// Deletes the message of this id, if it is in this queue.
 pub(crate) fn delete_by_id(connection: &Connection, queue: &str, id: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM message WHERE queue = ? AND id = ?")?.execute(params![queue, id])?;
     Ok(())
@@ -142,12 +152,12 @@ pub(crate) fn len(connection: &Connection, queue: &str) -> rusqlite::Result<u64>
     connection.prepare_cached("SELECT count(*) FROM message WHERE queue = ?")?.query_row([queue], |row| row.get(0))
 }
 
-/// Drops every message of a queue, those taken included, and tells how many.
+/// Deletes every message of a queue, leased ones included. Returns their number.
 pub(crate) fn clear(connection: &Connection, queue: &str) -> rusqlite::Result<usize> {
     connection.prepare_cached("DELETE FROM message WHERE queue = ?")?.execute([queue])
 }
 
-/// How much there is to do for functions and endpoints.
+/// The backlog of functions and endpoints; dead letters are not work.
 pub(crate) fn backlog(connection: &Connection, now: i64) -> rusqlite::Result<Backlog> {
     connection
         .prepare_cached(
@@ -158,7 +168,7 @@ pub(crate) fn backlog(connection: &Connection, now: i64) -> rusqlite::Result<Bac
         .query_row([now], |row| Ok(Backlog { ready: row.get(0)?, waiting: row.get(1)?, next: row.get(2)? }))
 }
 
-/// Gives a message back, to be received again after `delay`.
+/// Returns a message to its queue, to be received again after `delay`.
 pub(crate) fn retry(connection: &Connection, message: &Message, now: i64, delay: Duration) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE message SET leased = 0, ready = ? WHERE id = ?")?
@@ -166,26 +176,26 @@ pub(crate) fn retry(connection: &Connection, message: &Message, now: i64, delay:
     Ok(())
 }
 
-/// Gives a message back that could not even be tried: it does not count as received.
+/// Returns a message that could not be tried. It does not count as received.
 pub(crate) fn postpone(connection: &Connection, message: &Message, now: i64, delay: Duration) -> rusqlite::Result<()> {
     retry(connection, message, now, delay)?;
     connection.prepare_cached("UPDATE message SET receives = receives - 1 WHERE id = ?")?.execute([message.id])?;
     Ok(())
 }
 
-/// Writes how a message ended, however long that takes: until then nobody else may have it.
+/// Writes the outcome of a message, and tries again until it is written. The message stays leased meanwhile.
 pub(crate) async fn settle(journal: &Journal, mut write: impl FnMut(&Transaction<'_>) -> rusqlite::Result<()>) {
     let mut pause = Duration::from_millis(100);
     while !journal.is_stopping()
         && let Err(error) = journal.write(&mut write)
     {
-        tracing::error!(%error, "the end of a message cannot be written: to be tried again");
+        tracing::error!(%error, "the outcome of a message cannot be written: to be tried again");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(30));
     }
 }
 
-/// Whether the message of this request is still there, taken or not.
+/// Whether the message of this request is still in the queue, leased or not.
 pub(crate) fn contains(connection: &Connection, queue: &str, request_id: &str) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM message WHERE queue = ? AND request_id = ?")?.exists([queue, request_id])
 }
@@ -206,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn first_in_first_out_one_receiver_each() {
+    async fn messages_are_first_in_first_out_with_one_receiver_each() {
         let (_folder, journal) = journal();
         send_one(&journal, "a");
         send_one(&journal, "b");
@@ -223,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_delayed_comes_when_the_clock_says_so() {
+    async fn a_delayed_message_is_ready_when_the_clock_has_passed_its_delay() {
         let (_folder, journal) = journal();
         let now = journal.clock().now_millis();
         let hour = Duration::from_secs(3600);
@@ -246,20 +256,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_comes_back_after_a_kill() {
+    fn leased_messages_are_received_again_after_a_kill() {
         let (folder, journal) = journal();
         send_one(&journal, "a");
         assert!(receive(&journal, "q").unwrap().is_some());
         drop(journal);
         let journal = Journal::open(&folder.path().join("journal.db"), Clock::default()).unwrap();
         let again = receive(&journal, "q").unwrap().unwrap();
-        assert_eq!(again.receives, 1, "a kill is no failed try");
+        assert_eq!(again.receives, 1, "a kill is not a failed attempt");
         journal.write(|transaction| postpone(transaction, &again, 0, Duration::ZERO)).unwrap();
         assert_eq!(receive(&journal, "q").unwrap().unwrap().receives, 1);
     }
 
     #[test]
-    fn a_failed_transaction_leaves_nothing() {
+    fn a_failed_transaction_writes_nothing() {
         let (_folder, journal) = journal();
         let failed: rusqlite::Result<()> = journal.write(|transaction| {
             send(transaction, "q", "r", "a", 0, Duration::ZERO)?;

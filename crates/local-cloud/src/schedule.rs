@@ -6,18 +6,18 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::clock::now_rfc3339;
 use crate::journal::Journal;
 use crate::stack::Schedule;
-use crate::{ACCOUNT, REGION, now_rfc3339, queue};
+use crate::{ACCOUNT, REGION, queue};
 
-/// How an event of a schedule says that it is one.
+/// The `detail-type` of a schedule's events.
 pub(crate) const DETAIL_TYPE: &str = "Scheduled Event";
 
-/// How long the first invocation waits, at most: after a restart there may be much to do, but what just came in goes
-/// first.
+/// The longest delay of the first invocation: a restart may have left work, but new requests go first.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Invokes the function at the schedule's rate. While an earlier invocation still waits, none is added.
+/// Invokes the function at the schedule's rate. No invocation is added while the last one is still in the queue.
 pub(crate) async fn run(schedule: Schedule, journal: Arc<Journal>) {
     let clock = journal.clock();
     let after = |time: Duration| clock.now_millis() + i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);

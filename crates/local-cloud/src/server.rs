@@ -1,4 +1,4 @@
-//! How requests come in: from this machine only, and nothing of them without end.
+//! How requests come in: from this machine only, and within limits of size, time and number.
 
 use std::io;
 use std::sync::Arc;
@@ -8,24 +8,22 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use hyper_util::rt::TokioTimer;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::aws_endpoint::refuse_foreign;
-
 /// The largest head of a request: 64 KB, several times what an SDK sends with a presigned URL.
 const MAX_HEAD: usize = 64 * 1024;
-/// How long a connection may take for a request's head, and be idle.
+/// How long a connection may take to send a request's head, and how long it may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a request may take, its body included: more than any function or model does in answering one.
+/// How long a request may take, its body included: longer than any function or model takes to answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(900);
-/// Requests at once; more are told to come again.
+/// The most concurrent requests. Further ones are refused with 503.
 const MAX_REQUESTS: usize = 1024;
 
-/// Has a router answer no more than so many requests at once, and each within some time.
+/// Limits the concurrent requests of a router, and the duration of each.
 pub(crate) fn limited(router: Router) -> Router {
     router.layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(MAX_REQUESTS)), limit))
 }
@@ -39,8 +37,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<(
     server.serve(router.into_make_service()).await
 }
 
-async fn limit(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let Ok(_place) = places.try_acquire() else {
+async fn limit(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = permits.try_acquire() else {
         let message = format!("{MAX_REQUESTS} requests are under way: try again in a second");
         return refusal(StatusCode::SERVICE_UNAVAILABLE, &message);
     };
@@ -51,6 +49,38 @@ async fn limit(State(places): State<Arc<Semaphore>>, request: Request, next: Nex
             refusal(StatusCode::REQUEST_TIMEOUT, &message)
         }
     }
+}
+
+/// Refuses the requests that a web page of another site can make. Such a page may reach the loopback interface by a host name of
+/// its own (DNS rebinding), or send a request that the browser marks as cross-site.
+async fn refuse_foreign(request: Request, next: Next) -> Response {
+    match foreign(request.headers()) {
+        None => next.run(request).await,
+        Some(message) => refusal(StatusCode::FORBIDDEN, &message),
+    }
+}
+
+/// Why a request is refused as one of another site.
+fn foreign(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").unwrap_or_default();
+    if !is_local(host) {
+        return Some(format!("the host {host:?} is not served here: 127.0.0.1 and localhost are"));
+    }
+    let is_this_machine = |origin: &str| origin.split_once("://").is_some_and(|(_, host)| is_local(host));
+    match text("origin") {
+        // To a browser, `localhost` and 127.0.0.1 are different sites.
+        Some(origin) if is_this_machine(origin) => None,
+        Some(origin) => Some(format!("a page of {origin:?} has no business here")),
+        None => (text("sec-fetch-site") == Some("cross-site"))
+            .then(|| "a page of another site has no business here".to_owned()),
+    }
+}
+
+/// Whether a host, with or without a port, can only be this machine.
+fn is_local(host: &str) -> bool {
+    let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
+    matches!(name, "127.0.0.1" | "[::1]" | "localhost") || name.ends_with(".localhost")
 }
 
 fn refusal(status: StatusCode, message: &str) -> Response {
@@ -70,7 +100,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(serve(listener, limited(Router::new().route("/", get(async || "served")))));
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // Who refuses a head need not read it to its end.
+        // A server that refuses a head need not read all of it.
         let _ = stream.write_all(head.as_bytes()).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -79,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn heads_have_an_end_and_hosts_are_local() {
+    async fn heads_are_limited_and_hosts_are_local() {
         let head = |host: &str, more: usize| {
             format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\nx-more: {}\r\n\r\n", "x".repeat(more))
         };

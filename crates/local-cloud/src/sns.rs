@@ -1,4 +1,4 @@
-//! SNS: topics whose subscribers are functions.
+//! SNS: topics, with functions as subscribers.
 
 use std::sync::Arc;
 
@@ -10,10 +10,12 @@ use rusqlite::Connection;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::aws_error::{QUERY_NAMESPACE, query_error, query_not_implemented};
+use crate::clock::now_rfc3339;
 use crate::faults::{Delivery, Faults};
 use crate::journal::Journal;
 use crate::stack::Subscription;
-use crate::{ACCOUNT, REGION, now_rfc3339, queue};
+use crate::{ACCOUNT, REGION, queue};
 
 #[derive(Clone)]
 pub(crate) struct Sns {
@@ -36,7 +38,7 @@ impl Sns {
         self.subscriptions.iter().any(|subscription| subscription.topic == topic)
     }
 
-    /// Delivers a message to every subscriber, as part of the caller's transaction. Returns its id.
+    /// Delivers a message to every subscriber, as part of the caller's transaction. Returns the message's id.
     pub(crate) fn publish(
         &self,
         connection: &Connection,
@@ -64,56 +66,40 @@ impl Sns {
     pub(crate) async fn call(&self, request: Request) -> Response {
         let form = match Form::<Vec<(String, String)>>::from_request(request, &()).await {
             Ok(Form(form)) => form,
-            Err(error) => return error_xml(StatusCode::BAD_REQUEST, "InvalidParameter", &error.to_string()),
+            Err(error) => return query_error(StatusCode::BAD_REQUEST, "InvalidParameter", &error.to_string()),
         };
         let field = |name: &str| form.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
         match field("Action") {
             Some("Publish") => {}
             other => {
-                return not_implemented(&format!("SNS: {}", other.unwrap_or("no action")));
+                return query_not_implemented(&format!("SNS: {}", other.unwrap_or("no action")));
             }
         }
         let topic = field("TopicArn").and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
         if !self.exists(topic) {
-            return error_xml(StatusCode::NOT_FOUND, "NotFound", &format!("Topic does not exist: {topic:?}"));
+            return query_error(StatusCode::NOT_FOUND, "NotFound", &format!("Topic does not exist: {topic:?}"));
         }
         let more = |(name, _): &&(String, String)| name.starts_with("MessageAttributes") || name == "MessageStructure";
         if let Some((name, _)) = form.iter().find(more) {
-            return not_implemented(&format!("SNS: {name}"));
+            return query_not_implemented(&format!("SNS: {name}"));
         }
         let Some(message) = field("Message") else {
-            return error_xml(StatusCode::BAD_REQUEST, "InvalidParameter", "there is no Message");
+            return query_error(StatusCode::BAD_REQUEST, "InvalidParameter", "there is no Message");
         };
         let published = self.journal.write(|transaction| self.publish(transaction, topic, field("Subject"), message));
         match published {
             Ok(id) => {
                 let result = format!("<PublishResult><MessageId>{id}</MessageId></PublishResult>");
-                xml(StatusCode::OK, &format!("<PublishResponse xmlns=\"{NAMESPACE}\">{result}</PublishResponse>"))
+                let body = format!("<PublishResponse xmlns=\"{QUERY_NAMESPACE}\">{result}</PublishResponse>");
+                ([("content-type", "text/xml")], body).into_response()
             }
-            Err(error) => error_xml(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &error.to_string()),
+            Err(error) => query_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &error.to_string()),
         }
     }
 }
 
-const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
-
-fn xml(status: StatusCode, body: &str) -> Response {
-    (status, [("content-type", "text/xml")], body.to_owned()).into_response()
-}
-
-/// The answer of the query protocol to anything there is no implementation of.
-pub(crate) fn not_implemented(what: &str) -> Response {
-    let message = format!("{what} is not implemented by the local cloud");
-    error_xml(StatusCode::NOT_IMPLEMENTED, "NotImplemented", &message)
-}
-
-fn error_xml(status: StatusCode, code: &str, message: &str) -> Response {
-    let escaped = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message></Error>");
-    xml(status, &format!("<ErrorResponse xmlns=\"{NAMESPACE}\">{error}</ErrorResponse>"))
-}
-
-/// What a message is about, for those that differ in nothing else but times: SageMaker's name the inference.
+/// The identity of a message for a fault plan. A notice of SageMaker is identified by its inference id, since its times differ from
+/// run to run.
 fn about(message: &str) -> String {
     let notice: serde_json::Value = serde_json::from_str(message).unwrap_or_default();
     notice["inferenceId"].as_str().unwrap_or(message).to_owned()

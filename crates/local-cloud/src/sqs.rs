@@ -1,4 +1,4 @@
-//! SQS, as far as dead-letter queues need it: look at what lies there, and take it away.
+//! SQS, as far as dead-letter queues need it: messages can be received and deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
 use crate::ACCOUNT;
-use crate::aws_endpoint::{json_error, not_implemented};
+use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
+use crate::digest::md5_hex;
+use crate::error::chain;
 use crate::journal::Journal;
 use crate::queue::{self, Message};
-use crate::s3::hex;
 use crate::stack::Stack;
 
 const MAX_BODY: usize = 1024 * 1024;
-/// How long a received message is hidden from others, unless the request says otherwise.
+/// How many seconds a received message is hidden from other receivers by default.
 const VISIBILITY_TIMEOUT: u64 = 30;
-/// The longest it may be hidden: twelve hours.
+/// The most seconds that a request may hide a message: twelve hours.
 const MAX_VISIBILITY_TIMEOUT: u64 = 43_200;
 
 pub(crate) struct Sqs {
@@ -30,7 +30,7 @@ pub(crate) struct Sqs {
 }
 
 impl Sqs {
-    /// `base` is the endpoint's address, under which the queues' URLs lie.
+    /// `base` is the URL of the AWS endpoint, with which the URLs of queues begin.
     pub(crate) fn new(stack: &Stack, base: String, journal: Arc<Journal>) -> Self {
         let dead_letters = stack.functions.iter().filter_map(|function| function.retry.dead_letter_queue.clone());
         Self { queues: dead_letters.collect(), base, journal }
@@ -43,7 +43,7 @@ impl Sqs {
         let action = target.strip_prefix("AmazonSQS.").unwrap_or_default().to_owned();
         let body = match collect(request.into_body(), MAX_BODY).await {
             Ok(body) => body,
-            Err(error) => return json_error(StatusCode::BAD_REQUEST, "InvalidParameterValue", &error.to_string()),
+            Err(error) => return json_error(StatusCode::BAD_REQUEST, "InvalidParameterValue", &chain(&error)),
         };
         let input: Value = match serde_json::from_slice(&body) {
             Ok(input) => input,
@@ -99,7 +99,7 @@ impl Sqs {
         while (messages.len() as u64) < most
             && let Some(message) = queue::receive(&self.journal, queue)?
         {
-            // Not taken for good: it comes back unless it is deleted.
+            // A message that is not deleted becomes visible again.
             self.journal.write(|transaction| queue::retry(transaction, &message, now, hidden))?;
             messages.push(shown(&message));
         }
@@ -118,7 +118,7 @@ fn shown(message: &Message) -> Value {
         "MessageId": message.request_id,
         "ReceiptHandle": message.id.to_string(),
         "Body": message.body,
-        "MD5OfBody": hex(&Md5::digest(&message.body)),
+        "MD5OfBody": md5_hex(message.body.as_bytes()),
         "Attributes": {
             "SentTimestamp": message.sent.to_string(),
             "ApproximateReceiveCount": message.receives.to_string(),
@@ -137,7 +137,7 @@ mod tests {
     use crate::clock::Clock;
 
     #[test]
-    fn a_message_is_hidden_for_a_while_whatever_is_asked_for() {
+    fn a_message_is_hidden_for_a_bounded_time() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::default();
         let journal = Arc::new(Journal::open(&folder.path().join("journal.db"), clock.clone()).unwrap());

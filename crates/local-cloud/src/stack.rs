@@ -1,25 +1,25 @@
-//! What there is to be, as a template would say it.
+//! The resources of a cloud, declared as a template would declare them.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
-use crate::gateway::{Parameters, Refusal};
-
-/// Everything a cloud is to hold.
+/// The resources of a cloud.
 #[derive(Clone, Debug, Default)]
 pub struct Stack {
     /// S3 buckets.
     pub buckets: Vec<String>,
-    /// S3's own event notifications to functions.
+    /// S3 event notifications to functions.
     pub notifications: Vec<BucketNotification>,
     /// DynamoDB tables.
     pub tables: Vec<Table>,
@@ -29,17 +29,17 @@ pub struct Stack {
     pub rules: Vec<Rule>,
     /// EventBridge schedules.
     pub schedules: Vec<Schedule>,
-    /// SNS subscriptions; a topic exists where something subscribes to it.
+    /// SNS subscriptions. A topic exists if something subscribes to it.
     pub subscriptions: Vec<Subscription>,
-    /// The images that models can be made of.
+    /// The images that models can name.
     pub images: Vec<Image>,
-    /// SageMaker endpoints that are there from the start.
+    /// SageMaker endpoints that exist from the start.
     pub endpoints: Vec<Endpoint>,
-    /// The REST API's routes, proxied to S3.
+    /// Routes of the REST API, proxied to S3.
     pub rest_api: Vec<S3Integration>,
-    /// The HTTP API's routes, proxied to functions.
+    /// Routes of the HTTP API, proxied to functions.
     pub http_api: Vec<HttpRoute>,
-    /// A web site at the address of both APIs, as a bucket behind CloudFront would serve it.
+    /// A web site at the address of both APIs, as CloudFront would serve it from a bucket.
     pub site: Vec<StaticFile>,
 }
 
@@ -48,27 +48,27 @@ pub struct Stack {
 pub struct StaticFile {
     /// The path: `/`, `/app.js`.
     pub path: String,
-    /// The headers to send it with, its `Content-Type` among them.
+    /// The headers of the answer, its `Content-Type` among them.
     pub headers: HeaderMap,
-    /// What is in it.
+    /// The content.
     pub body: Bytes,
 }
 
-/// A DynamoDB table, by the inputs of AWS's own operations.
+/// A DynamoDB table, given as the inputs of AWS's operations.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Input of `CreateTable`.
+    /// The input of `CreateTable`.
     pub create: Value,
-    /// The attribute of `UpdateTimeToLive`.
+    /// The attribute that `UpdateTimeToLive` names.
     pub time_to_live: Option<String>,
 }
 
-/// S3 tells a function about created objects, in S3's own format.
+/// An S3 event notification: created objects invoke a function, with an event in S3's format.
 #[derive(Clone, Debug)]
 pub struct BucketNotification {
     /// The bucket.
     pub bucket: String,
-    /// Only keys that begin so.
+    /// The prefix of the keys.
     pub prefix: String,
     /// The function.
     pub function: String,
@@ -79,31 +79,31 @@ pub struct BucketNotification {
 pub struct Program {
     /// The file to execute.
     pub path: PathBuf,
-    /// What it sees as its own name: one file may hold several programs.
+    /// Its `argv[0]`: one file may hold several programs.
     pub arg0: OsString,
-    /// Its environment, beside what AWS itself sets. Nothing is inherited but `RUST_LOG`, `RUST_BACKTRACE` and the
+    /// Its environment, beside the variables that AWS sets. The child inherits only `RUST_LOG`, `RUST_BACKTRACE` and the
     /// temporary folder.
     pub environment: BTreeMap<String, String>,
 }
 
-/// What an execution environment of a function runs.
+/// The code of a function.
 #[derive(Clone, Debug)]
 pub enum Code {
     /// A child process.
     Program(Program),
-    /// A task of this process, which many environments cost little.
+    /// A task of this process: cheap where a test starts many environments.
     InProcess(InProcess),
 }
 
-/// A function's runtime as a task: given the variables that AWS sets, among them the address of the Runtime API, it asks that for
-/// events and answers them, until it is dropped, which is its death.
+/// A function's runtime as a task. It gets the variables that AWS sets, with the address of the Runtime API, where it asks for
+/// events and answers them. It is dropped to kill it.
 #[derive(Clone)]
 pub struct InProcess(Arc<Runtime>);
 
 type Runtime = dyn Fn(BTreeMap<String, String>) -> BoxFuture<'static, ()> + Send + Sync;
 
 impl InProcess {
-    /// A runtime that `start` makes for each execution environment.
+    /// A runtime. `start` is called for each execution environment.
     pub fn new(start: impl Fn(BTreeMap<String, String>) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
         Self(Arc::new(start))
     }
@@ -124,26 +124,26 @@ impl fmt::Debug for InProcess {
 pub struct Function {
     /// Its name.
     pub name: String,
-    /// What to run.
+    /// Its code.
     pub code: Code,
     /// The longest one invocation may take.
     pub timeout: Duration,
-    /// Megabytes of memory that it would have on AWS; here it is told of them, not held to them.
+    /// Its memory on AWS in MB. Here the function reads the figure in its environment; nothing enforces it.
     pub memory_size: u32,
-    /// The most execution environments at once.
+    /// The most concurrent execution environments.
     pub concurrency: usize,
-    /// Execution environments that are there from the start.
+    /// Execution environments that are started with the cloud.
     pub provisioned_concurrency: usize,
-    /// What happens to asynchronous invocations that fail.
+    /// How failed asynchronous invocations are retried.
     pub retry: RetryPolicy,
 }
 
-/// What happens to asynchronous invocations that fail.
+/// How failed asynchronous invocations are retried.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// How long to wait before each retry; AWS: one minute, then two.
+    /// The delay before each retry. AWS: one minute, then two.
     pub backoff: Vec<Duration>,
-    /// The queue for events that failed every time.
+    /// The queue for events whose every attempt failed.
     pub dead_letter_queue: Option<String>,
 }
 
@@ -158,7 +158,7 @@ pub struct Rule {
     pub functions: Vec<String>,
 }
 
-/// A function invoked at a steady rate.
+/// An EventBridge schedule: it invokes a function at a steady rate.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// Its name.
@@ -178,35 +178,35 @@ pub struct Subscription {
     pub function: String,
 }
 
-/// An image of a model server, and what runs in place of a container.
+/// An image of a model server, and the program that runs in place of its container.
 #[derive(Clone, Debug)]
 pub struct Image {
     /// The repository's name: the last part of an image's URI, without tag and digest.
     pub repository: String,
-    /// The program, with the variables that the image itself would set.
+    /// The program, with the variables that the image would set.
     pub program: Program,
 }
 
 /// A SageMaker endpoint of one instance.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Its name; its model and its endpoint configuration are called so too.
+    /// Its name, which its model and its endpoint configuration share.
     pub name: String,
     /// The model's image, by the name of its repository.
     pub image: String,
-    /// The model's environment, on top of the image's.
+    /// The model's environment, which overrides the image's.
     pub environment: BTreeMap<String, String>,
     /// How long the server may take until its first healthy `/ping`.
     pub startup_timeout: Duration,
-    /// How many asynchronous invocations the instance gets at once.
+    /// The most concurrent asynchronous invocations of the instance.
     pub max_concurrent_invocations_per_instance: usize,
-    /// `s3://` location under which outputs are written.
+    /// The `s3://` location of outputs.
     pub s3_output_path: String,
-    /// `s3://` location under which failures are written.
+    /// The `s3://` location of failures.
     pub s3_failure_path: String,
-    /// The topic told of successes.
+    /// The topic of notices of success.
     pub success_topic: Option<String>,
-    /// The topic told of failures.
+    /// The topic of notices of failure.
     pub error_topic: Option<String>,
 }
 
@@ -215,19 +215,23 @@ pub struct Endpoint {
 pub struct S3Integration {
     /// The method.
     pub method: Method,
-    /// The path, with `{name}` for one segment and `{name+}` for all the rest.
+    /// The path, with `{name}` for one segment and `{name+}` for the rest of the path.
     pub path: String,
     /// The bucket.
     pub bucket: String,
-    /// The key, with the path's names in braces.
+    /// The key, with names of the path in braces.
     pub key: String,
-    /// Query parameters that become object metadata: `(parameter, metadata name)`.
+    /// Query parameters that become metadata of the object: `(parameter, metadata name)`.
     pub metadata: Vec<(String, String)>,
-    /// The media types a body may have; a body without one is taken.
+    /// The media types that a body may have; any if there are none. A body without a media type is taken.
     pub media_types: Vec<String>,
+    /// The `code` in the refusal of another media type; without it, the refusal has a message only.
+    pub media_type_code: Option<String>,
     /// The largest body, in bytes.
     pub max_body: u64,
-    /// Refuses what must not reach S3.
+    /// The `code` in the refusal of a larger body; without it, the refusal has a message only.
+    pub max_body_code: Option<String>,
+    /// Refuses requests that must not reach S3.
     pub validate: fn(&Parameters) -> Result<(), Refusal>,
 }
 
@@ -240,4 +244,65 @@ pub struct HttpRoute {
     pub path: String,
     /// The function.
     pub function: String,
+}
+
+/// The parameters of a request: names of its path, and its query.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters {
+    /// The names in the route's path, decoded.
+    pub path: BTreeMap<String, String>,
+    /// The query, decoded. The values of a repeated parameter are joined by a comma.
+    pub query: BTreeMap<String, String>,
+}
+
+/// The answer to a request that goes no further.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// The JSON body.
+    pub body: Value,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, axum::Json(self.body)).into_response()
+    }
+}
+
+/// Why a [`Stack`] cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// Something invokes a function that is not declared.
+    #[error("there is no function {0}")]
+    NoSuchFunction(String),
+    /// The event pattern of a rule is not supported.
+    #[error("the pattern of rule {rule}: {problem}")]
+    Pattern {
+        /// The rule's name.
+        rule: String,
+        /// The part of the pattern, and what would work.
+        problem: String,
+    },
+    /// The declaration of a table is not an input of AWS's operations.
+    #[error("the declaration of the table {table} cannot be read")]
+    Table {
+        /// The table's name.
+        table: String,
+        /// The parser's error.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The name of an endpoint does not satisfy SageMaker's pattern.
+    #[error("{0:?} cannot be an endpoint's name: letters, digits and inner hyphens would work, 63 at most")]
+    EndpointName(String),
+    /// An endpoint names an image that is not declared.
+    #[error("the endpoint {endpoint} cannot be made")]
+    Endpoint {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The image, and those that are declared.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
 }

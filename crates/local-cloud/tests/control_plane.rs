@@ -1,6 +1,6 @@
-//! SageMaker's control plane over plain HTTP, with a model server that does what it is told.
+//! SageMaker's control plane over plain HTTP, with a model server whose behaviour the input chooses.
 
-#![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -56,7 +56,7 @@ fn stack(folder: &Path) -> Stack {
     }
 }
 
-/// A function that writes down each notice that it gets.
+/// A function that writes each notice to a file.
 fn listener(notices: PathBuf) -> InProcess {
     InProcess::new(move |environment| {
         let base = format!("http://{}/2018-06-01/runtime/invocation", environment["AWS_LAMBDA_RUNTIME_API"]);
@@ -79,7 +79,7 @@ struct Tested {
     http: reqwest::Client,
 }
 
-/// The answer of an operation: its output, or the words of its refusal.
+/// The answer of an operation: its output, or the message of its refusal.
 type Answer = Result<Value, String>;
 
 impl Tested {
@@ -114,7 +114,7 @@ impl Tested {
         self.call("CreateModel", json!({"ModelName": name, "PrimaryContainer": container})).await.unwrap();
     }
 
-    /// A configuration named like its model.
+    /// Creates a configuration with the name of its model.
     async fn config(&self, name: &str, most: Option<u64>) {
         let variant =
             json!({"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.x"});
@@ -136,7 +136,7 @@ impl Tested {
         self.call("DescribeEndpoint", json!({"EndpointName": name})).await
     }
 
-    /// The endpoint, once it has that status.
+    /// The description of the endpoint, as soon as it has this status.
     async fn until(&self, name: &str, status: &str) -> Value {
         eventually(async || {
             let described = self.describe(name).await.unwrap();
@@ -153,7 +153,7 @@ impl Tested {
         (answer.status(), answer.text().await.unwrap())
     }
 
-    /// Where output and failure will be, or why the request is refused.
+    /// The locations of output and failure, or the refusal of the request.
     async fn invoke_async(&self, name: &str, body: &'static str) -> Result<(String, String), String> {
         let path = format!("/endpoints/{name}/async-invocations");
         let answer = self.request("sagemaker", "POST", &path).body(body).send().await.unwrap();
@@ -184,7 +184,7 @@ async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, found).await.expect("it never happened")
+    tokio::time::timeout(PATIENCE, found).await.expect("it did not happen in time")
 }
 
 fn archive(file: &str, content: &str) -> Vec<u8> {
@@ -198,7 +198,7 @@ fn archive(file: &str, content: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The folders of models' files.
+/// The number of folders of models' files.
 fn folders(folder: &Path) -> usize {
     std::fs::read_dir(folder.join("data/sagemaker")).unwrap().count()
 }
@@ -224,7 +224,7 @@ async fn an_endpoint_has_its_models_files_and_environment() {
     }
     let refused = tested.invoke_async("Talk", "hello").await.unwrap_err();
     assert!(refused.contains("is not an asynchronous endpoint"), "{refused}");
-    // What it was made of may go.
+    // The endpoint does not need its configuration and its model any more.
     tested.call("DeleteEndpointConfig", json!({"EndpointConfigName": "m"})).await.unwrap();
     tested.call("DeleteModel", json!({"ModelName": "m"})).await.unwrap();
     assert_eq!(tested.invoke("Talk", "hello").await.1, "hello");
@@ -243,7 +243,7 @@ async fn an_endpoint_has_its_models_files_and_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_keeps_what_is_under_way_and_what_waits() {
+async fn an_update_keeps_running_and_queued_requests() {
     let folder = tempfile::tempdir().unwrap();
     let tested = Tested::start(folder.path()).await;
     for name in ["one", "two", "bad"] {
@@ -253,7 +253,7 @@ async fn an_update_keeps_what_is_under_way_and_what_waits() {
     }
     tested.endpoint("CreateEndpoint", "e", "one").await.unwrap();
     tested.until("e", "InService").await;
-    // One under way, which waits for a file, and one behind it.
+    // One request runs, and waits for a file. The next one is queued.
     let gate = folder.path().join("gate");
     let (held, _) = tested.invoke_async("e", format!("wait {}", gate.display()).leak()).await.unwrap();
     eventually(async || (tested.invoke("e", "at once").await.1 == "2").then_some(())).await;
@@ -269,7 +269,7 @@ async fn an_update_keeps_what_is_under_way_and_what_waits() {
     let updated = tested.until("e", "InService").await;
     assert_eq!((&updated["EndpointConfigName"], &updated["FailureReason"]), (&json!("two"), &Value::Null));
     assert_eq!(tested.invoke("e", "env SPEAKER").await.1, "two");
-    // The queue goes on with the new server while the old one still works.
+    // The new server handles the queue while the old one still works.
     assert_eq!(eventually(async || tested.object(&queued).await).await, "two");
     assert_eq!((tested.object(&held).await, folders(folder.path())), (None, 2));
     std::fs::write(&gate, "").unwrap();
@@ -279,7 +279,7 @@ async fn an_update_keeps_what_is_under_way_and_what_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deleted_ends_with_all_that_it_had() {
+async fn a_deletion_drops_the_requests_and_the_files_of_the_endpoint() {
     let folder = tempfile::tempdir().unwrap();
     let tested = Tested::start(folder.path()).await;
     tested.model("m", json!({"Image": "model"})).await;
@@ -299,7 +299,7 @@ async fn what_is_deleted_ends_with_all_that_it_had() {
     assert!(again.is_err(), "{again:?}");
     eventually(async || tested.describe("e").await.err()).await;
     assert_eq!(tested.cloud.backlog().unwrap().ready, 0, "its requests are dropped");
-    // Another one of that name has nothing of it.
+    // A new endpoint of that name does not get its requests.
     tested.endpoint("CreateEndpoint", "e", "m").await.unwrap();
     tested.until("e", "InService").await;
     let (output, _) = tested.invoke_async("e", "hello").await.unwrap();
@@ -311,7 +311,7 @@ async fn what_is_deleted_ends_with_all_that_it_had() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_say_why_and_requests_outlive_a_restart() {
+async fn failures_have_reasons_and_requests_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let tested = Tested::start(folder.path()).await;
     tested.put("none.tar.gz", b"no archive".to_vec()).await;
@@ -351,14 +351,14 @@ async fn failures_say_why_and_requests_outlive_a_restart() {
     tested.until("e", "InService").await;
     let failed = tested.call("ListEndpoints", json!({"StatusEquals": "Failed", "SortBy": "Name"})).await.unwrap();
     let names: Vec<_> = failed["Endpoints"].as_array().unwrap().iter().map(|one| &one["EndpointName"]).collect();
-    assert_eq!(names, ["missing", "image", "archive"], "what never ran is not tried again");
+    assert_eq!(names, ["missing", "image", "archive"], "an endpoint that never served was tried again");
     tested.call("DeleteEndpoint", json!({"EndpointName": "image"})).await.unwrap();
     eventually(async || tested.describe("image").await.err()).await;
     tested.cloud.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_breaks_off_is_taken_up_by_the_next_start() {
+async fn the_next_start_resumes_deployments_updates_and_removals() {
     let folder = tempfile::tempdir().unwrap();
     let tested = Tested::start(folder.path()).await;
     tested.put("model.tar.gz", archive("words", "unpacked")).await;
@@ -389,7 +389,7 @@ async fn what_breaks_off_is_taken_up_by_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_stacks_own_is_shown_and_stays() {
+async fn the_resources_of_the_stack_are_described_and_cannot_be_changed() {
     let folder = tempfile::tempdir().unwrap();
     let tested = Tested::start(folder.path()).await;
     let own = tested.describe("own").await.unwrap();
@@ -426,7 +426,7 @@ async fn the_stacks_own_is_shown_and_stays() {
 }
 
 #[tokio::test]
-async fn topics_are_tried_whenever_an_endpoint_is_made_or_changed() {
+async fn topics_are_tested_when_an_endpoint_is_created_or_updated() {
     let folder = tempfile::tempdir().unwrap();
     let tested = Tested::start(folder.path()).await;
     let notices = async |count: usize| {

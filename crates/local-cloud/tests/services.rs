@@ -1,6 +1,6 @@
-//! Lambda and SageMaker with programs that do what they are told, over plain HTTP.
+//! Lambda and SageMaker over plain HTTP, with programs whose behaviour the input chooses.
 
-#![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn program(name: &str, environment: &[(&str, PathBuf)]) -> Program {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
-    // The programs look for curl and python3.
+    // The programs need curl and python3.
     let search = std::env::var("PATH").unwrap();
     let own = environment.iter().map(|(name, path)| ((*name).to_owned(), path.display().to_string()));
     let environment: BTreeMap<_, _> = own.chain([("PATH".to_owned(), search)]).collect();
@@ -81,7 +81,7 @@ impl Tested {
         request.header("x-amz-invocation-type", kind).json(event).send().await.unwrap()
     }
 
-    /// Every event that a process of the function received: request id and event.
+    /// The events that the function received and that contain `word`, each with its request id.
     fn received(&self, word: &str) -> Vec<(String, String)> {
         let text = std::fs::read_to_string(self.folder.path().join("events")).unwrap_or_default();
         let pair = |line: &str| line.split_once(' ').map(|(id, event)| (id.to_owned(), event.to_owned()));
@@ -99,7 +99,7 @@ impl Tested {
         (location("x-amzn-sagemaker-outputlocation"), location("x-amzn-sagemaker-failurelocation"))
     }
 
-    /// The text of an object, as soon as it is there.
+    /// The content of an object, as soon as it exists.
     async fn object(&self, location: &str) -> String {
         let path = location.strip_prefix("s3:/").unwrap();
         eventually(async || {
@@ -119,7 +119,7 @@ async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, found).await.expect("it never happened")
+    tokio::time::timeout(PATIENCE, found).await.expect("it did not happen in time")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +130,7 @@ async fn functions_answer_fail_exit_and_time_out() {
     let first: Value = answer.json().await.unwrap();
     let second: Value = tested.invoke("RequestResponse", &json!({"n": 2})).await.json().await.unwrap();
     assert_eq!((&first["event"]["n"], &second["event"]["n"]), (&json!(1), &json!(2)));
-    assert_eq!(first["pid"], second["pid"], "a warm process was not used again");
+    assert_eq!(first["pid"], second["pid"], "a warm process was not reused");
 
     for (word, error_type) in [("fail", "Asked"), ("exit", "Runtime.ExitError"), ("sleep", "Sandbox.Timedout")] {
         let answer = tested.invoke("RequestResponse", &json!({"do": word})).await;
@@ -140,7 +140,7 @@ async fn functions_answer_fail_exit_and_time_out() {
         assert_eq!(error["errorType"], error_type, "{error}");
     }
     let after: Value = tested.invoke("RequestResponse", &json!({"n": 3})).await.json().await.unwrap();
-    assert_ne!(after["pid"], first["pid"], "a process that took too long was used again");
+    assert_ne!(after["pid"], first["pid"], "a process that timed out was reused");
     let no_json = tested.request("lambda", "POST", "/2015-03-31/functions/f/invocations").body("{");
     assert_eq!(no_json.send().await.unwrap().status(), StatusCode::BAD_REQUEST);
 }
@@ -149,7 +149,7 @@ async fn functions_answer_fail_exit_and_time_out() {
 async fn functions_scale_out_to_their_limit() {
     let tested = Tested::start().await;
     let sleeping = json!({"do": "sleep"});
-    // Two that never end take both environments; the third gets one when the first has timed out.
+    // Two endless invocations take both environments. The third runs when one of them has timed out.
     let (a, b, c) =
         tokio::join!(tested.invoke("RequestResponse", &sleeping), tested.invoke("RequestResponse", &sleeping), async {
             eventually(async || (tested.received("sleep").len() == 2).then_some(())).await;
@@ -160,7 +160,7 @@ async fn functions_scale_out_to_their_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asynchronous_events_are_retried_twice_and_then_lie_in_the_dead_letter_queue() {
+async fn failed_events_are_retried_twice_and_then_sent_to_the_dead_letter_queue() {
     let tested = Tested::start().await;
     assert_eq!(tested.invoke("Event", &json!({"do": "fail"})).await.status(), StatusCode::ACCEPTED);
     let sqs = |action: &str| {
@@ -183,9 +183,9 @@ async fn asynchronous_events_are_retried_twice_and_then_lie_in_the_dead_letter_q
 #[tokio::test(flavor = "multi_thread")]
 async fn invocations_end_in_an_output_or_a_failure_and_a_notice() {
     let tested = Tested::start().await;
-    let headers = [("inference-id", "good"), ("custom-attributes", "ages=7")];
+    let headers = [("inference-id", "good"), ("custom-attributes", "size=7")];
     let (output, _) = tested.invoke_async("hello", &headers).await;
-    assert_eq!(tested.object(&output).await, "hello ages=7");
+    assert_eq!(tested.object(&output).await, "hello size=7");
     let (_, failure) = tested.invoke_async("refuse", &[("inference-id", "bad")]).await;
     assert_eq!(tested.object(&failure).await, r#"{"code":"REFUSED"}"#);
 
@@ -207,7 +207,7 @@ async fn invocations_end_in_an_output_or_a_failure_and_a_notice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn busy_dying_and_slow_model_servers() {
+async fn busy_dying_and_slow_model_servers_are_handled() {
     let tested = Tested::start().await;
     let (busy, _) = tested.invoke_async("busy", &[]).await;
     let (dies_once, _) = tested.invoke_async("die once", &[]).await;
@@ -222,7 +222,7 @@ async fn busy_dying_and_slow_model_servers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_gets_no_more_than_it_may_have() {
+async fn an_instance_gets_no_more_requests_than_its_concurrency() {
     let tested = Tested::start().await;
     let mut counts = Vec::new();
     for _ in 0..6 {
@@ -233,7 +233,7 @@ async fn an_instance_gets_no_more_than_it_may_have() {
         most = most.max(tested.object(&location).await.parse().unwrap());
     }
     assert_eq!(most, 2);
-    // Both places taken for longer than a third may wait.
+    // Both places are taken for longer than the time to live of a third request.
     tested.invoke_async("sleep", &[("invocationtimeoutseconds", "3")]).await;
     tested.invoke_async("sleep", &[("invocationtimeoutseconds", "3")]).await;
     let (_, expired) = tested.invoke_async("hello", &[("requestttlseconds", "1")]).await;
@@ -241,7 +241,7 @@ async fn an_instance_gets_no_more_than_it_may_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_up_to_the_limits() {
+async fn bodies_are_limited() {
     let tested = Tested::start().await;
     let send = async |path: &str, size: usize| {
         tested.request("sagemaker", "POST", path).body(vec![b'x'; size]).send().await.unwrap().status()

@@ -215,7 +215,9 @@ fn rest_api() -> Vec<S3Integration> {
             key: format!("{}{{id}}", keys::UPLOADS),
             metadata: vec![("ages".to_owned(), keys::AGES_METADATA.to_owned())],
             media_types: ["image/jpeg", "image/png", "image/webp"].map(str::to_owned).to_vec(),
+            media_type_code: Some(ErrorCode::UnsupportedImage.to_string()),
             max_body: MAX_PUT_BYTES,
+            max_body_code: Some(ErrorCode::ImageTooLarge.to_string()),
             validate: validate_upload,
         },
         S3Integration {
@@ -225,7 +227,9 @@ fn rest_api() -> Vec<S3Integration> {
             key: "images/{id}/{revision}/{file}".to_owned(),
             metadata: Vec::new(),
             media_types: Vec::new(),
+            media_type_code: None,
             max_body: 0,
+            max_body_code: None,
             validate: validate_id,
         },
     ]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use local_cloud::{Cloud, Conditions, Listeners, Stack};
+use local_cloud::{Cloud, CloudError, Conditions, Listeners, Stack};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal;
@@ -51,7 +51,11 @@ pub(crate) async fn start(
     conditions: Conditions,
 ) -> anyhow::Result<Cloud> {
     let listeners = Listeners { api: bind(port, "--port").await?, aws: bind(aws_port, "--aws-port").await? };
-    Ok(Cloud::start(stack, data, listeners, conditions).await?)
+    Cloud::start(stack, data, listeners, conditions).await.map_err(|error| {
+        let is_of_folder = matches!(error, CloudError::DataFolder { .. } | CloudError::DataFolderInUse(_));
+        let error = anyhow::Error::new(error);
+        if is_of_folder { error.context(format!("--data {}", data.display())) } else { error }
+    })
 }
 
 async fn bind(port: u16, option: &str) -> anyhow::Result<TcpListener> {

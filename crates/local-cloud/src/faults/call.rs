@@ -1,22 +1,23 @@
-//! What a request to the AWS endpoint asks for, as far as a fault has to know.
+//! The call in a request to the AWS endpoint, as far as a fault needs it: service, operation and resource.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::aws_endpoint::json_error;
+use crate::aws_error::{json_error, rest_xml_error};
 use crate::body::collect;
+use crate::error::chain;
 
-/// The largest body that is looked into: DynamoDB's limit.
+/// The largest body that is parsed: DynamoDB's limit.
 pub(super) const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// The operations of DynamoDB that change tables.
+/// DynamoDB's operations that change tables.
 const WRITES: [&str; 9] = [
     "PutItem",
     "UpdateItem",
@@ -36,18 +37,18 @@ enum Service {
     SageMaker,
 }
 
-/// A call of a service that can fail.
+/// A call of a service that has faults.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     service: Service,
     operation: String,
-    /// The object, the item's key, or the inference id.
+    /// The path of the object, the key of the item, or the inference id.
     resource: String,
-    /// The session token of the execution environment that calls.
+    /// The session token of the calling execution environment.
     pub(super) environment: Option<String>,
-    /// Whether a table is changed.
+    /// Whether it changes a table.
     pub(super) writes: bool,
-    /// Whether an index is read.
+    /// Whether it reads an index.
     pub(super) index: bool,
 }
 
@@ -63,7 +64,7 @@ impl fmt::Display for Call {
 }
 
 impl Call {
-    /// What a request asks for, and the request again; `None` for services that have no faults.
+    /// The call in a request, and the request. `None` for services without faults.
     pub(super) async fn read(
         service: Option<&str>,
         request: Request,
@@ -84,7 +85,7 @@ impl Call {
                 Ok((Some(call), request))
             }
             Some("sagemaker") => {
-                // The control plane names its operation in a header, the runtime in the path.
+                // The control plane names the operation in a header, the runtime in the path.
                 let target = text(headers, "x-amz-target").and_then(|target| target.rsplit('.').next());
                 let operation = target.or(request.uri().path().rsplit('/').next()).unwrap_or_default();
                 let id = text(headers, "x-amzn-sagemaker-inference-id").unwrap_or_default().to_owned();
@@ -95,9 +96,9 @@ impl Call {
                 let target = text(headers, "x-amz-target").unwrap_or_default();
                 let call = call(Service::DynamoDb, target.rsplit('.').next().unwrap_or_default(), String::new());
                 let (parts, body) = request.into_parts();
-                let body = collect(body, MAX_BODY).await.map_err(|error| {
-                    json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", &error.to_string())
-                })?;
+                let body = collect(body, MAX_BODY)
+                    .await
+                    .map_err(|error| json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", &chain(&error)))?;
                 let input = serde_json::from_slice(&body).unwrap_or_default();
                 Ok((Some(call.about(&input, hash_keys)), Request::from_parts(parts, Body::from(body))))
             }
@@ -105,7 +106,7 @@ impl Call {
         }
     }
 
-    /// A call of DynamoDB with its input.
+    /// Completes a call of DynamoDB from its input.
     fn about(mut self, input: &Value, hash_keys: &BTreeMap<String, String>) -> Self {
         let table = input["TableName"].as_str().unwrap_or_default();
         let hash_key = hash_keys.get(table).map(String::as_str).unwrap_or_default();
@@ -121,23 +122,27 @@ impl Call {
         self
     }
 
-    /// The answer by which the service throttles.
+    /// The throttling error of the service.
     pub(super) fn throttled(&self) -> Response {
         match self.service {
-            Service::S3 => s3_error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate."),
+            Service::S3 => {
+                rest_xml_error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.")
+            }
             Service::DynamoDb => {
-                json_error(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException", "by plan")
+                json_error(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException", "a planned fault")
             }
             Service::SageMaker => json_error(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded"),
         }
     }
 
-    /// The answer of a service that broke.
+    /// The internal error of the service.
     pub(super) fn failed(&self) -> Response {
         match self.service {
-            Service::S3 => s3_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "by plan"),
-            Service::DynamoDb => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "by plan"),
-            Service::SageMaker => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "by plan"),
+            Service::S3 => rest_xml_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "a planned fault"),
+            Service::DynamoDb => {
+                json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "a planned fault")
+            }
+            Service::SageMaker => json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "a planned fault"),
         }
     }
 }
@@ -160,15 +165,10 @@ fn s3_operation(request: &Request) -> &str {
     }
 }
 
-/// The path, but for names that are random: the same plan has to mean the same object.
+/// The path, with `*` for random names, so that a plan finds the same object in every run.
 fn s3_resource(path: &str) -> String {
     let random = |part: &&str| part.len() >= 36 && part.is_char_boundary(36) && Uuid::try_parse(&part[..36]).is_ok();
     path.split('/').map(|part| if random(&part) { "*" } else { part }).collect::<Vec<_>>().join("/")
-}
-
-fn s3_error(status: StatusCode, code: &str, message: &str) -> Response {
-    let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
-    (status, [("content-type", "application/xml")], body).into_response()
 }
 
 #[cfg(test)]
@@ -179,15 +179,15 @@ mod tests {
 
     async fn read(service: Option<&str>, request: http::request::Builder, body: &Value) -> (Option<Call>, String) {
         let request = request.body(Body::from(body.to_string())).unwrap();
-        let keys = BTreeMap::from([("jobs".to_owned(), "id".to_owned())]);
+        let keys = BTreeMap::from([("items".to_owned(), "id".to_owned())]);
         let (call, request) = Call::read(service, request, &keys).await.unwrap();
         let body = collect(request.into_body(), MAX_BODY).await.unwrap();
         (call, String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[tokio::test]
-    async fn calls_are_known_by_operation_and_resource() {
-        let put = json!({"TableName": "jobs", "Item": {"id": {"S": "ada"}, "status": {"S": "x"}}});
+    async fn calls_are_identified_by_operation_and_resource() {
+        let put = json!({"TableName": "items", "Item": {"id": {"S": "ada"}, "status": {"S": "x"}}});
         let request = http::Request::post("/").header("x-amz-target", "DynamoDB_20120810.PutItem");
         let (call, body) = read(Some("dynamodb"), request.header("x-amz-security-token", "token"), &put).await;
         let call = call.unwrap();
@@ -195,14 +195,14 @@ mod tests {
         assert_eq!((call.environment.as_deref(), call.writes), (Some("token"), true));
 
         let query =
-            json!({"TableName": "jobs", "IndexName": "i", "ExpressionAttributeValues": {":s": {"S": "open#1"}}});
+            json!({"TableName": "items", "IndexName": "i", "ExpressionAttributeValues": {":s": {"S": "open#1"}}});
         let request = http::Request::post("/").header("x-amz-target", "DynamoDB_20120810.Query");
         let call = read(Some("dynamodb"), request, &query).await.0.unwrap();
         assert!(call.index && !call.writes && call.to_string() == "dynamodb:Query open#1");
 
-        let random = "/out/strips/ada/7b8e1a52-30c5-4f0b-9d0e-6f3a1f2f4c11.out";
+        let random = "/out/results/ada/7b8e1a52-30c5-4f0b-9d0e-6f3a1f2f4c11.out";
         for (request, expected) in [
-            (http::Request::get(random), "s3:GetObject /out/strips/ada/*"),
+            (http::Request::get(random), "s3:GetObject /out/results/ada/*"),
             (http::Request::put("/in/uploads/ada"), "s3:PutObject /in/uploads/ada"),
             (http::Request::put("/in/x").header("x-amz-copy-source", "in/y"), "s3:CopyObject /in/x"),
             (http::Request::get("/in?list-type=2&prefix=a"), "s3:ListObjectsV2 /in"),

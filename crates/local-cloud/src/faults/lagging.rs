@@ -1,4 +1,4 @@
-//! What an index shows while it lags behind its table.
+//! Stale indexes: a copy of the tables that lags behind them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,15 +12,16 @@ use http::request::Parts;
 use tokio::sync::Mutex;
 
 use super::call::MAX_BODY;
-use crate::aws_endpoint::json_error;
+use crate::aws_error::json_error;
 use crate::body::collect;
 use crate::dynamodb::DynamoDb;
+use crate::error::chain;
 
-/// A copy of the tables that makes every write a while later, in the order in which the tables made them.
+/// A copy of the tables. It repeats every write after a while, in the order of the tables' writes.
 pub(super) struct Lagging {
     copy: DynamoDb,
     lag: Duration,
-    /// What the copy has yet to write, oldest first.
+    /// The writes that the copy has not repeated yet, oldest first.
     pending: Mutex<VecDeque<Write>>,
 }
 
@@ -37,22 +38,22 @@ impl Write {
 }
 
 impl Lagging {
-    /// Over a copy that holds what the tables hold.
+    /// Over a copy that equals the tables.
     pub(super) fn new(copy: DynamoDb, lag: Duration) -> Self {
         Self { copy, lag, pending: Mutex::default() }
     }
 
-    /// Has the tables answer a request that writes, and remembers it if they did write. One at a time: the copy has to write in
-    /// the same order.
+    /// Has the tables answer a writing request, and keeps it for the copy if it succeeds. One request at a time, so that the copy
+    /// writes in the same order.
     pub(super) async fn write(&self, request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
         let (parts, body) = request.into_parts();
         let body = match collect(body, MAX_BODY).await {
             Ok(body) => body,
-            Err(error) => return json_error(StatusCode::BAD_REQUEST, "SerializationException", &error.to_string()),
+            Err(error) => return json_error(StatusCode::BAD_REQUEST, "SerializationException", &chain(&error)),
         };
         let mut pending = self.pending.lock().await;
         self.catch_up(&mut pending).await;
-        // Beforehand: whoever asks may die meanwhile, which keeps no table from writing.
+        // It is kept beforehand: the caller may die meanwhile, but the tables still write.
         pending.push_back(Write { made: Instant::now(), parts: parts.clone(), body: body.clone() });
         let response = answer(Request::from_parts(parts, Body::from(body))).await;
         if !response.status().is_success() {
@@ -68,7 +69,7 @@ impl Lagging {
         !pending.is_empty()
     }
 
-    /// What a query finds in the copy.
+    /// The answer of the copy to a query.
     pub(super) async fn query(&self, request: Request) -> Response {
         self.copy.call(request).await
     }
@@ -96,10 +97,10 @@ mod tests {
     }
 
     fn put(status: &str) -> Request {
-        request("PutItem", &json!({"TableName": "jobs", "Item": {"id": {"S": "ada"}, "status": {"S": status}}}))
+        request("PutItem", &json!({"TableName": "items", "Item": {"id": {"S": "ada"}, "status": {"S": status}}}))
     }
 
-    /// The ids that an index has under a status.
+    /// The number of items that a query found.
     async fn found(response: Response) -> usize {
         let body = collect(response.into_body(), MAX_BODY).await.unwrap();
         serde_json::from_slice::<Value>(&body).unwrap()["Count"].as_u64().unwrap() as usize
@@ -107,7 +108,7 @@ mod tests {
 
     fn query(status: &str) -> Request {
         let condition = json!({
-            "TableName": "jobs", "IndexName": "by-status",
+            "TableName": "items", "IndexName": "by-status",
             "KeyConditionExpression": "#s = :s", "ExpressionAttributeNames": {"#s": "status"},
             "ExpressionAttributeValues": {":s": {"S": status}},
         });
@@ -115,11 +116,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_index_shows_what_was_before_the_last_writes() {
+    async fn a_stale_index_shows_the_items_before_the_last_writes() {
         let folder = tempfile::tempdir().unwrap();
         let key = |name| json!([{"AttributeName": name, "KeyType": "HASH"}]);
         let create = json!({
-            "TableName": "jobs",
+            "TableName": "items",
             "KeySchema": key("id"),
             "AttributeDefinitions": [
                 {"AttributeName": "id", "AttributeType": "S"},
@@ -137,7 +138,7 @@ mod tests {
 
         let written = lagging.write(put("done"), async |request| tables.call(request).await).await;
         assert!(written.status().is_success() && lagging.lags().await);
-        let refused = request("PutItem", &json!({"TableName": "jobs", "Item": {}}));
+        let refused = request("PutItem", &json!({"TableName": "items", "Item": {}}));
         assert!(!lagging.write(refused, async |request| tables.call(request).await).await.status().is_success());
         for (status, now, before) in [("open", 0, 1), ("done", 1, 0)] {
             assert_eq!(found(tables.call(query(status)).await).await, now);
@@ -150,7 +151,7 @@ mod tests {
         assert!(tables.call(put("gone")).await.status().is_success());
 
         lagging.lag = Duration::ZERO;
-        assert!(!lagging.lags().await, "by then it has caught up");
+        assert!(!lagging.lags().await, "it has caught up");
         for (status, count) in [("done", 0), ("gone", 1)] {
             assert_eq!(found(lagging.query(query(status)).await).await, count, "{status}");
         }

@@ -1,37 +1,39 @@
+//! A plan of faults, and its text form.
+
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Something that goes wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// S3 tells twice of an object, as EventBridge may: its delivery is at least once.
+    /// S3's event of an object is delivered twice: EventBridge delivers at least once.
     DuplicateEvent,
-    /// S3 tells late of an object, so that others overtake it.
+    /// S3's event of an object is delayed, so that later ones overtake it.
     DelayEvent,
     /// SNS delivers a message twice.
     DuplicateNotice,
-    /// SNS delivers a message late, so that others overtake it.
+    /// SNS delivers a message late, so that later ones overtake it.
     DelayNotice,
     /// SNS never delivers a message.
     DropNotice,
-    /// An invocation of a function dies right before or right after one of its first AWS calls.
+    /// A function is killed right before or right after one of the first AWS calls of an invocation.
     Kill,
-    /// One of the first AWS calls of an invocation never returns, so that the function is ended as at its timeout.
+    /// One of the first AWS calls of an invocation never returns, so that the function is killed as at its timeout.
     Hang,
-    /// A service refuses a call with the error by which it throttles.
+    /// A service refuses a call with its throttling error.
     Throttle,
-    /// A service fails at a call with an internal error, having done nothing.
+    /// A service answers a call with an internal error, without carrying it out.
     Fail,
-    /// A service does what it was called for, and then answers with an internal error.
+    /// A service carries out a call, but answers with an internal error.
     LoseAnswer,
-    /// An index shows its table as it was a second ago: its reads are eventually consistent.
+    /// An index shows its table as it was a second ago: reads of an index are eventually consistent.
     StaleIndex,
 }
 
 impl Fault {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 11] = [
         Self::DuplicateEvent,
         Self::DelayEvent,
@@ -46,7 +48,7 @@ impl Fault {
         Self::StaleIndex,
     ];
 
-    /// As it is written in a plan: `drop-notice`.
+    /// Its name in a plan: `drop-notice`.
     pub fn name(self) -> &'static str {
         match self {
             Self::DuplicateEvent => "duplicate-event",
@@ -64,25 +66,25 @@ impl Fault {
     }
 }
 
-/// What goes wrong and how often. Whether it does follows from the seed, from what is about to happen and from how often the same
-/// thing happened before; so a plan can be played again, in whatever order threads come.
+/// Which faults strike, and how often. Whether a fault strikes follows from the seed, from the call or message, and from the number
+/// of equal ones before. So a plan can be repeated, in whatever order threads run.
 ///
-/// As text: `seed=7,drop-notice=0.05,kill=0.02`; `all` stands for every fault, and a later entry counts more than an earlier
-/// one. `delay-seconds` is the longest delay, 5 unless it is named; `hang-seconds` is how long a call hangs, 3 unless it is named.
+/// As text: `seed=7,drop-notice=0.05,kill=0.02`. `all` is every fault, and a later entry overrides an earlier one. `delay-seconds` is
+/// the longest delay, 5 by default. `hang-seconds` is how long a call hangs, 3 by default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultPlan {
-    /// What makes one plan another.
+    /// The seed, from which all faults follow.
     pub seed: u64,
-    /// How often each fault of [`Fault::ALL`] strikes, in its order: 0 to 1.
+    /// The rate of each fault of [`Fault::ALL`], in its order: 0 to 1.
     rates: [f64; Fault::ALL.len()],
     /// The longest delay of an event or a notice.
     pub longest_delay: Duration,
-    /// How long a call hangs before the function is ended.
+    /// How long a call hangs before the function is killed.
     pub hang: Duration,
 }
 
 impl FaultPlan {
-    /// Nothing goes wrong yet.
+    /// A plan without faults.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -92,31 +94,31 @@ impl FaultPlan {
         }
     }
 
-    /// Everything goes wrong so often.
+    /// Sets the rate of every fault, 0 to 1.
     #[must_use]
     pub fn with_all(mut self, rate: f64) -> Self {
         self.rates = [rate.clamp(0.0, 1.0); Fault::ALL.len()];
         self
     }
 
-    /// This goes wrong so often.
+    /// Sets the rate of a fault, 0 to 1.
     #[must_use]
     pub fn with(mut self, fault: Fault, rate: f64) -> Self {
         self.rates[fault as usize] = rate.clamp(0.0, 1.0);
         self
     }
 
-    /// How often a fault strikes: 0 to 1.
+    /// The rate of a fault, 0 to 1.
     pub fn rate(&self, fault: Fault) -> f64 {
         self.rates[fault as usize]
     }
 
-    /// Whether a fault strikes something that happens for the `nth` time.
+    /// Whether a fault strikes the `nth` call or message of this text.
     pub(super) fn strikes(&self, fault: Fault, what: &str, nth: u32) -> bool {
         self.share(fault.name(), what, nth) < self.rate(fault)
     }
 
-    /// A number from 0 to 1 (exclusive), the same for the same question.
+    /// A pseudo-random number from 0 to 1 (exclusive), which follows from the seed and the question.
     pub(super) fn share(&self, question: &str, what: &str, nth: u32) -> f64 {
         // SipHash with fixed keys.
         let mut hasher = DefaultHasher::new();
@@ -125,23 +127,23 @@ impl FaultPlan {
     }
 }
 
-/// Why a text is no plan.
+/// Why a text is not a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultPlanError {
-    /// An entry that is no `name=value`.
-    #[error("{0:?} is no name=value: seed=7,drop-notice=0.05 would work")]
+    /// An entry that is not `name=value`.
+    #[error("{0:?} is not name=value: seed=7,drop-notice=0.05 would work")]
     Entry(String),
-    /// A name that nothing has.
+    /// An unknown name.
     #[error("there is no fault {0:?}: seed, delay-seconds, hang-seconds, all, {names} are there", names = Fault::ALL.map(Fault::name).join(", "))]
     Name(String),
-    /// A value that makes no sense.
+    /// A value out of range.
     #[error("{name}={value}: {needed} would work")]
     Value {
-        /// Of what.
+        /// The entry's name.
         name: String,
         /// The value.
         value: String,
-        /// What would work.
+        /// The values that would work.
         needed: &'static str,
     },
 }
@@ -192,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn a_plan_survives_its_text_form() {
         let plan: FaultPlan = "seed=7, all=0.05,drop-notice=0.5,delay-seconds=2".parse().unwrap();
         assert_eq!((plan.seed, plan.longest_delay), (7, Duration::from_secs(2)));
         assert_eq!((plan.rate(Fault::Kill), plan.rate(Fault::DropNotice)), (0.05, 0.5));
@@ -204,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
+    fn bad_entries_are_named() {
         for (text, named) in [
-            ("chaos", "\"chaos\" is no name=value"),
+            ("chaos", "\"chaos\" is not name=value"),
             (
                 "drop-notices=0.1",
                 "there is no fault \"drop-notices\": seed, delay-seconds, hang-seconds, all, duplicate-event",
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_strike_as_often_as_planned_and_again_the_same() {
+    fn faults_strike_at_their_rates_and_repeat_with_the_seed() {
         let plan = FaultPlan::new(3).with(Fault::Kill, 0.05);
         let struck =
             |plan: &FaultPlan| (0..10_000).map(|nth| plan.strikes(Fault::Kill, "call", nth)).collect::<Vec<_>>();
@@ -230,7 +232,7 @@ mod tests {
         assert!((400..600).contains(&often), "{often}");
         assert_eq!(struck(&plan), struck(&plan.clone()));
         assert_ne!(struck(&plan), struck(&FaultPlan { seed: 4, ..plan.clone() }));
-        assert!((0..1000).all(|nth| !plan.strikes(Fault::Hang, "call", nth)), "not planned");
+        assert!((0..1000).all(|nth| !plan.strikes(Fault::Hang, "call", nth)), "its rate is 0");
         assert!((0..1000).all(|nth| plan.clone().with_all(1.0).strikes(Fault::Hang, "call", nth)));
     }
 }

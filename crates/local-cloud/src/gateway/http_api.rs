@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::path::Template;
-use super::{Parameters, Refusal};
+use crate::ACCOUNT;
 use crate::body::collect;
+use crate::clock::now_millis;
+use crate::error::chain;
 use crate::lambda::{Lambda, MAX_PAYLOAD};
-use crate::stack::HttpRoute;
-use crate::{ACCOUNT, now_millis};
+use crate::stack::{HttpRoute, Parameters, Refusal};
 
 /// How long API Gateway waits for a function.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -36,7 +37,7 @@ struct FunctionResponse {
     is_base64_encoded: bool,
 }
 
-/// Answers a request from a function.
+/// Answers a request with the function's answer.
 pub(super) async fn proxy(
     lambda: &Arc<Lambda>,
     route: &HttpRoute,
@@ -47,7 +48,7 @@ pub(super) async fn proxy(
     let (parts, body) = request.into_parts();
     let body = match collect(body, MAX_PAYLOAD / 2).await {
         Ok(body) => body,
-        Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
+        Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, &chain(&error)),
     };
     let event = event(&parts, &format!("{} {template}", route.method), parameters, &body);
     let invoked = lambda.invoke(&route.function, Bytes::from(event.to_string()));

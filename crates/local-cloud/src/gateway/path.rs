@@ -1,4 +1,4 @@
-//! Path templates as API Gateway writes them: `{name}` stands for one segment, `{name+}` for all the rest.
+//! Path templates as API Gateway writes them: `{name}` matches one segment, `{name+}` the rest of the path.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,12 +26,12 @@ impl Template {
         Self { text: text.to_owned(), segments: text.trim_start_matches('/').split('/').map(segment).collect() }
     }
 
-    /// Whether it stands for paths of any length.
+    /// Whether it ends with `{name+}`, and so matches paths of any length.
     pub(crate) fn is_greedy(&self) -> bool {
         matches!(self.segments.last(), Some(Segment::Rest(_)))
     }
 
-    /// The names of the template and what the path has in their places, decoded; `None` if the path does not fit.
+    /// The names of the template with their values in the path, decoded. `None` if the path does not match.
     pub(crate) fn matches(&self, path: &str) -> Option<BTreeMap<String, String>> {
         let mut rest = Some(path.strip_prefix('/')?);
         let mut names = BTreeMap::new();
@@ -53,7 +53,7 @@ impl Template {
         rest.is_none().then_some(names)
     }
 
-    /// The template with its names replaced by `values`.
+    /// Replaces the names in `text` by their values.
     pub(crate) fn fill(text: &str, values: &BTreeMap<String, String>) -> String {
         values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     }
@@ -65,7 +65,7 @@ impl fmt::Display for Template {
     }
 }
 
-/// Percent-decoding; what is no encoded UTF-8 stays as it is.
+/// Percent-decoding. A part that does not decode to UTF-8 stays as it is.
 fn decoded(part: &str) -> String {
     let mut bytes = part.bytes();
     let mut decoded = Vec::with_capacity(part.len());
@@ -81,7 +81,7 @@ fn decoded(part: &str) -> String {
     String::from_utf8(decoded).unwrap_or_else(|_| part.to_owned())
 }
 
-/// Percent-encoding of everything that is not plain in a path; `/` stays.
+/// Percent-encoding of a path: unreserved characters and `/` stay.
 pub(crate) fn encoded(path: &str) -> String {
     path.bytes()
         .map(|byte| match byte {
@@ -97,19 +97,19 @@ mod tests {
 
     #[test]
     fn templates() {
-        let one = Template::new("/jobs/{id}");
-        assert_eq!(one.matches("/jobs/a%20b").unwrap()["id"], "a b");
-        assert_eq!(one.matches("/jobs/a%2Fb").unwrap()["id"], "a/b");
-        assert_eq!(one.matches("/jobs/%zz").unwrap()["id"], "%zz");
-        for other in ["/jobs", "/jobs/", "/jobs/a/b", "/job/a", "jobs/a", ""] {
+        let one = Template::new("/items/{id}");
+        assert_eq!(one.matches("/items/a%20b").unwrap()["id"], "a b");
+        assert_eq!(one.matches("/items/a%2Fb").unwrap()["id"], "a/b");
+        assert_eq!(one.matches("/items/%zz").unwrap()["id"], "%zz");
+        for other in ["/items", "/items/", "/items/a/b", "/item/a", "items/a", ""] {
             assert!(one.matches(other).is_none(), "{other}");
         }
-        let rest = Template::new("/images/{id+}");
-        assert_eq!(rest.matches("/images/a/../b").unwrap()["id"], "a/../b");
-        assert!(rest.matches("/images/").is_none());
-        let three = Template::new("/images/{id}/{revision}/{file}");
-        let names = three.matches("/images/a/b/0.jpg").unwrap();
-        assert_eq!(Template::fill("images/{id}/{revision}/{file}", &names), "images/a/b/0.jpg");
+        let rest = Template::new("/photos/{id+}");
+        assert_eq!(rest.matches("/photos/a/../b").unwrap()["id"], "a/../b");
+        assert!(rest.matches("/photos/").is_none());
+        let three = Template::new("/photos/{id}/{version}/{file}");
+        let names = three.matches("/photos/a/b/0.jpg").unwrap();
+        assert_eq!(Template::fill("photos/{id}/{version}/{file}", &names), "photos/a/b/0.jpg");
         assert_eq!(encoded("a b/é"), "a%20b/%C3%A9");
     }
 }

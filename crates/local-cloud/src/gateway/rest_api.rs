@@ -1,4 +1,4 @@
-//! The REST API: S3 proxy integrations, no function in the path.
+//! The REST API: S3 proxy integrations, without a function in between.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -7,22 +7,22 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 use super::path::{Template, encoded};
-use super::{Parameters, Refusal};
 use crate::body::{self, BodyError};
+use crate::error::chain;
 use crate::s3::S3;
-use crate::stack::S3Integration;
+use crate::stack::{Parameters, Refusal, S3Integration};
 
-/// The headers of a read that S3 understands.
+/// The headers of a read that are passed on to S3.
 const READ_HEADERS: [HeaderName; 3] = [header::RANGE, header::IF_NONE_MATCH, header::IF_MATCH];
 
-/// Answers a request from S3.
+/// Answers a request with S3's answer.
 pub(super) async fn proxy(s3: &S3, route: &S3Integration, parameters: &Parameters, request: Request) -> Response {
     let asked = request.uri().path().to_owned();
     match integration_request(route, parameters, request).await {
         Ok(request) => {
             let response = s3.call_trusted(request).await;
             match error_message(response.status()) {
-                // What S3 says of an error is XML, about bucket and key, which are nobody's business.
+                // S3's own error is XML, and names the bucket and the key, which clients need not know.
                 Some(message) => {
                     let body = json!({"message": message.replace("{path}", &format!("{asked:?}"))});
                     Refusal { status: response.status(), body }.into_response()
@@ -34,7 +34,7 @@ pub(super) async fn proxy(s3: &S3, route: &S3Integration, parameters: &Parameter
     }
 }
 
-/// What is said in place of an error of S3.
+/// The message that replaces S3's error.
 fn error_message(status: StatusCode) -> Option<&'static str> {
     Some(match status {
         StatusCode::NOT_FOUND => "there is nothing at {path}",
@@ -47,7 +47,7 @@ fn error_message(status: StatusCode) -> Option<&'static str> {
     })
 }
 
-/// Whether a `Range` is one that S3 heeds; any other it takes for none.
+/// Whether S3 would honour a `Range`. It ignores any other.
 fn is_range(value: &HeaderValue) -> bool {
     let ends = value.to_str().ok().and_then(|text| text.trim().strip_prefix("bytes=")?.split_once('-'));
     let Some((first, last)) = ends else { return false };
@@ -61,7 +61,7 @@ fn is_range(value: &HeaderValue) -> bool {
     }
 }
 
-/// The request that S3 is to answer.
+/// The request to S3.
 async fn integration_request(
     route: &S3Integration,
     parameters: &Parameters,
@@ -84,30 +84,26 @@ async fn integration_request(
                 builder = builder.header(name, value);
             }
         }
-        return builder.body(Body::empty()).map_err(|error| refusal(StatusCode::BAD_REQUEST, &error.to_string()));
+        return builder.body(Body::empty()).map_err(|error| bad_request(&error));
     }
     if let Some(media_type) = parts.headers.get(header::CONTENT_TYPE) {
         builder = builder.header(header::CONTENT_TYPE, media_type);
     }
     for (parameter, name) in &route.metadata {
         if let Some(value) = parameters.query.get(parameter) {
-            let value =
-                HeaderValue::from_str(value).map_err(|error| refusal(StatusCode::BAD_REQUEST, &error.to_string()))?;
+            let value = HeaderValue::from_str(value).map_err(|error| bad_request(&error))?;
             builder = builder.header(format!("x-amz-meta-{name}"), value);
         }
     }
     let body = whole(route, &parts.headers, body).await?;
-    builder
-        .header(header::CONTENT_LENGTH, body.len())
-        .body(Body::from(body))
-        .map_err(|error| refusal(StatusCode::BAD_REQUEST, &error.to_string()))
+    builder.header(header::CONTENT_LENGTH, body.len()).body(Body::from(body)).map_err(|error| bad_request(&error))
 }
 
-/// API Gateway hands S3 a whole body, of a length known beforehand.
+/// The whole body: API Gateway collects it first, and sends S3 its length.
 async fn whole(route: &S3Integration, headers: &http::HeaderMap, body: Body) -> Result<bytes::Bytes, Refusal> {
     let too_large = || {
         let message = format!("the body is larger than {} MB: upload it with a presigned URL", route.max_body >> 20);
-        Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, body: json!({"code": "IMAGE_TOO_LARGE", "message": message}) }
+        refusal(StatusCode::PAYLOAD_TOO_LARGE, route.max_body_code.as_deref(), &message)
     };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > route.max_body) {
@@ -118,7 +114,7 @@ async fn whole(route: &S3Integration, headers: &http::HeaderMap, body: Body) -> 
     match body::collect(body, limit).await {
         Ok(body) => Ok(body),
         Err(BodyError::TooLarge(_)) => Err(too_large()),
-        Err(error @ BodyError::Broken(_)) => Err(refusal(StatusCode::BAD_REQUEST, &error.to_string())),
+        Err(error @ BodyError::Broken(_)) => Err(bad_request(&error)),
     }
 }
 
@@ -130,12 +126,19 @@ fn check_media_type(route: &S3Integration, headers: &http::HeaderMap) -> Result<
         return Ok(());
     }
     let message = format!("the Content-Type {text:?} is not taken here: {} are", route.media_types.join(", "));
-    let body = json!({"code": "UNSUPPORTED_IMAGE", "message": message});
-    Err(Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body })
+    Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, route.media_type_code.as_deref(), &message))
 }
 
-fn refusal(status: StatusCode, message: &str) -> Refusal {
-    Refusal { status, body: json!({"message": message}) }
+fn bad_request(error: &dyn std::error::Error) -> Refusal {
+    refusal(StatusCode::BAD_REQUEST, None, &chain(error))
+}
+
+fn refusal(status: StatusCode, code: Option<&str>, message: &str) -> Refusal {
+    let body = match code {
+        Some(code) => json!({"code": code, "message": message}),
+        None => json!({"message": message}),
+    };
+    Refusal { status, body }
 }
 
 #[cfg(test)]
@@ -143,8 +146,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_heeded_as_s3_does() {
-        for (range, heeded) in [
+    fn ranges_are_honoured_as_s3_does() {
+        for (range, honoured) in [
             ("bytes=0-99", true),
             ("bytes=5-", true),
             ("bytes=-5", true),
@@ -156,7 +159,34 @@ mod tests {
             ("lines=1-2", false),
             ("", false),
         ] {
-            assert_eq!(is_range(&HeaderValue::from_str(range).unwrap()), heeded, "{range}");
+            assert_eq!(is_range(&HeaderValue::from_str(range).unwrap()), honoured, "{range}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_stack_gives_the_codes_of_refusals() {
+        let mut route = S3Integration {
+            method: Method::PUT,
+            path: "/photos/{id}".to_owned(),
+            bucket: "photos".to_owned(),
+            key: "{id}".to_owned(),
+            metadata: Vec::new(),
+            media_types: vec!["image/png".to_owned()],
+            media_type_code: Some("NOT_PNG".to_owned()),
+            max_body: 2,
+            max_body_code: Some("LONG".to_owned()),
+            validate: |_| Ok(()),
+        };
+        let refused = async |route: &S3Integration, media_type: &str| {
+            let request = http::Request::put("/photos/a").header(header::CONTENT_TYPE, media_type);
+            let request = request.body(Body::from("long")).unwrap();
+            let refusal = integration_request(route, &Parameters::default(), request).await.unwrap_err();
+            (refusal.status.as_u16(), refusal.body["code"].clone())
+        };
+        assert_eq!(refused(&route, "text/plain").await, (415, json!("NOT_PNG")));
+        assert_eq!(refused(&route, "image/png").await, (413, json!("LONG")));
+        (route.media_type_code, route.max_body_code) = (None, None);
+        assert_eq!(refused(&route, "text/plain").await, (415, json!(null)));
+        assert_eq!(refused(&route, "image/png").await, (413, json!(null)));
     }
 }

@@ -1,4 +1,4 @@
-//! A web site: files that are there from the start, as CloudFront serves them from a bucket.
+//! A web site: the stack's files, as CloudFront would serve them from a bucket.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,14 +9,12 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use md5::{Digest, Md5};
 use serde_json::json;
 
-use super::Refusal;
-use crate::s3::hex;
-use crate::stack::StaticFile;
+use crate::digest::md5_hex;
+use crate::stack::{Refusal, StaticFile};
 
-/// A body, and the tag that it is known again by.
+/// A body and its ETag.
 struct Variant {
     body: Bytes,
     tag: HeaderValue,
@@ -25,11 +23,11 @@ struct Variant {
 struct File {
     headers: HeaderMap,
     plain: Variant,
-    /// Where it is smaller.
+    /// Compressed, if that is smaller.
     gzip: Option<Variant>,
 }
 
-/// The files by their paths.
+/// The files, by path.
 pub(super) struct Site(BTreeMap<String, File>);
 
 impl Site {
@@ -37,7 +35,7 @@ impl Site {
         Self(files.iter().map(|file| (file.path.clone(), File::new(file))).collect())
     }
 
-    /// The answer, if there is a file at that path.
+    /// The answer, if there is a file at the path.
     pub(super) fn answer(&self, request: &Request<Body>) -> Option<Response> {
         let file = self.0.get(request.uri().path())?;
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -51,7 +49,7 @@ impl Site {
 
 impl File {
     fn new(file: &StaticFile) -> Self {
-        let tag = hex(&Md5::digest(&file.body));
+        let tag = md5_hex(&file.body);
         let variant =
             |body, tag: String| Variant { body, tag: HeaderValue::from_str(&tag).expect("a tag of hex digits") };
         let gzip = gzip(&file.body).filter(|gzip| gzip.len() < file.body.len());
@@ -68,7 +66,7 @@ impl File {
         let mut headers = self.headers.clone();
         headers.insert(header::ETAG, tag.clone());
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        // Asked for again each time, which costs nothing while it is the same: an update shows at once.
+        // Browsers revalidate each time, so an update shows at once. An unchanged file costs a 304.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if asked.get_all(header::IF_NONE_MATCH).iter().any(|known| matches(known, tag)) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_not_sent_again() {
+    fn a_cached_file_is_not_sent_again() {
         let tag = header(&get("/", &[]), header::ETAG).to_owned();
         for (known, status) in
             [(tag.as_str(), 304), ("*", 304), (&*format!("\"other\", W/{tag}"), 304), ("\"other\"", 200)]
@@ -160,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_and_methods_are_not_its_own() {
+    fn other_paths_are_not_answered_and_other_methods_are_refused() {
         let request = |method: Method, path: &str| {
             site().answer(&Request::builder().method(method).uri(path).body(Body::empty()).unwrap())
         };
-        assert!(request(Method::GET, "/jobs").is_none());
+        assert!(request(Method::GET, "/items").is_none());
         assert_eq!(request(Method::HEAD, "/short").unwrap().status(), 200);
         let refused = request(Method::POST, "/").unwrap();
         assert_eq!((refused.status().as_u16(), header(&refused, header::ALLOW)), (405, "GET, HEAD"));

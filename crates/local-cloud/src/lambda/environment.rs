@@ -1,7 +1,7 @@
-//! An execution environment: one process of a function, and the Runtime API it talks to.
+//! An execution environment: one process of a function, and its Runtime API.
 //!
-//! As on AWS, every environment has a Runtime API of its own, takes one invocation at a time, and serves until it is
-//! idle for long, exits or takes too long (*Using the Lambda runtime API*, AWS Lambda Developer Guide).
+//! As on AWS, every environment has its own Runtime API, and handles one invocation at a time. It ends when it was idle for long,
+//! when the process exits, and when an invocation times out (*Using the Lambda runtime API*, AWS Lambda Developer Guide).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,17 +20,18 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use uuid::Uuid;
 
-use super::MAX_PAYLOAD;
 use super::report::Reports;
+use super::{MAX_PAYLOAD, Reply};
 use crate::child::{self, Spawner};
+use crate::clock::now_millis;
 use crate::faults::Faults;
 use crate::stack::{Code, Function};
-use crate::{ACCOUNT, REGION, now_millis, server};
+use crate::{ACCOUNT, REGION, server};
 
-/// How long a process may take until it first asks for work.
+/// How long a process may take until it asks for its first event.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What environments of any function need.
+/// What the environments of all functions share.
 #[derive(Clone)]
 pub(crate) struct Host {
     pub(crate) spawner: Spawner,
@@ -46,13 +47,6 @@ impl Host {
     }
 }
 
-/// What the function says of an invocation.
-#[derive(Clone, Debug)]
-pub(crate) enum Reply {
-    Response(Bytes),
-    Error(Bytes),
-}
-
 /// Why an environment did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvironmentError {
@@ -62,12 +56,12 @@ pub(crate) enum EnvironmentError {
     TimedOut(Duration),
     #[error("the process did not ask for an event within {} seconds", INIT_TIMEOUT.as_secs())]
     InitTimedOut,
-    #[error("the process cannot be started: {0}")]
+    #[error("the process cannot be started")]
     Start(#[from] std::io::Error),
 }
 
 impl EnvironmentError {
-    /// Lambda's name for it.
+    /// Lambda's name of the error.
     pub(crate) fn error_type(&self) -> &'static str {
         match self {
             Self::Exited(_) => "Runtime.ExitError",
@@ -90,18 +84,18 @@ struct RuntimeApi {
     invocations: tokio::sync::Mutex<mpsc::Receiver<Invocation>>,
     current: Mutex<Option<(String, oneshot::Sender<Reply>)>>,
     started: Instant,
-    /// After which time the process first asked for work.
+    /// How long the process took to ask for its first event.
     ready: watch::Sender<Option<Duration>>,
 }
 
-/// What runs in an environment.
+/// The process of an environment.
 enum Process {
     Child(Child),
     Task(JoinHandle<()>),
 }
 
 impl Process {
-    /// Waits until it has ended, and tells how.
+    /// Waits until the process ends. Returns how it ended.
     async fn wait(&mut self) -> std::io::Result<String> {
         match self {
             Self::Child(child) => Ok(child.wait().await?.to_string()),
@@ -121,7 +115,7 @@ impl Process {
             Self::Child(child) => child::stop(child, patience).await,
             Self::Task(task) => {
                 task.abort();
-                // However it ended, it has: only that matters here.
+                // An aborted task ends with an error.
                 let _ = task.await;
             }
         }
@@ -130,7 +124,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A child is killed by being dropped.
+        // Dropping a child kills it.
         if let Self::Task(task) = self {
             task.abort();
         }
@@ -139,9 +133,9 @@ impl Drop for Process {
 
 pub(crate) struct Environment {
     process: Process,
-    /// What its calls carry, as credentials of AWS do.
+    /// The session token of its credentials, which its calls carry.
     token: String,
-    /// Told when it has to die by plan.
+    /// Notified when a planned fault kills it.
     kill: Arc<Notify>,
     faults: Faults,
     invocations: mpsc::Sender<Invocation>,
@@ -210,7 +204,7 @@ impl Environment {
         self.process.is_alive()
     }
 
-    /// Has the process handle one event. After an error the environment is of no more use.
+    /// Has the process handle one event. After an error the environment cannot be used again.
     pub(crate) async fn invoke(
         &mut self,
         request_id: &str,
@@ -248,7 +242,7 @@ impl Environment {
             }
             () = self.kill.notified() => {
                 self.process.stop(Duration::ZERO).await;
-                Err(EnvironmentError::Exited("killed by plan".to_owned()))
+                Err(EnvironmentError::Exited("killed by a planned fault".to_owned()))
             }
         }
     }
@@ -304,7 +298,7 @@ async fn error(State(api): State<Arc<RuntimeApi>>, Path(id): Path<String>, body:
     api.answer(&id, Reply::Error(body))
 }
 
-/// The process exits after this; its log and exit status say the rest.
+/// The process exits after this; its log and its exit status have the details.
 async fn init_error(State(api): State<Arc<RuntimeApi>>, body: Bytes) -> StatusCode {
     tracing::error!(function = api.function_arn, error = %String::from_utf8_lossy(&body), "initialization failed");
     StatusCode::ACCEPTED
@@ -315,7 +309,7 @@ impl RuntimeApi {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match current.take() {
             Some((expected, sender)) if expected == id => {
-                // Whoever invoked may have gone away.
+                // The caller may have gone.
                 let _ = sender.send(reply);
                 StatusCode::ACCEPTED
             }

@@ -1,5 +1,5 @@
-//! What Lambda writes to a function's log after each invocation: the event `platform.report` (*Telemetry API schema reference*, AWS
-//! Lambda Developer Guide).
+//! The event `platform.report`, which Lambda writes to a function's log after each invocation (*Telemetry API schema reference*,
+//! AWS Lambda Developer Guide).
 
 use std::fs::File;
 use std::io::Write;
@@ -8,25 +8,26 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::environment::Reply;
-use crate::now_rfc3339;
+use super::Reply;
+use crate::clock::now_rfc3339;
+use crate::process::peak_memory;
 
 /// The reports of one execution environment.
 pub(super) struct Reports {
     log: PathBuf,
     pid: u32,
     memory_size: u32,
-    /// The first one tells how long the environment took to start.
+    /// Whether the next report is the first, which includes the time of the start.
     first: bool,
 }
 
 impl Reports {
-    /// To the end of `log`, of a process with so many MB of memory.
+    /// Reports of the process `pid`, appended to `log`. `memory_size` is the function's, in MB.
     pub(super) fn new(log: PathBuf, pid: u32, memory_size: u32) -> Self {
         Self { log, pid, memory_size, first: true }
     }
 
-    /// Tells of an invocation; `init` is how long the environment took from its start until it asked for work.
+    /// Reports an invocation. `init` is the time from the start of the environment until it asked for its first event.
     pub(super) fn write(&mut self, request_id: &str, reply: &Reply, duration: Duration, init: Option<Duration>) {
         let milliseconds = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
         let mut metrics = json!({
@@ -51,13 +52,6 @@ impl Reports {
     }
 }
 
-/// The most memory a process has had, in bytes, where the system tells.
-fn peak_memory(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -65,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_report_tells_of_the_start() {
+    fn the_first_report_has_the_time_of_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("f.log");
         let mut reports = Reports::new(log.clone(), std::process::id(), 512);

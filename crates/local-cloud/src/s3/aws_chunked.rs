@@ -1,8 +1,8 @@
-//! The `aws-chunked` content coding, in which SDKs send a body together with its checksum.
+//! The content coding `aws-chunked`, in which SDKs send a body with its checksum.
 //!
 //! `size[;chunk-signature=..] CRLF data CRLF .. 0[;..] CRLF trailers CRLF` (*Signature calculations for the
-//! Authorization header: transferring payload in multiple chunks*, Amazon S3 API Reference). `s3s` decodes it for the
-//! credentials whose secret it knows; this is for all others, whose signatures are taken at their word.
+//! Authorization header: transferring payload in multiple chunks*, Amazon S3 API Reference). `s3s` decodes it
+//! where it knows the secret of the credentials. This decoder is for all other credentials, whose signatures are not verified.
 
 use std::io;
 use std::pin::Pin;
@@ -23,13 +23,13 @@ pub(crate) struct AwsChunked<S> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// At a line with the size of the next chunk.
+    /// Before a line with the size of the next chunk.
     Size,
-    /// So many bytes of a chunk are still to come.
+    /// Inside a chunk, with this number of bytes left.
     Data(usize),
-    /// At the line end behind a chunk.
+    /// Before the line end after a chunk.
     DataEnd,
-    /// Behind the last chunk: trailers up to the end.
+    /// After the last chunk: trailers up to the end.
     Trailers,
 }
 
@@ -38,7 +38,7 @@ impl<S> AwsChunked<S> {
         Self { body, buffer: BytesMut::new(), state: State::Size }
     }
 
-    /// The next bytes in the buffer; `None` where more have to come first.
+    /// The next bytes of the buffer. `None` if the body has to deliver more first.
     fn decode(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             match self.state {
@@ -76,7 +76,7 @@ impl<S> AwsChunked<S> {
         }
     }
 
-    /// A line of the buffer, without its end.
+    /// The next line of the buffer, without its line end.
     fn line(&mut self) -> io::Result<Option<Bytes>> {
         let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') else {
             return if self.buffer.len() > MAX_LINE { Err(malformed("a line never ends")) } else { Ok(None) };
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn any_cut_of_the_body_decodes_the_same() {
+    async fn a_body_decodes_the_same_in_pieces_of_any_size() {
         let text = b"5;chunk-signature=abc\r\nhello\r\n6\r\n world\r\n0;chunk-signature=def\r\nx-amz-checksum-crc32:AAAA\r\n\r\n";
         for step in 1..=text.len() {
             assert_eq!(decode(text, step).await.unwrap(), b"hello world", "{step} bytes at a time");

@@ -1,4 +1,4 @@
-//! Checksums that a request gives of its body.
+//! Checksums of a request's body, which the request names.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,9 +6,9 @@ use s3s::checksum::ChecksumHasher;
 use s3s::dto::Checksum;
 use s3s::{S3Result, s3_error};
 
-use super::store::hex;
+use crate::digest::hex;
 
-/// Hashes what the request says the checksum of, so that a damaged body is refused.
+/// Computes the checksums that the request names, so that a damaged body is refused.
 pub(super) struct Checksums {
     pub(super) hasher: ChecksumHasher,
     pub(super) expected: Vec<(&'static str, String)>,
@@ -66,5 +66,5 @@ impl Checksums {
 pub(super) fn check_md5(content_md5: Option<&str>, digits: &str) -> S3Result {
     let Some(expected) = content_md5 else { return Ok(()) };
     let decoded = STANDARD.decode(expected).map_err(|_| s3_error!(InvalidDigest, "Content-MD5 is not base64"))?;
-    if hex(&decoded) == digits { Ok(()) } else { Err(s3_error!(BadDigest, "the MD5 of the body is another")) }
+    if hex(&decoded) == digits { Ok(()) } else { Err(s3_error!(BadDigest, "the MD5 of the body is not Content-MD5")) }
 }

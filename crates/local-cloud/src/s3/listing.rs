@@ -1,15 +1,17 @@
-//! Listing keys: in order, by prefix, with everything behind a delimiter folded into one common prefix.
+//! Lists of keys: in order, by prefix, with the keys that share a delimiter folded into one common prefix.
 
 use rusqlite::params;
 
-use super::store::{Object, ObjectStore, StoreError, object};
+use super::object::{Object, object};
+use super::store::ObjectStore;
+use super::store_error::StoreError;
 
-/// What to list.
+/// The parameters of a list.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListQuery<'a> {
     pub(crate) prefix: &'a str,
     pub(crate) delimiter: Option<&'a str>,
-    /// Only keys and common prefixes after this one.
+    /// Only keys and common prefixes after this one are listed.
     pub(crate) after: &'a str,
     pub(crate) max_keys: usize,
 }
@@ -19,7 +21,7 @@ pub(crate) struct ListQuery<'a> {
 pub(crate) struct Listing {
     pub(crate) objects: Vec<Object>,
     pub(crate) common_prefixes: Vec<String>,
-    /// Where the next page begins, if there is one: after this key or common prefix.
+    /// The last key or common prefix of this page, if there is a next page.
     pub(crate) next: Option<String>,
 }
 
@@ -60,7 +62,7 @@ impl ObjectStore {
     }
 }
 
-/// The part of a key up to and with the first delimiter after the prefix.
+/// The part of a key up to the first delimiter after the prefix, delimiter included.
 fn common_prefix<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
     if delimiter.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Uploads in parts, as SDKs make them of files over 8 MB.
+//! Multipart uploads, which SDKs use for files over 8 MB.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,10 @@ use md5::{Digest, Md5};
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::store::{Attributes, Blob, Draft, Object, ObjectStore, StoreError, hex};
+use super::object::{Attributes, Blob, Object};
+use super::store::{Draft, ObjectStore};
+use super::store_error::StoreError;
+use crate::digest::hex;
 
 impl ObjectStore {
     pub(crate) fn begin_upload(&self, bucket: &str, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
@@ -21,7 +24,7 @@ impl ObjectStore {
         Ok(id)
     }
 
-    /// Stores one part; a part of the same number is replaced.
+    /// Stores one part. It replaces a part of the same number.
     pub(crate) fn add_part(&self, target: (&str, &str), id: &str, number: i32, blob: &Blob) -> Result<(), StoreError> {
         let added = self.journal.write(|transaction| {
             upload(transaction, target, id)?;
@@ -44,8 +47,8 @@ impl ObjectStore {
         }
     }
 
-    /// Makes one object of the parts `(number, ETag)`, in the order given. Its ETag is the MD5 of the parts' MD5s and
-    /// their number, as S3 makes it.
+    /// Makes one object of the parts `(number, ETag)`, in the given order. As in S3, its ETag is the MD5 of the parts' MD5s, followed
+    /// by the number of parts.
     pub(crate) fn complete_upload(
         &self,
         target: (&str, &str),
@@ -94,7 +97,7 @@ impl ObjectStore {
         Ok(Blob { name: draft.keep(), size, etag: format!("{}-{}", hex(&md5.finalize()), parts.len()) })
     }
 
-    /// Forgets an upload and its parts.
+    /// Deletes an upload and its parts.
     pub(crate) fn abort_upload(&self, target: (&str, &str), id: &str) -> Result<(), StoreError> {
         let blobs = self.journal.write(|transaction| forget(transaction, target, id))?;
         blobs.iter().for_each(|blob| self.remove_blob(blob));
@@ -102,7 +105,7 @@ impl ObjectStore {
     }
 }
 
-/// Forgets an upload; returns the bytes of its parts, which nothing uses any more.
+/// Deletes an upload. Returns the names of its parts' bytes, which are unused now.
 fn forget(transaction: &Transaction<'_>, target: (&str, &str), id: &str) -> Result<Vec<String>, StoreError> {
     upload(transaction, target, id)?;
     let blobs = transaction

@@ -1,9 +1,9 @@
-//! Presigned URLs signed with a key whose secret nobody here knows: only their expiry is checked.
+//! Presigned URLs of a key whose secret is unknown here: only their expiry is checked.
 //!
-//! Signature version 4 says `X-Amz-Date` and `X-Amz-Expires` (seconds); version 2, which boto3 still makes unless told
-//! otherwise, says `AWSAccessKeyId` and `Expires` (seconds since 1970).
+//! Signature version 4 has `X-Amz-Date` and `X-Amz-Expires` (seconds). Version 2, boto3's default, has `AWSAccessKeyId` and `Expires`
+//! (seconds since 1970).
 
-use crate::now_millis;
+use crate::clock::now_millis;
 
 const PARAMETERS: [&str; 10] = [
     "X-Amz-Signature",
@@ -18,7 +18,7 @@ const PARAMETERS: [&str; 10] = [
     "Expires",
 ];
 
-/// The access key that a presigned URL was signed with.
+/// The access key of a presigned URL.
 pub(crate) fn access_key(query: &str) -> Option<String> {
     if let Some(key) = access_key_v2(query) {
         return Some(key.to_owned());
@@ -33,12 +33,12 @@ fn access_key_v2(query: &str) -> Option<&str> {
     value(query, "AWSAccessKeyId")
 }
 
-/// Whether a query is of a presigned URL that is good no more, or whose expiry cannot be read.
+/// Whether a query is that of a presigned URL that has expired, or whose expiry cannot be parsed.
 pub(super) fn has_expired(query: &str) -> bool {
     access_key(query).is_some() && expiry(query).is_none_or(|seconds| seconds < now_millis() / 1000)
 }
 
-/// The rest of a query, in its order.
+/// The query without the parameters of its signature, in its order.
 pub(super) fn without_signature(query: &str) -> String {
     let signed = value(query, "X-Amz-Signature").is_some() || access_key_v2(query).is_some();
     let kept = |pair: &&str| !signed || !PARAMETERS.contains(&name(pair));
@@ -71,18 +71,18 @@ mod tests {
     const V4: &str = "x-id=PutObject&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=A%2Fscope&X-Amz-Date=20200101T000000Z&X-Amz-Signature=0&X-Amz-Expires=";
 
     #[test]
-    fn expiry_of_both_versions() {
+    fn both_signature_versions_expire() {
         assert!(has_expired(&format!("{V2}1000")));
         assert!(!has_expired(&format!("{V2}99999999999")));
         assert!(has_expired(&format!("{V4}900")));
         assert!(!has_expired(&format!("{V4}9999999999")));
-        assert!(has_expired(&format!("{V4}{}", i64::MAX)), "no such moment");
+        assert!(has_expired(&format!("{V4}{}", i64::MAX)), "beyond the range of times");
         assert!(has_expired(&format!("{V2}soon")) && has_expired(&format!("{V4}soon")));
         assert!(!has_expired("list-type=2&prefix=Expires"));
     }
 
     #[test]
-    fn the_rest_of_the_query_stays() {
+    fn other_parameters_are_kept() {
         assert_eq!(without_signature(&format!("{V4}900&versionId=1")), "x-id=PutObject&versionId=1");
         assert_eq!(without_signature(&format!("{V2}1000")), "");
         assert_eq!(without_signature("prefix=a&Expires=5"), "prefix=a&Expires=5");

@@ -1,10 +1,10 @@
-//! Objects: bytes in files that are never changed, everything else in the journal.
+//! The object store: bytes in files that never change, everything else in the journal.
 //!
-//! `s3s-fs` keeps bytes, metadata and ETag in three files, written one after the other: two uploads of one key at once,
-//! or a kill between two of the files, leave one picture under another's ETag. Here an object is one row, and the event
-//! it causes is written with it.
+//! `s3s-fs` writes bytes, metadata and ETag to three files, one after the other. Two concurrent uploads of one key, or a kill
+//! between two of the files, leave the bytes of one upload under the ETag of another. Here an object is one row, and its event is
+//! written in the same transaction.
 
-use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,77 +13,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use md5::{Digest, Md5};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use serde::{Deserialize, Serialize};
+use rusqlite::{OptionalExtension, Transaction, params};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
-use crate::CloudError;
+use super::object::{Attributes, Blob, Object, find, is_used};
+use super::store_error::StoreError;
+use crate::digest::hex;
+use crate::error::CloudError;
 use crate::events::{Events, ObjectCreated};
 use crate::journal::Journal;
 
-/// Why an operation on objects failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    #[error("there is no bucket {0}")]
-    NoSuchBucket(String),
-    #[error("there is no object {0}")]
-    NoSuchKey(String),
-    #[error("there is no multipart upload {0}")]
-    NoSuchUpload(String),
-    #[error("{0}")]
-    InvalidPart(String),
-    #[error("the bucket {0} is not empty")]
-    BucketNotEmpty(String),
-    #[error("the object is not the one that was expected")]
-    PreconditionFailed,
-    #[error("the body breaks off or does not match what was said of it: {0}")]
-    BadBody(String),
-    #[error("the journal failed")]
-    Journal(#[from] rusqlite::Error),
-    #[error("the object store failed")]
-    Io(#[from] io::Error),
-}
-
-/// What an object carries beside its bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Attributes {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) content_type: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) cache_control: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) content_disposition: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) content_encoding: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) content_language: Option<String>,
-    /// `x-amz-meta-*`, without the prefix.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) metadata: BTreeMap<String, String>,
-}
-
-/// An object, but for its bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct Object {
-    pub(crate) key: String,
-    pub(crate) blob: String,
-    pub(crate) size: u64,
-    pub(crate) etag: String,
-    /// Milliseconds since 1970.
-    pub(crate) modified: i64,
-    pub(crate) attributes: Attributes,
-}
-
-/// Bytes that were received and belong to no object yet.
-#[derive(Debug)]
-pub(crate) struct Blob {
-    pub(crate) name: String,
-    pub(crate) size: u64,
-    pub(crate) etag: String,
-}
-
-/// A file that is removed again unless it is kept: whoever writes it may fail, or be dropped in the middle.
+/// A file that is removed unless it is kept: its writer may fail, or be dropped half-way.
 pub(super) struct Draft<'a> {
     store: &'a ObjectStore,
     pub(super) name: String,
@@ -116,18 +57,23 @@ pub(crate) struct ObjectStore {
 }
 
 impl ObjectStore {
-    /// Opens the store in `folder` and forgets bytes that belong to no object.
+    /// Opens the store in `folder`, and deletes bytes that belong to no object.
     pub(crate) fn open(folder: &Path, journal: Arc<Journal>, events: Events) -> Result<Self, CloudError> {
         let blobs = folder.join("blobs");
-        let data_folder = |source| CloudError::DataFolder { path: blobs.clone(), source };
-        fs::create_dir_all(&blobs).map_err(data_folder)?;
-        let store = Self { blobs: blobs.clone(), journal, events };
-        store.collect_garbage().map_err(|error| match error {
-            StoreError::Journal(source) => CloudError::Journal { path: blobs.clone(), source },
-            StoreError::Io(source) => data_folder(source),
-            other => data_folder(io::Error::other(other)),
-        })?;
+        let store = Self { blobs, journal, events };
+        fs::create_dir_all(&store.blobs).map_err(|error| store.unusable(error.into()))?;
+        store.collect_garbage().map_err(|error| store.unusable(error))?;
         Ok(store)
+    }
+
+    /// The error of a start that failed at this store. It names the journal or the folder of bytes.
+    pub(crate) fn unusable(&self, error: StoreError) -> CloudError {
+        let folder = |source| CloudError::DataFolder { path: self.blobs.clone(), source };
+        match error {
+            StoreError::Journal(source) => self.journal.unusable(source),
+            StoreError::Io(source) => folder(source),
+            other => folder(io::Error::other(other)),
+        }
     }
 
     fn collect_garbage(&self) -> Result<(), StoreError> {
@@ -145,46 +91,8 @@ impl ObjectStore {
         Ok(())
     }
 
-    pub(crate) fn create_bucket(&self, name: &str) -> Result<(), StoreError> {
-        self.journal.write(|transaction| {
-            transaction.execute(
-                "INSERT OR IGNORE INTO bucket VALUES (?, ?)",
-                params![name, self.journal.clock().now_millis()],
-            )?;
-            Ok(())
-        })
-    }
-
-    pub(crate) fn delete_bucket(&self, name: &str) -> Result<(), StoreError> {
-        self.check_bucket(name)?;
-        self.journal.write(|transaction| {
-            let full = transaction.prepare("SELECT 1 FROM object WHERE bucket = ?")?.exists([name])?;
-            if full {
-                return Err(StoreError::BucketNotEmpty(name.to_owned()));
-            }
-            transaction.execute("DELETE FROM bucket WHERE name = ?", [name])?;
-            Ok(())
-        })
-    }
-
-    /// Every bucket, with its creation in milliseconds since 1970.
-    pub(crate) fn buckets(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        self.journal.read(|connection| {
-            let mut statement = connection.prepare("SELECT name, created FROM bucket ORDER BY name")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-    }
-
-    pub(crate) fn check_bucket(&self, name: &str) -> Result<(), StoreError> {
-        let known = self
-            .journal
-            .read(|connection| connection.prepare_cached("SELECT 1 FROM bucket WHERE name = ?")?.exists([name]))?;
-        if known { Ok(()) } else { Err(StoreError::NoSuchBucket(name.to_owned())) }
-    }
-
-    /// Writes a body to a file of its own. `observe` sees every chunk as it passes.
-    pub(crate) async fn receive<E: std::fmt::Display>(
+    /// Writes a body to a new file. `observe` gets every chunk.
+    pub(crate) async fn receive<E: Into<Box<dyn Error + Send + Sync>>>(
         &self,
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         mut observe: impl FnMut(&[u8]),
@@ -194,7 +102,7 @@ impl ObjectStore {
         let mut md5 = Md5::new();
         let mut size = 0;
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| StoreError::BadBody(error.to_string()))?;
+            let chunk = chunk.map_err(|error| StoreError::BadBody(error.into()))?;
             md5.update(&chunk);
             observe(&chunk);
             size += chunk.len() as u64;
@@ -204,8 +112,8 @@ impl ObjectStore {
         Ok(Blob { name: draft.keep(), size, etag: hex(&md5.finalize()) })
     }
 
-    /// Stores bytes that a service made. Their ETag is unique and no MD5, as of objects that a service encrypts: hashing
-    /// a strip would take longer than writing it.
+    /// Stores the output of a service. Its ETag is unique but not an MD5, as with objects that a service encrypts: hashing a large
+    /// output would take longer than writing it.
     pub(crate) async fn put(
         self: &Arc<Self>,
         bucket: &str,
@@ -226,8 +134,8 @@ impl ObjectStore {
         self.commit(bucket, key, blob, attributes, "PutObject", |_| Ok(()))
     }
 
-    /// Makes received bytes an object, if `condition` likes what is there now, and tells the world in the same
-    /// transaction.
+    /// Makes received bytes an object, and writes its events in the same transaction. `condition` may refuse, given the object that
+    /// would be replaced.
     pub(crate) fn commit(
         &self,
         bucket: &str,
@@ -258,7 +166,7 @@ impl ObjectStore {
         }
     }
 
-    /// The new object, and the bytes that nothing uses any more.
+    /// Writes an object and its events. Returns the object, and the replaced bytes if nothing uses them any more.
     pub(super) fn replace(
         &self,
         transaction: &Transaction<'_>,
@@ -287,7 +195,7 @@ impl ObjectStore {
             object.modified,
             attributes
         ])?;
-        // Microseconds, but never twice the same and never backwards.
+        // Microseconds, but strictly increasing.
         let sequencer = transaction
             .prepare_cached("UPDATE sequencer SET last = max(last + 1, ?) RETURNING last")?
             .query_row([self.journal.clock().now_millis() * 1000], |row| row.get(0))?;
@@ -310,13 +218,13 @@ impl ObjectStore {
         }
     }
 
-    /// An object with its bytes, opened: a later overwrite does not touch them.
+    /// An object with its bytes as an open file, which a later overwrite does not change.
     pub(crate) async fn open_object(&self, bucket: &str, key: &str) -> Result<(Object, tokio::fs::File), StoreError> {
         loop {
             let object = self.head(bucket, key)?;
             match tokio::fs::File::open(self.blobs.join(&object.blob)).await {
                 Ok(file) => return Ok((object, file)),
-                // Replaced between the two steps: look again.
+                // The object was replaced between the two steps.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let now = self.head(bucket, key)?;
                     if now.blob == object.blob {
@@ -328,7 +236,7 @@ impl ObjectStore {
         }
     }
 
-    /// The bytes of an object, all of them.
+    /// An object with all its bytes.
     pub(crate) async fn read(&self, bucket: &str, key: &str) -> Result<(Object, Bytes), StoreError> {
         let (object, file) = self.open_object(bucket, key).await?;
         let mut file = file.into_std().await;
@@ -340,7 +248,7 @@ impl ObjectStore {
         Ok((object, bytes.await.map_err(io::Error::other)??.into()))
     }
 
-    /// A copy that shares the bytes of its source.
+    /// Copies an object; the copy shares the bytes of its source.
     pub(crate) fn copy(
         &self,
         source: (&str, &str),
@@ -363,7 +271,7 @@ impl ObjectStore {
         Ok(object)
     }
 
-    /// Deletes an object, if `condition` likes what is there; one that is not there is no error.
+    /// Deletes an object, unless `condition` refuses. A missing object is not an error.
     pub(crate) fn delete(
         &self,
         bucket: &str,
@@ -390,49 +298,15 @@ impl ObjectStore {
         self.blobs.join(name)
     }
 
-    /// Files that stay behind are found at the next start.
+    /// Removes bytes. A file that cannot be removed is collected at the next start.
     pub(super) fn remove_blob(&self, name: &str) {
         let removed = fs::remove_file(self.blobs.join(name));
         if let Err(error) =
             removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
         {
-            tracing::warn!(blob = name, %error, "bytes that nothing uses stay behind");
+            tracing::warn!(blob = name, %error, "unused bytes cannot be removed");
         }
     }
-}
-
-fn find(connection: &Connection, bucket: &str, key: &str) -> Result<Option<Object>, StoreError> {
-    let found = connection
-        .prepare_cached("SELECT key, blob, size, etag, modified, attributes FROM object WHERE bucket = ? AND key = ?")?
-        .query_row([bucket, key], object)
-        .optional()?;
-    Ok(found)
-}
-
-/// Reads the columns `key, blob, size, etag, modified, attributes`.
-pub(super) fn object(row: &rusqlite::Row<'_>) -> rusqlite::Result<Object> {
-    let attributes: String = row.get(5)?;
-    let attributes = serde_json::from_str(&attributes)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(5, rusqlite::types::Type::Text, Box::new(error)))?;
-    Ok(Object {
-        key: row.get(0)?,
-        blob: row.get(1)?,
-        size: row.get(2)?,
-        etag: row.get(3)?,
-        modified: row.get(4)?,
-        attributes,
-    })
-}
-
-fn is_used(connection: &Connection, blob: &str) -> rusqlite::Result<bool> {
-    let mut objects = connection.prepare_cached("SELECT 1 FROM object WHERE blob = ?")?;
-    let mut parts = connection.prepare_cached("SELECT 1 FROM part WHERE blob = ?")?;
-    Ok(objects.exists([blob])? || parts.exists([blob])?)
-}
-
-/// Lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -469,7 +343,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_and_its_event_survive_together() {
+    async fn an_object_and_its_event_survive_a_restart_together() {
         let (folder, store) = store();
         let etag = put(&store, "k", "hello").await.etag;
         assert_eq!(etag, "5d41402abc4b2a76b9719d911017c592");
@@ -483,7 +357,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn copies_share_bytes_until_the_last_one_goes() {
+    async fn copies_share_bytes_until_the_last_one_is_deleted() {
         let (folder, store) = store();
         let object = put(&store, "k", "hello").await;
         store.copy(("b", "k"), "b", "copy", None, |_| Ok(())).unwrap();
@@ -513,7 +387,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_leaves_nothing() {
+    async fn a_body_that_breaks_off_leaves_no_file() {
         let (folder, store) = store();
         let body = futures::stream::iter([Ok(Bytes::from_static(b"half")), Err("gone")]);
         assert!(matches!(store.receive(body, |_| ()).await, Err(StoreError::BadBody(_))));
@@ -521,7 +395,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_missing_is_named() {
+    async fn missing_objects_and_buckets_are_named() {
         let (_folder, store) = store();
         assert!(matches!(store.head("b", "k"), Err(StoreError::NoSuchKey(_))));
         assert!(matches!(store.head("c", "k"), Err(StoreError::NoSuchBucket(_))));

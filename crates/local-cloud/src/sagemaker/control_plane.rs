@@ -1,48 +1,73 @@
-//! The control plane's protocol, JSON 1.1: which operation a request asks for, and what models, endpoint configurations and
-//! endpoints have in common.
+//! The control plane: the operations on models, endpoint configurations and endpoints, in the JSON 1.1 protocol.
+
+mod endpoint_configs;
+mod endpoints;
+mod listing;
+mod models;
+mod request;
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::SageMaker;
-use super::listing::{Item, Query, seconds};
+use super::hosting::Hosting;
 use super::records::{self, Kind, Record};
-use super::request::{ApiError, Members};
-use crate::aws_endpoint::{json_error, not_implemented};
+use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
+use crate::error::chain;
+use crate::journal::Journal;
+use crate::sns::Sns;
+use listing::{Item, Query, seconds};
+use request::{ApiError, Members};
 
 /// The largest request: far more than names and environments need.
 const MAX_BODY: usize = 1024 * 1024;
 
-impl SageMaker {
-    /// Answers `SageMaker.{operation}`.
-    pub(super) async fn control(self: &Arc<Self>, target: &str, body: Body) -> Response {
-        type Operation = fn(&Arc<SageMaker>, Members) -> Result<Value, ApiError>;
-        let operation: Operation = match target.strip_prefix("SageMaker.") {
-            Some("CreateModel") => |sagemaker, request| sagemaker.create_model(request),
-            Some("DescribeModel") => |sagemaker, request| sagemaker.describe_model(request),
-            Some("ListModels") => |sagemaker, request| sagemaker.list_models(request),
-            Some("DeleteModel") => |sagemaker, request| sagemaker.delete_model(request),
-            Some("CreateEndpointConfig") => |sagemaker, request| sagemaker.create_endpoint_config(request),
-            Some("DescribeEndpointConfig") => |sagemaker, request| sagemaker.describe_endpoint_config(request),
-            Some("ListEndpointConfigs") => |sagemaker, request| sagemaker.list_endpoint_configs(request),
-            Some("DeleteEndpointConfig") => |sagemaker, request| sagemaker.delete_endpoint_config(request),
-            Some("CreateEndpoint") => SageMaker::create_endpoint,
-            Some("DescribeEndpoint") => |sagemaker, request| sagemaker.describe_endpoint(request),
-            Some("ListEndpoints") => |sagemaker, request| sagemaker.list_endpoints(request),
-            Some("UpdateEndpoint") => SageMaker::update_endpoint,
-            Some("DeleteEndpoint") => SageMaker::delete_endpoint,
-            _ => return not_implemented(&format!("SageMaker: {target}")),
-        };
+pub(super) struct ControlPlane {
+    journal: Arc<Journal>,
+    sns: Sns,
+    hosting: Arc<Hosting>,
+}
+
+type Operation = fn(&ControlPlane, Members) -> Result<Value, ApiError>;
+
+/// The operation of a target, `SageMaker.{operation}`.
+fn operation(target: &str) -> Option<Operation> {
+    Some(match target.strip_prefix("SageMaker.")? {
+        "CreateModel" => models::create,
+        "DescribeModel" => models::describe,
+        "ListModels" => models::list,
+        "DeleteModel" => models::delete,
+        "CreateEndpointConfig" => endpoint_configs::create,
+        "DescribeEndpointConfig" => endpoint_configs::describe,
+        "ListEndpointConfigs" => endpoint_configs::list,
+        "DeleteEndpointConfig" => endpoint_configs::delete,
+        "CreateEndpoint" => endpoints::create,
+        "DescribeEndpoint" => endpoints::describe,
+        "ListEndpoints" => endpoints::list,
+        "UpdateEndpoint" => endpoints::update,
+        "DeleteEndpoint" => endpoints::delete,
+        _ => return None,
+    })
+}
+
+impl ControlPlane {
+    pub(super) fn new(journal: Arc<Journal>, sns: Sns, hosting: Arc<Hosting>) -> Self {
+        Self { journal, sns, hosting }
+    }
+
+    /// Answers a request of this target.
+    pub(super) async fn call(&self, target: &str, body: Body) -> Response {
+        let Some(operation) = operation(target) else { return not_implemented(&format!("SageMaker: {target}")) };
         let body = match collect(body, MAX_BODY).await {
             Ok(body) => body,
-            Err(error) => return json_error(StatusCode::BAD_REQUEST, "ValidationException", &error.to_string()),
+            Err(error) => return json_error(StatusCode::BAD_REQUEST, "ValidationException", &chain(&error)),
         };
         match Members::parse(&body).and_then(|request| operation(self, request)) {
             Ok(answer) => {
@@ -58,7 +83,8 @@ impl SageMaker {
         }
     }
 
-    pub(super) fn create(&self, kind: Kind, name: &str, value: &impl Serialize) -> Result<(), ApiError> {
+    /// Writes a new record.
+    fn create(&self, kind: Kind, name: &str, value: &impl Serialize) -> Result<(), ApiError> {
         let now = self.journal.clock().now_millis();
         match self.journal.write(|transaction| records::insert(transaction, kind, name, now, value))? {
             true => Ok(()),
@@ -66,18 +92,18 @@ impl SageMaker {
         }
     }
 
-    /// Deletes what nothing else needs: an endpoint keeps what it was made of.
-    pub(super) fn delete<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Value, ApiError> {
+    /// Deletes a record. Endpoints do not need their model and their configuration: a deployment is a copy of both.
+    fn delete<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Value, ApiError> {
         self.journal.write(|transaction| {
-            let record: Record<T> = records::get(transaction, kind, name)?.ok_or_else(|| missing(kind, name))?;
-            changeable(kind, &record)?;
+            let record: Record<T> = get(transaction, kind, name)?;
+            check_changeable(kind, &record)?;
             records::delete(transaction, kind, name)?;
             Ok(json!({}))
         })
     }
 
-    /// A page of `{members}s`, such as `Models`; `item` adds what a summary has beside name, ARN and creation.
-    pub(super) fn list<T: DeserializeOwned>(
+    /// A page of `{members}s`, such as `Models`. `item` completes the summary, which has name, ARN and creation.
+    fn list<T: DeserializeOwned>(
         &self,
         kind: Kind,
         members: &str,
@@ -102,22 +128,31 @@ impl SageMaker {
     }
 }
 
-pub(super) fn missing(kind: Kind, name: &str) -> ApiError {
-    ApiError::validation(format!("Could not find {} \"{}\".", kind.words(), kind.arn(name)))
+/// The record of this name, or the refusal of the name.
+fn get<T: DeserializeOwned>(connection: &Connection, kind: Kind, name: &str) -> Result<Record<T>, ApiError> {
+    records::get(connection, kind, name)?
+        .ok_or_else(|| ApiError::validation(format!("Could not find {} \"{}\".", kind.noun(), kind.arn(name))))
 }
 
-pub(super) fn existing(kind: Kind, name: &str) -> ApiError {
-    ApiError::validation(format!("Cannot create already existing {} \"{}\".", kind.words(), kind.arn(name)))
+fn existing(kind: Kind, name: &str) -> ApiError {
+    ApiError::validation(format!("Cannot create already existing {} \"{}\".", kind.noun(), kind.arn(name)))
 }
 
-/// The stack's own are there as long as the stack is.
-pub(super) fn changeable<T>(kind: Kind, record: &Record<T>) -> Result<(), ApiError> {
+/// Refuses to change a record of the stack.
+fn check_changeable<T>(kind: Kind, record: &Record<T>) -> Result<(), ApiError> {
     if !record.own {
         return Ok(());
     }
     let arn = kind.arn(&record.name);
-    let words = kind.words();
+    let noun = kind.noun();
     Err(ApiError::validation(format!(
-        "The {words} \"{arn}\" belongs to the local cloud's own stack and cannot be changed or deleted."
+        "The {noun} \"{arn}\" belongs to the local cloud's own stack and cannot be changed or deleted."
     )))
+}
+
+/// The members of a model or an endpoint configuration, with its time of creation.
+fn described<T: Serialize>(record: &Record<T>) -> Value {
+    let mut shown = json!(record.value);
+    shown["CreationTime"] = json!(seconds(record.created));
+    shown
 }

@@ -1,8 +1,8 @@
-//! Which program an image stands for.
+//! Images: each stands for a program that the stack declares.
 
 use crate::stack::Image;
 
-/// There is no such image.
+/// The stack declares no such image.
 #[derive(Debug, thiserror::Error)]
 #[error("The image \"{image}\" does not exist here: there {known}")]
 pub(super) struct NoSuchImage {
@@ -10,7 +10,7 @@ pub(super) struct NoSuchImage {
     known: String,
 }
 
-/// The image that a URI means, whichever registry, tag or digest it names.
+/// The image of a URI. Only the repository's name counts, not the registry, the tag or the digest.
 pub(super) fn find<'a>(images: &'a [Image], uri: &str) -> Result<&'a Image, NoSuchImage> {
     let repository = repository(uri);
     images.iter().find(|image| image.repository == repository).ok_or_else(|| {
@@ -20,10 +20,10 @@ pub(super) fn find<'a>(images: &'a [Image], uri: &str) -> Result<&'a Image, NoSu
     })
 }
 
-/// `time-traveler` of `123456789012.dkr.ecr.us-east-1.amazonaws.com/team/time-traveler:latest`.
+/// `model` of `123456789012.dkr.ecr.us-east-1.amazonaws.com/team/model:latest`.
 fn repository(uri: &str) -> &str {
     let without_digest = uri.split('@').next().unwrap_or_default();
-    // A registry may have a port, so the path goes first.
+    // A registry may have a port, so the path is split first.
     let last = without_digest.rsplit('/').next().unwrap_or_default();
     last.split(':').next().unwrap_or_default()
 }
@@ -34,23 +34,23 @@ mod tests {
     use crate::stack::Program;
 
     #[test]
-    fn images_go_by_the_last_part_of_their_name() {
+    fn an_image_is_found_by_the_last_part_of_its_name() {
         let program = || Program { path: "x".into(), arg0: "x".into(), environment: Default::default() };
-        let images = ["face", "age"].map(|name| Image { repository: name.to_owned(), program: program() });
+        let images = ["other", "model"].map(|name| Image { repository: name.to_owned(), program: program() });
         for uri in [
-            "age",
-            "age:1.2",
-            "age@sha256:0123",
-            "123456789012.dkr.ecr.us-east-1.amazonaws.com/age:latest",
-            "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/age:1.2@sha256:0123",
-            "localhost:5000/age",
+            "model",
+            "model:1.2",
+            "model@sha256:0123",
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com/model:latest",
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/model:1.2@sha256:0123",
+            "localhost:5000/model",
         ] {
-            assert_eq!(find(&images, uri).unwrap().repository, "age", "{uri}");
+            assert_eq!(find(&images, uri).unwrap().repository, "model", "{uri}");
         }
-        for uri in ["", "ages", "xage", "age/other", "other:age", "other@age", "Age"] {
+        for uri in ["", "models", "xmodel", "model/x", "x:model", "x@model", "Model"] {
             let words = find(&images, uri).unwrap_err().to_string();
-            assert_eq!(words, format!("The image \"{uri}\" does not exist here: there is face, age"));
+            assert_eq!(words, format!("The image \"{uri}\" does not exist here: there is other, model"));
         }
-        assert!(find(&[], "age").unwrap_err().to_string().ends_with("there are none"));
+        assert!(find(&[], "model").unwrap_err().to_string().ends_with("there are none"));
     }
 }

@@ -1,15 +1,24 @@
-//! What the control plane holds, in the journal.
+//! The records of the control plane, in the journal: models, endpoint configurations and endpoints.
+
+mod endpoint;
+mod endpoint_config;
+mod model;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::listing::Item;
 use crate::{ACCOUNT, REGION};
 
-/// A kind of what the control plane holds.
+pub(crate) use endpoint::{Deployment, Endpoint, Status};
+pub(crate) use endpoint_config::{
+    AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, Variant,
+};
+pub(crate) use model::{Container, Model};
+
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Model,
     EndpointConfig,
     Endpoint,
@@ -24,8 +33,8 @@ impl Kind {
         }
     }
 
-    /// As messages call it.
-    pub(super) fn words(self) -> &'static str {
+    /// Its name in messages.
+    pub(crate) fn noun(self) -> &'static str {
         match self {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",
@@ -33,27 +42,21 @@ impl Kind {
         }
     }
 
-    pub(super) fn arn(self, name: &str) -> String {
+    pub(crate) fn arn(self, name: &str) -> String {
         format!("arn:aws:sagemaker:{REGION}:{ACCOUNT}:{}/{}", self.key(), name.to_ascii_lowercase())
     }
 }
 
-/// A record with what is known of it.
+/// A record of the control plane.
 #[derive(Clone, Debug)]
-pub(super) struct Record<T> {
-    pub(super) name: String,
-    /// Milliseconds since 1970, as is the next.
-    pub(super) created: i64,
-    pub(super) modified: i64,
-    /// Whether it is the stack's, which the API does not change.
-    pub(super) own: bool,
-    pub(super) value: T,
-}
-
-impl<T> Record<T> {
-    pub(super) fn item(&self) -> Item {
-        Item { name: self.name.clone(), created: self.created, modified: self.modified, status: "" }
-    }
+pub(crate) struct Record<T> {
+    pub(crate) name: String,
+    /// Milliseconds since 1970; so is the time of the last modification.
+    pub(crate) created: i64,
+    pub(crate) modified: i64,
+    /// Whether it belongs to the stack, and so cannot be changed by the API.
+    pub(crate) own: bool,
+    pub(crate) value: T,
 }
 
 const COLUMNS: &str = "name, created, modified, own, description";
@@ -69,7 +72,8 @@ fn text(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-pub(super) fn get<T: DeserializeOwned>(
+/// The record of this name.
+pub(crate) fn get<T: DeserializeOwned>(
     connection: &Connection,
     kind: Kind,
     name: &str,
@@ -80,14 +84,15 @@ pub(super) fn get<T: DeserializeOwned>(
         .optional()
 }
 
-pub(super) fn all<T: DeserializeOwned>(connection: &Connection, kind: Kind) -> rusqlite::Result<Vec<Record<T>>> {
+/// All records of a kind, by name.
+pub(crate) fn all<T: DeserializeOwned>(connection: &Connection, kind: Kind) -> rusqlite::Result<Vec<Record<T>>> {
     let mut statement =
         connection.prepare_cached(&format!("SELECT {COLUMNS} FROM sagemaker WHERE kind = ? ORDER BY name"))?;
     statement.query_map([kind.key()], record)?.collect()
 }
 
-/// False if there is one of that name.
-pub(super) fn insert(
+/// Writes a new record. False if the name is taken.
+pub(crate) fn insert(
     connection: &Connection,
     kind: Kind,
     name: &str,
@@ -100,8 +105,8 @@ pub(super) fn insert(
     Ok(inserted == 1)
 }
 
-/// Writes one of the stack's own, which keeps its age and takes the place of any other of that name.
-pub(super) fn insert_own(
+/// Writes a record of the stack. It replaces a record of the same name, and keeps that one's time of creation.
+pub(crate) fn insert_own(
     connection: &Connection,
     kind: Kind,
     name: &str,
@@ -118,7 +123,8 @@ pub(super) fn insert_own(
     Ok(())
 }
 
-pub(super) fn update(
+/// Replaces the value of a record.
+pub(crate) fn update(
     connection: &Connection,
     kind: Kind,
     name: &str,
@@ -131,17 +137,39 @@ pub(super) fn update(
     Ok(())
 }
 
-pub(super) fn delete(connection: &Connection, kind: Kind, name: &str) -> rusqlite::Result<()> {
+/// Deletes a record.
+pub(crate) fn delete(connection: &Connection, kind: Kind, name: &str) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM sagemaker WHERE kind = ? AND name = ?")?.execute([kind.key(), name])?;
     Ok(())
 }
 
-/// Deletes what was the stack's own, but for those of these names.
-pub(super) fn retain_own(connection: &Connection, names: &[&str]) -> rusqlite::Result<()> {
+/// Deletes the stack's records, except those of these names.
+pub(crate) fn retain_own(connection: &Connection, names: &[&str]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare("SELECT DISTINCT name FROM sagemaker WHERE own = 1")?;
     let before: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     for name in before.iter().filter(|name| !names.contains(&name.as_str())) {
         connection.execute("DELETE FROM sagemaker WHERE own = 1 AND name = ?", [name])?;
     }
     Ok(())
+}
+
+/// Whether a text is a name of a record or a variant: `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`.
+pub(crate) fn is_name(text: &str) -> bool {
+    let allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    allowed && (1..=63).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_sagemaker() {
+        for good in ["a", "A1", "a-b", "a--b", "DEMO-2026-11-26", &"x".repeat(63)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "-", "a_b", "a.b", "a b", "ä", &"x".repeat(64)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
 }

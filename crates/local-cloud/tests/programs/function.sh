@@ -1,5 +1,5 @@
 #!/bin/sh
-# A Lambda function on a custom runtime, in the shell: what it does is what its event says.
+# A Lambda function on a custom runtime, in the shell. Its event chooses its behaviour.
 api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
 headers=$(mktemp)
 while :; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A model server by SageMaker's container contract: what it does is what its input says."""
+"""A model server with SageMaker's container contract. Its input chooses its behaviour."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ class Handler(BaseHTTPRequestHandler):
             self.inside = False
 
     def answer(self, status, body, **headers):
-        # Whoever has the answer may send the next request before this thread goes on.
+        # The client may send the next request before this thread goes on.
         self.leave()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))

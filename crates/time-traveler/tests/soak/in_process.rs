@@ -175,7 +175,9 @@ fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
         key: key.to_owned(),
         metadata: vec![("ages".to_owned(), "ages".to_owned())],
         media_types: Vec::new(),
+        media_type_code: None,
         max_body: 10 << 20,
+        max_body_code: None,
         validate: |_| Ok(()),
     };
     let server = quick_server();

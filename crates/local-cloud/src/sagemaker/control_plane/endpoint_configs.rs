@@ -1,83 +1,16 @@
-//! Endpoint configurations: which model a variant serves, on what, and how it is invoked asynchronously.
+//! The operations on endpoint configurations.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::SageMaker;
-use super::control_plane::missing;
-use super::models::{self, described};
-use super::records::{self, Kind, Record};
+use super::listing::Item;
 use super::request::{ApiError, Members};
-
-/// How long a container may take until its first healthy `/ping`, unless its variant says otherwise: SageMaker's 8 minutes.
-const STARTUP_TIMEOUT_SECONDS: u64 = 480;
-
-/// An endpoint configuration, by the members of AWS's own structures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct EndpointConfig {
-    /// There is one.
-    pub(super) production_variants: [Variant; 1],
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) async_inference_config: Option<AsyncInferenceConfig>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Variant {
-    pub(super) variant_name: String,
-    pub(super) model_name: String,
-    pub(super) initial_instance_count: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) instance_type: Option<String>,
-    pub(super) initial_variant_weight: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) container_startup_health_check_timeout_in_seconds: Option<u64>,
-}
-
-impl Variant {
-    pub(super) fn startup_timeout_seconds(&self) -> u64 {
-        self.container_startup_health_check_timeout_in_seconds.unwrap_or(STARTUP_TIMEOUT_SECONDS)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct AsyncInferenceConfig {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) client_config: Option<ClientConfig>,
-    pub(super) output_config: OutputConfig,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct ClientConfig {
-    pub(super) max_concurrent_invocations_per_instance: u64,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct OutputConfig {
-    /// `s3://bucket` or `s3://bucket/prefix`, as is the next.
-    pub(super) s3_output_path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) s3_failure_path: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) notification_config: Option<NotificationConfig>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct NotificationConfig {
-    /// ARN of a topic, as is the next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) success_topic: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) error_topic: Option<String>,
-}
+use super::{ControlPlane, described, get};
+use crate::sagemaker::records::{
+    AsyncInferenceConfig, ClientConfig, EndpointConfig, Kind, Model, NotificationConfig, OutputConfig, Record, Variant,
+};
 
 impl EndpointConfig {
-    /// `is_topic` tells whether there is a topic of that ARN.
+    /// Reads a request. `is_topic` returns whether a topic of an ARN exists.
     fn read(mut request: Members, is_topic: impl Fn(&str) -> bool) -> Result<(String, Self), ApiError> {
         let name = request.name("EndpointConfigName")?;
         let mut variants = request.structures("ProductionVariants")?;
@@ -95,7 +28,7 @@ impl EndpointConfig {
                 .map(|config| AsyncInferenceConfig::read(config, is_topic))
                 .transpose()?,
         };
-        // Encryption, network and permissions are the machine's own.
+        // Encryption, network and permissions are those of this machine.
         request.ignore(&["Tags", "KmsKeyId", "ExecutionRoleArn", "VpcConfig"]);
         if request.flag("EnableNetworkIsolation")? {
             let instead = "its model servers are processes of this machine, with its network";
@@ -135,7 +68,7 @@ impl Variant {
             container_startup_health_check_timeout_in_seconds: variant
                 .integer("ContainerStartupHealthCheckTimeoutInSeconds", 60..=3600)?,
         };
-        // The instance is this machine: its disk, its drivers, its only place to route to.
+        // The instance is this machine, with its disk and drivers, and the only target of routing.
         variant.ignore(&[
             "VolumeSizeInGB",
             "ModelDataDownloadTimeoutInSeconds",
@@ -194,39 +127,33 @@ impl AsyncInferenceConfig {
     }
 }
 
-impl SageMaker {
-    pub(super) fn create_endpoint_config(&self, request: Members) -> Result<Value, ApiError> {
-        let (name, config) = EndpointConfig::read(request, |arn| self.sns.is_topic(arn))?;
-        let model = &config.production_variants[0].model_name;
-        self.journal.read(|connection| models::get(connection, model))?;
-        self.create(Kind::EndpointConfig, &name, &config)?;
-        Ok(json!({"EndpointConfigArn": Kind::EndpointConfig.arn(&name)}))
-    }
-
-    pub(super) fn describe_endpoint_config(&self, mut request: Members) -> Result<Value, ApiError> {
-        let name = request.name("EndpointConfigName")?;
-        request.done()?;
-        let record = self.journal.read(|connection| get(connection, &name))?;
-        let mut shown = described(&record.value, record.created);
-        shown["EndpointConfigName"] = json!(record.name);
-        shown["EndpointConfigArn"] = json!(Kind::EndpointConfig.arn(&record.name));
-        Ok(shown)
-    }
-
-    pub(super) fn list_endpoint_configs(&self, request: Members) -> Result<Value, ApiError> {
-        self.list::<EndpointConfig>(Kind::EndpointConfig, "EndpointConfig", request, |record, _| record.item())
-    }
-
-    pub(super) fn delete_endpoint_config(&self, mut request: Members) -> Result<Value, ApiError> {
-        let name = request.name("EndpointConfigName")?;
-        request.done()?;
-        self.delete::<EndpointConfig>(Kind::EndpointConfig, &name)
-    }
+pub(super) fn create(plane: &ControlPlane, request: Members) -> Result<Value, ApiError> {
+    let (name, config) = EndpointConfig::read(request, |arn| plane.sns.is_topic(arn))?;
+    let model = &config.production_variants[0].model_name;
+    plane.journal.read(|connection| get::<Model>(connection, Kind::Model, model))?;
+    plane.create(Kind::EndpointConfig, &name, &config)?;
+    Ok(json!({"EndpointConfigArn": Kind::EndpointConfig.arn(&name)}))
 }
 
-/// The endpoint configuration of this name.
-pub(super) fn get(connection: &rusqlite::Connection, name: &str) -> Result<Record<EndpointConfig>, ApiError> {
-    records::get(connection, Kind::EndpointConfig, name)?.ok_or_else(|| missing(Kind::EndpointConfig, name))
+pub(super) fn describe(plane: &ControlPlane, mut request: Members) -> Result<Value, ApiError> {
+    let name = request.name("EndpointConfigName")?;
+    request.done()?;
+    let record = plane.journal.read(|connection| get::<EndpointConfig>(connection, Kind::EndpointConfig, &name))?;
+    let mut shown = described(&record);
+    shown["EndpointConfigName"] = json!(record.name);
+    shown["EndpointConfigArn"] = json!(Kind::EndpointConfig.arn(&record.name));
+    Ok(shown)
+}
+
+pub(super) fn list(plane: &ControlPlane, request: Members) -> Result<Value, ApiError> {
+    let item = |record: &Record<EndpointConfig>, _: &mut Value| Item::new(record, "");
+    plane.list(Kind::EndpointConfig, "EndpointConfig", request, item)
+}
+
+pub(super) fn delete(plane: &ControlPlane, mut request: Members) -> Result<Value, ApiError> {
+    let name = request.name("EndpointConfigName")?;
+    request.done()?;
+    plane.delete::<EndpointConfig>(Kind::EndpointConfig, &name)
 }
 
 #[cfg(test)]
@@ -254,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_described_as_it_was_given() {
+    fn a_configuration_is_described_as_it_was_created() {
         let (_, plain) = read(&config(&[("Tags", json!([])), ("KmsKeyId", json!("k"))])).unwrap();
         assert_eq!(plain.production_variants[0].startup_timeout_seconds(), 480);
         assert_eq!(json!(plain)["ProductionVariants"][0]["InitialVariantWeight"], 1.0);
@@ -271,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_named() {
+    fn unsupported_members_are_refused_by_name() {
         let variants = |variants: Value| config(&[("ProductionVariants", variants)]);
         let with = |name: &str, value: Value| {
             let mut variant = variant();

@@ -1,5 +1,5 @@
-//! Lambda: functions as child processes, scaled out to a limit; synchronous and asynchronous invocations, the latter
-//! retried and at last put into a dead-letter queue.
+//! Lambda: functions as child processes, scaled out to a limit. Asynchronous invocations are retried, and end in a dead-letter
+//! queue after the last attempt.
 
 mod environment;
 mod report;
@@ -16,26 +16,34 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::aws_endpoint::{json_error, not_implemented};
+use crate::aws_error::{json_error, not_implemented};
 use crate::body::{BodyError, collect};
+use crate::error::chain;
 use crate::journal::Journal;
 use crate::queue::{self, Message};
 use crate::schedule;
 use crate::stack::Function;
 use environment::Environment;
-pub(crate) use environment::{Host, Reply};
+pub(crate) use environment::Host;
 
 /// The largest event and the largest answer: 6 MB.
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 /// The largest event of an asynchronous invocation: 1 MB.
 const MAX_ASYNC_PAYLOAD: usize = 1024 * 1024;
-/// How long an environment may be idle.
+/// How long an environment is kept idle.
 const IDLE: Duration = Duration::from_secs(300);
 
-/// What came of an invocation.
+/// What a function answers to an invocation, through its Runtime API.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Response(Bytes),
+    Error(Bytes),
+}
+
+/// The outcome of an invocation.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
-    /// The function's answer, or the error as Lambda words it.
+    /// The function's answer, or Lambda's error.
     pub(crate) payload: Bytes,
     /// Whether it is an error.
     pub(crate) failed: bool,
@@ -64,13 +72,15 @@ impl Lambda {
         Arc::new(Self { functions, host, journal })
     }
 
-    /// Starts provisioned environments and works on the queues.
+    /// Starts the provisioned environments and the workers of the queues.
     pub(crate) async fn start(self: &Arc<Self>) {
         for (name, state) in &self.functions {
             for _ in 0..state.function.provisioned_concurrency {
                 match Environment::start(&state.function, &self.host).await {
                     Ok(environment) => state.put_back(environment),
-                    Err(error) => tracing::error!(function = name, %error, "an environment cannot be provisioned"),
+                    Err(error) => {
+                        tracing::error!(function = name, error = chain(&error), "an environment cannot be provisioned");
+                    }
                 }
             }
             tokio::spawn(Arc::clone(self).work(name.clone()));
@@ -78,7 +88,7 @@ impl Lambda {
         tokio::spawn(Arc::clone(self).reap());
     }
 
-    /// Ends every idle process; those at work end with this process.
+    /// Stops every idle process. Busy ones end with this process.
     pub(crate) async fn stop(&self) {
         for state in self.functions.values() {
             state.permits.close();
@@ -93,8 +103,8 @@ impl Lambda {
         self.functions.contains_key(function)
     }
 
-    /// Invokes a function and waits for its answer; `None` if there is no such function. A caller that no longer waits
-    /// does not end the function.
+    /// Invokes a function and waits for its answer; `None` if there is no such function. The function runs to its end even if the
+    /// caller is dropped.
     pub(crate) async fn invoke(self: &Arc<Self>, function: &str, payload: Bytes) -> Option<Outcome> {
         let state = self.functions.get(function)?;
         let stops = || failure("", "Stopping", "Lambda stops");
@@ -112,7 +122,7 @@ impl Lambda {
         Some(running.await.unwrap_or_else(|_| stops()))
     }
 
-    /// Runs one event in an environment that is idle, or in a new one. The caller holds a permit.
+    /// Runs one event in an idle environment, or in a new one. The caller holds a permit.
     async fn run(&self, state: &State, request_id: &str, payload: Bytes) -> Outcome {
         let environment = match state.take_idle() {
             Some(environment) => Ok(environment),
@@ -123,7 +133,7 @@ impl Lambda {
         };
         let mut environment = match environment {
             Ok(environment) => environment,
-            Err(error) => return failure(request_id, error.error_type(), &error.to_string()),
+            Err(error) => return failure(request_id, error.error_type(), &chain(&error)),
         };
         match environment.invoke(request_id, payload, state.function.timeout).await {
             Ok(reply) => {
@@ -133,11 +143,11 @@ impl Lambda {
                     Reply::Error(payload) => Outcome { payload, failed: true },
                 }
             }
-            Err(error) => failure(request_id, error.error_type(), &error.to_string()),
+            Err(error) => failure(request_id, error.error_type(), &chain(&error)),
         }
     }
 
-    /// Handles the asynchronous invocations of one function, as many at once as it may run.
+    /// Handles the asynchronous invocations of one function, up to its concurrency at a time.
     async fn work(self: Arc<Self>, name: String) {
         let state = &self.functions[&name];
         let queue = queue::of_function(&name);
@@ -149,7 +159,7 @@ impl Lambda {
             let name = name.clone();
             tokio::spawn(async move {
                 let state = &lambda.functions[&name];
-                // What a schedule does every few seconds is no hop of anything.
+                // Schedules invoke every few seconds, and would flood the log of hops.
                 if !message.body.contains(schedule::DETAIL_TYPE) {
                     show_hop(state);
                 }
@@ -175,7 +185,7 @@ impl Lambda {
             tracing::warn!(function = name, tries, retry_in = ?backoff, reason, "an asynchronous invocation failed");
             return queue::settle(&self.journal, |transaction| queue::retry(transaction, message, now, *backoff)).await;
         }
-        tracing::error!(function = name, tries, reason, event = message.body, "an event is given up");
+        tracing::error!(function = name, tries, reason, event = message.body, "an event has failed its last attempt");
         queue::settle(&self.journal, |transaction| {
             if let Some(dead_letters) = &function.retry.dead_letter_queue {
                 let queue = queue::of_dead_letters(dead_letters);
@@ -186,7 +196,7 @@ impl Lambda {
         .await;
     }
 
-    /// Ends environments that were idle for long.
+    /// Stops environments that were idle for [`IDLE`].
     async fn reap(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(IDLE / 5);
         loop {
@@ -216,10 +226,10 @@ impl Lambda {
         let payload = match collect(body, MAX_PAYLOAD).await {
             Ok(body) => body,
             Err(error @ BodyError::TooLarge(_)) => {
-                return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &error.to_string());
+                return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &chain(&error));
             }
             Err(error @ BodyError::Broken(_)) => {
-                return json_error(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &error.to_string());
+                return json_error(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &chain(&error));
             }
         };
         let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
@@ -232,7 +242,7 @@ impl Lambda {
             "Event" => self.event(&name, &payload),
             "DryRun" => StatusCode::NO_CONTENT.into_response(),
             other => {
-                let message = format!("{other:?} is no invocation type: RequestResponse, Event and DryRun are");
+                let message = format!("{other:?} is not an invocation type: RequestResponse, Event and DryRun are");
                 json_error(StatusCode::BAD_REQUEST, "InvalidParameterValueException", &message)
             }
         }
@@ -270,7 +280,7 @@ impl Lambda {
     }
 }
 
-/// A function may be named by its name or its ARN, with or without the only version there is.
+/// The name in a function's name or ARN, with or without the one version, `$LATEST`.
 fn function_name(name: &str) -> String {
     let decoded = name.replace("%3A", ":").replace("%3a", ":").replace("%24", "$");
     let name = decoded.rsplit_once(":function:").map_or(decoded.as_str(), |(_, name)| name);
@@ -287,7 +297,7 @@ fn invocation_type(headers: &HeaderMap) -> &str {
     headers.get("x-amz-invocation-type").and_then(|value| value.to_str().ok()).unwrap_or("RequestResponse")
 }
 
-/// An error as Lambda words it.
+/// An error in Lambda's form.
 fn failure(request_id: &str, error_type: &str, message: &str) -> Outcome {
     let body = json!({"errorType": error_type, "errorMessage": format!("RequestId: {request_id} Error: {message}")});
     Outcome { payload: body.to_string().into(), failed: true }
@@ -298,7 +308,7 @@ impl State {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The environment that was used last, so that the others may expire.
+    /// The idle environment that was used last, so that the others can expire.
     fn take_idle(&self) -> Option<Environment> {
         let mut idle = self.idle();
         while let Some(mut environment) = idle.pop() {

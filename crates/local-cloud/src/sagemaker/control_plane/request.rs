@@ -1,4 +1,4 @@
-//! Inputs of the control plane: every member is read by name, and whatever nobody reads is refused rather than ignored.
+//! Inputs of the control plane. Every member is read by name, and a member that was not read is refused.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -7,7 +7,9 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::aws_endpoint::json_error;
+use crate::aws_error::json_error;
+use crate::error::chain;
+use crate::sagemaker::records::is_name;
 
 /// Why a request to the control plane is refused.
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +33,14 @@ impl ApiError {
             Self::Serialization(_) => (StatusCode::BAD_REQUEST, "SerializationException"),
             Self::Journal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
         };
-        json_error(status, code, &super::chain(self))
+        json_error(status, code, &chain(self))
     }
 }
 
-/// The members of a structure that were not read yet.
+/// The members of a structure that are not read yet.
 #[derive(Debug)]
 pub(super) struct Members {
-    /// Where it is, as AWS writes it: `primaryContainer.`; empty at the top.
+    /// The path of the structure in AWS's form: `primaryContainer.`; empty at the top.
     path: String,
     members: Map<String, Value>,
 }
@@ -52,12 +54,12 @@ impl Members {
         }
     }
 
-    /// A member as it is; null is none.
+    /// A member, unless it is missing or null.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.members.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Reads what makes no difference here.
+    /// Reads members that have no effect here.
     pub(super) fn ignore(&mut self, names: &[&str]) {
         names.iter().for_each(|name| _ = self.take(name));
     }
@@ -120,7 +122,7 @@ impl Members {
         }
     }
 
-    /// Whether something is asked for; no is the default.
+    /// A boolean; false by default.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, ApiError> {
         match self.take(name) {
             None => Ok(false),
@@ -166,7 +168,7 @@ impl Members {
         })
     }
 
-    /// Everything that means something here was read.
+    /// Refuses members that were not read.
     pub(super) fn done(self) -> Result<(), ApiError> {
         match self.members.iter().find(|(_, value)| !value.is_null()) {
             None => Ok(()),
@@ -174,12 +176,12 @@ impl Members {
         }
     }
 
-    /// What AWS would take and the local cloud does not, and what works instead.
+    /// The refusal of a member that AWS takes and the local cloud does not. `instead` says what works.
     pub(super) fn unsupported(&self, name: &str, instead: &str) -> ApiError {
         ApiError::validation(format!("{} is not supported by the local cloud: {instead}", self.at(name)))
     }
 
-    /// A bad value, in AWS's words.
+    /// The refusal of a bad value, in AWS's words.
     pub(super) fn invalid(&self, name: &str, value: &Value, constraint: &str) -> ApiError {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let at = self.at(name);
@@ -195,12 +197,6 @@ impl Members {
     }
 }
 
-/// `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`, and 63 characters at most.
-pub(super) fn is_name(text: &str) -> bool {
-    let allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    allowed && (1..=63).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-')
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -212,13 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_sagemaker() {
-        for good in ["a", "A1", "a-b", "a--b", "DEMO-2026-11-26", &"x".repeat(63)] {
-            assert!(is_name(good), "{good}");
-        }
-        for bad in ["", "-a", "a-", "-", "a_b", "a.b", "a b", "ä", &"x".repeat(64)] {
-            assert!(!is_name(bad), "{bad}");
-        }
+    fn bad_names_are_refused_as_aws_refuses_them() {
         let error = members(&json!({"ModelName": "a_b"})).name("ModelName").unwrap_err().to_string();
         assert!(error.starts_with("1 validation error detected: Value 'a_b' at 'modelName' failed"), "{error}");
         let error = members(&json!({"ModelName": "x".repeat(64)})).name("ModelName").unwrap_err().to_string();
@@ -227,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_refused_by_its_path() {
+    fn a_member_that_is_not_read_is_refused_by_its_path() {
         let mut top = members(&json!({"A": {"B": [{"C": 1, "D": null}]}, "E": null, "Tags": []}));
         top.ignore(&["Tags"]);
         let mut a = top.structure("A").unwrap().unwrap();
@@ -241,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn values_have_their_types_and_ranges() {
+    fn values_are_checked_for_type_and_range() {
         let value = json!({"N": 5, "T": 1.5, "E": "x", "F": true, "M": {"a": "b"}, "S": "text"});
         let mut good = members(&value);
         assert_eq!(good.integer("N", 1..=5).unwrap(), Some(5));

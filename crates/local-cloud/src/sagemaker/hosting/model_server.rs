@@ -1,5 +1,5 @@
-//! A model server as a child process, by SageMaker's container contract (*Use your own inference code with hosting
-//! services*, SageMaker Developer Guide).
+//! A model server: a child process that keeps SageMaker's container contract (*Use your own inference code with hosting services*,
+//! SageMaker Developer Guide), and its supervisor.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -14,26 +14,25 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::chain;
-use super::runtime::ModelRequest;
 use crate::REGION;
 use crate::child::{self, Spawner};
+use crate::error::chain;
 use crate::stack::Program;
 
-/// Time between two looks at a server that is not healthy yet.
+/// The time between two pings of a server that is not healthy yet.
 const STARTING_PING: Duration = Duration::from_millis(15);
-/// Time between two looks at a healthy server.
+/// The time between two pings of a healthy server.
 const PING: Duration = Duration::from_secs(5);
-/// How long `/ping` may take; SageMaker's own limit.
+/// How long `/ping` may take: SageMaker's limit.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pings in a row that may fail before the server is replaced.
+/// The server is replaced after this number of failed pings in a row.
 const MAX_FAILED_PINGS: u32 = 3;
-/// How long a server may take to end; SageMaker kills after 30 seconds.
+/// How long a server may take to end. SageMaker kills it after 30 seconds.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the model server did not answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum InvokeError {
+pub(crate) enum InvokeError {
     #[error("the model server is not healthy")]
     NotHealthy,
     #[error("Model invocation timed out after {} seconds", .0.as_secs())]
@@ -42,32 +41,49 @@ pub(super) enum InvokeError {
     Connection(#[source] reqwest::Error),
 }
 
-/// What the model server answered.
+/// The headers of an invocation that the model server gets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ModelRequest {
+    pub(crate) content_type: Option<String>,
+    pub(crate) accept: Option<String>,
+    pub(crate) custom_attributes: Option<String>,
+    pub(crate) inference_id: Option<String>,
+}
+
+/// The answer of the model server.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) content_type: Option<String>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: Option<String>,
     /// Seconds from `Retry-After`.
-    pub(super) retry_after: Option<u64>,
-    pub(super) body: Bytes,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) body: Bytes,
 }
 
-/// What to run, for whom.
+impl Answer {
+    /// The kind of an error status: `client error (400)` or `server error (500)`.
+    pub(crate) fn error_kind(&self) -> String {
+        let side = if self.status.is_client_error() { "client" } else { "server" };
+        format!("{side} error ({})", self.status.as_u16())
+    }
+}
+
+/// A model server to start.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// The endpoint's name.
-    pub(super) name: String,
-    /// With everything in its environment but what the contract itself sets.
-    pub(super) program: Program,
+    pub(crate) name: String,
+    /// The program. The contract's own variables are added to its environment.
+    pub(crate) program: Program,
     /// How long it may take until its first healthy `/ping`.
-    pub(super) startup_timeout: Duration,
-    pub(super) log: PathBuf,
+    pub(crate) startup_timeout: Duration,
+    pub(crate) log: PathBuf,
 }
 
-/// A server that is replaced whenever it ends or falls ill.
-pub(super) struct ModelServer {
+/// A running server, which is replaced when it ends or is no longer healthy.
+pub(crate) struct ModelServer {
     client: reqwest::Client,
-    /// Where it is, while it is healthy.
+    /// Its URL, while it is healthy.
     base: watch::Receiver<Option<String>>,
     stop: Arc<Notify>,
     supervisor: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -75,7 +91,7 @@ pub(super) struct ModelServer {
 
 impl ModelServer {
     /// Starts the server and waits until it is healthy.
-    pub(super) async fn start(server: Server, spawner: Spawner) -> Result<Self, StartError> {
+    pub(crate) async fn start(server: Server, spawner: Spawner) -> Result<Self, StartError> {
         let client = reqwest::Client::builder().no_proxy().build().map_err(std::io::Error::other)?;
         let (base, is_base) = watch::channel(None);
         let supervisor = Supervisor { server, spawner, client: client.clone(), base };
@@ -86,13 +102,13 @@ impl ModelServer {
     }
 
     /// Waits until the server is healthy, for `patience` at most.
-    pub(super) async fn healthy(&self, patience: Duration) -> bool {
+    pub(crate) async fn healthy(&self, patience: Duration) -> bool {
         let mut base = self.base.clone();
         matches!(tokio::time::timeout(patience, base.wait_for(Option::is_some)).await, Ok(Ok(_)))
     }
 
-    /// Hands a request to the server and collects its whole answer.
-    pub(super) async fn invoke(
+    /// Sends a request to the server, and collects the whole answer.
+    pub(crate) async fn invoke(
         &self,
         request: &ModelRequest,
         body: Bytes,
@@ -124,7 +140,7 @@ impl ModelServer {
         })
     }
 
-    pub(super) async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         self.stop.notify_one();
         if let Some(supervisor) = self.supervisor.lock().await.take()
             && let Err(error) = supervisor.await
@@ -135,7 +151,7 @@ impl ModelServer {
 }
 
 impl Drop for ModelServer {
-    /// Whoever does not stop it in time kills it.
+    /// A server that was not stopped is killed.
     fn drop(&mut self) {
         if let Some(supervisor) = self.supervisor.get_mut() {
             supervisor.abort();
@@ -143,15 +159,15 @@ impl Drop for ModelServer {
     }
 }
 
-/// How a start ended badly.
+/// Why a start failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
+pub(crate) enum StartError {
     #[error("it cannot be executed")]
     Spawn(#[from] std::io::Error),
-    #[error("it ended with {status}; its last words:\n{last_words}")]
-    Exited { status: ExitStatus, last_words: String },
-    #[error("/ping was not healthy within {} seconds; its last words:\n{last_words}", .patience.as_secs())]
-    Unhealthy { patience: Duration, last_words: String },
+    #[error("it ended with {status}; the end of its log:\n{log_tail}")]
+    Exited { status: ExitStatus, log_tail: String },
+    #[error("/ping was not healthy within {} seconds; the end of its log:\n{log_tail}", .patience.as_secs())]
+    Unhealthy { patience: Duration, log_tail: String },
 }
 
 struct Supervisor {
@@ -168,7 +184,7 @@ impl Supervisor {
         let port = free_port().await?;
         let region = [("AWS_REGION", REGION.to_owned()), ("AWS_DEFAULT_REGION", REGION.to_owned())];
         let mut program = self.server.program.clone();
-        // A model's own environment does not change these.
+        // These override the model's environment.
         program.environment.insert("SAGEMAKER_BIND_TO_PORT".to_owned(), port.to_string());
         program.environment.insert("BIND_HOST".to_owned(), "127.0.0.1".to_owned());
         let before = child::log_len(log);
@@ -177,11 +193,11 @@ impl Supervisor {
         let deadline = Instant::now() + *patience;
         while !self.ping(&base).await {
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(StartError::Exited { status, last_words: child::log_tail(log, before) });
+                return Err(StartError::Exited { status, log_tail: child::log_tail(log, before) });
             }
             if Instant::now() >= deadline {
                 child::stop(&mut child, Duration::ZERO).await;
-                return Err(StartError::Unhealthy { patience: *patience, last_words: child::log_tail(log, before) });
+                return Err(StartError::Unhealthy { patience: *patience, log_tail: child::log_tail(log, before) });
             }
             tokio::time::sleep(STARTING_PING).await;
         }
@@ -194,12 +210,12 @@ impl Supervisor {
         ping.is_ok_and(|answer| answer.status() == StatusCode::OK)
     }
 
-    /// Watches over the process, and replaces it whenever it ends or no longer answers `/ping`.
+    /// Replaces the process when it ends, and when it no longer answers `/ping`.
     async fn run(self, mut child: Child, stop: Arc<Notify>) {
         loop {
             tokio::select! {
                 () = stop.notified() => break,
-                why = self.until_ill(&mut child) => {
+                why = self.until_unhealthy(&mut child) => {
                     let Server { name, log, .. } = &self.server;
                     tracing::error!(endpoint = name, why, log = %log.display(), "the model server is replaced");
                 }
@@ -215,7 +231,7 @@ impl Supervisor {
         child::stop(&mut child, STOP_PATIENCE).await;
     }
 
-    /// Tries until a process is healthy, ever less often.
+    /// Starts processes until one is healthy, with increasing pauses.
     async fn relaunch(&self) -> Child {
         let mut pause = Duration::from_millis(100);
         loop {
@@ -231,7 +247,8 @@ impl Supervisor {
         }
     }
 
-    async fn until_ill(&self, child: &mut Child) -> String {
+    /// Waits until the process ends or is no longer healthy. Returns the reason.
+    async fn until_unhealthy(&self, child: &mut Child) -> String {
         let base = self.base.borrow().clone().unwrap_or_default();
         let mut failed = 0;
         loop {
@@ -250,8 +267,8 @@ impl Supervisor {
     }
 }
 
-/// A port that was free a moment ago: SageMaker's contract has the server bind it. Should another process be quicker,
-/// the server ends and is started again on another port.
+/// A port that is free now, for the server to bind. If another process binds it first, the server ends and is started
+/// again on another port.
 async fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port())
 }

@@ -1,4 +1,4 @@
-//! A model's files: the archive is fetched from S3 and unpacked into a folder that nothing in it can leave.
+//! A model's files: the archive is fetched from S3 and unpacked. No entry can leave its folder.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -9,19 +9,18 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
-use super::s3_uri;
 use crate::journal::Journal;
-use crate::s3::{ObjectStore, StoreError};
+use crate::s3::{ObjectStore, StoreError, split_uri};
 
-/// What an archive may unpack to. A gzip file can hold a thousand times its size, and the disk is not an instance's own: a few of
-/// the largest checkpoints, which take some gigabytes, still fit.
+/// The limits of an archive. A gzip file can hold a thousand times its size, and the disk is this machine's. A few of the largest
+/// checkpoints, which take some gigabytes each, still fit.
 ///
-/// What stands before an entry, its name above all, is held in memory.
+/// The header of an entry, with its name, is held in memory.
 const LIMITS: Limits = Limits { bytes: 16 << 30, entries: 100_000, header: 1 << 20 };
 
-/// Why there are no model files. Begins as SageMaker's own words.
+/// Why there are no model files. The first two messages are SageMaker's.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ModelDataError {
+pub(crate) enum ModelDataError {
     #[error("Failed to download model data from URL \"{location}\"")]
     Download {
         location: String,
@@ -45,9 +44,9 @@ pub(super) enum ModelDataError {
     },
 }
 
-/// Why an archive is not unpacked.
+/// Why an archive cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UnpackError {
+pub(crate) enum UnpackError {
     #[error("it cannot be unpacked")]
     Io(#[from] io::Error),
     #[error("{0:?} leads out of the folder")]
@@ -64,13 +63,13 @@ pub(super) enum UnpackError {
 struct Limits {
     bytes: u64,
     entries: usize,
-    /// Bytes before an entry.
+    /// Bytes of one entry's headers.
     header: u64,
 }
 
-/// Fetches a model's archive and unpacks it into `folder`, if that is not there yet; without an archive the folder is empty. The
-/// folder is there only when everything is in it.
-pub(super) async fn fetch(
+/// Fetches a model's archive and unpacks it into `folder`, unless the folder exists. Without an archive the folder is empty. The
+/// folder appears only when it is complete.
+pub(crate) async fn fetch(
     location: Option<&str>,
     folder: &Path,
     store: &ObjectStore,
@@ -82,13 +81,13 @@ pub(super) async fn fetch(
     }
     let Some(location) = location else { return fs::create_dir_all(folder).map_err(unusable) };
     let failed = |source| ModelDataError::Download { location: location.to_owned(), source };
-    let (bucket, key) = s3_uri(location).ok_or_else(|| failed(StoreError::NoSuchKey(location.to_owned())))?;
+    let (bucket, key) = split_uri(location).ok_or_else(|| failed(StoreError::NoSuchKey(location.to_owned())))?;
     let (_, file) = store.open_object(bucket, key).await.map_err(failed)?;
     let file = file.into_std().await;
     let draft = folder.with_extension("partial");
     let unpacked = {
         let (draft, journal) = (draft.clone(), Arc::clone(journal));
-        // Nobody waits for it when everything stops, but the process would.
+        // A blocking task cannot be aborted, and would keep the process from ending.
         let stopped = move || journal.is_stopping();
         tokio::task::spawn_blocking(move || {
             if draft.exists() {
@@ -109,12 +108,12 @@ pub(super) async fn fetch(
     }
 }
 
-/// Removes a folder of model files; one that stays behind is found at the next start.
-pub(super) fn remove(folder: &Path) {
+/// Removes a folder of model files. One that cannot be removed is collected at the next start.
+pub(crate) fn remove(folder: &Path) {
     if let Err(error) = fs::remove_dir_all(folder)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(folder = %folder.display(), %error, "model files that nothing uses stay behind");
+        tracing::warn!(folder = %folder.display(), %error, "unused model files cannot be removed");
     }
 }
 
@@ -149,19 +148,19 @@ fn unpack(archive: impl Read, folder: &Path, limits: Limits, stopped: impl Fn() 
                 }
                 io::copy(&mut entry, &mut File::create(&path)?)?;
             }
-            // What holds for the whole archive, such as the commit that it was made of.
+            // Metadata of the whole archive, such as the commit of `git archive`.
             EntryType::XGlobalHeader => {}
             EntryType::Symlink | EntryType::Link => return Err(UnpackError::Link(name)),
             _ => return Err(UnpackError::Special(name)),
         }
     }
     header.set(None);
-    // The checksum comes after everything else.
+    // The checksum is at the end.
     io::copy(&mut archive.into_inner(), &mut io::sink())?;
     Ok(())
 }
 
-/// Where an entry goes. There are no links in the folder, so its name alone tells.
+/// The path of an entry. The folder has no links, so the name alone determines the path.
 fn inside(folder: &Path, name: &Path) -> Result<PathBuf, UnpackError> {
     let mut path = folder.to_owned();
     for component in name.components() {
@@ -176,12 +175,12 @@ fn inside(folder: &Path, name: &Path) -> Result<PathBuf, UnpackError> {
     Ok(path)
 }
 
-/// A reader that gives no more than so much, and ends when everything does.
+/// A reader with limits, which fails when the cloud stops.
 struct Bounded<'a, R, S> {
     inner: R,
     left: u64,
     limit: u64,
-    /// How much may still come before the next entry, while that is looked for.
+    /// The bytes that may still precede the next entry's content, while its headers are read.
     header: &'a Cell<Option<u64>>,
     stopped: S,
 }
@@ -189,7 +188,7 @@ struct Bounded<'a, R, S> {
 impl<R: Read, S: Fn() -> bool> Read for Bounded<'_, R, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if (self.stopped)() {
-            return Err(io::Error::other("everything stops"));
+            return Err(io::Error::other("the cloud stops"));
         }
         let read = self.inner.read(buffer)?;
         if let Some(left) = self.header.get() {
@@ -211,9 +210,9 @@ mod tests {
     use tar::{Builder, Header};
 
     use super::*;
-    use crate::sagemaker::chain;
+    use crate::error::chain;
 
-    /// A tar entry by its raw name, as no honest program would write it.
+    /// A tar entry with a raw name, which the tar crate would refuse to write.
     fn entry(kind: EntryType, name: &str, target: &str, content: &[u8]) -> (Header, Vec<u8>) {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn files_and_folders() {
+    fn files_and_folders_are_unpacked() {
         let code = entry(EntryType::Directory, "./code/", "", b"");
         let bytes = archive(&[code, file("a/b/model.bin", b"weights"), file("./notes", b"1"), file("notes", b"2")]);
         let (folder, result) = unpacked(&bytes);
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_the_folder() {
+    fn no_entry_leaves_the_folder() {
         for name in ["../out", "a/../../out", "/tmp/out"] {
             let words = refused(&archive(&[file(name, b"x")]));
             assert!(words.contains("leads out of the folder") && words.contains(name), "{words}");
@@ -288,13 +287,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_without_end() {
+    fn size_number_and_headers_are_limited() {
         let bomb = archive(&[file("zeros", &vec![0; 2 << 20])]);
         assert!(bomb.len() < 20_000);
         assert!(refused(&bomb).contains("more than 1048576 bytes"), "{}", refused(&bomb));
         let many: Vec<_> = (0..6).map(|n| file(&format!("{n}"), b"")).collect();
         assert!(refused(&archive(&many)).contains("more than 5 files"));
-        // A file with holes can claim any size.
+        // A sparse file can claim any size.
         let (mut holes, content) = entry(EntryType::GNUSparse, "holes", "", b"x");
         let fields = holes.as_gnu_mut().unwrap();
         fields.sparse[0].offset.copy_from_slice(b"00000000000\0");
@@ -309,11 +308,11 @@ mod tests {
         assert!(refused(&archive(&[long, file("a", b"")])).contains("the name of an entry is too long"));
         let bytes = archive(&[file("a", b"x")]);
         let stopped = unpack(&bytes[..], tempfile::tempdir().unwrap().path(), SMALL, || true);
-        assert!(chain(&stopped.unwrap_err()).contains("everything stops"));
+        assert!(chain(&stopped.unwrap_err()).contains("the cloud stops"));
     }
 
     #[test]
-    fn what_is_no_archive_is_refused_in_words() {
+    fn broken_archives_are_refused() {
         assert!(refused(b"no archive").contains("gzip"));
         assert!(refused(b"").contains("it cannot be unpacked"));
         assert!(refused(&gzip(&[b'x'; 2000])).contains("it cannot be unpacked"));

@@ -1,4 +1,4 @@
-//! Faults by plan: messages that come twice, late or never, calls that fail, functions that die between two calls.
+//! Planned faults: messages that are duplicated, delayed or dropped, calls that fail, functions that die between two calls.
 
 mod call;
 mod lagging;
@@ -28,55 +28,55 @@ pub use plan::{Fault, FaultPlan, FaultPlanError};
 /// How long an index may lag behind its table.
 const INDEX_LAG: Duration = Duration::from_secs(1);
 
-/// The faults of a cloud: none, unless there is a plan.
+/// The faults of a cloud: none without a plan.
 #[derive(Clone, Default)]
 pub(crate) struct Faults(Option<Arc<Planned>>);
 
 struct Planned {
     plan: FaultPlan,
     clock: Clock,
-    /// How often what was asked for before, by hash.
+    /// How many times each question was asked, by hash.
     asked: Mutex<HashMap<u64, u32>>,
     /// Execution environments by their session token.
     environments: Mutex<HashMap<String, Running>>,
-    /// What indexes show now and then.
+    /// The tables as stale indexes show them.
     lagging: Lagging,
     /// The attribute that is each table's hash key.
     hash_keys: BTreeMap<String, String>,
     log: Mutex<File>,
 }
 
-/// An execution environment, and what is to become of the invocation that it is at.
+/// An execution environment, and the fate of its current invocation.
 struct Running {
     kill: Arc<Notify>,
     calls: u32,
     fate: Option<Fate>,
 }
 
-/// How an invocation ends by plan.
+/// The planned end of an invocation.
 #[derive(Clone, Copy)]
 struct Fate {
     fault: Fault,
-    /// At which of its calls, from 0.
+    /// The call that it ends at, counted from 0.
     call: u32,
-    /// Before the service has done what it is called for.
+    /// Whether it ends before the service carries out the call.
     before: bool,
 }
 
-/// Of so many first calls of an invocation, one may be its last.
+/// An invocation may end at one of this number of first calls.
 const CALLS: u32 = 6;
 
-/// What is delivered to functions.
+/// The kinds of messages to functions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Delivery {
-    /// S3's, of an object.
+    /// S3's event of an object.
     Event,
-    /// SNS's.
+    /// SNS's message.
     Notice,
 }
 
 impl Faults {
-    /// Faults by a plan; every call and every fault is written to `log`, a line of JSON each. `copy` is of the tables.
+    /// The faults of a plan. Every call and every fault becomes a line of JSON in `log`. `copy` is a copy of the tables.
     pub(crate) fn planned(
         plan: FaultPlan,
         clock: Clock,
@@ -104,7 +104,7 @@ impl Faults {
         }))))
     }
 
-    /// An execution environment begins; its calls carry the token. What is returned is told when it has to die.
+    /// Registers an execution environment, whose calls carry the token. The result is notified when the environment must die.
     pub(crate) fn begin(&self, token: &str) -> Arc<Notify> {
         let kill = Arc::new(Notify::new());
         if let Some(planned) = &self.0 {
@@ -114,7 +114,7 @@ impl Faults {
         kill
     }
 
-    /// An execution environment gets an invocation.
+    /// Registers an invocation of an execution environment.
     pub(crate) fn invoke(&self, token: &str) {
         if let Some(planned) = &self.0
             && let Some(running) = lock(&planned.environments).get_mut(token)
@@ -123,14 +123,14 @@ impl Faults {
         }
     }
 
-    /// An execution environment has ended.
+    /// Forgets an execution environment, which has ended.
     pub(crate) fn end(&self, token: &str) {
         if let Some(planned) = &self.0 {
             lock(&planned.environments).remove(token);
         }
     }
 
-    /// After which times a message about something is delivered: once and at once, unless the plan says otherwise.
+    /// The delays of the copies of a message: one copy without a delay, unless the plan has a fault for it.
     pub(crate) fn deliveries(&self, delivery: Delivery, about: &str) -> Vec<Duration> {
         let Some(planned) = &self.0 else { return vec![Duration::ZERO] };
         let (duplicate, late_fault) = match delivery {
@@ -140,7 +140,7 @@ impl Faults {
         let what = format!("{delivery:?} {about}");
         let nth = planned.nth(&what);
         if matches!(delivery, Delivery::Notice) && planned.plan.strikes(Fault::DropNotice, &what, nth) {
-            planned.tell(&what, None, Some(Fault::DropNotice), None);
+            planned.record(&what, None, Some(Fault::DropNotice), None);
             return Vec::new();
         }
         let copies = if planned.plan.strikes(duplicate, &what, nth) { 2 } else { 1 };
@@ -152,11 +152,11 @@ impl Faults {
         let delays: Vec<Duration> = (0..copies).map(delay).collect();
         let late = delays.iter().any(|delay| !delay.is_zero());
         let fault = if copies == 2 { Some(duplicate) } else { late.then_some(late_fault) };
-        planned.tell(&what, None, fault, Some(&format!("after {delays:?}")));
+        planned.record(&what, None, fault, Some(&format!("after {delays:?}")));
         delays
     }
 
-    /// Has a service answer a request, or not, as the plan says.
+    /// Has a service answer a request, with the faults that the plan has for it.
     pub(crate) async fn around(
         &self,
         service: Option<&str>,
@@ -175,19 +175,19 @@ impl Faults {
         for fault in [Fault::Throttle, Fault::Fail] {
             if strikes(fault) {
                 body::drain(request.into_body()).await;
-                planned.tell(&what, by, Some(fault), None);
+                planned.record(&what, by, Some(fault), None);
                 return if fault == Fault::Throttle { call.throttled() } else { call.failed() };
             }
         }
-        // Only a function can die.
+        // Only a function has a token.
         let dies = by.and_then(|token| planned.fate(token, &what, nth));
         if let Some((fate, kill)) = dies.as_ref().filter(|(fate, _)| fate.before) {
-            planned.tell(&what, by, Some(fate.fault), Some("before"));
+            planned.record(&what, by, Some(fate.fault), Some("before"));
             planned.end(*fate, kill).await;
         }
         let stale = call.index && strikes(Fault::StaleIndex) && planned.lagging.lags().await;
         let response = if stale {
-            planned.tell(&what, by, Some(Fault::StaleIndex), None);
+            planned.record(&what, by, Some(Fault::StaleIndex), None);
             planned.lagging.query(request).await
         } else if call.writes {
             planned.lagging.write(request, answer).await
@@ -196,20 +196,20 @@ impl Faults {
         };
         let status = response.status().as_u16().to_string();
         if let Some((fate, kill)) = dies {
-            planned.tell(&what, by, Some(fate.fault), Some(&format!("after {status}")));
+            planned.record(&what, by, Some(fate.fault), Some(&format!("after {status}")));
             planned.end(fate, &kill).await;
         }
         if strikes(Fault::LoseAnswer) {
-            planned.tell(&what, by, Some(Fault::LoseAnswer), Some(&status));
+            planned.record(&what, by, Some(Fault::LoseAnswer), Some(&status));
             return call.failed();
         }
-        planned.tell(&what, by, None, Some(&status));
+        planned.record(&what, by, None, Some(&status));
         response
     }
 }
 
 impl Planned {
-    /// How often this was asked before.
+    /// How many times this was asked before.
     fn nth(&self, what: &str) -> u32 {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
@@ -220,7 +220,7 @@ impl Planned {
         nth
     }
 
-    /// What becomes of the invocation that makes a call, if this is its last one.
+    /// The fate of the invocation that makes a call, if the call is its last one.
     fn fate(&self, token: &str, what: &str, nth: u32) -> Option<(Fate, Arc<Notify>)> {
         let mut environments = lock(&self.environments);
         let running = environments.get_mut(token)?;
@@ -235,7 +235,7 @@ impl Planned {
         running.fate.filter(|fate| fate.call == call).map(|fate| (fate, Arc::clone(&running.kill)))
     }
 
-    /// Has a function die, and does not return.
+    /// Has a function die. Never returns.
     async fn end(&self, fate: Fate, kill: &Notify) {
         if fate.fault == Fault::Hang {
             tokio::time::sleep(self.plan.hang).await;
@@ -244,13 +244,13 @@ impl Planned {
         std::future::pending::<()>().await;
     }
 
-    /// Adds a line to the history of what happened.
-    fn tell(&self, what: &str, by: Option<&str>, fault: Option<Fault>, outcome: Option<&str>) {
+    /// Adds a line to the log of calls and faults.
+    fn record(&self, what: &str, by: Option<&str>, fault: Option<Fault>, outcome: Option<&str>) {
         let by = by.map(|token| &token[..token.len().min(8)]);
         let at = self.clock.now_millis();
         let line = json!({"at": at, "what": what, "by": by, "fault": fault.map(Fault::name), "outcome": outcome});
         if let Err(error) = lock(&self.log).write_all(format!("{line}\n").as_bytes()) {
-            tracing::warn!(%error, "the history of faults cannot be written");
+            tracing::warn!(%error, "the log of faults cannot be written");
         }
     }
 }

@@ -1,14 +1,16 @@
-//! Lists in pages: filtered, sorted, and gone on with where the last page ended, whatever was created or deleted since.
+//! Lists in pages, filtered and sorted. A page begins after the last item of the previous page, even if items were created or
+//! deleted since.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::request::{ApiError, Members};
+use crate::sagemaker::records::Record;
 
-/// How many a page has, unless the request says otherwise.
+/// The default number of items on a page.
 const PAGE: u64 = 10;
-/// Every status that AWS knows, the ones that do not come up here included.
+/// Every endpoint status of AWS, including those that no endpoint has here.
 const STATUSES: [&str; 9] = [
     "OutOfService",
     "Creating",
@@ -21,18 +23,24 @@ const STATUSES: [&str; 9] = [
     "UpdateRollbackFailed",
 ];
 
-/// What something is sorted and filtered by.
+/// What a record is sorted and filtered by.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) name: String,
-    /// Milliseconds since 1970, as is the next.
+    /// Milliseconds since 1970; so is the time of the last modification.
     pub(super) created: i64,
     pub(super) modified: i64,
-    /// Of an endpoint; empty for others.
+    /// The status of an endpoint; empty for other kinds.
     pub(super) status: &'static str,
 }
 
-/// What a list request asks for.
+impl Item {
+    pub(super) fn new<T>(record: &Record<T>, status: &'static str) -> Self {
+        Self { name: record.name.clone(), created: record.created, modified: record.modified, status }
+    }
+}
+
+/// The parameters of a list.
 #[derive(Debug)]
 pub(super) struct Query {
     sort_by: &'static str,
@@ -42,15 +50,15 @@ pub(super) struct Query {
     status: Option<&'static str>,
     /// Seconds since 1970: created after, created before, modified after, modified before.
     between: [Option<f64>; 4],
-    /// Where the last page ended.
+    /// The last item of the previous page.
     after: Option<Position>,
 }
 
-/// The place of an item in the order: status or nothing, time or 0, name.
+/// The position of an item in the order: status or nothing, time or 0, name.
 type Position = (String, i64, String);
 
 impl Query {
-    /// Reads it; `endpoints` have more to be asked for.
+    /// Reads a request. Lists of `endpoints` have more parameters.
     pub(super) fn read(members: &mut Members, endpoints: bool) -> Result<Self, ApiError> {
         let sorts: &[_] = if endpoints { &["Name", "CreationTime", "Status"] } else { &["Name", "CreationTime"] };
         let sort_by = members.one_of("SortBy", sorts)?.unwrap_or("CreationTime");
@@ -80,7 +88,7 @@ impl Query {
         })
     }
 
-    /// The page, and the token of the next one if there is more.
+    /// The page, and the token of the next page, if there is one.
     pub(super) fn page<T>(&self, items: Vec<(Item, T)>) -> (Vec<T>, Option<String>) {
         let mut found: Vec<(Position, T)> = items
             .into_iter()
@@ -119,8 +127,8 @@ impl Query {
     }
 }
 
-/// A time as AWS's JSON has it.
-#[allow(clippy::cast_precision_loss, reason = "milliseconds of this age have 41 bits")]
+/// A time in AWS's JSON: seconds since 1970.
+#[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 have 41 bits")]
 pub(super) fn seconds(millis: i64) -> f64 {
     millis as f64 / 1000.0
 }
@@ -140,14 +148,14 @@ mod tests {
     use super::*;
 
     fn items() -> Vec<(Item, String)> {
-        let of = |name: &str, created, status| {
+        let item = |name: &str, created, status| {
             (Item { name: name.to_owned(), created, modified: created + 500, status }, name.to_owned())
         };
         vec![
-            of("b", 1000, "Failed"),
-            of("a", 3000, "InService"),
-            of("ab", 2000, "InService"),
-            of("c", 2000, "Creating"),
+            item("b", 1000, "Failed"),
+            item("a", 3000, "InService"),
+            item("ab", 2000, "InService"),
+            item("c", 2000, "Creating"),
         ]
     }
 
@@ -175,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn pages_go_on_where_the_last_one_ended() {
+    fn a_page_begins_where_the_last_one_ended() {
         for (order, expected) in [("Ascending", ["b", "ab", "c", "a"]), ("Descending", ["a", "c", "ab", "b"])] {
             let mut seen = Vec::new();
             let mut request = json!({"MaxResults": 1, "SortOrder": order});
             loop {
                 let mut there = items();
-                // Those of earlier pages are deleted meanwhile.
+                // The items of earlier pages are deleted meanwhile.
                 there.retain(|(item, _)| !seen.contains(&item.name));
                 let (page, token) = query(&request).unwrap().page(there);
                 seen.extend(page);
@@ -197,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn bad_parameters_are_refused() {
         let token = query(&json!({"MaxResults": 1})).unwrap().page(items()).1.unwrap();
         assert!(query(&json!({"NextToken": token.clone()})).is_ok());
         for bad in [

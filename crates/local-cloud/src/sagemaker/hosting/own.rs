@@ -1,41 +1,41 @@
-//! The stack's own endpoints: the same as any other, but there from the start and as long as the stack is.
+//! The stack's endpoints. They exist from the start of the cloud, and cannot be changed or deleted.
 
-use std::sync::Arc;
-
-use super::configs::{AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, Variant};
-use super::endpoint::Serving;
-use super::endpoints::{Deployment, Endpoint, Status};
+use super::Hosting;
+use super::hosted::Serving;
 use super::model_server::{ModelServer, Server};
-use super::models::{Container, Model};
-use super::records::{self, Kind};
-use super::request::is_name;
-use super::{SageMaker, chain, images};
-use crate::{ACCOUNT, CloudError, REGION, stack};
+use crate::error::CloudError;
+use crate::sagemaker::images;
+use crate::sagemaker::records::{
+    self, AsyncInferenceConfig, ClientConfig, Container, Deployment, Endpoint, EndpointConfig, Kind, Model,
+    NotificationConfig, OutputConfig, Status, Variant, is_name,
+};
+use crate::stack::{self, StackError};
+use crate::{ACCOUNT, REGION};
 
-/// The variant's name, as SageMaker's console proposes it for the first.
+/// The variant's name, which SageMaker's console proposes for the first variant.
 const VARIANT: &str = "primary";
 
-impl SageMaker {
-    /// Starts them, waits until all are healthy, and has the control plane know them.
-    pub(super) async fn start_own(self: &Arc<Self>, endpoints: &[stack::Endpoint]) -> Result<(), CloudError> {
+impl Hosting {
+    /// Starts the endpoints, waits until all are healthy, and writes their records.
+    pub(crate) async fn start_own(&self, endpoints: &[stack::Endpoint]) -> Result<(), CloudError> {
         for endpoint in endpoints {
             let serving = self.launch_own(endpoint).await?;
-            self.write_own(endpoint, &serving.deployment)
-                .map_err(|source| CloudError::Journal { path: self.place.models.clone(), source })?;
+            self.write_own(endpoint, &serving.deployment).map_err(|source| self.journal.unusable(source))?;
             self.host(&endpoint.name).switch(serving);
         }
         let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
         self.journal
             .write(|transaction| records::retain_own(transaction, &names))
-            .map_err(|source| CloudError::Journal { path: self.place.models.clone(), source })
+            .map_err(|source| self.journal.unusable(source))
     }
 
     async fn launch_own(&self, endpoint: &stack::Endpoint) -> Result<Serving, CloudError> {
         let name = &endpoint.name;
         if !is_name(name) {
-            return Err(CloudError::Stack(format!("{name:?} cannot be an endpoint's name")));
+            return Err(StackError::EndpointName(name.clone()).into());
         }
-        let image = images::find(&self.images, &endpoint.image).map_err(|error| CloudError::Stack(chain(&error)))?;
+        let image = images::find(&self.images, &endpoint.image)
+            .map_err(|error| StackError::Endpoint { endpoint: name.clone(), source: error.into() })?;
         let mut program = image.program.clone();
         program.environment.extend(endpoint.environment.clone());
         let server = Server {
@@ -46,7 +46,7 @@ impl SageMaker {
         };
         let server = ModelServer::start(server, self.place.spawner.clone())
             .await
-            .map_err(|error| CloudError::ModelServer { endpoint: name.clone(), reason: chain(&error) })?;
+            .map_err(|error| CloudError::ModelServer { endpoint: name.clone(), source: error.into() })?;
         let now = self.journal.clock().now_millis();
         let deployment = Deployment::new(name, &config(endpoint), &model(endpoint), now);
         Ok(Serving::new(deployment, server, None))

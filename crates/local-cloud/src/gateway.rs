@@ -1,4 +1,4 @@
-//! What clients see: a REST API proxied to S3, an HTTP API proxied to functions, and a web site, on one address.
+//! The gateway for clients: a REST API proxied to S3, an HTTP API proxied to functions, and a web site, at one address.
 
 pub(crate) mod cors;
 mod http_api;
@@ -12,43 +12,19 @@ use std::sync::Arc;
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cloud::Services;
-use crate::stack::{HttpRoute, S3Integration, Stack};
+use crate::services::Services;
+use crate::stack::{HttpRoute, Parameters, Refusal, S3Integration, Stack};
 use path::Template;
 use site::Site;
-
-/// What a request names: parts of its path and its query.
-#[derive(Clone, Debug, Default)]
-pub struct Parameters {
-    /// The names in the route's path, decoded.
-    pub path: BTreeMap<String, String>,
-    /// The query, decoded; the values of a parameter given twice are joined by a comma.
-    pub query: BTreeMap<String, String>,
-}
-
-/// An answer to a request that goes no further.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// The status.
-    pub status: StatusCode,
-    /// The JSON body.
-    pub body: Value,
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.status, axum::Json(self.body)).into_response()
-    }
-}
 
 enum Target {
     S3(S3Integration),
     Function(HttpRoute),
 }
 
-/// The routes of both APIs, and the site.
+/// The routes of both APIs, and the web site.
 pub(crate) struct Gateway {
     site: Site,
     routes: Vec<(Method, Template, Target)>,
@@ -69,14 +45,14 @@ impl Gateway {
     }
 }
 
-/// Answers any request of a client.
+/// Answers a request of a client.
 pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     if let Some(response) = gateway.site.answer(&request) {
         return response;
     }
     let path = request.uri().path().to_owned();
     let mut allowed = Vec::new();
-    // As API Gateway does: first the resource, of which `{name+}` is the last resort, then its method.
+    // As in API Gateway, the resource is found first, then the method. A greedy resource is found only if no other matches.
     let fits = |greedy| {
         gateway
             .routes

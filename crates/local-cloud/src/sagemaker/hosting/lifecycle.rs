@@ -1,34 +1,24 @@
-//! What becomes of an endpoint in the background: it is brought up, updated, removed, and taken up again after a restart.
+//! The life of an endpoint in the background: deployment, update, removal, and resumption after a restart.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use super::endpoint::{Hosted, Serving};
-use super::endpoints::{Deployment, Endpoint, Status};
-use super::images::{self, NoSuchImage};
+use super::Hosting;
+use super::hosted::{Hosted, Serving};
 use super::model_data::{self, ModelDataError};
 use super::model_server::{ModelServer, Server, StartError};
-use super::records::{self, Kind, Record};
-use super::{SageMaker, chain};
-use crate::child::Spawner;
-use crate::{CloudError, queue};
+use crate::error::{CloudError, chain};
+use crate::queue;
+use crate::sagemaker::images::{self, NoSuchImage};
+use crate::sagemaker::records::{self, Deployment, Endpoint, Kind, Record, Status};
 
-/// The longest reason that AWS tells, in characters.
+/// The longest `FailureReason` of AWS, in characters.
 const LONGEST_REASON: usize = 1024;
 
-/// Where what endpoints need lies on this machine.
-pub(crate) struct Place {
-    pub(crate) spawner: Spawner,
-    /// The folder of logs.
-    pub(crate) logs: PathBuf,
-    /// The folder of models' files, one folder for each deployment.
-    pub(crate) models: PathBuf,
-}
-
-/// Why a deployment does not serve.
+/// Why a deployment cannot serve.
 #[derive(Debug, thiserror::Error)]
 enum LaunchError {
     #[error(transparent)]
@@ -43,43 +33,26 @@ enum LaunchError {
     },
 }
 
-impl SageMaker {
-    /// Brings up what is to run, in the background.
-    pub(super) fn begin_deployment(self: &Arc<Self>, name: &str) {
+impl Hosting {
+    /// Brings up the deployments of an endpoint, in the background.
+    pub(crate) fn begin_deployment(self: &Arc<Self>, name: &str) {
         let hosted = self.host(name);
-        let sagemaker = Arc::clone(self);
-        self.begin(async move { sagemaker.deploy(&hosted).await });
+        let hosting = Arc::clone(self);
+        self.begin(async move { hosting.deploy(&hosted).await });
     }
 
-    /// Removes an endpoint, which is not found any more, in the background.
-    pub(super) fn begin_removal(self: &Arc<Self>, name: &str) {
-        if let Some(hosted) = self.hosted(name) {
+    /// Removes an endpoint, in the background. It gives no more leases from now on.
+    pub(crate) fn begin_removal(self: &Arc<Self>, name: &str) {
+        if let Some(hosted) = self.find(name) {
             hosted.leave();
         }
-        let (sagemaker, name) = (Arc::clone(self), name.to_owned());
-        self.begin(async move { sagemaker.remove(&name).await });
+        let (hosting, name) = (Arc::clone(self), name.to_owned());
+        self.begin(async move { hosting.remove(&name).await });
     }
 
-    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
-        while background.try_join_next().is_some() {}
-        background.spawn(work);
-    }
-
-    /// The endpoint to be invoked, there from now on, with a worker on its queue.
-    pub(super) fn host(self: &Arc<Self>, name: &str) -> Arc<Hosted> {
-        let mut all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
-        let hosted = all.entry(name.to_ascii_lowercase()).or_insert_with(|| {
-            let hosted = Arc::new(Hosted::new(name));
-            hosted.spawn(Arc::clone(self).work(Arc::clone(&hosted)));
-            hosted
-        });
-        Arc::clone(hosted)
-    }
-
-    /// Takes up what was there when the last process ended, and forgets files that belong to nothing.
-    pub(super) fn resume(self: &Arc<Self>) -> Result<(), CloudError> {
-        let failed = |source| CloudError::Journal { path: self.place.models.clone(), source };
+    /// Resumes the endpoints of the last process, and deletes files that no deployment uses.
+    pub(crate) fn resume(self: &Arc<Self>) -> Result<(), CloudError> {
+        let failed = |source| self.journal.unusable(source);
         let all: Vec<Record<Endpoint>> =
             self.journal.read(|connection| records::all(connection, Kind::Endpoint)).map_err(failed)?;
         let used: BTreeSet<String> =
@@ -89,7 +62,7 @@ impl SageMaker {
         for Record { name, mut value, .. } in all.into_iter().filter(|record| !record.own) {
             match value.status {
                 Status::Deleting => self.begin_removal(&name),
-                // What never ran is not tried again: only deleting it helps.
+                // An endpoint that never served stays failed: it can only be deleted.
                 Status::Failed if value.current.is_none() => {}
                 _ => {
                     let is_update = value.current.is_some() && value.pending.is_some();
@@ -106,7 +79,7 @@ impl SageMaker {
         Ok(())
     }
 
-    /// Brings up what ran before, if it does not run, and what is to run.
+    /// Brings up the current deployment, if it does not run, and then the pending one.
     async fn deploy(&self, hosted: &Hosted) {
         let Some(record) = self.read_endpoint(&hosted.name) else { return };
         let mut failure = None;
@@ -121,7 +94,7 @@ impl SageMaker {
             Some(pending) => match self.launch(&hosted.name, &pending).await {
                 Ok(serving) => {
                     failure = None;
-                    // First it serves, then it is in service.
+                    // It serves before its status is InService.
                     hosted.switch(serving);
                     Some(pending)
                 }
@@ -135,9 +108,9 @@ impl SageMaker {
         let (status, action) =
             if hosted.serves() { (Status::InService, "InService") } else { (Status::Failed, "Failed") };
         let reason = failure.map(|error| bounded(&chain(&error)));
-        let told = reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or("ready to be invoked");
+        let detail = reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or("ready to be invoked");
         tracing::info!(
-            target: "hop", service = "SageMaker", action, detail = %format_args!("{}: {told}", hosted.name)
+            target: "hop", service = "SageMaker", action, detail = %format_args!("{}: {detail}", hosted.name)
         );
         self.change_endpoint(&hosted.name, |endpoint| {
             endpoint.status = status;
@@ -161,7 +134,7 @@ impl SageMaker {
             name: endpoint.to_owned(),
             program,
             startup_timeout: deployment.startup_timeout(),
-            // A folder of its own: an endpoint may be called like a function.
+            // In another folder than the functions' logs: an endpoint may have a function's name.
             log: self.place.logs.join("endpoints").join(endpoint).join(format!("{}.log", deployment.config)),
         };
         let server = ModelServer::start(server, self.place.spawner.clone())
@@ -170,13 +143,9 @@ impl SageMaker {
         Ok(Serving::new(deployment.clone(), server, Some(folder)))
     }
 
-    /// Stops the server, then drops what is left in the queue, the record and the files.
+    /// Stops the server, then deletes the queued requests, the record and the files.
     async fn remove(&self, name: &str) {
-        let hosted = {
-            let mut all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
-            all.remove(&name.to_ascii_lowercase())
-        };
-        if let Some(hosted) = hosted {
+        if let Some(hosted) = self.release(name) {
             hosted.end().await;
         }
         let Some(endpoint) = self.read_endpoint(name) else { return };
@@ -192,7 +161,8 @@ impl SageMaker {
         endpoint.deployments().for_each(|deployment| model_data::remove(&self.folder(deployment)));
     }
 
-    pub(super) fn folder(&self, deployment: &Deployment) -> PathBuf {
+    /// The folder of a deployment's model files.
+    fn folder(&self, deployment: &Deployment) -> PathBuf {
         self.place.models.join(deployment.id.to_string())
     }
 
@@ -217,7 +187,7 @@ impl SageMaker {
     }
 }
 
-/// The reason, or what fits of it: how it begins, and the last words.
+/// A reason that fits AWS's limit: a longer one keeps its beginning and its end.
 fn bounded(reason: &str) -> String {
     let characters: Vec<char> = reason.chars().collect();
     if characters.len() <= LONGEST_REASON {
@@ -228,6 +198,7 @@ fn bounded(reason: &str) -> String {
     format!("{} … {}", characters[..head].iter().collect::<String>(), end.iter().collect::<String>())
 }
 
+/// Deletes the folders of model files that no deployment uses.
 fn collect_garbage(models: &Path, used: &BTreeSet<String>) -> io::Result<()> {
     fs::create_dir_all(models)?;
     for entry in fs::read_dir(models)? {
@@ -244,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_keeps_its_beginning_and_the_last_words() {
+    fn a_long_reason_keeps_its_beginning_and_its_end() {
         assert_eq!(bounded("short"), "short");
         let long = format!("begin{}the last words", "ö".repeat(3000));
         let cut = bounded(&long);
@@ -253,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_nothing_are_collected() {
+    fn unused_files_are_collected() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["kept", "left", "left.partial"] {
             fs::create_dir(folder.path().join(name)).unwrap();

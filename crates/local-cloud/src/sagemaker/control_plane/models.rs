@@ -1,43 +1,12 @@
-//! Models: an image, its environment and the archive of its files.
+//! The operations on models.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::records::{self, Kind};
+use super::listing::Item;
 use super::request::{ApiError, Members};
-use super::{SageMaker, s3_uri};
-
-/// A model, by the members of AWS's own structures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Model {
-    pub(super) primary_container: Container,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) execution_role_arn: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) vpc_config: Option<Value>,
-    pub(super) enable_network_isolation: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Container {
-    pub(super) image: String,
-    pub(super) mode: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) container_hostname: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) image_config: Option<Value>,
-    /// `s3://bucket/key` of a `tar.gz`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) model_data_url: Option<String>,
-    /// As it was given; then the URL is of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) model_data_source: Option<Value>,
-    pub(super) environment: BTreeMap<String, String>,
-}
+use super::{ControlPlane, described, get};
+use crate::s3::split_uri;
+use crate::sagemaker::records::{Container, Kind, Model};
 
 impl Model {
     fn read(mut request: Members) -> Result<(String, Self), ApiError> {
@@ -79,7 +48,7 @@ impl Container {
             url = Some(archive(source)?);
         }
         if let Some(url) = &url
-            && s3_uri(url).is_none()
+            && split_uri(url).is_none()
         {
             return Err(container.invalid("ModelDataUrl", &json!(url), "it must be s3://bucket/key here"));
         }
@@ -97,7 +66,7 @@ impl Container {
     }
 }
 
-/// The one archive that a source names.
+/// The archive that a source names.
 fn archive(source: &Value) -> Result<String, ApiError> {
     let wrapped = json!({"ModelDataSource": source}).to_string();
     let mut top = Members::parse(wrapped.as_bytes())?;
@@ -118,44 +87,30 @@ fn archive(source: &Value) -> Result<String, ApiError> {
     Ok(uri)
 }
 
-impl SageMaker {
-    pub(super) fn create_model(&self, request: Members) -> Result<Value, ApiError> {
-        let (name, model) = Model::read(request)?;
-        self.create(Kind::Model, &name, &model)?;
-        Ok(json!({"ModelArn": Kind::Model.arn(&name)}))
-    }
-
-    pub(super) fn describe_model(&self, mut request: Members) -> Result<Value, ApiError> {
-        let name = request.name("ModelName")?;
-        request.done()?;
-        let record = self.journal.read(|connection| self::get(connection, &name))?;
-        let mut shown = described(&record.value, record.created);
-        shown["ModelName"] = json!(record.name);
-        shown["ModelArn"] = json!(Kind::Model.arn(&record.name));
-        Ok(shown)
-    }
-
-    pub(super) fn list_models(&self, request: Members) -> Result<Value, ApiError> {
-        self.list::<Model>(Kind::Model, "Model", request, |record, _| record.item())
-    }
-
-    pub(super) fn delete_model(&self, mut request: Members) -> Result<Value, ApiError> {
-        let name = request.name("ModelName")?;
-        request.done()?;
-        self.delete::<Model>(Kind::Model, &name)
-    }
+pub(super) fn create(plane: &ControlPlane, request: Members) -> Result<Value, ApiError> {
+    let (name, model) = Model::read(request)?;
+    plane.create(Kind::Model, &name, &model)?;
+    Ok(json!({"ModelArn": Kind::Model.arn(&name)}))
 }
 
-/// The model of this name.
-pub(super) fn get(connection: &rusqlite::Connection, name: &str) -> Result<records::Record<Model>, ApiError> {
-    records::get(connection, Kind::Model, name)?.ok_or_else(|| super::control_plane::missing(Kind::Model, name))
+pub(super) fn describe(plane: &ControlPlane, mut request: Members) -> Result<Value, ApiError> {
+    let name = request.name("ModelName")?;
+    request.done()?;
+    let record = plane.journal.read(|connection| get::<Model>(connection, Kind::Model, &name))?;
+    let mut shown = described(&record);
+    shown["ModelName"] = json!(record.name);
+    shown["ModelArn"] = json!(Kind::Model.arn(&record.name));
+    Ok(shown)
 }
 
-/// The members of a record, and when it was created.
-pub(super) fn described(value: &impl Serialize, created: i64) -> Value {
-    let mut shown = json!(value);
-    shown["CreationTime"] = json!(super::listing::seconds(created));
-    shown
+pub(super) fn list(plane: &ControlPlane, request: Members) -> Result<Value, ApiError> {
+    plane.list::<Model>(Kind::Model, "Model", request, |record, _| Item::new(record, ""))
+}
+
+pub(super) fn delete(plane: &ControlPlane, mut request: Members) -> Result<Value, ApiError> {
+    let name = request.name("ModelName")?;
+    request.done()?;
+    plane.delete::<Model>(Kind::Model, &name)
 }
 
 #[cfg(test)]
@@ -171,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken() {
+    fn a_model_is_an_image_an_environment_and_an_archive() {
         let url = json!({"Image": "i:1", "ModelDataUrl": "s3://b/model.tar.gz", "Environment": {"A": "1"}});
         let (name, model) = read(&with(url)).unwrap();
         assert_eq!((name.as_str(), model.primary_container.environment["A"].as_str()), ("m", "1"));
@@ -184,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_named() {
+    fn unsupported_members_are_refused_by_name() {
         let source = |uri: &str, kind: &str, compression: &str| {
             let data = json!({"S3Uri": uri, "S3DataType": kind, "CompressionType": compression});
             with(json!({"Image": "i", "ModelDataSource": {"S3DataSource": data}}))

@@ -1,0 +1,95 @@
+//! Hosting: the endpoints of this process, with their model servers, and what happens to them in the background.
+
+mod hosted;
+mod lifecycle;
+mod model_data;
+mod model_server;
+mod own;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::{BoxFuture, join_all};
+use tokio::task::JoinSet;
+
+use crate::child::Spawner;
+use crate::journal::Journal;
+use crate::s3::ObjectStore;
+use crate::stack::Image;
+pub(crate) use hosted::{Hosted, Lease};
+pub(crate) use model_server::{Answer, InvokeError, ModelRequest};
+
+/// Where model servers run: their spawner and their folders.
+pub(crate) struct Place {
+    pub(crate) spawner: Spawner,
+    /// The folder of logs.
+    pub(crate) logs: PathBuf,
+    /// The folder of models' files, with one folder for each deployment. An absolute path.
+    pub(crate) models: PathBuf,
+}
+
+/// Handles the queue of an endpoint until the endpoint is deleted or the cloud stops.
+pub(super) type Work = Box<dyn Fn(Arc<Hosted>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// All endpoints of this process.
+pub(super) struct Hosting {
+    images: Vec<Image>,
+    place: Place,
+    store: Arc<ObjectStore>,
+    journal: Arc<Journal>,
+    work: Work,
+    /// By name in lower case.
+    hosted: Mutex<BTreeMap<String, Arc<Hosted>>>,
+    /// Deployments and removals under way.
+    background: Mutex<JoinSet<()>>,
+}
+
+impl Hosting {
+    pub(super) fn new(
+        images: Vec<Image>,
+        place: Place,
+        store: Arc<ObjectStore>,
+        journal: Arc<Journal>,
+        work: Work,
+    ) -> Self {
+        Self { images, place, store, journal, work, hosted: Mutex::default(), background: Mutex::default() }
+    }
+
+    /// The endpoint of this name, whether it serves yet or not.
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Hosted>> {
+        let all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&name.to_ascii_lowercase()).map(Arc::clone)
+    }
+
+    /// Breaks off what is under way in the background, and stops every model server.
+    pub(super) async fn stop(&self) {
+        let mut background = std::mem::take(&mut *self.background.lock().unwrap_or_else(PoisonError::into_inner));
+        background.shutdown().await;
+        let hosted = std::mem::take(&mut *self.hosted.lock().unwrap_or_else(PoisonError::into_inner));
+        join_all(hosted.values().map(|hosted| hosted.end())).await;
+    }
+
+    /// The endpoint of this name. A new one gets a worker for its queue.
+    fn host(&self, name: &str) -> Arc<Hosted> {
+        let mut all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
+        let hosted = all.entry(name.to_ascii_lowercase()).or_insert_with(|| {
+            let hosted = Arc::new(Hosted::new(name));
+            hosted.spawn((self.work)(Arc::clone(&hosted)));
+            hosted
+        });
+        Arc::clone(hosted)
+    }
+
+    /// Removes the endpoint of this name from those that are found.
+    fn release(&self, name: &str) -> Option<Arc<Hosted>> {
+        let mut all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&name.to_ascii_lowercase())
+    }
+
+    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+        while background.try_join_next().is_some() {}
+        background.spawn(work);
+    }
+}

@@ -1,0 +1,237 @@
+//! The worker of an endpoint's queue: it hands each invocation to the model server, writes the answer to S3, and publishes a notice.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::StatusCode;
+use tokio::task::JoinSet;
+
+use super::async_invocation::{AsyncInvocation, Input};
+use crate::error::chain;
+use crate::journal::Journal;
+use crate::queue::{self, Message};
+use crate::s3::{Attributes, ObjectStore, StoreError, split_uri};
+use crate::sagemaker::hosting::{Answer, Hosted, InvokeError, ModelRequest};
+use crate::sagemaker::notice;
+use crate::sns::Sns;
+
+/// The most attempts of an invocation whose model server dies.
+const MAX_TRIES: u32 = 3;
+/// The pause before the next attempt where an overloaded server sends no `Retry-After`.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+pub(crate) struct Worker {
+    store: Arc<ObjectStore>,
+    journal: Arc<Journal>,
+    sns: Sns,
+}
+
+/// The outcome of an attempt.
+enum Outcome {
+    Completed(Answer),
+    /// The reason of the failure, and the content of the failure object.
+    Failed {
+        reason: String,
+        object: Bytes,
+    },
+    /// The connection broke: the next attempt is after this time.
+    Again(Duration),
+    /// The server takes no requests now: the next attempt is after this time, and this one does not count.
+    Busy(Duration),
+}
+
+impl Outcome {
+    fn failed(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::Failed { object: reason.clone().into(), reason }
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(store: Arc<ObjectStore>, journal: Arc<Journal>, sns: Sns) -> Self {
+        Self { store, journal, sns }
+    }
+
+    /// Handles the queue of an endpoint, with the concurrency of its current deployment.
+    pub(crate) fn run(self: Arc<Self>, hosted: Arc<Hosted>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let name = queue::of_endpoint(&hosted.name);
+            let mut serving = hosted.serving();
+            let mut committed = self.journal.committed();
+            let mut working = JoinSet::new();
+            loop {
+                let instance = serving.borrow_and_update().as_ref().map(|serving| serving.instance());
+                let next = async {
+                    match &instance {
+                        Some(instance) => queue::next(&self.journal, &name, &mut committed, instance).await,
+                        None => pending().await,
+                    }
+                };
+                tokio::select! {
+                    // In this order, so that no message is received after the deletion.
+                    biased;
+                    () = hosted.gone() => break,
+                    _ = serving.changed() => {}
+                    next = next => {
+                        let Ok((message, permit)) = next else { break };
+                        let (worker, hosted) = (Arc::clone(&self), Arc::clone(&hosted));
+                        working.spawn(async move {
+                            worker.process(&hosted, &message).await;
+                            drop(permit);
+                        });
+                    }
+                    Some(_) = working.join_next() => {}
+                }
+            }
+            while working.join_next().await.is_some() {}
+        })
+    }
+
+    /// Carries out an invocation. Breaks off if the endpoint is deleted.
+    async fn process(&self, hosted: &Hosted, message: &Message) {
+        let invocation = match serde_json::from_str::<AsyncInvocation>(&message.body) {
+            Ok(invocation) => invocation,
+            Err(error) => {
+                tracing::error!(%error, request = message.request_id, "a queued invocation cannot be read");
+                return queue::settle(&self.journal, |transaction| queue::delete(transaction, message)).await;
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = self.attempt(hosted, &invocation, message) => outcome,
+            () = hosted.gone() => return,
+        };
+        if self.journal.is_stopping() {
+            return;
+        }
+        // The answer was expensive, so it is kept until it is written.
+        let mut pause = RETRY_AFTER;
+        while let Err(error) = self.settle(&invocation, message, &outcome).await {
+            tracing::error!(
+                inference_id = message.request_id,
+                error = chain(&error),
+                "an answer cannot be written: to be tried again"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = hosted.gone() => return,
+            }
+            pause = (pause * 2).min(Duration::from_secs(30));
+        }
+    }
+
+    async fn attempt(&self, hosted: &Hosted, invocation: &AsyncInvocation, message: &Message) -> Outcome {
+        let waited = u64::try_from(self.journal.clock().now_millis() - message.sent).unwrap_or(0);
+        let left = Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(waited));
+        let serving = if left.is_zero() { None } else { hosted.healthy(left).await };
+        let Some(serving) = serving else {
+            return Outcome::failed(format!(
+                "Request expired after {} seconds in the queue",
+                invocation.request_ttl_seconds
+            ));
+        };
+        let input = match self.input(&invocation.input).await {
+            Ok(input) => input,
+            Err(reason) => return Outcome::failed(reason),
+        };
+        let request = ModelRequest {
+            content_type: invocation.content_type.clone(),
+            accept: invocation.accept.clone(),
+            custom_attributes: invocation.custom_attributes.clone(),
+            inference_id: Some(invocation.inference_id.clone()),
+        };
+        let timeout = Duration::from_secs(invocation.invocation_timeout_seconds);
+        let start = Instant::now();
+        match serving.server.invoke(&request, input, timeout).await {
+            Ok(answer) if answer.status.is_success() => {
+                tracing::info!(
+                    target: "hop", service = "SageMaker", action = "Invocation",
+                    detail = %format_args!("{}, {} bytes", invocation.inference_id, answer.body.len()),
+                    model_seconds = start.elapsed().as_secs_f64()
+                );
+                Outcome::Completed(answer)
+            }
+            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                Outcome::Busy(answer.retry_after.map_or(RETRY_AFTER, Duration::from_secs))
+            }
+            Ok(answer) => {
+                let words = String::from_utf8_lossy(&answer.body);
+                let reason = format!("Received {} from primary with message \"{words}\"", answer.error_kind());
+                Outcome::Failed { reason, object: answer.body }
+            }
+            Err(InvokeError::Connection(error)) if message.receives < MAX_TRIES => {
+                tracing::warn!(%error, inference_id = invocation.inference_id, "the model server broke off: to be tried again");
+                Outcome::Again(Duration::from_millis(100))
+            }
+            Err(InvokeError::NotHealthy) => Outcome::Busy(Duration::from_millis(100)),
+            Err(error) => Outcome::failed(error.to_string()),
+        }
+    }
+
+    async fn input(&self, input: &Input) -> Result<Bytes, String> {
+        match input {
+            Input::Inline(text) => STANDARD.decode(text).map(Bytes::from).map_err(|error| error.to_string()),
+            Input::Location(location) => {
+                let Some((bucket, key)) = split_uri(location) else {
+                    return Err(format!("{location} is not s3://bucket/key"));
+                };
+                let read = self.store.read(bucket, key).await;
+                read.map(|(_, bytes)| bytes)
+                    .map_err(|error| format!("the input {location} cannot be read: {}", chain(&error)))
+            }
+        }
+    }
+
+    /// Writes the answer to S3, then publishes the notice and deletes the message in one transaction.
+    async fn settle(
+        &self,
+        invocation: &AsyncInvocation,
+        message: &Message,
+        outcome: &Outcome,
+    ) -> Result<(), StoreError> {
+        let now = self.journal.clock().now_millis();
+        let (location, body, content_type, topic, notice) = match outcome {
+            Outcome::Again(delay) => {
+                return Ok(self.journal.write(|transaction| queue::retry(transaction, message, now, *delay))?);
+            }
+            Outcome::Busy(delay) => {
+                return Ok(self.journal.write(|transaction| queue::postpone(transaction, message, now, *delay))?);
+            }
+            Outcome::Completed(answer) => {
+                let notice = invocation.notice(Ok(answer));
+                let content_type = answer.content_type.clone();
+                (
+                    Some(&invocation.output_location),
+                    &answer.body,
+                    content_type,
+                    &invocation.topics.success_topic,
+                    notice,
+                )
+            }
+            Outcome::Failed { reason, object } => {
+                tracing::info!(
+                    target: "hop", service = "SageMaker", action = "Failure",
+                    detail = %format_args!("{}: {reason}", invocation.inference_id)
+                );
+                let notice = invocation.notice(Err(reason));
+                (invocation.failure_location.as_ref(), object, None, &invocation.topics.error_topic, notice)
+            }
+        };
+        if let Some(location) = location {
+            let (bucket, key) = split_uri(location).ok_or_else(|| StoreError::NoSuchKey(location.clone()))?;
+            let attributes = Attributes { content_type, ..Attributes::default() };
+            self.store.put(bucket, key, body.clone(), attributes).await?;
+        }
+        self.journal.write(|transaction| {
+            if let Some(topic) = topic {
+                notice::publish(&self.sns, transaction, topic, &notice)?;
+            }
+            queue::delete(transaction, message)
+        })?;
+        Ok(())
+    }
+}
