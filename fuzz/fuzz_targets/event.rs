@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pipeline::notification::{ObjectCreated, Record, records};
+use pipeline::event::{ObjectCreated, Trigger, triggers};
 use pipeline::{ErrorCode, InferenceId, JobError, PortraitId, Revision, invocation, keys};
 use serde_json::{Value, json};
 
@@ -16,10 +16,10 @@ fn url_encoded(key: &str) -> String {
     key.bytes().map(encoded).collect()
 }
 
-fn only(event: &Value) -> Record {
-    let mut records = records(event).expect("a known kind of event");
-    assert_eq!(records.len(), 1);
-    records.remove(0).expect("a whole record")
+fn only(event: &Value) -> Trigger {
+    let mut triggers = triggers(event).expect("a known kind of event");
+    assert_eq!(triggers.len(), 1);
+    triggers.remove(0).expect("a whole record")
 }
 
 /// An upload is the same whichever way it is told, and its copy's key tells what it was made of.
@@ -30,9 +30,9 @@ fn created(object: &ObjectCreated) {
         json!({"bucket": {"name": bucket}, "object": object})
     };
     let eventbridge = json!({"source": "aws.s3", "detail-type": "Object Created", "detail": detail(key)});
-    assert_eq!(only(&eventbridge), Record::ObjectCreated(object.clone()));
+    assert_eq!(only(&eventbridge), Trigger::ObjectCreated(object.clone()));
     let s3 = json!({"Records": [{"eventSource": "aws:s3", "s3": detail(&url_encoded(key))}]});
-    assert_eq!(only(&s3), Record::ObjectCreated(object.clone()));
+    assert_eq!(only(&s3), Trigger::ObjectCreated(object.clone()));
 
     let Some(Ok(id)) = keys::upload_id(key).map(str::parse::<PortraitId>) else { return };
     assert_eq!(keys::upload(&id), *key);
@@ -48,17 +48,17 @@ fn created(object: &ObjectCreated) {
 }
 
 fn event(event: &Value) {
-    let Ok(records) = records(event) else { return };
-    for record in records {
-        match record {
-            Ok(Record::ObjectCreated(object)) => created(&object),
-            Ok(Record::InferenceResult(result)) => {
+    let Ok(triggers) = triggers(event) else { return };
+    for trigger in triggers {
+        match trigger {
+            Ok(Trigger::ObjectCreated(object)) => created(&object),
+            Ok(Trigger::InferenceResult(result)) => {
                 if let Ok(id) = result.inference_id.parse::<InferenceId>() {
                     assert_eq!(id.to_string(), result.inference_id);
                 }
                 let message = serde_json::to_string(&result).expect("a notice is JSON");
                 let again = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message}}]});
-                assert_eq!(only(&again), Record::InferenceResult(result));
+                assert_eq!(only(&again), Trigger::InferenceResult(result));
             }
             Ok(_) => (),
             Err(error) => assert!(!error.to_string().is_empty()),

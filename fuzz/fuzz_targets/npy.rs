@@ -1,7 +1,7 @@
 //! A strip as a model server answers it: a byte that says what the job asked for, then a `.npy`.
 #![no_main]
 
-use lambda::ImageFormat;
+use lambda::PanelFormat;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use pipeline::strip;
 
@@ -9,7 +9,7 @@ use pipeline::strip;
 fuzz_target!(init: fuzz::limit_memory(16, 64), |bytes: &[u8]| -> Corpus {
     let Some((&asked, npy)) = bytes.split_first() else { return Corpus::Reject };
     let ages = 1 + usize::from(asked & 15);
-    let format = if asked & 16 == 0 { ImageFormat::Jpeg } else { ImageFormat::Png };
+    let format = if asked & 16 == 0 { PanelFormat::Jpeg } else { PanelFormat::Png };
     // Whole strips are too long to be found by chance: the pixels are made up.
     let has_pixels = asked & 32 != 0 && ages == 1;
     let mut npy = npy.to_vec();

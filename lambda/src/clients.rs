@@ -1,7 +1,7 @@
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::config::RequestChecksumCalculation;
 
-/// The SDK clients, made once per process. `AWS_ENDPOINT_URL` points all of them at another cloud.
+/// The SDK clients, made once per process. `AWS_ENDPOINT_URL` directs all of them to another cloud.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// Amazon S3.
@@ -13,14 +13,14 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients as the environment says.
+    /// Clients with the environment's configuration.
     pub async fn from_env() -> Self {
         Self::new(&aws_config::load_defaults(BehaviorVersion::latest()).await)
     }
 
-    /// Clients by a configuration.
+    /// Clients with this configuration.
     pub fn new(config: &SdkConfig) -> Self {
-        // The bodies are hashed by the signature already; presigned URLs would demand a checksum of the client.
+        // The signature hashes the bodies already, and a presigned URL would require a checksum from the client.
         let s3 = aws_sdk_s3::config::Builder::from(config)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();

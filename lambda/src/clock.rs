@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use pipeline::Timestamp;
 
-/// What the functions take for the time: the machine's, unless a test has another.
+/// The clock of the functions: the machine's, except in tests.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -13,7 +13,7 @@ impl Clock {
         Self::new(|| Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()))
     }
 
-    /// Any other one.
+    /// A clock that asks `now` for the time.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }

@@ -1,14 +1,14 @@
-//! image-processor: three triggers, one function.
+//! image-processor: one function with four triggers.
 //!
-//! S3's `Object Created` under `uploads/` starts a job, SageMaker's notice on SNS ends it, a schedule sweeps up what
-//! was left behind. Record first, then invoke, then record where the output will be: a crash between any two steps, a
-//! duplicate or a reordered event ends in the same state.
+//! S3's `Object Created` under `uploads/` starts a job, and SageMaker's notice on SNS ends it. One schedule starts the sweep, and
+//! another collects orphans. The job is recorded, then the endpoint is invoked, then the output's location is recorded. A crash
+//! between two of these steps, a duplicate event and a reordered event lead to the same final state.
 
 use std::sync::Arc;
 
 use futures::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
-use pipeline::notification::{Record, records};
+use pipeline::event::{Trigger, triggers};
 use pipeline::{Claim, Timestamp};
 use serde_json::Value;
 
@@ -16,18 +16,19 @@ use crate::clients::Clients;
 use crate::deletion::Deletion;
 use crate::error::HandlerError;
 use crate::jobs::Jobs;
+use crate::objects::Objects;
 use crate::{Clock, Settings, init_logging};
 
 /// The function, ready to handle events.
 pub struct ImageProcessor {
     pub(crate) settings: Settings,
-    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) objects: Objects,
     pub(crate) sagemaker: aws_sdk_sagemakerruntime::Client,
     pub(crate) jobs: Jobs,
     pub(crate) clock: Clock,
 }
 
-/// Who handles an event: the Lambda request, which stays the same through its retries.
+/// The Lambda request that handles an event. Its id stays the same through Lambda's retries.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) id: String,
@@ -59,30 +60,30 @@ pub fn main() -> anyhow::Result<()> {
 }
 
 impl ImageProcessor {
-    /// The function over these clients.
+    /// The function with these clients.
     pub fn new(settings: Settings, clients: Clients, clock: Clock) -> Self {
         let jobs = Jobs::new(clients.dynamodb, &settings);
-        Self { settings, s3: clients.s3, sagemaker: clients.sagemaker, jobs, clock }
+        Self { settings, objects: Objects::new(clients.s3), sagemaker: clients.sagemaker, jobs, clock }
     }
 
-    /// Handles every record of an event; each on its own, so that one that fails costs the others nothing. `request_id` is that of
-    /// the Lambda request.
+    /// Handles every trigger in an event. Each is handled independently, so that a failure does not affect the others.
+    /// `request_id` is the Lambda request's.
     ///
     /// # Errors
-    /// [`HandlerError`]: to be tried again, by the same request id.
+    /// [`HandlerError`]: the event should be retried, with the same request id.
     pub async fn handle(&self, event: &Value, request_id: &str) -> Result<(), HandlerError> {
-        let records = records(event)?;
+        let triggers = triggers(event)?;
         let request = &Request { id: request_id.to_owned() };
-        let handled = records.into_iter().map(async |record| match record? {
-            Record::ObjectCreated(object) => self.object_created(&object, request).await,
-            Record::InferenceResult(result) => self.inference_result(&result).await,
-            Record::Sweep => self.sweep(request, self.clock.now()).await,
-            Record::CollectOrphans => self.collect_orphans(self.clock.now()).await,
+        let handled = triggers.into_iter().map(async |trigger| match trigger? {
+            Trigger::ObjectCreated(object) => self.object_created(&object, request).await,
+            Trigger::InferenceResult(result) => self.inference_result(&result).await,
+            Trigger::Sweep => self.sweep(request, self.clock.now()).await,
+            Trigger::CollectOrphans => self.collect_orphans(self.clock.now()).await,
         });
         HandlerError::batch(join_all(handled).await)
     }
 
     pub(crate) fn deletion(&self) -> Deletion<'_> {
-        Deletion { settings: &self.settings, s3: &self.s3, jobs: &self.jobs, clock: &self.clock }
+        Deletion { settings: &self.settings, objects: &self.objects, jobs: &self.jobs, clock: &self.clock }
     }
 }

@@ -1,18 +1,16 @@
-//! A recorded job is handed to SageMaker.
+//! Hands a recorded job to SageMaker.
 
 use pipeline::{ErrorCode, InferenceId, Job, JobError, invocation, keys, strip};
 
 use crate::error::HandlerError;
 use crate::image_processor::ImageProcessor;
-use crate::jobs::Change;
-use crate::upload::is_gone;
 
 impl ImageProcessor {
-    /// Invokes the endpoint for a job that the caller has claimed, and records where the output will be.
+    /// Invokes the endpoint for a job that the caller has claimed, and records the locations of the output.
     pub(crate) async fn invoke(&self, job: &Job) -> Result<(), HandlerError> {
         if !self.keep_input(job).await? {
-            if self.exists(&self.settings.input_bucket, &keys::upload(&job.id)).await? {
-                // The event of the newer upload starts the newer job.
+            if self.objects.exists(&self.settings.input_bucket, &keys::upload(&job.id)).await? {
+                // The newer upload's own event starts its job.
                 tracing::info!(id = %job.id, revision = %job.revision, "the upload was replaced before it was copied");
                 return Ok(());
             }
@@ -38,40 +36,18 @@ impl ImageProcessor {
             .map_err(HandlerError::aws("sagemaker:InvokeEndpointAsync"))?;
         let deadlines = self.settings.deadlines();
         let (output, failure) = (invoked.output_location(), invoked.failure_location());
-        let decide = |current: Option<&Job>| {
-            let same = current.filter(|current| current.input == job.input);
-            Change::from(same.and_then(|current| current.processing(output, failure, self.clock.now(), &deadlines)))
-        };
-        let recorded = self.jobs.update(&job.id, decide).await?;
-        tracing::info!(%inference_id, recorded = recorded != Change::Keep, "invoked");
+        let processing = |current: &Job| current.processing(output, failure, self.clock.now(), &deadlines);
+        let recorded = self.jobs.update_attempt(job, processing).await?;
+        tracing::info!(%inference_id, recorded = recorded.is_some(), "invoked");
         Ok(())
     }
 
-    /// Copies the upload to where nothing overwrites it: SageMaker may read it much later. False if it is gone.
+    /// Copies the upload to a key that is never overwritten, since SageMaker may read it much later. False if the upload was deleted
+    /// or replaced before it was copied.
     async fn keep_input(&self, job: &Job) -> Result<bool, HandlerError> {
         let bucket = &self.settings.input_bucket;
-        let copied = self
-            .s3
-            .copy_object()
-            .copy_source(format!("{bucket}/{}", keys::upload(&job.id)))
-            .copy_source_if_match(&job.etag)
-            .bucket(bucket)
-            .key(&job.input)
-            .send()
-            .await;
-        match copied {
-            Ok(_) => Ok(true),
-            // An earlier try may have copied it in time.
-            Err(error) if is_gone(&error) => self.exists(bucket, &job.input).await,
-            Err(error) => Err(HandlerError::aws("s3:CopyObject of the upload")(error)),
-        }
-    }
-
-    pub(crate) async fn exists(&self, bucket: &str, key: &str) -> Result<bool, HandlerError> {
-        match self.s3.head_object().bucket(bucket).key(key).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_gone(&error) => Ok(false),
-            Err(error) => Err(HandlerError::aws("s3:HeadObject")(error)),
-        }
+        let copied = self.objects.copy_if_match(bucket, &keys::upload(&job.id), &job.etag, &job.input).await?;
+        // An earlier try may have copied it in time.
+        Ok(copied || self.objects.exists(bucket, &job.input).await?)
     }
 }

@@ -1,14 +1,13 @@
-//! job-tracker: the HTTP API on jobs, by API Gateway's payload format 2.0.
+//! job-tracker: the HTTP API for jobs, in API Gateway's payload format 2.0.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_s3::presigning::PresigningConfig;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_runtime::{LambdaEvent, service_fn};
-use pipeline::{Ages, Job, JobError, MAX_WAIT_SECONDS, PortraitId, Status, keys};
+use pipeline::{Ages, JobError, MAX_WAIT_SECONDS, PortraitId, Record, Status, keys};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -17,28 +16,29 @@ use crate::clients::Clients;
 use crate::deletion::{Deletion, Erased};
 use crate::error::HandlerError;
 use crate::jobs::{Change, Cursor, Jobs};
+use crate::objects::Objects;
 use crate::{Clock, Settings, init_logging};
 
-/// Jobs in a page, unless the client says otherwise.
+/// The number of jobs in a page, unless the client sets a limit.
 const PAGE: usize = 20;
-/// The most jobs in a page.
+/// The largest number of jobs in a page.
 const MAX_PAGE: usize = 100;
-/// How long a presigned URL is good for.
+/// How long a presigned URL is valid.
 const UPLOAD_URL: Duration = Duration::from_secs(15 * 60);
-/// A held request looks at the job this often at first ..
-const FIRST_LOOK: Duration = Duration::from_millis(20);
-/// .. and ever less often: an answer is late by a tenth of what it took, or by this.
-const LAST_LOOK: Duration = Duration::from_millis(500);
+/// The first interval at which a held request reads the job.
+const FIRST_INTERVAL: Duration = Duration::from_millis(20);
+/// The longest interval. Up to it, an interval is a tenth of the time that the request has waited.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The function, ready to answer requests.
 pub struct JobTracker {
     settings: Settings,
-    s3: aws_sdk_s3::Client,
+    objects: Objects,
     jobs: Jobs,
     clock: Clock,
 }
 
-/// What is used of an event in payload format 2.0.
+/// The fields that are used of an event in payload format 2.0.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct HttpEvent {
@@ -102,15 +102,15 @@ pub fn main() -> anyhow::Result<()> {
 }
 
 impl JobTracker {
-    /// The function over these clients.
+    /// The function with these clients.
     pub fn new(settings: Settings, clients: Clients, clock: Clock) -> Self {
-        Self { jobs: Jobs::new(clients.dynamodb, &settings), s3: clients.s3, settings, clock }
+        Self { jobs: Jobs::new(clients.dynamodb, &settings), objects: Objects::new(clients.s3), settings, clock }
     }
 
     /// Answers an event in payload format 2.0.
     ///
     /// # Errors
-    /// [`HandlerError`]: an AWS service failed, and API Gateway answers 500.
+    /// [`HandlerError`]: an AWS service failed. API Gateway then answers 500.
     pub async fn handle(&self, event: Value) -> Result<HttpResponse, HandlerError> {
         let event = match HttpEvent::deserialize(event) {
             Ok(event) => event,
@@ -144,11 +144,12 @@ impl JobTracker {
         };
         let start = Instant::now();
         loop {
-            let job = self.jobs.get(id).await?;
-            let settled = job.as_ref().is_some_and(|job| job.status.is_final());
-            let pause = (start.elapsed() / 10).clamp(FIRST_LOOK, LAST_LOOK);
-            if settled || start.elapsed() + pause > Duration::from_secs(wait) {
-                return Ok(job.map_or_else(|| HttpResponse::not_found(id), |job| HttpResponse::json(200, &job.view())));
+            let record = self.jobs.get(id).await?;
+            let is_final = record.as_ref().is_some_and(|record| record.status().is_final());
+            let pause = (start.elapsed() / 10).clamp(FIRST_INTERVAL, LONGEST_INTERVAL);
+            if is_final || start.elapsed() + pause > Duration::from_secs(wait) {
+                let found = record.map(|record| HttpResponse::json(200, &record.view()));
+                return Ok(found.unwrap_or_else(|| HttpResponse::not_found(id)));
             }
             tokio::time::sleep(pause).await;
         }
@@ -160,30 +161,31 @@ impl JobTracker {
             Ok(parsed) => parsed,
             Err(message) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &message)),
         };
-        let (jobs, next) = self.jobs.page(status, limit, cursor.as_ref()).await?;
-        let views: Vec<_> = jobs.iter().map(Job::view).collect();
+        let (records, next) = self.jobs.page(status, limit, cursor.as_ref()).await?;
+        let views: Vec<_> = records.iter().map(Record::view).collect();
         Ok(HttpResponse::json(200, &json!({"jobs": views, "cursor": next.as_ref().map(encode_cursor)})))
     }
 
-    /// `DELETE /jobs/{id}`: cancels a running job; of a finished one removes the record and every object.
+    /// `DELETE /jobs/{id}`: cancels a running job, or removes the record and every object of one that has ended.
     async fn delete(&self, id: &PortraitId) -> Result<HttpResponse, HandlerError> {
         let (clock, deadlines) = (&self.clock, self.settings.deadlines());
-        let deletion = Deletion { settings: &self.settings, s3: &self.s3, jobs: &self.jobs, clock };
+        let deletion = Deletion { settings: &self.settings, objects: &self.objects, jobs: &self.jobs, clock };
         let mut seen = None;
-        let cancel = |current: Option<&Job>| {
+        let cancel = |current: Option<&Record>| {
             seen = current.cloned();
-            // A finished job is withdrawn first: a deletion that breaks off leaves no success without images.
+            // A job that has ended is withdrawn first: an interrupted deletion must not leave a success without images.
             let now = clock.now();
-            Change::from(current.and_then(|job| job.cancelled(now).or_else(|| job.withdrawn(now, &deadlines))))
+            let cancelled = current.and_then(|record| record.job()?.cancelled(now)).map(Record::from);
+            Change::from(cancelled.or_else(|| current?.withdrawn(now, &deadlines)))
         };
         match (self.jobs.update(id, cancel).await?, seen) {
-            (Change::Put(withdrawn), _) if withdrawn.deleting_until.is_some() => {
-                match deletion.finish(&withdrawn).await? {
-                    true => Ok(HttpResponse::empty(204)),
-                    false => Ok(HttpResponse::conflict("a newer upload came in meanwhile, and was kept")),
-                }
+            (Change::Put(Record::Job(cancelled)), _) if cancelled.deleting_until.is_none() => {
+                Ok(HttpResponse::json(200, &cancelled.view()))
             }
-            (Change::Put(cancelled), _) => Ok(HttpResponse::json(200, &cancelled.view())),
+            (Change::Put(withdrawn), _) => match deletion.finish(&withdrawn).await? {
+                true => Ok(HttpResponse::empty(204)),
+                false => Ok(HttpResponse::conflict("a newer upload came in meanwhile, and was kept")),
+            },
             (_, Some(_)) => Ok(HttpResponse::conflict("the job is being deleted already: it will be gone in a minute")),
             (_, None) => match deletion.erase(id, true).await? {
                 Erased::Nothing => Ok(HttpResponse::not_found(id)),
@@ -193,7 +195,7 @@ impl JobTracker {
         }
     }
 
-    /// `POST /uploads/{id}?ages=`: a PUT for pictures that are too large for the REST API, signed beforehand.
+    /// `POST /uploads/{id}?ages=`: presigns the PUT of a picture that is too large for the REST API.
     async fn presign(&self, id: &PortraitId, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
         let ages = match query.get("ages").map(|text| text.parse::<Ages>()).transpose() {
             Ok(ages) => ages,
@@ -202,14 +204,10 @@ impl JobTracker {
                 return Ok(HttpResponse::json(400, &error));
             }
         };
-        let put = self.s3.put_object().bucket(&self.settings.input_bucket).key(keys::upload(id));
-        let put = match ages {
-            Some(ages) => put.metadata(keys::AGES_METADATA, ages.to_string()),
-            None => put,
-        };
-        let expiry = PresigningConfig::expires_in(UPLOAD_URL).map_err(HandlerError::aws("presigning"))?;
-        let signed = put.presigned(expiry).await.map_err(HandlerError::aws("presigning"))?;
-        // The SDK adds a trace of this very function, which is nobody else's business.
+        let metadata = ages.map(|ages| HashMap::from([(keys::AGES_METADATA.to_owned(), ages.to_string())]));
+        let (bucket, key) = (&self.settings.input_bucket, keys::upload(id));
+        let signed = self.objects.presign_put(bucket, &key, metadata, UPLOAD_URL).await?;
+        // The SDK adds the trace id of this Lambda request, which clients have no use for.
         let headers: HashMap<&str, &str> = signed.headers().filter(|(name, _)| name.starts_with("x-amz-")).collect();
         let expires_at = self.clock.now().plus_seconds(UPLOAD_URL.as_secs().try_into().unwrap_or(0));
         let answer =

@@ -1,4 +1,4 @@
-//! The jobs table. Every write is conditional on what it was decided on.
+//! The jobs table. Every write is conditional on the record that it was decided on.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,35 +7,45 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::future::try_join_all;
-use pipeline::{Job, PortraitId, Status, Timestamp};
+use pipeline::{Job, PortraitId, Record, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::HandlerError;
 
-/// Over how many partitions of the index open and finished jobs are spread.
+/// The number of index partitions for open jobs, and for ended ones.
 const SHARDS: u64 = 8;
 
-/// The most jobs of a partition that one sweep looks at.
+/// The most jobs of a partition that one sweep handles.
 const MOST_DUE: usize = 250;
 
-/// What to do with a record, decided on what it is.
+/// What to do with a record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     /// Leave it.
     Keep,
-    /// Write this in its place.
-    Put(Box<Job>),
-    /// Remove it.
+    /// Replace it with this one.
+    Put(Record),
+    /// Delete it.
     Delete,
 }
 
-impl From<Option<Job>> for Change {
-    fn from(job: Option<Job>) -> Self {
-        job.map_or(Self::Keep, |job| Self::Put(Box::new(job)))
+impl Change {
+    /// The record that was written.
+    pub(crate) fn written(self) -> Option<Record> {
+        match self {
+            Self::Put(record) => Some(record),
+            Self::Keep | Self::Delete => None,
+        }
     }
 }
 
-/// The position behind the last job of a page, newest first.
+impl From<Option<Record>> for Change {
+    fn from(record: Option<Record>) -> Self {
+        record.map_or(Self::Keep, Self::Put)
+    }
+}
+
+/// The position after the last job of a page, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
     pub(crate) created_at: String,
@@ -47,8 +57,8 @@ pub(crate) struct Cursor {
 #[serde(rename_all = "camelCase")]
 struct Item {
     #[serde(flatten)]
-    job: Job,
-    /// Partition key of the index: `open#0`.. for what the sweep may have to look at, or `done#0`..
+    record: Record,
+    /// Partition key of the index: `open#0`.. for records that the sweep may have to handle, or `done#0`..
     shard: String,
     /// DynamoDB's time to live, in seconds since 1970.
     expires_at: i64,
@@ -73,35 +83,34 @@ impl Jobs {
     }
 
     /// The record of a portrait, as it is now.
-    pub(crate) async fn get(&self, id: &PortraitId) -> Result<Option<Job>, HandlerError> {
+    pub(crate) async fn get(&self, id: &PortraitId) -> Result<Option<Record>, HandlerError> {
         let get = self.client.get_item().table_name(&self.table).key("id", text(id.as_str())).consistent_read(true);
         let found = get.send().await.map_err(HandlerError::aws("dynamodb:GetItem"))?.item;
-        found.map(job).transpose()
+        found.map(record_of).transpose()
     }
 
-    /// Changes the record as `decide` says, which is asked again whenever somebody else was quicker. Returns what it
-    /// decided last.
+    /// Changes the record as `decide` says, and calls `decide` again if the record has changed meanwhile. Returns its last
+    /// decision.
     ///
-    /// A write whose answer got lost is repeated by the SDK, and then finds its own work: it counts as done.
+    /// The SDK repeats a write whose answer was lost. The repetition then fails, but finds the record that it was to write, and so
+    /// counts as done.
     pub(crate) async fn update(
         &self,
         id: &PortraitId,
-        mut decide: impl FnMut(Option<&Job>) -> Change,
+        mut decide: impl FnMut(Option<&Record>) -> Change,
     ) -> Result<Change, HandlerError> {
         let mut tried = Change::Keep;
         loop {
             let current = self.get(id).await?;
             match (&tried, &current) {
-                (Change::Put(tried), Some(current)) if **tried == *current => {
-                    return Ok(Change::Put(Box::new(current.clone())));
-                }
+                (Change::Put(tried), Some(current)) if tried == current => return Ok(Change::Put(current.clone())),
                 (Change::Delete, None) => return Ok(Change::Delete),
                 _ => {}
             }
             let change = decide(current.as_ref());
             let applied = match (&change, &current) {
                 (Change::Keep, _) | (Change::Delete, None) => true,
-                (Change::Put(job), current) => self.put(job, current.as_ref()).await?,
+                (Change::Put(record), current) => self.put(record, current.as_ref()).await?,
                 (Change::Delete, Some(current)) => self.delete(current).await?,
             };
             if applied {
@@ -111,21 +120,30 @@ impl Jobs {
         }
     }
 
-    /// Whether the record still was `current`.
-    async fn put(&self, job: &Job, current: Option<&Job>) -> Result<bool, HandlerError> {
-        let item = Item {
-            job: job.clone(),
-            shard: shard(job.is_settled(), shard_number(&job.id)),
-            expires_at: job.updated_at.plus_seconds(self.retention_days * 86_400).as_millis() / 1000,
+    /// Changes the job if its record still is of the same attempt. Returns the job as it was written; `None` if the attempt is over,
+    /// or `decide` returns `None`.
+    pub(crate) async fn update_attempt(
+        &self,
+        attempt: &Job,
+        mut decide: impl FnMut(&Job) -> Option<Job>,
+    ) -> Result<Option<Job>, HandlerError> {
+        let same_attempt = |current: Option<&Record>| {
+            let job = current.and_then(Record::job).filter(|job| job.input == attempt.input);
+            Change::from(job.and_then(&mut decide).map(Record::from))
         };
-        let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(item)?;
+        Ok(self.update(&attempt.id, same_attempt).await?.written().and_then(Record::into_job))
+    }
+
+    /// Writes a record. False if the table's record is no longer `current`.
+    async fn put(&self, record: &Record, current: Option<&Record>) -> Result<bool, HandlerError> {
+        let item = item_of(record, self.retention_days)?;
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let put = match current {
             None => put.condition_expression("attribute_not_exists(id)"),
             Some(current) => put
                 .condition_expression(UNCHANGED)
                 .expression_attribute_names("#status", "status")
-                .set_expression_attribute_values(Some(unchanged(current))),
+                .set_expression_attribute_values(Some(unchanged(current)?)),
         };
         match put.send().await {
             Ok(_) => Ok(true),
@@ -134,15 +152,15 @@ impl Jobs {
         }
     }
 
-    async fn delete(&self, current: &Job) -> Result<bool, HandlerError> {
+    async fn delete(&self, current: &Record) -> Result<bool, HandlerError> {
         let delete = self
             .client
             .delete_item()
             .table_name(&self.table)
-            .key("id", text(current.id.as_str()))
+            .key("id", text(current.id().as_str()))
             .condition_expression(UNCHANGED)
             .expression_attribute_names("#status", "status")
-            .set_expression_attribute_values(Some(unchanged(current)));
+            .set_expression_attribute_values(Some(unchanged(current)?));
         match delete.send().await {
             Ok(_) => Ok(true),
             Err(error) if delete_lost(&error) => Ok(false),
@@ -150,7 +168,7 @@ impl Jobs {
         }
     }
 
-    /// Which of at most a hundred portraits have a record.
+    /// The portraits that have a record, of at most a hundred.
     pub(crate) async fn known(&self, ids: &[PortraitId]) -> Result<HashSet<PortraitId>, HandlerError> {
         let keys = ids.iter().map(|id| HashMap::from([("id".to_owned(), text(id.as_str()))])).collect();
         let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
@@ -170,39 +188,39 @@ impl Jobs {
         Ok(known)
     }
 
-    /// Up to `limit` jobs, newest first, and where the next page begins.
+    /// Up to `limit` records, newest first, and the position of the next page.
     pub(crate) async fn page(
         &self,
         status: Option<Status>,
         limit: usize,
         after: Option<&Cursor>,
-    ) -> Result<(Vec<Job>, Option<Cursor>), HandlerError> {
+    ) -> Result<(Vec<Record>, Option<Cursor>), HandlerError> {
         let states: &[bool] = match status {
-            // One that is being deleted is not settled.
+            // A withdrawn job is not settled.
             Some(Status::Cancelled) | None => &[false, true],
             Some(status) if status.is_final() => &[true],
             Some(_) => &[false],
         };
         let shards = states.iter().flat_map(|done| (0..SHARDS).map(|number| shard(*done, number)));
         let parts = try_join_all(shards.map(|shard| self.newest(shard, status, limit + 1, after))).await?;
-        let mut jobs: Vec<Job> = parts.into_iter().flatten().collect();
-        jobs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
-        let more = jobs.len() > limit;
-        jobs.truncate(limit);
-        let next = jobs
+        let mut records: Vec<Record> = parts.into_iter().flatten().collect();
+        records.sort_by(|a, b| (b.created_at(), b.id()).cmp(&(a.created_at(), a.id())));
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records
             .last()
             .filter(|_| more)
-            .map(|last| Cursor { created_at: last.created_at.to_string(), id: last.id.to_string() });
-        Ok((jobs, next))
+            .map(|last| Cursor { created_at: last.created_at().to_string(), id: last.id().to_string() });
+        Ok((records, next))
     }
 
-    /// The jobs that the sweep has to look at now; if there are very many, some of them.
-    pub(crate) async fn due(&self, now: Timestamp) -> Result<Vec<Job>, HandlerError> {
+    /// The records that the sweep has to handle now, at most [`MOST_DUE`] of each partition.
+    pub(crate) async fn due(&self, now: Timestamp) -> Result<Vec<Record>, HandlerError> {
         let shards = (0..SHARDS).map(|number| self.due_of(shard(false, number), now));
         Ok(try_join_all(shards).await?.into_iter().flatten().collect())
     }
 
-    async fn due_of(&self, shard: String, now: Timestamp) -> Result<Vec<Job>, HandlerError> {
+    async fn due_of(&self, shard: String, now: Timestamp) -> Result<Vec<Record>, HandlerError> {
         let query = self
             .client
             .query()
@@ -213,33 +231,33 @@ impl Jobs {
             .expression_attribute_names("#shard", "shard")
             .expression_attribute_values(":shard", text(&shard))
             .expression_attribute_values(":now", text(&now.to_string()));
-        let mut jobs = Vec::new();
+        let mut records = Vec::new();
         let mut items = query.into_paginator().items().send();
-        while jobs.len() < MOST_DUE
+        while records.len() < MOST_DUE
             && let Some(item) = items.next().await
         {
-            let job = job(item.map_err(HandlerError::aws("dynamodb:Query"))?)?;
-            // One that is being deleted is due when that should have ended.
-            jobs.extend(job.is_due(now).then_some(job));
+            let record = record_of(item.map_err(HandlerError::aws("dynamodb:Query"))?)?;
+            // The filter also finds withdrawn records whose deletion may still be in progress.
+            records.extend(record.is_due(now).then_some(record));
         }
-        Ok(jobs)
+        Ok(records)
     }
 
-    /// The newest jobs of one partition of the index, beginning behind `after`.
+    /// The newest records of one partition of the index, beginning after `after`.
     async fn newest(
         &self,
         shard: String,
         status: Option<Status>,
         limit: usize,
         after: Option<&Cursor>,
-    ) -> Result<Vec<Job>, HandlerError> {
+    ) -> Result<Vec<Record>, HandlerError> {
         let mut query = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(&self.index)
             .scan_index_forward(false)
-            // A reserved word.
+            // `shard` is a reserved word.
             .expression_attribute_names("#shard", "shard")
             .expression_attribute_values(":shard", text(&shard));
         query = match after {
@@ -249,7 +267,7 @@ impl Jobs {
                 .expression_attribute_values(":after", text(&after.created_at)),
         };
         if status.is_none() {
-            // As many as are wanted, and a few that were seen before if they were made in the same millisecond.
+            // A few more than `limit`, since some of the same millisecond may have been on the last page.
             query = query.limit(i32::try_from(limit + 4).unwrap_or(i32::MAX));
         }
         if let Some(status) = status {
@@ -258,33 +276,34 @@ impl Jobs {
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":status", text(status.as_str()));
         }
-        let mut jobs = Vec::new();
+        let mut records = Vec::new();
         let mut items = query.into_paginator().items().send();
         while let Some(item) = items.next().await {
-            let job = job(item.map_err(HandlerError::aws("dynamodb:Query"))?)?;
+            let record = record_of(item.map_err(HandlerError::aws("dynamodb:Query"))?)?;
             let seen = after.is_some_and(|after| {
-                (job.created_at.to_string(), job.id.as_str()) >= (after.created_at.clone(), after.id.as_str())
+                (record.created_at().to_string(), record.id().as_str()) >= (after.created_at.clone(), after.id.as_str())
             });
             if !seen {
-                jobs.push(job);
+                records.push(record);
             }
-            if jobs.len() == limit {
+            if records.len() == limit {
                 break;
             }
         }
-        Ok(jobs)
+        Ok(records)
     }
 }
 
+/// The condition that the table's record is still the one that a change was decided on.
 const UNCHANGED: &str = "sequencer = :sequencer AND revision = :revision AND #status = :status AND dueAt = :due";
 
-fn unchanged(job: &Job) -> HashMap<String, AttributeValue> {
-    HashMap::from([
-        (":sequencer".to_owned(), text(job.sequencer.as_str())),
-        (":revision".to_owned(), text(job.revision.as_str())),
-        (":status".to_owned(), text(job.status.as_str())),
-        (":due".to_owned(), text(&job.due_at.to_string())),
-    ])
+/// The values in [`UNCHANGED`], from the attributes of `current` as they are stored.
+fn unchanged(current: &Record) -> Result<HashMap<String, AttributeValue>, HandlerError> {
+    let mut stored: HashMap<String, AttributeValue> = serde_dynamo::to_item(current)?;
+    let attributes = [(":sequencer", "sequencer"), (":revision", "revision"), (":status", "status"), (":due", "dueAt")];
+    let values =
+        attributes.into_iter().filter_map(|(name, attribute)| Some((name.to_owned(), stored.remove(attribute)?)));
+    Ok(values.collect())
 }
 
 fn put_lost(error: &SdkError<PutItemError>) -> bool {
@@ -295,9 +314,18 @@ fn delete_lost(error: &SdkError<DeleteItemError>) -> bool {
     error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception)
 }
 
-fn job(item: HashMap<String, AttributeValue>) -> Result<Job, HandlerError> {
+fn record_of(item: HashMap<String, AttributeValue>) -> Result<Record, HandlerError> {
     let item: Item = serde_dynamo::from_item(item)?;
-    Ok(item.job)
+    Ok(item.record)
+}
+
+fn item_of(record: &Record, retention_days: i64) -> Result<HashMap<String, AttributeValue>, HandlerError> {
+    let item = Item {
+        record: record.clone(),
+        shard: shard(record.is_settled(), shard_number(record.id())),
+        expires_at: record.updated_at().plus_seconds(retention_days * 86_400).as_millis() / 1000,
+    };
+    Ok(serde_dynamo::to_item(item)?)
 }
 
 fn text(text: &str) -> AttributeValue {
@@ -308,11 +336,56 @@ fn shard(done: bool, number: u64) -> String {
     format!("{}#{number}", if done { "done" } else { "open" })
 }
 
-/// FNV-1a of the id: the same portrait is always in the same partition.
+/// FNV-1a of the id, so that a portrait is always in the same partition.
 fn shard_number(id: &PortraitId) -> u64 {
     let hash = id
         .as_str()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     hash % SHARDS
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::Tombstone;
+
+    use super::*;
+
+    /// A tombstone as version 0.1.0 of the functions stores it.
+    fn stored_tombstone() -> HashMap<String, AttributeValue> {
+        let texts = [
+            ("id", "ada"),
+            ("revision", "01ba4719c80b"),
+            ("status", "CANCELLED"),
+            ("createdAt", "2026-11-21T13:08:00.123Z"),
+            ("updatedAt", "2026-11-21T13:09:00.123Z"),
+            ("sequencer", "0000000000000000000000000000000000000000"),
+            ("input", ""),
+            ("etag", ""),
+            ("contentType", ""),
+            ("dueAt", "2026-11-21T13:09:00.123Z"),
+            ("deletingUntil", "2026-11-21T13:10:15.123Z"),
+            ("shard", "open#3"),
+        ]
+        .map(|(name, value)| (name.to_owned(), text(value)));
+        let nulls = ["ages", "model", "error", "extension", "lookAt", "claimedBy", "outputLocation", "failureLocation"]
+            .map(|name| (name.to_owned(), AttributeValue::Null(true)));
+        let expiry = ("expiresAt".to_owned(), AttributeValue::N("1797858540".to_owned()));
+        texts.into_iter().chain(nulls).chain([expiry]).collect()
+    }
+
+    #[test]
+    fn reads_and_writes_tombstones_as_the_first_version_did() {
+        let record = record_of(stored_tombstone()).unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let tombstone = Tombstone {
+            id: "ada".parse().unwrap(),
+            created_at: at("2026-11-21T13:08:00.123Z"),
+            updated_at: at("2026-11-21T13:09:00.123Z"),
+            deleting_until: at("2026-11-21T13:10:15.123Z"),
+        };
+        assert_eq!(record, Record::Tombstone(tombstone));
+        assert_eq!(item_of(&record, 30).unwrap(), stored_tombstone());
+        assert_eq!(unchanged(&record).unwrap().len(), 4);
+    }
 }

@@ -1,7 +1,7 @@
 //! The two Lambda functions of the pipeline, as a library: each binary is a shim around one `main` here.
 //!
-//! - [`image_processor`]: takes uploads in, invokes the endpoint, splits its strips, sweeps up what was left behind
-//! - [`job_tracker`]: the HTTP API on jobs
+//! - [`image_processor`]: starts jobs from uploads, invokes the endpoint, splits its strips, sweeps, and collects orphans
+//! - [`job_tracker`]: the HTTP API for jobs
 
 pub mod image_processor;
 pub mod job_tracker;
@@ -12,7 +12,9 @@ mod deletion;
 mod error;
 mod invoke;
 mod jobs;
+mod objects;
 mod orphans;
+mod panel_format;
 mod settings;
 mod settle;
 mod split;
@@ -24,10 +26,11 @@ pub use clock::Clock;
 pub use error::HandlerError;
 pub use image_processor::ImageProcessor;
 pub use job_tracker::{HttpResponse, JobTracker};
-pub use settings::{ImageFormat, Settings, SettingsError};
+pub use panel_format::{PanelFormat, PanelFormatError};
+pub use settings::{Settings, SettingsError};
 pub use split::{Encoded, SplitError, split};
 
-/// Logs as JSON lines on stderr, as CloudWatch takes them; `RUST_LOG` chooses what.
+/// Logs JSON lines to stderr, the format for CloudWatch. `RUST_LOG` sets the levels.
 fn init_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();

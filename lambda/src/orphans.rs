@@ -1,17 +1,17 @@
-//! Objects that belong to nobody: a crash, a lost notice or a late result left them.
+//! Deletes orphans: objects without an owner, which a crash, a lost notice or a late result has left.
 //!
-//! A portrait's pictures and input copies belong to its record, what SageMaker wrote to the job that waits for it, an upload to the
-//! job that it starts. Each run begins somewhere else, so that every part is reached even if no run gets to the end.
+//! The owner of a portrait's images and input copies is its record, that of SageMaker's answers is the job that waits for them, and
+//! that of an upload is the job that it starts. Each run begins at another portrait, so that all are reached even if no run completes.
 
 use std::collections::{BTreeMap, HashSet};
 
 use aws_sdk_s3::types::Object;
-use pipeline::{Job, PortraitId, Timestamp, keys};
+use pipeline::{PortraitId, Record, Timestamp, keys};
 
 use crate::error::HandlerError;
 use crate::image_processor::ImageProcessor;
 
-/// Ids of which DynamoDB tells at once which have a record.
+/// The number of ids whose records are looked up at once.
 const AT_ONCE: usize = 100;
 
 impl ImageProcessor {
@@ -22,32 +22,32 @@ impl ImageProcessor {
         HandlerError::batch(vec![answers, copies, uploads])
     }
 
-    /// What SageMaker wrote and no job waits for.
+    /// Deletes SageMaker's answers that no job waits for.
     pub(crate) async fn collect_answers(&self, now: Timestamp) -> Result<(), HandlerError> {
         let bucket = &self.settings.output_bucket;
         let longest = self.settings.deadlines().processing_seconds;
         let mut orphans = Vec::new();
         for prefix in [keys::STRIPS, keys::FAILURES] {
-            for object in self.deletion().objects(bucket, prefix).await? {
+            for object in self.objects.list(bucket, prefix).await? {
                 let Some(key) = object.key() else { continue };
                 let unwanted = match keys::split_output(key) {
                     Some((id, input)) => {
-                        let job = self.jobs.get(&id).await?;
-                        job.is_none_or(|job: Job| job.status.is_final() || job.input != input)
+                        let job = self.jobs.get(&id).await?.and_then(Record::into_job);
+                        job.is_none_or(|job| job.status.is_final() || job.input != input)
                     }
-                    // Its name does not say whose it is; after so long nobody waits for it.
+                    // Its key names no job. After the deadline, no job can wait for it any more.
                     None => is_older(&object, longest, now),
                 };
                 orphans.extend(unwanted.then(|| key.to_owned()));
             }
         }
         if !orphans.is_empty() {
-            tracing::info!(objects = orphans.len(), "answers that nobody waits for are deleted");
+            tracing::info!(objects = orphans.len(), "answers that no job waits for are deleted");
         }
-        self.deletion().delete(bucket, &orphans).await
+        self.objects.delete_all(bucket, &orphans).await
     }
 
-    /// Pictures and input copies of portraits that have no record.
+    /// Deletes the images and input copies of portraits without a record.
     async fn collect_copies(&self, now: Timestamp) -> Result<(), HandlerError> {
         let mut results = Vec::new();
         for (bucket, prefix) in [(&self.settings.output_bucket, "images/"), (&self.settings.input_bucket, "inputs/")] {
@@ -64,11 +64,11 @@ impl ImageProcessor {
         HandlerError::batch(results)
     }
 
-    /// Uploads that have been there for longer than the table keeps a job, and have none.
+    /// Deletes the uploads without a job that are older than the table's retention of jobs.
     async fn collect_uploads(&self, now: Timestamp) -> Result<(), HandlerError> {
         let bucket = &self.settings.input_bucket;
         let longest = (self.settings.retention_days + 1) * 86_400;
-        let uploads = self.deletion().objects(bucket, keys::UPLOADS).await?.into_iter();
+        let uploads = self.objects.list(bucket, keys::UPLOADS).await?.into_iter();
         let old = uploads.filter(|object| is_older(object, longest, now));
         let old: BTreeMap<String, String> =
             old.filter_map(|object| Some((object.key()?.to_owned(), object.e_tag()?.to_owned()))).collect();
@@ -79,26 +79,15 @@ impl ImageProcessor {
         }
         for (key, etag) in old.iter().filter(|(key, _)| !known.contains(*key)) {
             tracing::info!(key, "an upload without a job is deleted");
-            let deleted = self.s3.delete_object().bucket(bucket).key(key).if_match(etag).send().await;
-            match deleted {
-                Ok(_) => {}
-                Err(error) if crate::upload::is_gone(&error) => {}
-                Err(error) => return Err(HandlerError::aws("s3:DeleteObject of an upload")(error)),
-            }
+            self.objects.delete_if_match(bucket, key, etag).await?;
         }
         Ok(())
     }
 
-    /// The portraits that have objects under a prefix.
+    /// The portraits with objects under a prefix.
     async fn portraits(&self, bucket: &str, prefix: &str) -> Result<Vec<PortraitId>, HandlerError> {
-        let list = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).delimiter("/");
-        let mut portraits = Vec::new();
-        let mut pages = list.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(HandlerError::aws("s3:ListObjectsV2"))?;
-            portraits.extend(page.common_prefixes().iter().filter_map(|folder| keys::owner(folder.prefix()?)));
-        }
-        Ok(portraits)
+        let folders = self.objects.folders(bucket, prefix).await?;
+        Ok(folders.iter().filter_map(|folder| keys::owner(folder)).collect())
     }
 }
 
@@ -107,7 +96,7 @@ fn is_older(object: &Object, seconds: i64, now: Timestamp) -> bool {
     modified.is_some_and(|modified| Timestamp::from_millis(modified).plus_seconds(seconds) <= now)
 }
 
-/// Has a list begin somewhere else from time to time.
+/// Rotates a list by an amount that changes with the time.
 fn rotate<T>(list: &mut [T], now: Timestamp) {
     if !list.is_empty() {
         let start = now.as_millis().unsigned_abs() % list.len() as u64;

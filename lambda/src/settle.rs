@@ -1,28 +1,28 @@
-//! A result becomes images, or the job's error.
+//! Turns a result into the job's images, or its error.
 
-use aws_sdk_s3::primitives::ByteStream;
 use futures::future::try_join_all;
-use pipeline::notification::InferenceResult;
-use pipeline::{ErrorCode, InferenceId, Job, JobError, invocation, keys, strip};
+use pipeline::event::InferenceResult;
+use pipeline::{ErrorCode, InferenceId, Job, JobError, Record, invocation, keys, strip};
 
 use crate::SplitError;
 use crate::error::{HandlerError, chain};
 use crate::image_processor::ImageProcessor;
-use crate::jobs::Change;
 use crate::split::{self, Encoded};
-use crate::upload::is_gone;
+
+/// The most characters of a failure object that are searched for the container's answer.
+const MOST_OF_A_FAILURE: usize = 10_000;
 
 impl ImageProcessor {
-    /// SageMaker's notice that an invocation ended.
+    /// Handles SageMaker's notice that an invocation ended.
     pub(crate) async fn inference_result(&self, result: &InferenceResult) -> Result<(), HandlerError> {
         let Ok(inference_id) = result.inference_id.parse::<InferenceId>() else {
-            tracing::info!(inference_id = result.inference_id, "the result of somebody else's invocation");
+            tracing::info!(inference_id = result.inference_id, "the result of a foreign invocation");
             return Ok(());
         };
         let response = &result.response_parameters;
         let output = response.output_location.as_deref();
         let Some(job) = self.awaiting(&inference_id, result).await? else {
-            tracing::info!(%inference_id, "nobody waits for this result");
+            tracing::info!(%inference_id, "no job waits for this result");
             return self.discard(result).await;
         };
         match output.filter(|_| result.completed()) {
@@ -36,16 +36,16 @@ impl ImageProcessor {
         }
     }
 
-    /// The job that a result is for, unless it has ended or gone on to something newer. The input's location tells the
-    /// attempts at one revision apart.
+    /// The job that waits for a result; `None` if it has ended, or was replaced by a newer upload. The input's location
+    /// distinguishes the attempts at one revision.
     async fn awaiting(&self, id: &InferenceId, result: &InferenceResult) -> Result<Option<Job>, HandlerError> {
-        let Some(job) = self.jobs.get(&id.id).await? else { return Ok(None) };
+        let Some(job) = self.jobs.get(&id.id).await?.and_then(Record::into_job) else { return Ok(None) };
         let input = keys::location(&self.settings.input_bucket, &job.input);
         let same_attempt = result.request_parameters.input_location.as_deref().is_none_or(|location| location == input);
         Ok((job.revision == id.revision && same_attempt && !job.status.is_final()).then_some(job))
     }
 
-    /// Splits a strip, stores its panels, and only then calls the job a success.
+    /// Splits a strip and stores its panels. Only then the job becomes a success.
     pub(crate) async fn succeed(
         &self,
         job: &Job,
@@ -53,25 +53,21 @@ impl ImageProcessor {
         content_type: Option<&str>,
     ) -> Result<(), HandlerError> {
         let Some((bucket, key)) = keys::split_location(output) else {
-            let message = format!("the model's output lies at {output:?}, which is no s3:// location");
+            let message = format!("the model's output is at {output:?}, which is not an s3:// location");
             return self.fail(job, JobError::new(ErrorCode::ModelError, message)).await;
         };
-        let strip = match self.s3.get_object().bucket(bucket).key(key).send().await {
-            Ok(strip) => strip,
-            // Another notice of the same result was quicker, and has tidied up.
-            Err(error) if is_gone(&error) => {
-                return match self.jobs.get(&job.id).await? {
-                    Some(now) if now.input == job.input && !now.status.is_final() => {
-                        Err(HandlerError::aws("s3:GetObject of the strip")(error))
-                    }
-                    _ => Ok(()),
-                };
-            }
-            Err(error) => return Err(HandlerError::aws("s3:GetObject of the strip")(error)),
+        let Some(npy) = self.objects.read(bucket, key).await? else {
+            // If a duplicate of the notice was handled first, its handler has deleted the strip.
+            return match self.jobs.get(&job.id).await?.and_then(Record::into_job) {
+                Some(now) if now.input == job.input && !now.status.is_final() => {
+                    Err(HandlerError::MissingStrip { bucket: bucket.to_owned(), key: key.to_owned() })
+                }
+                _ => Ok(()),
+            };
         };
-        let content_type = content_type.or(strip.content_type()).map(str::to_owned);
+        let content_type = content_type.or(npy.media_type.as_deref()).map(str::to_owned);
         let model = content_type.as_deref().and_then(strip::model);
-        let bytes = split::receive(strip).await?;
+        let bytes = npy.bytes;
         let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;
         let encoded = match tokio::task::spawn_blocking(move || split::split(&bytes, ages, format)).await? {
@@ -81,66 +77,44 @@ impl ImageProcessor {
         let puts = encoded.into_iter().map(|panel| self.put_panel(job, panel));
         let copy = self.keep_strip(job, bucket, key);
         futures::future::try_join(try_join_all(puts), copy).await?;
-        let decide = |current: Option<&Job>| {
-            let same = current.filter(|current| current.input == job.input);
-            Change::from(same.and_then(|current| current.success(model, format.extension(), self.clock.now())))
-        };
-        let recorded = self.jobs.update(&job.id, decide).await?;
-        tracing::info!(id = %job.id, revision = %job.revision, model, recorded = recorded != Change::Keep, "split");
+        let success = |current: &Job| current.success(model, format.extension(), self.clock.now());
+        let recorded = self.jobs.update_attempt(job, success).await?.is_some();
+        tracing::info!(id = %job.id, revision = %job.revision, model, recorded, "split");
         self.tidy(Some(output)).await
     }
 
     async fn put_panel(&self, job: &Job, panel: Encoded) -> Result<(), HandlerError> {
-        let format = self.settings.image_format;
-        self.s3
-            .put_object()
-            .bucket(&self.settings.output_bucket)
-            .key(keys::panel(&job.id, &job.revision, panel.number, format.extension()))
-            .content_type(format.media_type())
-            .cache_control(IMMUTABLE)
-            .body(ByteStream::from(panel.bytes))
-            .send()
-            .await
-            .map_err(HandlerError::aws("s3:PutObject of a panel"))?;
-        Ok(())
+        let (bucket, format) = (&self.settings.output_bucket, self.settings.image_format);
+        let key = keys::panel(&job.id, &job.revision, panel.number, format.extension());
+        self.objects.put_immutable(bucket, &key, format.media_type(), panel.bytes).await
     }
 
-    /// Has S3 copy the strip to where clients find it.
+    /// Has S3 copy the strip to the key from which clients fetch it.
     async fn keep_strip(&self, job: &Job, bucket: &str, key: &str) -> Result<(), HandlerError> {
-        self.s3
-            .copy_object()
-            .copy_source(format!("{bucket}/{key}"))
-            .bucket(&self.settings.output_bucket)
-            .key(keys::strip(&job.id, &job.revision))
-            .metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace)
-            .content_type(strip::MEDIA_TYPE)
-            .cache_control(IMMUTABLE)
-            .send()
-            .await
-            .map_err(HandlerError::aws("s3:CopyObject of the strip"))?;
-        Ok(())
+        let strip = keys::strip(&job.id, &job.revision);
+        self.objects.copy_immutable((bucket, key), &self.settings.output_bucket, &strip, strip::MEDIA_TYPE).await
     }
 
     /// Ends a job with an error.
     pub(crate) async fn fail(&self, job: &Job, error: JobError) -> Result<(), HandlerError> {
-        let decide = |current: Option<&Job>| {
-            let same = current.filter(|current| current.input == job.input);
-            Change::from(same.and_then(|current| current.failed(error.clone(), self.clock.now())))
-        };
-        let recorded = self.jobs.update(&job.id, decide).await? != Change::Keep;
+        let failed = |current: &Job| current.failed(error.clone(), self.clock.now());
+        let recorded = self.jobs.update_attempt(job, failed).await?.is_some();
         tracing::info!(id = %job.id, revision = %job.revision, %error, recorded, "failed");
         Ok(())
     }
 
-    /// What the container said of its failure, or else SageMaker.
+    /// The container's error, or else SageMaker's.
     pub(crate) async fn failure(&self, location: Option<&str>, reason: Option<&str>) -> Result<JobError, HandlerError> {
         let object = match location.and_then(keys::split_location) {
-            Some((bucket, key)) => self.small_object(bucket, key).await?,
+            Some((bucket, key)) => self.objects.read(bucket, key).await?,
             None => None,
         };
-        let from_object = object.map(|text| invocation::failure(&text));
+        let from_object = object.map(|object| {
+            let text: String = String::from_utf8_lossy(&object.bytes).chars().take(MOST_OF_A_FAILURE).collect();
+            invocation::failure(&text)
+        });
         let from_reason = reason.map(invocation::failure);
-        // The object is the container's own words; SageMaker's reason knows of timeouts.
+        // The object has the container's code; only SageMaker's reason mentions a timeout.
         let error = match (from_object, from_reason) {
             (Some(object), Some(reason)) if object.code == ErrorCode::ModelError => reason,
             (Some(object), _) => object,
@@ -150,21 +124,7 @@ impl ImageProcessor {
         Ok(error)
     }
 
-    /// The text of an object, as far as it can be the answer of a container; `None` if there is none.
-    async fn small_object(&self, bucket: &str, key: &str) -> Result<Option<String>, HandlerError> {
-        let get = self.s3.get_object().bucket(bucket).key(key);
-        match get.send().await {
-            Ok(object) => {
-                let bytes = object.body.collect().await.map_err(HandlerError::aws("s3:GetObject of the failure"))?;
-                let text = String::from_utf8_lossy(&bytes.into_bytes()).chars().take(10_000).collect();
-                Ok(Some(text))
-            }
-            Err(error) if is_gone(&error) => Ok(None),
-            Err(error) => Err(HandlerError::aws("s3:GetObject of the failure")(error)),
-        }
-    }
-
-    /// Removes what an invocation of ours left that nobody waits for.
+    /// Deletes the answer of one of the pipeline's invocations that no job waits for.
     async fn discard(&self, result: &InferenceResult) -> Result<(), HandlerError> {
         let ours = format!("s3://{}/inputs/", self.settings.input_bucket);
         let input = result.request_parameters.input_location.as_deref().unwrap_or_default();
@@ -175,17 +135,12 @@ impl ImageProcessor {
         self.tidy(result.response_parameters.failure_location.as_deref()).await
     }
 
-    /// Deletes what SageMaker wrote, once it is settled.
+    /// Deletes an answer of SageMaker whose job has ended.
     pub(crate) async fn tidy(&self, location: Option<&str>) -> Result<(), HandlerError> {
         let Some((bucket, key)) = location.and_then(keys::split_location) else { return Ok(()) };
-        let deleted = self.s3.delete_object().bucket(bucket).key(key).send().await;
-        deleted.map_err(HandlerError::aws("s3:DeleteObject of the model's output"))?;
-        Ok(())
+        self.objects.delete(bucket, key).await
     }
 }
-
-/// A revision never changes.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 fn unusable(error: &SplitError) -> JobError {
     JobError::new(ErrorCode::ModelError, format!("the model's strip cannot be used: {}", chain(error)))

@@ -1,37 +1,36 @@
-//! The sweep: what nobody is at any more is taken up again, or ended.
+//! The sweep: continues or ends the jobs whose work was interrupted.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures::{StreamExt, stream};
-use pipeline::{ErrorCode, Job, JobError, Status, Timestamp, keys};
+use pipeline::{ErrorCode, Job, JobError, Record, Status, Timestamp, keys};
 
 use crate::error::HandlerError;
 use crate::image_processor::{ImageProcessor, Request};
-use crate::jobs::Change;
 
-/// How many jobs are looked at side by side.
+/// The number of jobs that are worked on concurrently.
 const CONCURRENCY: usize = 4;
 
 impl ImageProcessor {
     pub(crate) async fn sweep(&self, request: &Request, now: Timestamp) -> Result<(), HandlerError> {
         let mut due = self.jobs.due(now).await?;
-        // In another order each time: one that ends this process must not keep it from the others for good.
-        due.sort_by_cached_key(|job| hash(&(&request.id, job.id.as_str())));
+        // Each run has another order: a job that crashes the process must not keep it from the others forever.
+        due.sort_by_cached_key(|record| hash(&(&request.id, record.id().as_str())));
         let total = due.len();
         if total > 0 {
             tracing::info!(jobs = total, "sweeping");
         }
-        let swept = stream::iter(due).map(|job| self.take_up(job, request, now)).buffer_unordered(CONCURRENCY);
+        let swept = stream::iter(due).map(|record| self.take_up(record, request, now)).buffer_unordered(CONCURRENCY);
         let mut results: Vec<_> = swept.collect().await;
         results.push(self.collect_answers(now).await);
         HandlerError::batch(results)
     }
 
-    async fn take_up(&self, job: Job, request: &Request, now: Timestamp) -> Result<(), HandlerError> {
-        match job.status {
-            Status::Pending => self.take_up_pending(&job, request, now).await,
-            Status::Processing => self.take_up_processing(&job, now).await,
-            Status::Success | Status::Failed | Status::Cancelled => self.deletion().resume(&job).await,
+    async fn take_up(&self, record: Record, request: &Request, now: Timestamp) -> Result<(), HandlerError> {
+        match &record {
+            Record::Job(job) if job.status == Status::Pending => self.take_up_pending(job, request, now).await,
+            Record::Job(job) if job.status == Status::Processing => self.take_up_processing(job, now).await,
+            Record::Job(_) | Record::Tombstone(_) => self.deletion().resume(&record).await,
         }
     }
 
@@ -41,36 +40,30 @@ impl ImageProcessor {
             let message = "the photograph could not be handed to the model in time: upload it again";
             return self.fail(job, JobError::new(ErrorCode::Timeout, message)).await;
         }
-        let decide = |current: Option<&Job>| {
-            let same = current.filter(|current| current.input == job.input);
-            Change::from(same.and_then(|current| current.reclaim(&request.claim(now), &deadlines)))
-        };
-        match self.jobs.update(&job.id, decide).await? {
-            Change::Put(claimed) => self.invoke(&claimed).await,
-            Change::Keep | Change::Delete => Ok(()),
+        let reclaim = |current: &Job| current.reclaim(&request.claim(now), &deadlines);
+        match self.jobs.update_attempt(job, reclaim).await? {
+            Some(claimed) => self.invoke(&claimed).await,
+            None => Ok(()),
         }
     }
 
-    /// No notice has come: it got lost, or SageMaker has not answered yet.
+    /// No notice has arrived: it was lost, or SageMaker has not answered yet.
     async fn take_up_processing(&self, job: &Job, now: Timestamp) -> Result<(), HandlerError> {
         if let Some((output, (bucket, key))) = located(job.output_location.as_deref())
-            && self.exists(bucket, key).await?
+            && self.objects.exists(bucket, key).await?
         {
             return self.succeed(job, output, None).await;
         }
         if let Some((failure, (bucket, key))) = located(job.failure_location.as_deref())
-            && self.exists(bucket, key).await?
+            && self.objects.exists(bucket, key).await?
         {
             let error = self.failure(Some(failure), None).await?;
             self.fail(job, error).await?;
             return self.tidy(Some(failure)).await;
         }
         if !job.is_overdue(now) {
-            let decide = |current: Option<&Job>| {
-                let same = current.filter(|current| current.input == job.input);
-                Change::from(same.and_then(|current| current.looked(now, &self.settings.deadlines())))
-            };
-            return self.jobs.update(&job.id, decide).await.map(drop);
+            let looked = |current: &Job| current.looked(now, &self.settings.deadlines());
+            return self.jobs.update_attempt(job, looked).await.map(drop);
         }
         let message = "the model did not answer in time: upload the photograph again";
         self.fail(job, JobError::new(ErrorCode::Timeout, message)).await

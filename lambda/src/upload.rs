@@ -1,15 +1,14 @@
-//! An upload becomes a job.
+//! Starts a job from an upload.
 
-use aws_sdk_s3::error::SdkError;
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use pipeline::notification::ObjectCreated;
+use pipeline::event::ObjectCreated;
 use pipeline::{
-    Ages, ErrorCode, ImageType, Job, JobError, MAX_UPLOAD_BYTES, PortraitId, Revision, Upload, Uploaded, keys,
+    Ages, ErrorCode, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Record, Revision, Upload, Uploaded, keys,
 };
 
 use crate::error::HandlerError;
 use crate::image_processor::{ImageProcessor, Request};
 use crate::jobs::Change;
+use crate::objects::Contents;
 
 impl ImageProcessor {
     pub(crate) async fn object_created(&self, object: &ObjectCreated, request: &Request) -> Result<(), HandlerError> {
@@ -25,19 +24,21 @@ impl ImageProcessor {
                 return Ok(());
             }
         };
-        let Some(head) = self.look(object).await? else {
-            tracing::info!(%id, "the upload was replaced or removed before it was looked at");
+        let sniffed = if object.size == 0 { 0 } else { ImageType::SNIFF_BYTES };
+        let beginning = self.objects.read_beginning(&object.bucket, &object.key, &object.etag, sniffed).await?;
+        let Some(beginning) = beginning else {
+            tracing::info!(%id, "the upload was replaced or removed before it was read");
             return Ok(());
         };
-        let upload = assess(&id, object, head, &self.settings.default_ages).await?;
+        let upload = assess(&id, object, &beginning, &self.settings.default_ages);
         let deadlines = self.settings.deadlines();
         let mut decision = Uploaded::Stale;
-        let decide = |current: Option<&Job>| {
-            decision = Job::on_upload(current, &upload, &request.claim(self.clock.now()), &deadlines);
+        let decide = |current: Option<&Record>| {
+            decision = upload.decide(current, &request.claim(self.clock.now()), &deadlines);
             match decision.clone() {
                 Uploaded::Stale | Uploaded::Settled => Change::Keep,
                 Uploaded::Same(job) | Uploaded::Invoke(job) | Uploaded::Later(job) | Uploaded::Refuse(job) => {
-                    Change::Put(Box::new(job))
+                    Change::Put(job.into())
                 }
             }
         };
@@ -49,7 +50,7 @@ impl ImageProcessor {
                 Ok(())
             }
             Uploaded::Later(job) => {
-                tracing::info!(%id, revision = %job.revision, "waits until what was there before is deleted");
+                tracing::info!(%id, revision = %job.revision, "waits for the deletion of the earlier objects");
                 Ok(())
             }
             Uploaded::Stale | Uploaded::Settled | Uploaded::Same(_) => {
@@ -58,53 +59,27 @@ impl ImageProcessor {
             }
         }
     }
-
-    /// The metadata and the first bytes of the very object that the event is about; `None` if it is gone.
-    async fn look(&self, object: &ObjectCreated) -> Result<Option<GetObjectOutput>, HandlerError> {
-        let get = self.s3.get_object().bucket(&object.bucket).key(&object.key).if_match(&object.etag);
-        // An empty object has no range.
-        let get = if object.size == 0 { get } else { get.range(format!("bytes=0-{}", ImageType::SNIFF_BYTES - 1)) };
-        match get.send().await {
-            Ok(head) => Ok(Some(head)),
-            Err(error) if is_gone(&error) => Ok(None),
-            Err(error) => Err(HandlerError::aws("s3:GetObject of the upload")(error)),
-        }
-    }
 }
 
-/// Whether S3 says that the object is not there, or is another one by now.
-pub(crate) fn is_gone<E>(error: &SdkError<E>) -> bool {
-    matches!(error.raw_response().map(|response| response.status().as_u16()), Some(404 | 412))
-}
-
-/// What an upload is to become.
-async fn assess(
-    id: &PortraitId,
-    object: &ObjectCreated,
-    head: GetObjectOutput,
-    default_ages: &Ages,
-) -> Result<Upload, HandlerError> {
-    let asked = head.metadata().and_then(|metadata| metadata.get(keys::AGES_METADATA)).cloned();
-    let ages = match &asked {
-        Some(text) => text.parse::<Ages>(),
-        None => Ok(default_ages.clone()),
-    };
-    let written = ages.as_ref().map_or_else(|_| asked.unwrap_or_default(), Ages::to_string);
-    let first_bytes = head.body.collect().await.map_err(HandlerError::aws("s3:GetObject of the upload"))?.into_bytes();
-    let content_type = check(object.size, &first_bytes);
+/// Judges an upload by its event, its metadata and its first bytes.
+fn assess(id: &PortraitId, object: &ObjectCreated, beginning: &Contents, default_ages: &Ages) -> Upload {
+    let text = beginning.metadata.get(keys::AGES_METADATA);
+    let ages = text.map_or_else(|| Ok(default_ages.clone()), |text| text.parse::<Ages>());
+    // Unreadable ages are part of the revision as the client wrote them.
+    let written = ages.as_ref().map_or_else(|_| text.cloned().unwrap_or_default(), Ages::to_string);
     let ages = ages.map_err(|error| JobError::new(ErrorCode::InvalidAges, error.to_string()));
-    let content_type = ages.as_ref().map_err(JobError::clone).and(content_type.map(ImageType::as_str));
-    Ok(Upload {
+    let accepted = ages.as_ref().map_err(JobError::clone).and_then(|_| check(object.size, &beginning.bytes));
+    Upload {
         id: id.clone(),
         sequencer: object.sequencer.clone(),
         etag: object.etag.clone(),
         revision: Revision::new(&object.etag, &written),
         ages: ages.ok(),
-        content_type,
-    })
+        accepted,
+    }
 }
 
-/// The picture's format, or why it cannot be one that the model server takes.
+/// The picture's format, or why the model server would not accept the picture.
 fn check(size: u64, first_bytes: &[u8]) -> Result<ImageType, JobError> {
     if size == 0 {
         let message = "the upload is empty: send the bytes of a JPEG, PNG or WebP picture as the body";
@@ -122,6 +97,10 @@ fn check(size: u64, first_bytes: &[u8]) -> Result<ImageType, JobError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use pipeline::Sequencer;
+
     use super::*;
 
     #[test]
@@ -131,5 +110,30 @@ mod tests {
         assert_eq!(code(5, b"hello"), ErrorCode::UnsupportedImage);
         assert_eq!(code(60 << 20, b"\xff\xd8\xff"), ErrorCode::ImageTooLarge);
         assert_eq!(check(3, b"\xff\xd8\xff"), Ok(ImageType::Jpeg));
+    }
+
+    #[test]
+    fn the_ages_are_judged_before_the_picture() {
+        let object = ObjectCreated {
+            bucket: "b".into(),
+            key: "uploads/ada".into(),
+            etag: "e".into(),
+            size: 5,
+            sequencer: Sequencer::new("01"),
+        };
+        let assess = |ages: Option<&str>, bytes: &[u8]| {
+            let metadata = ages.map(|ages| (keys::AGES_METADATA.to_owned(), ages.to_owned()));
+            let contents = Contents { bytes: bytes.to_vec(), media_type: None, metadata: HashMap::from_iter(metadata) };
+            assess(&"ada".parse().unwrap(), &object, &contents, &Ages::default())
+        };
+        let good = assess(None, b"\xff\xd8\xff");
+        assert_eq!((good.accepted, good.ages), (Ok(ImageType::Jpeg), Some(Ages::default())));
+        assert_eq!(good.revision, Revision::new("e", "20,40,60,80"));
+        let bad = assess(Some("old"), b"hello");
+        assert_eq!((bad.accepted.unwrap_err().code, bad.ages), (ErrorCode::InvalidAges, None));
+        assert_eq!(bad.revision, Revision::new("e", "old"));
+        let bad = assess(Some("30, 70"), b"hello");
+        assert_eq!(bad.accepted.unwrap_err().code, ErrorCode::UnsupportedImage);
+        assert_eq!(bad.revision, Revision::new("e", "30,70"));
     }
 }

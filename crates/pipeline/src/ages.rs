@@ -3,6 +3,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt::excerpt;
+
 /// The target ages of one strip, in the order of its panels: 1 to 16 whole numbers from 0 to 100.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
@@ -19,8 +21,8 @@ impl Ages {
         &self.0
     }
 
-    /// How many ages there are: never 0.
-    #[expect(clippy::len_without_is_empty, reason = "there always is at least one age")]
+    /// The number of ages, 1 to 16.
+    #[expect(clippy::len_without_is_empty, reason = "there is always at least one age")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -32,19 +34,19 @@ impl Default for Ages {
     }
 }
 
-/// Why a text or a list is not a list of ages.
+/// Why a text or a list cannot be read as ages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AgesError {
-    /// No age at all.
+    /// The list is empty.
     #[error("no ages given: 1 to 16 whole numbers from 0 to 100 would work, such as 20,40,60,80")]
     Empty,
-    /// More ages than a strip holds.
+    /// The list has more ages than a strip holds.
     #[error("{0} ages given: at most 16 fit in one strip")]
     TooMany(usize),
-    /// Something that is not a whole number.
+    /// A word is not a whole number.
     #[error("{0:?} is not an age: whole numbers from 0 to 100 would work, such as 20,40,60,80")]
     NotANumber(String),
-    /// A number outside 0 to 100.
+    /// A number is outside 0 to 100.
     #[error("age {0} is out of range: whole numbers from 0 to 100 would work")]
     OutOfRange(String),
 }
@@ -75,7 +77,7 @@ impl From<Ages> for Vec<u8> {
 impl FromStr for Ages {
     type Err = AgesError;
 
-    /// Reads `20,40,60,80`; blanks around a number are ignored.
+    /// Reads `20,40,60,80`; spaces around a number are ignored.
     fn from_str(text: &str) -> Result<Self, AgesError> {
         if text.trim().is_empty() {
             return Err(AgesError::Empty);
@@ -86,9 +88,9 @@ impl FromStr for Ages {
         }
         let age = |word: &&str| {
             if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_digit()) {
-                return Err(AgesError::NotANumber(shortened(word)));
+                return Err(AgesError::NotANumber(excerpt(word, 24)));
             }
-            word.parse::<u8>().map_err(|_| AgesError::OutOfRange(shortened(word)))
+            word.parse::<u8>().map_err(|_| AgesError::OutOfRange(excerpt(word, 24)))
         };
         words.iter().map(age).collect::<Result<Vec<u8>, _>>()?.try_into()
     }
@@ -101,14 +103,6 @@ impl fmt::Display for Ages {
             write!(formatter, "{comma}{age}")?;
         }
         Ok(())
-    }
-}
-
-/// Enough of what a client sent to recognise it by.
-fn shortened(word: &str) -> String {
-    match word.char_indices().nth(24) {
-        Some((end, _)) => format!("{}...", &word[..end]),
-        None => word.to_owned(),
     }
 }
 

@@ -1,24 +1,24 @@
 use serde::{Deserialize, Serialize};
 
-/// Why a job failed, for programs. The container answers with the same codes.
+/// Why a job failed, as a machine-readable code. The container answers with the same codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
     /// No face was found in the picture.
     NoFace,
-    /// The picture, or the face in it, has too few pixels.
+    /// The picture, or its face, has too few pixels.
     FaceTooSmall,
-    /// Not a JPEG, PNG or WebP picture.
+    /// The upload is not a JPEG, PNG or WebP picture.
     UnsupportedImage,
-    /// A picture that breaks off or cannot be decoded.
+    /// The picture is truncated, or cannot be decoded.
     CorruptImage,
-    /// More bytes or more pixels than the pipeline takes.
+    /// The picture has more bytes or more pixels than the pipeline accepts.
     ImageTooLarge,
     /// The ages are not 1 to 16 whole numbers from 0 to 100.
     InvalidAges,
-    /// The model, or the server around it, failed.
+    /// The model or its server failed.
     ModelError,
-    /// The job was not done by its deadline.
+    /// The job did not end before its deadline.
     Timeout,
 }
 
@@ -48,14 +48,14 @@ impl std::fmt::Display for ErrorCode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct JobError {
-    /// For programs.
+    /// The machine-readable code.
     pub code: ErrorCode,
-    /// For people: what was wrong, and what would work.
+    /// What was wrong, and what would work, in English.
     pub message: String,
 }
 
 impl JobError {
-    /// An error of this code, with the words for people.
+    /// An error with this code and this message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }

@@ -4,13 +4,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::excerpt::excerpt;
+
 /// The client's name for a portrait: `[A-Za-z0-9][A-Za-z0-9._-]{0,47}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PortraitId(String);
 
 impl PortraitId {
-    /// The longest id, in bytes: with a revision it still fits SageMaker's 64 for an inference id.
+    /// The longest id, in bytes: with a revision it fits SageMaker's limit of 64 for an inference id.
     pub const MAX_LEN: usize = 48;
 
     /// The id as text.
@@ -19,8 +21,8 @@ impl PortraitId {
     }
 }
 
-/// The first 12 hex digits of a hash of the photograph's ETag and the ages: the same photograph with the same ages is
-/// the same work.
+/// The first 12 hex digits of a hash of the photograph's ETag and the ages. Uploads of the same photograph with the same ages have
+/// the same revision, and are worked on once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Revision(String);
@@ -29,8 +31,8 @@ impl Revision {
     /// The number of hex digits.
     pub const LEN: usize = 12;
 
-    /// The revision of the object with this ETag (quotes do not matter) and these ages, written as
-    /// [`Ages`](crate::Ages) writes them, or as the client did if they are no ages.
+    /// The revision of the object with this ETag (with or without quotes) and these ages. `ages` is written as
+    /// [`Ages`](crate::Ages) writes them, or is the client's own text if it cannot be read as ages.
     pub fn new(etag: &str, ages: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(etag.trim_matches('"'));
@@ -46,28 +48,28 @@ impl Revision {
     }
 }
 
-/// SageMaker's name for one piece of work, `{id}:{revision}`: 64 characters at most.
+/// SageMaker's id of an invocation, `{id}:{revision}`: 64 characters at most.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InferenceId {
-    /// Whose portrait.
+    /// The portrait.
     pub id: PortraitId,
-    /// Which photograph and ages.
+    /// The photograph and the ages.
     pub revision: Revision,
 }
 
-/// Why a text is not an id, a revision or an inference id.
+/// Why a text cannot be read as an id, a revision or an inference id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// Not a portrait id.
+    /// The text is not a portrait id.
     #[error(
         "{0:?} is not a portrait id: 1 to 48 letters, digits, '.', '_' and '-' that begin with a letter or a digit would work"
     )]
     Portrait(String),
-    /// Not a revision.
-    #[error("{0:?} is not a revision: 12 lower-case hex digits would be")]
+    /// The text is not a revision.
+    #[error("{0:?} is not a revision: 12 lower-case hex digits would work")]
     Revision(String),
-    /// Not an inference id.
-    #[error("{0:?} is not an inference id: {{id}}:{{revision}} would be")]
+    /// The text is not an inference id.
+    #[error("{0:?} is not an inference id: {{id}}:{{revision}} would work")]
     Inference(String),
 }
 
@@ -77,11 +79,11 @@ impl FromStr for PortraitId {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let mut bytes = text.bytes();
         let starts = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let goes_on = bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-        if starts && goes_on && text.len() <= Self::MAX_LEN {
+        let continues = bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        if starts && continues && text.len() <= Self::MAX_LEN {
             Ok(Self(text.to_owned()))
         } else {
-            Err(IdError::Portrait(shortened(text)))
+            Err(IdError::Portrait(excerpt(text, 60)))
         }
     }
 }
@@ -93,7 +95,7 @@ impl FromStr for Revision {
         if text.len() == Self::LEN && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(IdError::Revision(shortened(text)))
+            Err(IdError::Revision(excerpt(text, 60)))
         }
     }
 }
@@ -102,15 +104,8 @@ impl FromStr for InferenceId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (id, revision) = text.split_once(':').ok_or_else(|| IdError::Inference(shortened(text)))?;
+        let (id, revision) = text.split_once(':').ok_or_else(|| IdError::Inference(excerpt(text, 60)))?;
         Ok(Self { id: id.parse()?, revision: revision.parse()? })
-    }
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
     }
 }
 
@@ -176,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_depends_on_photograph_and_ages_alone() {
+    fn a_revision_depends_on_photograph_and_ages_only() {
         let revision = Revision::new("\"d41d8cd98f00b204e9800998ecf8427e\"", "20,40");
         assert_eq!(revision, Revision::new("d41d8cd98f00b204e9800998ecf8427e", "20,40"));
         assert_ne!(revision, Revision::new("d41d8cd98f00b204e9800998ecf8427e", "20,41"));

@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-/// The picture formats the pipeline takes.
+/// The picture formats that the pipeline accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ImageType {
     /// `image/jpeg`
@@ -12,10 +12,13 @@ pub enum ImageType {
 }
 
 impl ImageType {
-    /// How many leading bytes [`ImageType::sniff`] wants to see.
+    /// Every format.
+    pub const ALL: [Self; 3] = [Self::Jpeg, Self::Png, Self::WebP];
+
+    /// The number of leading bytes that [`ImageType::sniff`] needs.
     pub const SNIFF_BYTES: usize = 16;
 
-    /// The format that these leading bytes announce, whatever the `Content-Type` said: clients often send none.
+    /// The format that these leading bytes announce. The `Content-Type` is not used, since clients often send none.
     ///
     /// JPEG: `FF D8 FF`; PNG: its eight-byte signature; WebP: a RIFF container of form `WEBP`.
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
@@ -35,25 +38,32 @@ impl ImageType {
             Self::WebP => "image/webp",
         }
     }
+
+    /// The file extension: `jpg`.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::WebP => "webp",
+        }
+    }
 }
 
-/// A media type that is none of the three.
+/// The media type is none of the three.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a picture format taken here: image/jpeg, image/png and image/webp are")]
+#[error("{0:?} is not an accepted picture format: image/jpeg, image/png and image/webp would work")]
 pub struct ImageTypeError(pub String);
 
 impl FromStr for ImageType {
     type Err = ImageTypeError;
 
-    /// Reads a `Content-Type`; parameters and case do not matter.
+    /// Reads a `Content-Type`, without regard to its parameters and its case.
     fn from_str(media_type: &str) -> Result<Self, ImageTypeError> {
         let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "image/jpeg" | "image/jpg" => Ok(Self::Jpeg),
-            "image/png" => Ok(Self::Png),
-            "image/webp" => Ok(Self::WebP),
-            _ => Err(ImageTypeError(media_type.chars().take(60).collect())),
-        }
+        // Not registered, but some clients send it.
+        let essence = if essence == "image/jpg" { Self::Jpeg.as_str() } else { essence.as_str() };
+        let known = Self::ALL.into_iter().find(|format| format.as_str() == essence);
+        known.ok_or_else(|| ImageTypeError(media_type.chars().take(60).collect()))
     }
 }
 
@@ -74,6 +84,8 @@ mod tests {
     #[test]
     fn reads_media_types() {
         assert_eq!("image/JPEG; q=1".parse(), Ok(ImageType::Jpeg));
+        assert_eq!("image/jpg".parse(), Ok(ImageType::Jpeg));
+        assert!(ImageType::ALL.into_iter().all(|format| format.as_str().parse() == Ok(format)));
         assert!("image/gif".parse::<ImageType>().is_err());
     }
 }

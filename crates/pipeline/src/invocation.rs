@@ -1,12 +1,12 @@
-//! What travels with an invocation of the model container.
+//! The headers and the error texts of the model container's invocations.
 
 use serde::Deserialize;
 
 use crate::{Ages, AgesError, ErrorCode, JobError};
 
-/// The header in which SageMaker hands `CustomAttributes` to the container.
+/// The header that carries `CustomAttributes` from SageMaker to the container.
 pub const CUSTOM_ATTRIBUTES_HEADER: &str = "x-amzn-sagemaker-custom-attributes";
-/// The header in which SageMaker hands the inference id to the container, where there is one.
+/// The header that carries the inference id from SageMaker to the container, if the invocation has one.
 pub const INFERENCE_ID_HEADER: &str = "x-amzn-sagemaker-inference-id";
 
 /// `CustomAttributes` of an invocation: `ages=20,40,60,80`.
@@ -14,18 +14,18 @@ pub fn custom_attributes(ages: &Ages) -> String {
     format!("ages={ages}")
 }
 
-/// The ages in `CustomAttributes`; `None` where it names none. Attributes are separated by `;`, unknown ones ignored.
+/// The ages in `CustomAttributes`; `None` without an `ages=`. Attributes are separated by `;`, and unknown ones are ignored.
 ///
 /// # Errors
-/// [`AgesError`] where there is an `ages=` that cannot be used.
+/// [`AgesError`] where `ages=` cannot be read.
 pub fn ages_of(custom_attributes: &str) -> Result<Option<Ages>, AgesError> {
     custom_attributes.split(';').find_map(|part| part.trim().strip_prefix("ages=")).map(str::parse).transpose()
 }
 
-/// What a failed invocation says of its cause.
+/// The error in a failure object or a `failureReason`.
 ///
-/// The container answers `{"code","message"}`. SageMaker keeps that answer in the failure object as it is, and quotes
-/// it inside `failureReason`, its quotes sometimes escaped. Whatever holds none of it is SageMaker's own account.
+/// The container answers `{"code","message"}`. SageMaker stores that answer in the failure object unchanged, and quotes
+/// it inside `failureReason`, sometimes with its quotes escaped. A text without such an answer is SageMaker's own error.
 pub fn failure(text: &str) -> JobError {
     if let Some(error) = quoted_error(text).or_else(|| quoted_error(&text.replace("\\\"", "\""))) {
         return error;
@@ -36,12 +36,12 @@ pub fn failure(text: &str) -> JobError {
     } else {
         ErrorCode::ModelError
     };
-    let words: String = text.trim().chars().take(500).collect();
-    let message = if words.is_empty() { "the model server failed without a reason".to_owned() } else { words };
+    let reason: String = text.trim().chars().take(500).collect();
+    let message = if reason.is_empty() { "the model server failed without a reason".to_owned() } else { reason };
     JobError::new(code, message)
 }
 
-/// What the container answers and nothing else: other fields could hold objects in objects, each of which is looked at again.
+/// The container's error answer. Unknown fields are refused, because objects nested in them would each be parsed again.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Quoted {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_containers_own_words() {
+    fn finds_the_containers_error() {
         let body = r#"{"code":"NO_FACE","message":"no face in 512x512"}"#;
         let expected = JobError::new(ErrorCode::NoFace, "no face in 512x512");
         assert_eq!(failure(body), expected);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_in_objects_are_nobodys_words() {
+    fn finds_an_error_in_a_nested_object_without_deep_recursion() {
         let nested = "{\"a\":".repeat(2000);
         assert_eq!(failure(&nested).code, ErrorCode::ModelError);
         let known = r#"{"a":{"code":"NO_FACE","message":"none"}}"#;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn judges_sagemakers_own_account() {
+    fn classifies_sagemakers_own_errors() {
         assert_eq!(failure("Model invocation timed out").code, ErrorCode::Timeout);
         assert_eq!(failure("Request expired before it was processed").code, ErrorCode::Timeout);
         assert_eq!(failure("connection reset {").code, ErrorCode::ModelError);

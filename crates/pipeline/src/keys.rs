@@ -1,15 +1,15 @@
-//! Where things lie in the two buckets.
+//! The object keys in the two buckets.
 //!
-//! | bucket | key | what |
+//! | bucket | key | object |
 //! |---|---|---|
-//! | input  | `uploads/{id}` | the newest photograph a client sent, overwritten by the next |
-//! | input  | `inputs/{id}/{revision}/{sequencer}` | the photograph of one attempt, never overwritten: what SageMaker reads |
-//! | output | `images/{id}/{revision}/{n}.jpg`, `strip.npy` | what the client fetches |
-//! | output | `strips/{id}/{revision}/{sequencer}/`, `failures/` | what SageMaker writes, until it is settled |
+//! | input  | `uploads/{id}` | the client's newest photograph, overwritten by the next |
+//! | input  | `inputs/{id}/{revision}/{sequencer}` | the input copy: the photograph of one attempt, which SageMaker reads; never overwritten |
+//! | output | `images/{id}/{revision}/{n}.jpg`, `strip.npy` | the images and the strip that clients fetch |
+//! | output | `strips/{id}/{revision}/{sequencer}/`, `failures/` | SageMaker's answers, deleted once their job has ended |
 
 use crate::{PortraitId, Revision, Sequencer};
 
-/// Prefix of the keys whose creation starts a job.
+/// Prefix of the uploads. An object that is created under it starts a job.
 pub const UPLOADS: &str = "uploads/";
 /// Prefix of SageMaker's output objects.
 pub const STRIPS: &str = "strips/";
@@ -23,54 +23,54 @@ pub fn upload(id: &PortraitId) -> String {
     format!("{UPLOADS}{id}")
 }
 
-/// The portrait id text of an upload's key, not yet checked; `None` for a key that is no upload.
+/// The portrait id in an upload's key, not validated; `None` for the key of another object.
 pub fn upload_id(key: &str) -> Option<&str> {
     key.strip_prefix(UPLOADS)
 }
 
-/// The key of the copy that one attempt reads.
+/// The key of one attempt's input copy.
 pub fn input(id: &PortraitId, revision: &Revision, sequencer: &Sequencer) -> String {
     format!("inputs/{id}/{revision}/{}", sequencer.short())
 }
 
-/// Prefix of every input copy of a portrait.
+/// Prefix of all input copies of a portrait.
 pub fn inputs(id: &PortraitId) -> String {
     format!("inputs/{id}/")
 }
 
-/// Revision and sequencer in the key of an input copy.
+/// The revision and the sequencer in the key of an input copy.
 pub fn split_input(key: &str) -> Option<(Revision, Sequencer)> {
     let mut parts = key.strip_prefix("inputs/")?.split('/').skip(1);
     let (revision, sequencer) = (parts.next()?, parts.next()?);
     Some((revision.parse().ok()?, Sequencer::new(sequencer)))
 }
 
-/// Prefix of every image of a portrait.
+/// Prefix of all images of a portrait.
 pub fn all_images(id: &PortraitId) -> String {
     format!("images/{id}/")
 }
 
-/// Prefix of every image of one revision of a portrait.
+/// Prefix of all images of one revision of a portrait.
 pub fn images(id: &PortraitId, revision: &Revision) -> String {
     format!("images/{id}/{revision}/")
 }
 
-/// The key of panel `n` (0: the aligned original) in a format's file extension.
+/// The key of panel `n` (0: the aligned original), with its format's file extension.
 pub fn panel(id: &PortraitId, revision: &Revision, n: usize, extension: &str) -> String {
     format!("images/{id}/{revision}/{n}.{extension}")
 }
 
-/// The key of the strip a client may fetch.
+/// The key of the strip that clients fetch.
 pub fn strip(id: &PortraitId, revision: &Revision) -> String {
     format!("images/{id}/{revision}/strip.npy")
 }
 
-/// The folder within SageMaker's output path of what one attempt's invocations answer, so that an answer tells whose it is.
+/// The folder, within SageMaker's output path, of one attempt's answers. It identifies the attempt that an answer belongs to.
 pub fn output_folder(input: &str) -> &str {
     input.strip_prefix("inputs/").unwrap_or(input)
 }
 
-/// The portrait and the input copy that an answer of SageMaker is of; `None` where its key does not say.
+/// The portrait and the input copy that an answer's key names; `None` where it names none.
 pub fn split_output(key: &str) -> Option<(PortraitId, String)> {
     let (folder, _file) = key.strip_prefix(STRIPS)?.rsplit_once('/')?;
     let input = format!("inputs/{folder}");
@@ -79,7 +79,7 @@ pub fn split_output(key: &str) -> Option<(PortraitId, String)> {
     Some((id.parse().ok()?, input))
 }
 
-/// The portrait that an object of either bucket belongs to; `None` for an object that belongs to no portrait's record.
+/// The portrait whose record owns an image or an input copy; `None` for any other object.
 pub fn owner(key: &str) -> Option<PortraitId> {
     let rest = key.strip_prefix("inputs/").or_else(|| key.strip_prefix("images/"))?;
     rest.split_once('/')?.0.parse().ok()
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_tell_whose_they_are() {
+    fn keys_name_the_owner_of_an_object() {
         let id: PortraitId = "ada".parse().unwrap();
         let revision = Revision::new("e", "20");
         let input = input(&id, &revision, &Sequencer::new("01"));

@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-/// The place of an S3 event among the events of its key. A later one is greater.
+/// The place of an S3 event among the events of its key. A later event has a greater sequencer.
 ///
-/// S3 writes it as hex digits of varying length, to be compared after padding the shorter one on the right with zeros
-/// (*Event message structure*, Amazon S3 User Guide). Padding happens here once, so that DynamoDB can compare it as a
-/// string as well.
+/// S3 writes it as hex digits of varying length. They compare after the shorter one is padded on the right with zeros
+/// (*Event message structure*, Amazon S3 User Guide). The digits are stored padded, so that DynamoDB can compare them as
+/// strings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sequencer(String);
@@ -12,7 +12,7 @@ pub struct Sequencer(String);
 impl Sequencer {
     const WIDTH: usize = 40;
 
-    /// The sequencer of an event. Case does not matter.
+    /// The sequencer of an event, in upper or lower case.
     pub fn new(hex: &str) -> Self {
         let digits = hex.trim().to_ascii_uppercase();
         Self(format!("{:0<width$}", digits.trim_end_matches('0'), width = Self::WIDTH))
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_short_is_the_same() {
+    fn the_short_form_is_the_same_sequencer() {
         for digits in ["0", "10", "0055AED6DCD90281E50", &"A0".repeat(30)] {
             let sequencer = Sequencer::new(digits);
             assert_eq!(Sequencer::new(sequencer.short()), sequencer, "{digits}");

@@ -2,12 +2,12 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A moment in UTC, to the millisecond. Written `2026-11-21T13:08:00.123Z`, so its text sorts as it does.
+/// A time in UTC, to the millisecond. Its text, `2026-11-21T13:08:00.123Z`, sorts in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The moment so many milliseconds after 1970.
+    /// The time in milliseconds since 1970.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
@@ -17,7 +17,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The moment so many seconds later (or earlier, if negative).
+    /// The time `seconds` later, or earlier if negative.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
@@ -33,11 +33,11 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A text that is no moment.
+/// The text is not a timestamp.
 #[derive(Debug, thiserror::Error)]
-#[error("{text:?} is no moment: 2026-11-21T13:08:00.123Z would be one")]
+#[error("{text:?} is not a timestamp: one such as 2026-11-21T13:08:00.123Z would work")]
 pub struct TimestampError {
-    /// Its beginning: what comes from elsewhere may be long.
+    /// Only its beginning, since a text from outside may be long.
     text: String,
     #[source]
     source: jiff::Error,
@@ -69,13 +69,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_moment_is_quoted_but_not_at_length() {
+    fn an_error_quotes_only_the_beginning() {
         let error = format!("2022-01-10{}", "\x1d".repeat(200)).parse::<Timestamp>().unwrap_err().to_string();
         assert!(error.starts_with("\"2022-01-10") && error.len() < 400, "{error}");
     }
 
     #[test]
-    fn writes_milliseconds_always() {
+    fn always_writes_milliseconds() {
         let moment = Timestamp::from_millis(1_795_266_480_120);
         assert_eq!(moment.to_string(), "2026-11-21T13:08:00.120Z");
         assert_eq!(moment.to_string().parse::<Timestamp>().unwrap(), moment);

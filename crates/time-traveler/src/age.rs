@@ -6,7 +6,7 @@ use std::time::Instant;
 use aging::{Compute, Engine, Stages, strip};
 use anyhow::{Context, anyhow, ensure};
 use container::{Aligner, face_error_code};
-use lambda::ImageFormat;
+use lambda::PanelFormat;
 use ndarray::ArrayView3;
 use ndarray_npy::WriteNpyExt;
 use serde_json::{Map, json};
@@ -51,7 +51,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let id = output::id_of(photo);
     let folder = age.out.clone().unwrap_or_else(|| output::default_folder(&id));
     let mut files = Vec::new();
-    for panel in lambda::split(&npy, age.ages.len(), ImageFormat::Jpeg)? {
+    for panel in lambda::split(&npy, age.ages.len(), PanelFormat::Jpeg)? {
         files.push(output::write(&folder, &format!("{}.jpg", panel.number), &panel.bytes)?);
     }
     files.push(output::write(&folder, "strip.npy", &npy)?);

@@ -9,7 +9,7 @@ use aging::preview::Preview;
 use anyhow::Context;
 use face::{FaceFinder, RgbImage, Sampling};
 use image::imageops::{self, FilterType};
-use lambda::ImageFormat;
+use lambda::PanelFormat;
 use ndarray::ArrayView3;
 use ndarray_npy::ViewNpyExt;
 use pipeline::strip;
@@ -97,8 +97,8 @@ fn strips(bench: &BenchSplit) -> anyhow::Result<()> {
     let shape = ArrayView3::<u8>::view_npy(&npy).context("a strip is a .npy of uint8 of three dimensions")?.dim();
     let ages = (shape.1 / strip::PANEL).saturating_sub(1);
     let runs = usize::from(bench.runs);
-    let panels = lambda::split(&npy, ages, ImageFormat::Jpeg)?;
-    let time = median(runs, || drop(black_box(lambda::split(&npy, ages, ImageFormat::Jpeg))));
+    let panels = lambda::split(&npy, ages, PanelFormat::Jpeg)?;
+    let time = median(runs, || drop(black_box(lambda::split(&npy, ages, PanelFormat::Jpeg))));
     let written: usize = panels.iter().map(|panel| panel.bytes.len()).sum();
     let mut more =
         vec![("panels", json!(panels.len())), ("jpegBytes", json!(written)), ("stripBytes", json!(npy.len()))];

@@ -63,8 +63,8 @@ pub(crate) struct Expected {
 impl Expected {
     /// Whether a job is the one of the upload, and not an earlier one under the same id.
     fn is(&self, job: &JobView) -> bool {
-        let ages = Ages::try_from(job.ages.clone()).map(|ages| ages.to_string());
-        let same_work = ages.is_ok_and(|ages| Revision::new(&self.etag, &ages) == job.revision);
+        let ages = job.ages.as_ref().map(Ages::to_string);
+        let same_work = ages.is_some_and(|ages| Revision::new(&self.etag, &ages) == job.revision);
         let unchanged = self.before.as_ref().is_some_and(|before| before.created_at == job.created_at);
         // Work that failed or was cancelled before is begun anew, as another job.
         let ended_before = matches!(job.status, Status::Failed | Status::Cancelled) && unchanged;

@@ -147,7 +147,8 @@ fn folder(id: &PortraitId, out: Option<&Path>, several: bool) -> PathBuf {
 
 /// Makes the animation of pictures that were fetched, on a thread that may be busy.
 async fn animate(delivered: &Delivered, folder: &Path) -> anyhow::Result<PathBuf> {
-    let (files, ages, folder) = (delivered.panels().to_vec(), delivered.job.ages.clone(), folder.to_owned());
+    let ages = delivered.job.ages.clone().map(Vec::from).unwrap_or_default();
+    let (files, folder) = (delivered.panels().to_vec(), folder.to_owned());
     let work = move || animation::write(&folder, &panels::read(&files)?, &ages);
     tokio::task::spawn_blocking(work).await.context("the animation broke off")?
 }

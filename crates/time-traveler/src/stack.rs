@@ -16,7 +16,7 @@ use local_cloud::{
     Code, Endpoint, Function, HttpRoute, Image, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
     StaticFile, Subscription, Table,
 };
-use pipeline::{Ages, ErrorCode, JobError, MAX_PUT_BYTES, PortraitId, keys, notification};
+use pipeline::{Ages, ErrorCode, ImageType, JobError, MAX_PUT_BYTES, PortraitId, event, keys};
 use serde_json::json;
 
 use crate::programs::Inner;
@@ -93,7 +93,7 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
             pattern,
             functions: vec![Inner::ImageProcessor.name().to_owned()],
         }],
-        schedules: [("sweep", Duration::from_secs(10)), (notification::ORPHANS, Duration::from_secs(600))]
+        schedules: [("sweep", Duration::from_secs(10)), (event::ORPHANS, Duration::from_secs(600))]
             .map(|(name, rate)| Schedule {
                 name: name.to_owned(),
                 rate,
@@ -214,7 +214,7 @@ fn rest_api() -> Vec<S3Integration> {
             bucket: INPUT_BUCKET.to_owned(),
             key: format!("{}{{id}}", keys::UPLOADS),
             metadata: vec![("ages".to_owned(), keys::AGES_METADATA.to_owned())],
-            media_types: ["image/jpeg", "image/png", "image/webp"].map(str::to_owned).to_vec(),
+            media_types: ImageType::ALL.map(|format| format.as_str().to_owned()).to_vec(),
             media_type_code: Some(ErrorCode::UnsupportedImage.to_string()),
             max_body: MAX_PUT_BYTES,
             max_body_code: Some(ErrorCode::ImageTooLarge.to_string()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lambda::Settings;
 use local_cloud::{Code, Function, Stack};
 use pipeline::MAX_PUT_BYTES;
-use pipeline::notification::{self, Record};
+use pipeline::event::{self, Trigger};
 use serde_json::{Value, json};
 
 use super::template::{Resource, Template, own_name, text};
@@ -198,7 +198,7 @@ fn triggers_are_the_same(local: &Stack, template: &Template) {
     }
 
     // How often, here and there: what is looked through costs nothing here.
-    let rates = BTreeMap::from([("sweep", (10, "rate(1 minute)")), (notification::ORPHANS, (600, "rate(1 hour)"))]);
+    let rates = BTreeMap::from([("sweep", (10, "rate(1 minute)")), (event::ORPHANS, (600, "rate(1 hour)"))]);
     let there: BTreeMap<String, &Resource> =
         schedules.iter().map(|rule| (own_name(&rule.properties["Name"]), rule)).collect();
     assert_eq!(there.keys().map(String::as_str).collect::<Vec<_>>(), rates.keys().copied().collect::<Vec<_>>());
@@ -209,10 +209,10 @@ fn triggers_are_the_same(local: &Stack, template: &Template) {
         assert_eq!(targets(rule), std::slice::from_ref(&here.function));
         may(&here.function, rule.properties["Name"].as_str().unwrap());
         let event = serde_json::from_str(rule.properties["Targets"][0]["Input"].as_str().unwrap()).unwrap();
-        let records = notification::records(&event).unwrap();
-        let understood = match &records[..] {
-            [Ok(Record::Sweep)] => "sweep",
-            [Ok(Record::CollectOrphans)] => notification::ORPHANS,
+        let triggers = event::triggers(&event).unwrap();
+        let understood = match &triggers[..] {
+            [Ok(Trigger::Sweep)] => "sweep",
+            [Ok(Trigger::CollectOrphans)] => event::ORPHANS,
             other => panic!("{other:?}"),
         };
         assert_eq!(understood, here.name);

@@ -88,7 +88,7 @@ async fn settle(client: &Client) -> u64 {
 
 async fn collect_orphans(client: &Client) {
     let event = serde_json::json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
-        "resources": [format!("arn:aws:events:us-east-1:0:rule/{}", pipeline::notification::ORPHANS)]});
+        "resources": [format!("arn:aws:events:us-east-1:0:rule/{}", pipeline::event::ORPHANS)]});
     let lambda = aws_sdk_lambda::Client::new(&client.aws);
     let invoke = lambda.invoke().function_name("image-processor").payload(event.to_string().into_bytes().into());
     invoke.send().await.unwrap();

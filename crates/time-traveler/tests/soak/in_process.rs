@@ -16,7 +16,7 @@ use local_cloud::{
     Clock, Cloud, Code, Conditions, Endpoint, FaultPlan, Function, HttpRoute, Image, InProcess, Listeners, Program,
     RetryPolicy, Rule, S3Integration, Schedule, Stack, Subscription, Table,
 };
-use pipeline::{Timestamp, notification};
+use pipeline::{Timestamp, event};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -161,7 +161,7 @@ fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
         function: PROCESSOR.to_owned(),
     };
     let sweep = if sabotage == Some(Without::PromptSweep) { 4 * 3600 } else { 60 };
-    let schedules = [schedule("sweep", sweep), schedule(notification::ORPHANS, 600)];
+    let schedules = [schedule("sweep", sweep), schedule(event::ORPHANS, 600)];
     let kept = |schedule: &Schedule| match sabotage {
         Some(Without::Sweep) => schedule.name != "sweep",
         Some(Without::OrphanCollection) => schedule.name == "sweep",

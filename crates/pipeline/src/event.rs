@@ -10,20 +10,20 @@ use serde_json::Value;
 
 use crate::Sequencer;
 
-/// One thing that an event asks for. An event may hold several.
+/// One reason to run: what an event reports. An event may hold several.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Record {
+pub enum Trigger {
     /// An object was created.
     ObjectCreated(ObjectCreated),
-    /// SageMaker finished with an invocation.
+    /// SageMaker ended an invocation.
     InferenceResult(InferenceResult),
-    /// It is time to sweep.
+    /// A schedule asks for the sweep.
     Sweep,
-    /// It is time to look for objects that belong to nobody: of the schedule [`ORPHANS`].
+    /// The schedule [`ORPHANS`] asks for the collection of orphans.
     CollectOrphans,
 }
 
-/// The name of the schedule by which orphans are collected; any other one sweeps.
+/// The name of the schedule that collects orphans. Any other schedule sweeps.
 pub const ORPHANS: &str = "collect-orphans";
 
 /// An object was created in S3.
@@ -35,9 +35,9 @@ pub struct ObjectCreated {
     pub key: String,
     /// The ETag, without quotes.
     pub etag: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Its place among the events of this key.
+    /// The event's place among the events of this key.
     pub sequencer: Sequencer,
 }
 
@@ -47,12 +47,12 @@ pub struct ObjectCreated {
 pub struct InferenceResult {
     /// `Completed` or `Failed`.
     pub invocation_status: String,
-    /// The id that the invocation was given.
+    /// The invocation's id.
     pub inference_id: String,
-    /// What was asked.
+    /// The parameters of the invocation's request.
     #[serde(default)]
     pub request_parameters: RequestParameters,
-    /// What came of it.
+    /// The parameters of its response.
     #[serde(default)]
     pub response_parameters: ResponseParameters,
     /// Why it failed, in SageMaker's words.
@@ -60,7 +60,7 @@ pub struct InferenceResult {
     pub failure_reason: Option<String>,
 }
 
-/// What a notice repeats of the request.
+/// The part of a notice that repeats the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RequestParameters {
@@ -70,7 +70,7 @@ pub struct RequestParameters {
     pub endpoint_name: Option<String>,
 }
 
-/// What a notice says of the answer.
+/// The part of a notice that describes the response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResponseParameters {
@@ -78,7 +78,7 @@ pub struct ResponseParameters {
     pub content_type: Option<String>,
     /// `s3://` location of the answer.
     pub output_location: Option<String>,
-    /// `s3://` location of what the container said of its failure.
+    /// `s3://` location of the container's error answer.
     pub failure_location: Option<String>,
 }
 
@@ -89,33 +89,33 @@ impl InferenceResult {
     }
 }
 
-/// Why an event, or one record of it, cannot be read.
+/// Why an event, or one of its records, cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum NotificationError {
-    /// None of the four kinds.
+pub enum EventError {
+    /// The event is none of the four kinds.
     #[error(
-        "the event is none that image-processor knows (EventBridge `Object Created`, S3 notification, SNS, schedule): {0}"
+        "the event is of no known kind: EventBridge `Object Created`, S3 notification, SNS and schedule would work: {0}"
     )]
     Unknown(String),
-    /// One of the four, with something missing.
+    /// The event is one of the four kinds, but a field is missing or has the wrong type.
     #[error("the {kind} cannot be read")]
     Malformed {
-        /// Which kind.
+        /// The kind.
         kind: &'static str,
-        /// What is missing.
+        /// The field's error.
         #[source]
         source: serde_json::Error,
     },
-    /// A key in S3's own notification that is no URL-encoded UTF-8.
+    /// The key in S3's own notification is not URL-encoded UTF-8.
     #[error("the object key {0:?} is not URL-encoded UTF-8")]
     Key(String),
 }
 
-/// The records of an event, each read on its own, so that a bad one costs the others nothing.
+/// The triggers in an event. Each is read independently, so that an unreadable one does not lose the others.
 ///
 /// # Errors
-/// [`NotificationError::Unknown`] for an event that is none of the four kinds.
-pub fn records(event: &Value) -> Result<Vec<Result<Record, NotificationError>>, NotificationError> {
+/// [`EventError::Unknown`] for an event that is none of the four kinds.
+pub fn triggers(event: &Value) -> Result<Vec<Result<Trigger, EventError>>, EventError> {
     match (event["source"].as_str(), event["detail-type"].as_str()) {
         (Some("aws.s3"), Some("Object Created")) => return Ok(vec![eventbridge(event)]),
         (_, Some("Scheduled Event")) => return Ok(vec![Ok(scheduled(event))]),
@@ -125,18 +125,18 @@ pub fn records(event: &Value) -> Result<Vec<Result<Record, NotificationError>>, 
         return Ok(Vec::new());
     }
     match event["Records"].as_array() {
-        Some(list) => Ok(list.iter().filter_map(|entry| record(entry).transpose()).collect()),
+        Some(list) => Ok(list.iter().filter_map(|record| trigger(record).transpose()).collect()),
         None => Err(unknown(event)),
     }
 }
 
-fn scheduled(event: &Value) -> Record {
+fn scheduled(event: &Value) -> Trigger {
     let rule = event["resources"][0].as_str().and_then(|arn| arn.rsplit('/').next());
-    if rule == Some(ORPHANS) { Record::CollectOrphans } else { Record::Sweep }
+    if rule == Some(ORPHANS) { Trigger::CollectOrphans } else { Trigger::Sweep }
 }
 
-/// `None` for one that asks for nothing.
-fn record(record: &Value) -> Result<Option<Record>, NotificationError> {
+/// The trigger in a record; `None` where the record needs no work.
+fn trigger(record: &Value) -> Result<Option<Trigger>, EventError> {
     if record["eventSource"] == "aws:s3" {
         s3(record).map(Some)
     } else if record["EventSource"] == "aws:sns" {
@@ -146,8 +146,8 @@ fn record(record: &Value) -> Result<Option<Record>, NotificationError> {
     }
 }
 
-fn unknown(event: &Value) -> NotificationError {
-    NotificationError::Unknown(event.to_string().chars().take(200).collect())
+fn unknown(event: &Value) -> EventError {
+    EventError::Unknown(event.to_string().chars().take(200).collect())
 }
 
 #[derive(Deserialize)]
@@ -172,8 +172,8 @@ struct S3Object {
 }
 
 impl S3Detail {
-    fn created(self, key: String) -> Record {
-        Record::ObjectCreated(ObjectCreated {
+    fn created(self, key: String) -> Trigger {
+        Trigger::ObjectCreated(ObjectCreated {
             bucket: self.bucket.name,
             key,
             etag: self.object.etag.trim_matches('"').to_owned(),
@@ -183,32 +183,32 @@ impl S3Detail {
     }
 }
 
-fn eventbridge(event: &Value) -> Result<Record, NotificationError> {
+fn eventbridge(event: &Value) -> Result<Trigger, EventError> {
     let detail = S3Detail::deserialize(&event["detail"])
-        .map_err(|source| NotificationError::Malformed { kind: "EventBridge event of S3", source })?;
+        .map_err(|source| EventError::Malformed { kind: "EventBridge event of S3", source })?;
     let key = detail.object.key.clone();
     Ok(detail.created(key))
 }
 
-fn s3(record: &Value) -> Result<Record, NotificationError> {
+fn s3(record: &Value) -> Result<Trigger, EventError> {
     let detail = S3Detail::deserialize(&record["s3"])
-        .map_err(|source| NotificationError::Malformed { kind: "S3 notification", source })?;
-    let key = url_decoded(&detail.object.key).ok_or_else(|| NotificationError::Key(detail.object.key.clone()))?;
+        .map_err(|source| EventError::Malformed { kind: "S3 notification", source })?;
+    let key = url_decoded(&detail.object.key).ok_or_else(|| EventError::Key(detail.object.key.clone()))?;
     Ok(detail.created(key))
 }
 
-fn sns(record: &Value) -> Result<Option<Record>, NotificationError> {
+fn sns(record: &Value) -> Result<Option<Trigger>, EventError> {
     let message = record["Sns"]["Message"].as_str().ok_or_else(|| unknown(record))?;
-    let malformed = |source| NotificationError::Malformed { kind: "SageMaker notice in the SNS record", source };
+    let malformed = |source| EventError::Malformed { kind: "SageMaker notice in the SNS record", source };
     let notice: Value = serde_json::from_str(message).map_err(malformed)?;
-    // By which SageMaker tries its topics whenever an endpoint is made or changed.
+    // SageMaker tests the topics with it when an endpoint is created or updated.
     if notice["eventName"] == "TestNotification" {
         return Ok(None);
     }
-    InferenceResult::deserialize(notice).map(|notice| Some(Record::InferenceResult(notice))).map_err(malformed)
+    InferenceResult::deserialize(notice).map(|notice| Some(Trigger::InferenceResult(notice))).map_err(malformed)
 }
 
-/// `application/x-www-form-urlencoded` decoding, as S3 encodes keys: `+` is a blank.
+/// Decodes `application/x-www-form-urlencoded`, the encoding of keys in S3's notifications: `+` is a space.
 fn url_decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
@@ -232,8 +232,8 @@ mod tests {
 
     use super::*;
 
-    fn created(key: &str) -> Record {
-        Record::ObjectCreated(ObjectCreated {
+    fn created(key: &str) -> Trigger {
+        Trigger::ObjectCreated(ObjectCreated {
             bucket: "input".into(),
             key: key.into(),
             etag: "d41d8cd98f00b204e9800998ecf8427e".into(),
@@ -243,58 +243,58 @@ mod tests {
     }
 
     #[test]
-    fn eventbridge_and_s3_say_the_same() {
+    fn eventbridge_and_s3_give_the_same_trigger() {
         let object = json!({"key": "uploads/ada b", "size": 1024, "etag": "d41d8cd98f00b204e9800998ecf8427e",
             "sequencer": "0A1B2C3D4E5F678901"});
         let event = json!({"version": "0", "source": "aws.s3", "detail-type": "Object Created",
             "detail": {"version": "0", "bucket": {"name": "input"}, "object": object, "reason": "PutObject"}});
-        let read: Vec<_> = records(&event).unwrap().into_iter().map(Result::unwrap).collect();
+        let read: Vec<_> = triggers(&event).unwrap().into_iter().map(Result::unwrap).collect();
         assert_eq!(read, [created("uploads/ada b")]);
 
         let object = json!({"key": "uploads/ada+b", "size": 1024, "eTag": "d41d8cd98f00b204e9800998ecf8427e",
             "sequencer": "0A1B2C3D4E5F678901"});
         let event = json!({"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
             "s3": {"bucket": {"name": "input"}, "object": object}}, {"eventSource": "aws:s3"}]});
-        let mut read = records(&event).unwrap().into_iter();
+        let mut read = triggers(&event).unwrap().into_iter();
         assert_eq!(read.next().unwrap().unwrap(), created("uploads/ada b"));
-        assert!(matches!(read.next().unwrap(), Err(NotificationError::Malformed { .. })));
+        assert!(matches!(read.next().unwrap(), Err(EventError::Malformed { .. })));
     }
 
     #[test]
-    fn notices() {
+    fn reads_sagemakers_notices() {
         let notice = json!({"awsRegion": "us-east-1", "eventTime": "2022-01-25T22:46:00.608Z",
             "receivedTime": "2022-01-25T22:46:00.455Z", "invocationStatus": "Failed", "failureReason": "ClientError: no",
             "requestParameters": {"contentType": "image/jpeg", "endpointName": "e", "inputLocation": "s3://b/k"},
             "inferenceId": "ada:9f2c41d07b3e", "eventVersion": "1.0", "eventSource": "aws:sagemaker",
             "eventName": "InferenceResult"});
         let event = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": notice.to_string()}}]});
-        let Ok(Record::InferenceResult(result)) = records(&event).unwrap().remove(0) else { panic!("no notice") };
+        let Ok(Trigger::InferenceResult(result)) = triggers(&event).unwrap().remove(0) else { panic!("not a notice") };
         assert!(!result.completed());
         assert_eq!(result.request_parameters.input_location.as_deref(), Some("s3://b/k"));
         assert_eq!(result.failure_reason.as_deref(), Some("ClientError: no"));
 
         let test = json!({"eventVersion": "1.0", "eventSource": "aws:sagemaker", "eventName": "TestNotification"});
         let event = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": test.to_string()}}]});
-        assert!(records(&event).unwrap().is_empty());
+        assert!(triggers(&event).unwrap().is_empty());
     }
 
     #[test]
-    fn schedule_test_event_and_rubbish() {
+    fn reads_schedules_and_refuses_unknown_events() {
         let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
-        assert_eq!(records(&schedule).unwrap().remove(0).unwrap(), Record::Sweep);
-        for (rule, record) in [("sweep", Record::Sweep), (ORPHANS, Record::CollectOrphans)] {
+        assert_eq!(triggers(&schedule).unwrap().remove(0).unwrap(), Trigger::Sweep);
+        for (rule, trigger) in [("sweep", Trigger::Sweep), (ORPHANS, Trigger::CollectOrphans)] {
             let arn = format!("arn:aws:events:us-east-1:0:rule/{rule}");
             let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "resources": [arn]});
-            assert_eq!(records(&schedule).unwrap().remove(0).unwrap(), record);
+            assert_eq!(triggers(&schedule).unwrap().remove(0).unwrap(), trigger);
         }
-        assert!(records(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent"})).unwrap().is_empty());
-        assert!(records(&json!({"hello": "world"})).is_err());
-        assert!(records(&json!(null)).is_err());
-        assert!(records(&json!({"Records": [7]})).unwrap().remove(0).is_err());
+        assert!(triggers(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent"})).unwrap().is_empty());
+        assert!(triggers(&json!({"hello": "world"})).is_err());
+        assert!(triggers(&json!(null)).is_err());
+        assert!(triggers(&json!({"Records": [7]})).unwrap().remove(0).is_err());
     }
 
     #[test]
-    fn url_decoding() {
+    fn decodes_urls() {
         assert_eq!(url_decoded("a%2Fb+c%C3%A9").as_deref(), Some("a/b cé"));
         assert_eq!(url_decoded("%f"), None);
         assert_eq!(url_decoded("%ff"), None);

@@ -1,0 +1,215 @@
+//! The transitions of a portrait's record: uploads, claims, results, the sweep, deletions.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use pipeline::{
+    Ages, Claim, Deadlines, ErrorCode, ImageType, Job, JobError, JobView, Record, Revision, Sequencer, Status,
+    Timestamp, Tombstone, Upload, Uploaded,
+};
+use serde_json::json;
+
+const DEADLINES: Deadlines = Deadlines {
+    claim_seconds: 30,
+    pending_seconds: 600,
+    processing_seconds: 900,
+    first_look_seconds: 60,
+    deletion_seconds: 40,
+};
+
+fn upload(sequencer: &str, etag: &str) -> Upload {
+    let ages = Ages::default();
+    Upload {
+        id: "ada".parse().unwrap(),
+        sequencer: Sequencer::new(sequencer),
+        etag: etag.into(),
+        revision: Revision::new(etag, &ages.to_string()),
+        ages: Some(ages),
+        accepted: Ok(ImageType::Png),
+    }
+}
+
+fn claim(by: &str, seconds: i64) -> Claim {
+    Claim { by: by.into(), now: Timestamp::from_millis(seconds * 1000) }
+}
+
+fn on_upload(current: Option<&Job>, upload: &Upload, claim: &Claim) -> Uploaded {
+    let current = current.cloned().map(Record::from);
+    upload.decide(current.as_ref(), claim, &DEADLINES)
+}
+
+fn pending(sequencer: &str, etag: &str) -> Job {
+    match on_upload(None, &upload(sequencer, etag), &claim("r1", 0)) {
+        Uploaded::Invoke(job) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn processing(job: &Job) -> Job {
+    job.processing(Some("s3://o/1"), Some("s3://f/1"), Timestamp::from_millis(1), &DEADLINES).unwrap()
+}
+
+#[test]
+fn the_newest_upload_wins_in_any_order() {
+    let job = pending("02", "b");
+    assert_eq!(on_upload(Some(&job), &upload("01", "a"), &claim("r2", 1)), Uploaded::Stale);
+    let Uploaded::Invoke(newer) = on_upload(Some(&job), &upload("03", "c"), &claim("r3", 1)) else {
+        panic!("not invoked")
+    };
+    assert_eq!(newer.etag, "c");
+    assert_ne!(newer.revision, job.revision);
+    assert_eq!(newer.created_at, Timestamp::from_millis(1000));
+}
+
+#[test]
+fn the_same_work_is_invoked_once() {
+    let job = pending("01", "a");
+    for job in [job.clone(), processing(&job), processing(&job).success(None, "jpg", job.created_at).unwrap()] {
+        let Uploaded::Same(same) = on_upload(Some(&job), &upload("02", "a"), &claim("r2", 1)) else {
+            panic!("not the same: {job:?}")
+        };
+        assert_eq!(same, Job { sequencer: Sequencer::new("02"), ..job });
+    }
+}
+
+#[test]
+fn a_duplicate_event_changes_nothing() {
+    let job = pending("01", "a");
+    for job in [job.clone(), processing(&job), processing(&job).cancelled(job.created_at).unwrap()] {
+        assert_eq!(on_upload(Some(&job), &upload("01", "a"), &claim("r2", 1)), Uploaded::Settled);
+    }
+}
+
+#[test]
+fn a_retry_keeps_its_claim_and_an_expired_claim_is_taken_over() {
+    let job = pending("01", "a");
+    assert!(matches!(on_upload(Some(&job), &upload("01", "a"), &claim("r1", 1)), Uploaded::Invoke(_)));
+    assert!(matches!(on_upload(Some(&job), &upload("01", "a"), &claim("r2", 30)), Uploaded::Invoke(_)));
+    assert_eq!(job.reclaim(&claim("sweep", 29), &DEADLINES), None);
+    let reclaimed = job.reclaim(&claim("sweep", 30), &DEADLINES).unwrap();
+    assert_eq!(reclaimed.due_at, Timestamp::from_millis(60_000));
+    assert_eq!(reclaimed.reclaim(&claim("other", 31), &DEADLINES), None);
+}
+
+#[test]
+fn a_failed_or_cancelled_job_starts_again_with_another_input() {
+    let job = processing(&pending("01", "a"));
+    let error = JobError::new(ErrorCode::ModelError, "x");
+    for ended in [job.failed(error, job.created_at).unwrap(), job.cancelled(job.created_at).unwrap()] {
+        let Uploaded::Invoke(again) = on_upload(Some(&ended), &upload("02", "a"), &claim("r2", 1)) else {
+            panic!("not again")
+        };
+        assert_eq!(again.revision, job.revision);
+        assert_ne!(again.input, job.input);
+        assert_eq!(again.error, None);
+    }
+}
+
+#[test]
+fn an_unacceptable_upload_fails_at_once() {
+    let error = JobError::new(ErrorCode::InvalidAges, "x");
+    let bad = Upload { ages: None, accepted: Err(error.clone()), ..upload("01", "a") };
+    let Uploaded::Refuse(job) = on_upload(None, &bad, &claim("r1", 0)) else { panic!("not refused") };
+    assert_eq!((job.status, job.error.clone()), (Status::Failed, Some(error)));
+    let view = serde_json::to_value(job.view()).unwrap();
+    assert_eq!(view["ages"], json!([]));
+    assert_eq!(serde_json::from_value::<JobView>(view).unwrap(), job.view());
+}
+
+#[test]
+fn nothing_leaves_a_final_state() {
+    let job = processing(&pending("01", "a"));
+    let now = Timestamp::from_millis(5);
+    let error = JobError::new(ErrorCode::Timeout, "x");
+    let ends = [
+        job.success(Some("sam"), "jpg", now).unwrap(),
+        job.failed(error.clone(), now).unwrap(),
+        job.cancelled(now).unwrap(),
+    ];
+    for end in ends {
+        assert!(end.status.is_final() && !end.is_due(Timestamp::from_millis(i64::MAX)));
+        assert_eq!(end.processing(None, None, now, &DEADLINES), None);
+        assert_eq!(end.success(None, "jpg", now), None);
+        assert_eq!(end.failed(error.clone(), now), None);
+        assert_eq!(end.cancelled(now), None);
+        assert_eq!(end.reclaim(&claim("r", i64::MAX / 2000), &DEADLINES), None);
+    }
+    assert_eq!(job.processing(None, None, now, &DEADLINES), None, "invoked twice");
+    assert!(job.is_due(job.due_at) && !job.is_due(now));
+    assert_eq!(job.withdrawn(now, &DEADLINES), None, "it still runs");
+}
+
+#[test]
+fn the_intervals_between_looks_double() {
+    let job = processing(&pending("01", "a"));
+    let at = |seconds: i64| Timestamp::from_millis(1 + seconds * 1000);
+    assert!(!job.is_due(at(59)) && job.is_due(at(60)) && !job.is_overdue(at(60)));
+    let looked = job.looked(at(70), &DEADLINES).unwrap();
+    assert_eq!(looked.look_at, Some(at(140)));
+    assert_eq!(looked.looked(at(300), &DEADLINES).unwrap().look_at, Some(at(600)));
+    assert_eq!(looked.due_at, job.due_at, "the deadline stays");
+    assert!(looked.is_due(at(900)) && looked.is_overdue(at(900)));
+    assert_eq!(job.success(None, "jpg", at(80)).unwrap().looked(at(90), &DEADLINES), None);
+}
+
+#[test]
+fn one_caller_deletes_and_a_new_upload_waits() {
+    let job = processing(&pending("01", "a")).success(None, "jpg", Timestamp::from_millis(5)).unwrap();
+    let now = Timestamp::from_millis(1000);
+    let tombstone = Tombstone::new(&job.id, now, &DEADLINES);
+    for deleted in [job.withdrawn(now, &DEADLINES).unwrap().into(), Record::from(tombstone)] {
+        assert!(!deleted.is_settled() && !deleted.is_due(now) && deleted.status() == Status::Cancelled);
+        assert_eq!(deleted.withdrawn(now, &DEADLINES), None, "another caller deletes already");
+        let upload = upload("02", "a");
+        let Uploaded::Later(later) = upload.decide(Some(&deleted), &claim("r2", 2), &DEADLINES) else {
+            panic!("not later")
+        };
+        let over = now.plus_seconds(40);
+        assert_eq!((later.status, later.due_at), (Status::Pending, over));
+        assert_eq!(later.reclaim(&claim("sweep", 40), &DEADLINES), None);
+        assert!(later.reclaim(&claim("sweep", 41), &DEADLINES).is_some());
+        let again = deleted.withdrawn(over, &DEADLINES).unwrap();
+        assert!(deleted.is_due(over) && !again.is_due(over) && again.created_at() == deleted.created_at());
+        assert!(matches!(upload.decide(Some(&deleted), &claim("r2", 41), &DEADLINES), Uploaded::Invoke(_)));
+    }
+    let withdrawn = job.withdrawn(now, &DEADLINES).unwrap();
+    assert!(withdrawn.is_being_deleted(now) && !withdrawn.is_being_deleted(now.plus_seconds(40)));
+    assert!(job.is_settled());
+}
+
+#[test]
+fn the_view_has_the_documented_fields() {
+    let job = processing(&pending("01", "a")).success(Some("sam"), "jpg", Timestamp::from_millis(4456)).unwrap();
+    let view = serde_json::to_value(job.view()).unwrap();
+    let revision = job.revision.as_str();
+    assert_eq!(
+        view,
+        json!({"id": "ada", "revision": revision, "status": "SUCCESS", "ages": [20, 40, 60, 80],
+            "model": "sam", "images": [
+                {"age": null, "path": format!("/images/ada/{revision}/0.jpg")},
+                {"age": 20, "path": format!("/images/ada/{revision}/1.jpg")},
+                {"age": 40, "path": format!("/images/ada/{revision}/2.jpg")},
+                {"age": 60, "path": format!("/images/ada/{revision}/3.jpg")},
+                {"age": 80, "path": format!("/images/ada/{revision}/4.jpg")}],
+            "error": null, "createdAt": "1970-01-01T00:00:00.000Z", "updatedAt": "1970-01-01T00:00:04.456Z"})
+    );
+    assert!(pending("01", "a").view().images.is_empty());
+}
+
+#[test]
+fn a_tombstone_is_stored_as_a_job_without_an_etag() {
+    let tombstone = Record::from(Tombstone::new(&"ada".parse().unwrap(), Timestamp::from_millis(0), &DEADLINES));
+    let stored = serde_json::to_value(&tombstone).unwrap();
+    assert_eq!(
+        stored,
+        json!({"id": "ada", "revision": Revision::new("", ""), "status": "CANCELLED", "ages": null, "model": null,
+            "error": null, "extension": null, "createdAt": "1970-01-01T00:00:00.000Z",
+            "updatedAt": "1970-01-01T00:00:00.000Z", "sequencer": Sequencer::new(""), "input": "", "etag": "",
+            "contentType": "", "dueAt": "1970-01-01T00:00:00.000Z", "lookAt": null,
+            "deletingUntil": "1970-01-01T00:00:40.000Z", "claimedBy": null, "outputLocation": null,
+            "failureLocation": null})
+    );
+    assert_eq!(serde_json::from_value::<Record>(stored).unwrap(), tombstone);
+
+    let job = Record::from(pending("01", "a"));
+    assert!(matches!(job, Record::Job(_)));
+    assert_eq!(serde_json::from_value::<Record>(serde_json::to_value(&job).unwrap()).unwrap(), job);
+}
