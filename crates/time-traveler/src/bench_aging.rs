@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use aging::checkpoint::Checkpoint;
 use aging::sam::{self, Multiplications, Sam};
-use aging::{Engine, PANEL, Portrait, View, strip};
+use aging::{Aligner, Device, Engine, EngineKind, Portrait, strip};
 use anyhow::Context;
-use face::Sampling;
+use container::heap;
 use serde_json::json;
 
 use crate::bench;
@@ -18,6 +18,9 @@ use crate::{memory, threads};
 pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
     threads::limit(bench.threads)?;
     let device = bench.device.find()?;
+    if device == Device::Cpu {
+        heap::keep_large_blocks();
+    }
     let start = Instant::now();
     let checkpoint = match &bench.model {
         Some(folder) => {
@@ -94,7 +97,5 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
 /// The sample portrait as the engine takes it.
 fn portrait() -> anyhow::Result<Portrait> {
     let (name, photo) = bench::portrait(None)?;
-    let face = container::face_finder(None, None)?.portrait(&photo).context(name)?;
-    let cut = |size| face::align(&photo, &face.landmarks, size, Sampling::Sam).map(|aligned| aligned.picture);
-    Ok(Portrait { panel: cut(PANEL)?, view: View::Face(cut(sam::FACE)?) })
+    Aligner::load(&[], EngineKind::Sam)?.portrait(&photo).context(name)
 }
