@@ -1,39 +1,23 @@
 //! Whether an invocation would be served: what `GET /ping` says.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Why no invocation is served now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unhealthy {
     /// The model is still being loaded, or has not run once.
+    #[error("the model is being loaded: try again in a second")]
     Loading,
     /// The server is stopping.
+    #[error("the server is stopping: another one would work")]
     Draining,
     /// One step of the model has taken longer than it may.
+    #[error("one step of the model has taken {} s so far: the server has to be started again", .0.as_secs())]
     Wedged(Duration),
     /// The model's thread has ended.
+    #[error("the model's thread has ended: the server has to be started again")]
     Dead,
-}
-
-impl std::error::Error for Unhealthy {}
-
-impl fmt::Display for Unhealthy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Loading => f.write_str("the model is being loaded: try again in a second"),
-            Self::Draining => f.write_str("the server is stopping: another one would work"),
-            Self::Wedged(time) => {
-                write!(
-                    f,
-                    "one step of the model has taken {} s so far: the server has to be started again",
-                    time.as_secs()
-                )
-            }
-            Self::Dead => f.write_str("the model's thread has ended: the server has to be started again"),
-        }
-    }
 }
 
 #[derive(Debug, Default)]

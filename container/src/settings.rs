@@ -1,4 +1,4 @@
-//! The settings of the server, whatever it serves. The settings of a handler stand beside the handler.
+//! The settings of the server, for any model. The settings of a handler stand beside the handler.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;

@@ -14,7 +14,7 @@ pub const MEDIA_TYPE: &str = "application/x-npy";
 /// The parameter of [`MEDIA_TYPE`] that names the engine: `application/x-npy; model=sam`.
 pub const MODEL_PARAMETER: &str = "model";
 
-/// The shape of a strip of so many ages: rows, columns, channels.
+/// The shape of a strip with this number of ages: rows, columns, channels.
 pub fn shape(ages: usize) -> (usize, usize, usize) {
     (PANEL, PANEL * (1 + ages), CHANNELS)
 }
@@ -24,7 +24,7 @@ pub fn columns(n: usize) -> Range<usize> {
     n * PANEL..(n + 1) * PANEL
 }
 
-/// The bytes of one row of a strip of so many ages.
+/// The bytes of one row of a strip with this number of ages.
 pub fn row_bytes(ages: usize) -> usize {
     PANEL * (1 + ages) * CHANNELS
 }

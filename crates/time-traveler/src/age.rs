@@ -19,6 +19,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let compute = Compute { device: age.device, precision: age.precision };
     let folder = age.model.as_deref();
     let kind = EngineKind::of(folder).context("the model cannot be loaded")?;
+    // A network on a CPU allocates its feature maps again and again.
     if kind == EngineKind::Sam && compute.device.find().is_ok_and(|device| device == Device::Cpu) {
         heap::keep_large_blocks();
     }

@@ -18,9 +18,6 @@ use crate::{memory, threads};
 pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
     threads::limit(bench.threads)?;
     let device = bench.device.find()?;
-    if device == Device::Cpu {
-        heap::keep_large_blocks();
-    }
     let start = Instant::now();
     let checkpoint = match &bench.model {
         Some(folder) => {
@@ -29,6 +26,10 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
         }
         None => sam::made_up(bench.size),
     };
+    // From here on: weights that are made up are freed again.
+    if device == Device::Cpu {
+        heap::keep_large_blocks();
+    }
     let sam = Sam::load(&checkpoint, device, bench.precision)?;
     // Mapped weights that are not used any more are not kept.
     drop(checkpoint);
