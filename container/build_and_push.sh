@@ -10,11 +10,11 @@ build_and_push.sh builds an image of the model server, pushes it to Amazon ECR, 
   --gpu                            for NVIDIA GPUs (container/Dockerfile.gpu)
   --face-models built-in|dlib      dlib's face models in the image, or only those of the binary (default: built-in)
   --repository NAME                the ECR repository, which is created if it is missing (default: time-traveler)
-  --tag TAG                        default: what git calls this commit, then -gpu, then -dlib, as the image is
+  --tag TAG                        default: `git describe` of this commit, then -gpu and -dlib, if the image is so
   --region REGION                  default: AWS_REGION, AWS_DEFAULT_REGION, or `aws configure get region`
   --platform linux/amd64|linux/arm64   default: linux/amd64
   --dry-run                        runs nothing: prints the commands on stderr, and the URI. The account is AWS_ACCOUNT_ID or
-                                   123456789012; the region us-east-1 if no variable or option says one
+                                   123456789012; the region is us-east-1 if no variable or option names one
   --help
 USAGE
 }
@@ -51,7 +51,7 @@ while (($#)); do
     shift
 done
 
-# Runs a command, or in a dry run says it. stdout is for the URI alone.
+# Runs a command; prints it in a dry run. stdout is for the URI alone.
 run() {
     if [[ $dry_run ]]; then
         printf '%q ' "$@" >&2
@@ -108,7 +108,7 @@ if [[ $dry_run ]]; then
     echo "# if that says RepositoryNotFoundException:" >&2
     run "${create[@]}"
 elif ! why=$("${describe[@]}" 2>&1 >/dev/null); then
-    # Whatever else went wrong (no permission, no network), the repository may well be there.
+    # After any other failure (no permission, no network), the repository may exist.
     [[ $why == *RepositoryNotFoundException* ]] || fail "the repository $repository cannot be looked up: $why"
     run "${create[@]}" ||
         fail "the repository $repository is missing and cannot be created: the permission ecr:CreateRepository would work"
@@ -124,7 +124,7 @@ else
         fail "docker cannot log in to $registry: the permission ecr:GetAuthorizationToken would work"
 fi
 
-# SageMaker takes one manifest of Docker's own media type: no index, which attestations would make of it, and nothing of OCI's.
+# SageMaker takes a single manifest of Docker's media type. Attestations would make an index, and OCI media types are refused.
 run docker buildx build --file "container/Dockerfile${gpu:+.gpu}" --platform "$platform" \
     --build-arg "FACE_MODELS=$face_models" --build-arg "VERSION=$tag" --tag "$uri" \
     --provenance=false --sbom=false --output type=image,push=true,oci-mediatypes=false . ||

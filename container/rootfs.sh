@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rootfs.sh BINARY DEST: gathers in DEST, which is made, all that an image of the model server holds.
+# rootfs.sh BINARY DEST: creates DEST, the file system of an image of the model server.
 set -euo pipefail
 umask 022
 
@@ -8,7 +8,7 @@ fail() {
     exit 1
 }
 
-(($# == 2)) || fail "two arguments would work: the server's binary, and a folder that is made"
+(($# == 2)) || fail "two arguments would work: the server's binary, and a folder to create"
 binary=$1 dest=$2
 sources=$(cd "$(dirname "$0")/.." && pwd)
 [[ -f $binary ]] || fail "$binary is no file: cargo build --release -p container --bin serve makes one"
@@ -18,7 +18,7 @@ serve=$dest/usr/local/bin/serve
 install -D --mode=755 "$binary" "$serve"
 strip "$serve"
 
-# Libraries keep their paths: that is where the loader of this distribution looks.
+# Libraries keep their paths, since the loader of this distribution looks for them there.
 take() {
     install -D --mode=755 "$1" "$dest$1"
 }
@@ -34,19 +34,19 @@ while read -r name arrow path _; do
     esac
 done <<<"$libraries"
 
-# A number has no name without these, and some programs that look at containers want one. Nobody logs in.
+# The names of user and group 10001, which some container tools need. No login is possible.
 install -d "$dest/etc"
 echo 'model:x:10001:10001:model server:/tmp:/sbin/nologin' >"$dest/etc/passwd"
 echo 'model:x:10001:' >"$dest/etc/group"
 
 doc=$dest/usr/share/doc
 install -D --mode=644 --target-directory="$doc/time-traveler" "$sources"/LICENSE-* "$sources/NOTICES.md"
-# The libraries' terms travel with them.
+# The libraries' licences.
 for package in libc6 libgcc-s1; do
     terms=/usr/share/doc/$package/copyright
     [[ ! -f $terms ]] || install -D --mode=644 "$terms" "$doc/$package/copyright"
 done
 
-# Where SageMaker mounts the model, where face models may be, and what the contract of a container expects to be there.
+# The mount point of the model, the folder of face models, and /tmp, which SageMaker's contract expects.
 install -d "$dest/opt/ml/model" "$dest/opt/face-models"
 install -d --mode=1777 "$dest/tmp"

@@ -1,15 +1,15 @@
+//! Bodies of invocations, read under a size limit.
+
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
 use http_body_util::BodyExt;
-use pipeline::ErrorCode;
 
-use crate::refusal::Refusal;
+use crate::refusal::Reason;
 
-/// How much of a body that is too large is still read, in bytes: who is cut off while sending sees a broken
-/// connection in place of the answer.
+/// How many bytes of an oversized body are still read. A client that is cut off while it sends sees a broken connection instead
+/// of the answer.
 const MAX_DISCARDED: usize = 256 * 1024 * 1024;
 
-/// Reads a body that nobody wants, for the same reason.
+/// Reads a body without keeping it, so that the client gets its refusal.
 pub(crate) async fn discard(mut body: Body) {
     let mut discarded = 0;
     while let Some(Ok(frame)) = body.frame().await {
@@ -20,18 +20,15 @@ pub(crate) async fn discard(mut body: Body) {
     }
 }
 
-/// Reads a request's body.
+/// Reads the body of an invocation.
 ///
 /// # Errors
-/// 413 beyond `limit` bytes; 400 where it is empty or breaks off.
-pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+/// [`Reason`]: the body has more than `limit` bytes, is empty or breaks off.
+pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Reason> {
     let mut bytes = Vec::new();
     let mut discarded = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            let message = format!("the request breaks off after {} bytes: {error}", bytes.len());
-            Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::CorruptImage, message)
-        })?;
+        let frame = frame.map_err(|source| Reason::IncompleteBody { bytes: bytes.len(), source })?;
         let Ok(data) = frame.into_data() else { continue };
         if discarded == 0 && bytes.len() + data.len() <= limit {
             bytes.extend_from_slice(&data);
@@ -44,12 +41,7 @@ pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusa
         }
     }
     if discarded > 0 {
-        let message = format!("the picture has more than {limit} bytes: at most {limit} work");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge, message));
+        return Err(Reason::LargeBody { limit });
     }
-    if bytes.is_empty() {
-        let message = "the request has no body: a JPEG, PNG or WebP picture would work";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::CorruptImage, message));
-    }
-    Ok(bytes)
+    if bytes.is_empty() { Err(Reason::EmptyBody) } else { Ok(bytes) }
 }

@@ -1,80 +1,153 @@
+//! What a model brings to the server.
+
+use std::future::Future;
+
 use aging::Stages;
-use pipeline::Ages;
 
-use crate::answer_type::AnswerType;
-use crate::refusal::Refusal;
+use crate::execution_parameters::BatchStrategy;
+use crate::head::Head;
+use crate::log_line::LogLine;
+use crate::refusal::{Reason, Refusal};
 
-/// What a server serves, in the steps of SageMaker's inference toolkit: `model_fn`, `input_fn`, `predict_fn`, `output_fn`.
+/// A model behind the server, in the steps of SageMaker's inference toolkit: `model_fn`, `input_fn`, `predict_fn`, `output_fn`.
 ///
-/// Only [`predict`](Self::predict) needs the device. Input and output run on threads of their own, so that the device need not
-/// wait for them.
+/// An invocation passes through [`accept`](Self::accept), [`fetch`](Self::fetch), [`input`](Self::input),
+/// [`predict`](Self::predict) and [`output`](Self::output), in this order. Only `predict` runs on the worker thread, which owns
+/// the device. `fetch` is asynchronous; `input` and `output` run on threads of their own, so that the device does not wait for
+/// them.
+///
+/// A handler decides on its media types, its refusals and its words. The server keeps the limits: sizes, times, the queue.
 pub trait InferenceHandler: Send + Sync + 'static {
-    /// What lives on the device. It never leaves the device's thread, and is loaded again after a failure.
+    /// What the names of the metrics begin with: `aging` makes `aging_requests_total`.
+    const METRICS_PREFIX: &'static str;
+
+    /// The largest request body in bytes, unless `TS_MAX_REQUEST_SIZE` says otherwise.
+    const MAX_REQUEST_BYTES: usize;
+
+    /// What lives on the device. It never leaves the worker thread, and is loaded again after a failure.
     type Model;
-    /// A request between its input and its output.
+    /// What the head of an invocation asks for: the type of the body, the type of the answer, parameters.
+    type Request: Send + Sync + 'static;
+    /// The body, or the contents that the body refers to. `Vec<u8>` for most handlers.
+    type Payload: Send + 'static;
+    /// An invocation between its input and its output. It may hold several pictures.
     type Work: Work;
 
-    /// What answers are told to be made by.
+    /// The name of the model, for the log.
     fn name(&self) -> &'static str;
 
-    /// Loads the model, and runs it once.
+    /// The most invocations that share a step of the model, 1 or more.
+    fn batch_size(&self) -> usize;
+
+    /// What batch transform puts into one invocation.
+    fn batch_strategy(&self) -> BatchStrategy {
+        BatchStrategy::SingleRecord
+    }
+
+    /// Loads the model, and runs it once, so that the first invocation is as fast as the next ones.
     ///
     /// # Errors
-    /// It cannot be used.
+    /// The model cannot be used.
     fn model(&self) -> anyhow::Result<Self::Model>;
 
-    /// What a request's body holds.
+    /// Reads the head of an invocation.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing that can be worked on.
-    fn input(&self, request: &Request, stages: &mut Stages) -> Result<Self::Work, Refusal>;
+    /// [`Refusal`]: a media type that is not available (415, 406), or a bad parameter (400).
+    fn accept(&self, head: &Head) -> Result<Self::Request, Refusal>;
 
-    /// Takes requests one pass of the model further, the first of them first. What a request's output is never depends on the others.
+    /// The size of the answer in bytes, if the request alone determines it. An answer that is too large is then refused before
+    /// the work.
+    fn answer_bytes(&self, _request: &Self::Request) -> Option<usize> {
+        None
+    }
+
+    /// Fetches what the body refers to, such as objects in S3, `limit` bytes at most in all. A handler whose bodies are complete
+    /// returns the body.
     ///
     /// # Errors
-    /// [`Failure`]. If there are several, each is then tried alone.
+    /// [`Refusal`]: the body refers to nothing that can be fetched.
+    fn fetch(
+        &self,
+        request: &Self::Request,
+        body: Vec<u8>,
+        limit: usize,
+        stages: &mut Stages,
+    ) -> impl Future<Output = Result<Self::Payload, Refusal>> + Send;
+
+    /// Decodes the payload.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the payload cannot be worked on.
+    fn input(
+        &self,
+        request: &Self::Request,
+        payload: Self::Payload,
+        stages: &mut Stages,
+    ) -> Result<Self::Work, Refusal>;
+
+    /// Runs one step of the model on a batch, oldest invocation first. The output of an invocation never depends on the rest of
+    /// the batch.
+    ///
+    /// # Errors
+    /// [`Failure`]. After a failure of a batch of several, each of them is tried alone.
     fn predict(
         &self,
         model: &mut Self::Model,
-        work: &mut [&mut Self::Work],
+        batch: &mut [&mut Self::Work],
         stages: &mut Stages,
     ) -> Result<(), Failure>;
 
-    /// The answer's body.
+    /// Writes the answer.
     ///
     /// # Errors
-    /// [`Refusal`]: it cannot be written so.
-    fn output(&self, work: Self::Work, answer_type: AnswerType, stages: &mut Stages) -> Result<Vec<u8>, Refusal>;
+    /// [`Refusal`]: the result cannot be written in the type that was asked for.
+    fn output(&self, request: &Self::Request, work: Self::Work, stages: &mut Stages) -> Result<Answer, Refusal>;
 
-    /// The memory that the model has on a device of its own, in bytes.
-    fn device_memory(&self, model: &Self::Model) -> Option<u64>;
+    /// The memory of the model on a GPU, in bytes; `None` on a CPU.
+    fn device_memory(&self, _model: &Self::Model) -> Option<u64> {
+        None
+    }
+
+    /// The status, code and words for a reason of the server's.
+    fn refusal(&self, reason: &Reason) -> Refusal {
+        reason.into()
+    }
+
+    /// A refusal as an answer: `{"code","message"}`, unless the model's clients expect another format.
+    fn refuse(&self, refusal: &Refusal) -> Answer {
+        refusal.json()
+    }
+
+    /// Writes the log's line of an invocation. `request` is `None` where the head was refused, or not read.
+    fn log(&self, _request: Option<&Self::Request>, line: &LogLine) {
+        line.write();
+    }
 }
 
-/// A request between its input and its output.
+/// An invocation between its input and its output.
 pub trait Work: Send + 'static {
-    /// Whether no pass is missing.
+    /// Whether all steps are done.
     fn is_done(&self) -> bool;
 
-    /// Forgets what passes have done.
+    /// Discards the results of all steps.
     fn restart(&mut self);
 }
 
-/// An invocation, once it was read.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The encoded picture.
-    pub picture: Vec<u8>,
-    /// The ages wanted.
-    pub ages: Ages,
-    /// What the answer is to be written as.
-    pub answer_type: AnswerType,
+/// The body of an answer and its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The `Content-Type`.
+    pub media_type: String,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
-/// Why a pass failed.
+/// Why a step failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// A request cannot be done; the model is as good as before.
+    /// The request cannot be served. The model is unharmed.
     Request(Refusal),
-    /// The device failed: the model has to be loaded again.
-    Device(String),
+    /// The device failed. The model has to be loaded again.
+    Device(anyhow::Error),
 }

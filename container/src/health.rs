@@ -1,35 +1,23 @@
-use std::fmt;
+//! Whether an invocation would be served: what `GET /ping` says.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Why no request would be served now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unhealthy {
+/// Why no invocation is served now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unhealthy {
     /// The model is still being loaded, or has not run once.
+    #[error("the model is being loaded: try again in a second")]
     Loading,
-    /// The server was told to stop.
+    /// The server is stopping.
+    #[error("the server is stopping: another one would work")]
     Draining,
-    /// One pass of the model has taken longer than it may.
+    /// One step of the model has taken longer than it may.
+    #[error("one step of the model has taken {} s so far: the server has to be started again", .0.as_secs())]
     Wedged(Duration),
     /// The model's thread has ended.
+    #[error("the model's thread has ended: the server has to be started again")]
     Dead,
-}
-
-impl fmt::Display for Unhealthy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Loading => f.write_str("the model is being loaded: try again in a second"),
-            Self::Draining => f.write_str("the server is stopping: another one would work"),
-            Self::Wedged(time) => {
-                write!(
-                    f,
-                    "one pass of the model has taken {} s so far: the server has to be started again",
-                    time.as_secs()
-                )
-            }
-            Self::Dead => f.write_str("the model's thread has ended: the server has to be started again"),
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -37,20 +25,20 @@ struct State {
     loaded: bool,
     draining: bool,
     dead: bool,
-    /// Since when a pass is under way.
+    /// When the step began that is running.
     working: Option<Instant>,
 }
 
-/// Whether a request would be served.
+/// Whether an invocation would be served.
 #[derive(Debug)]
 pub(crate) struct Health {
     state: Mutex<State>,
-    /// How long a pass may take.
+    /// How long a step may take.
     limit: Duration,
 }
 
 impl Health {
-    /// Of a server that has begun to load its model.
+    /// The health of a server that has begun to load its model.
     pub(crate) fn new(limit: Duration) -> Self {
         Self { state: Mutex::default(), limit }
     }
@@ -59,29 +47,33 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The model is there, and has run once.
+    /// The model is loaded, and has run once.
     pub(crate) fn loaded(&self) {
         self.state().loaded = true;
     }
 
-    /// The model is not there any more, and is loaded again.
+    /// The model is being loaded again.
     pub(crate) fn loading(&self) {
         self.state().loaded = false;
     }
 
+    /// The server stops when its work is done.
     pub(crate) fn draining(&self) {
         self.state().draining = true;
     }
 
+    /// The worker has ended for good.
     pub(crate) fn dead(&self) {
         self.state().dead = true;
     }
 
-    /// A pass begins, or ends.
+    /// A step begins (`Some`), or ends (`None`).
     pub(crate) fn working(&self, since: Option<Instant>) {
         self.state().working = since;
     }
 
+    /// Whether an invocation would be served.
+    ///
     /// # Errors
     /// [`Unhealthy`]: why not.
     pub(crate) fn check(&self) -> Result<(), Unhealthy> {
@@ -123,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn who_works_for_too_long_is_wedged_until_done() {
+    fn a_step_that_takes_too_long_is_wedged_until_it_ends() {
         let health = Health::new(Duration::ZERO);
         health.loaded();
         health.working(Some(Instant::now() - Duration::from_secs(5)));

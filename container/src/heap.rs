@@ -1,20 +1,53 @@
-//! What the process does with memory that is no longer used.
+//! Settings of glibc's allocator. Programs choose them once, in `main`; libraries never do. Other allocators ignore them.
+//!
+//! | program | arenas | large blocks |
+//! |---|---|---|
+//! | `serve` with the preview engine, or with SAM on a GPU; `up` | two | returned |
+//! | `serve` with SAM on a CPU | two | kept |
+//! | `age`, `bench aging` with SAM on a CPU | glibc's default | kept |
 
-/// Has the allocator give large blocks back to the system at once, and keep the small ones of all threads together. By default it
-/// comes to keep what is as large as a strip, in as many arenas as threads meet in it, so that a server's memory would depend on
-/// how its requests met. The SAM engine, which has large blocks to use again, keeps them when it is loaded.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[allow(unsafe_code, reason = "the standard library has no way to tell its allocator")]
+/// Limits all threads to two arenas. By default, glibc keeps strip-sized blocks per arena, up to eight arenas per core: the
+/// resident memory of a server would grow with the interleaving of its threads.
+pub fn limit_arenas() {
+    const ARENAS: i32 = 2;
+    set(Parameter::ArenaMax, ARENAS);
+}
+
+/// Returns freed blocks of 1 MB or more to the system at once. By default, glibc raises this limit to the size of the blocks
+/// that a program frees, and then keeps blocks of this size.
 pub fn return_large_blocks() {
-    const LARGE: libc::c_int = 1 << 20;
-    const ARENAS: libc::c_int = 2;
-    // SAFETY: both only set a number of the allocator's, under its lock.
+    const LARGE: i32 = 1 << 20;
+    set(Parameter::MmapThreshold, LARGE);
+}
+
+/// Keeps large blocks for their next use. A network on a CPU allocates feature maps of a hundred megabytes again and again, and
+/// the page faults of fresh memory take longer than the computation.
+pub fn keep_large_blocks() {
+    const KEPT: i32 = 1 << 30;
+    set(Parameter::MmapThreshold, KEPT);
+    set(Parameter::TrimThreshold, KEPT);
+}
+
+#[derive(Clone, Copy)]
+enum Parameter {
+    ArenaMax,
+    MmapThreshold,
+    TrimThreshold,
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "the standard library has no interface to the allocator's settings")]
+fn set(parameter: Parameter, value: i32) {
+    let parameter = match parameter {
+        Parameter::ArenaMax => libc::M_ARENA_MAX,
+        Parameter::MmapThreshold => libc::M_MMAP_THRESHOLD,
+        Parameter::TrimThreshold => libc::M_TRIM_THRESHOLD,
+    };
+    // SAFETY: it sets a number of the allocator's, under the allocator's lock.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
-        libc::mallopt(libc::M_ARENA_MAX, ARENAS);
+        libc::mallopt(parameter, value);
     }
 }
 
-/// Other allocators keep what they see fit.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn return_large_blocks() {}
+fn set(_: Parameter, _: i32) {}

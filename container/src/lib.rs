@@ -1,28 +1,41 @@
-//! The model server: SageMaker's contract for containers over the ageing engines.
+//! The model server: SageMaker's contract for containers, for any model.
 //!
-//! `GET /ping`, `POST /invocations`, `GET /metrics`. One thread owns the device; requests wait for it in a bounded queue, and
-//! those that wait together share passes of the model.
+//! `GET /ping`, `POST /invocations`, `GET /metrics`, `GET /execution-parameters`. [`serve`] takes an [`InferenceHandler`], which
+//! knows the model and its wire format; everything else is the same for all models. One worker thread owns the device. Requests
+//! wait for it in a bounded queue and are batched dynamically: those that wait together share the model's steps.
+//!
+//! [`main`] is the program `serve`: it reads the environment and serves the handler of [`handlers`].
 
-mod aligner;
-mod answer_type;
+mod batcher;
 mod body;
-mod device;
-mod face_aging;
+mod environment;
+mod execution_parameters;
 mod handler;
+pub mod handlers;
+mod head;
 mod health;
-mod heap;
+pub mod heap;
 mod invocation;
+mod log_line;
+mod media_type;
 mod metrics;
-mod npy;
+mod program;
 mod refusal;
-mod roster;
 mod server;
 mod settings;
+mod state;
+mod worker;
 
-pub use aligner::{Aligner, DETECTOR, FaceModelError, LANDMARKS, face_error_code, face_finder};
-pub use answer_type::AnswerType;
-pub use handler::{Failure, InferenceHandler, Request, Work};
-pub use heap::return_large_blocks;
-pub use refusal::Refusal;
-pub use server::{main, run, serve};
-pub use settings::{Settings, SettingsError};
+pub use aging::Stages;
+pub use axum::http::StatusCode;
+pub use environment::{Environment, SettingsError};
+pub use execution_parameters::BatchStrategy;
+pub use handler::{Answer, Failure, InferenceHandler, Work};
+pub use head::Head;
+pub use health::Unhealthy;
+pub use log_line::LogLine;
+pub use media_type::{MediaType, preferred};
+pub use program::main;
+pub use refusal::{Reason, Refusal};
+pub use server::serve;
+pub use settings::Settings;

@@ -1,3 +1,5 @@
+//! `GET /metrics`, in the OpenMetrics text format.
+
 use std::time::Duration;
 
 use aging::Stages;
@@ -9,24 +11,24 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// What `GET /metrics` tells.
+/// The metrics of the server. Their names begin with a prefix of the handler's.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<CodeLabel, Counter>,
-    /// Invocations that were read and are not answered.
+    /// Invocations that are not answered yet.
     pub(crate) in_flight: Gauge,
-    /// Invocations that wait for the device.
+    /// Invocations that wait for the worker.
     pub(crate) queue_depth: Gauge,
-    /// Invocations whose client left before they were answered.
+    /// Invocations whose client left before the answer.
     pub(crate) abandoned: Counter,
-    /// Times that the model had to be loaded again.
+    /// How often the model was loaded again.
     pub(crate) rebuilds: Counter,
     waiting: Histogram,
     service: Histogram,
     overhead: Histogram,
     stages: Family<StageLabel, Histogram>,
-    pass_requests: Histogram,
+    batch_size: Histogram,
     resident_memory: Gauge,
     device_memory: Family<DeviceLabel, Gauge>,
 }
@@ -52,9 +54,9 @@ struct CodeLabel {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("aging"),
+            registry: Registry::with_prefix(prefix),
             requests: Family::default(),
             in_flight: Gauge::default(),
             queue_depth: Gauge::default(),
@@ -65,30 +67,30 @@ impl Metrics {
             // 62.5 µs to half a second; 1 ms is among them.
             overhead: Histogram::new(exponential_buckets(0.001 / 16.0, 2.0, 14)),
             stages: Family::new_with_constructor(seconds),
-            pass_requests: Histogram::new([1.0, 2.0, 3.0, 4.0, 8.0, 16.0]),
+            batch_size: Histogram::new([1.0, 2.0, 3.0, 4.0, 8.0, 16.0]),
             resident_memory: Gauge::default(),
             device_memory: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Invocations by status code", metrics.requests.clone());
         registry.register("in_flight", "Invocations not yet answered", metrics.in_flight.clone());
-        registry.register("queue_depth", "Invocations waiting for the device", metrics.queue_depth.clone());
+        registry.register("queue_depth", "Invocations waiting for the worker", metrics.queue_depth.clone());
         registry.register("abandoned", "Invocations whose client left", metrics.abandoned.clone());
-        registry.register(
-            "rebuilds",
-            "Times that the model was loaded again after a failure",
-            metrics.rebuilds.clone(),
-        );
+        registry.register("rebuilds", "How often the model was loaded again after a failure", metrics.rebuilds.clone());
         registry.register_with_unit("waiting", "Time in queues", Unit::Seconds, metrics.waiting.clone());
-        registry.register_with_unit("service", "Time on the device", Unit::Seconds, metrics.service.clone());
+        registry.register_with_unit("service", "Time with the worker", Unit::Seconds, metrics.service.clone());
         let overhead = metrics.overhead.clone();
         registry.register_with_unit("overhead", "Time beyond reading, stages and waiting", Unit::Seconds, overhead);
-        registry.register("pass_requests", "Requests that shared a pass of the model", metrics.pass_requests.clone());
+        registry.register(
+            "pass_requests",
+            "Batch size: invocations that shared a step of the model",
+            metrics.batch_size.clone(),
+        );
         registry.register_with_unit("stage", "Time of each stage", Unit::Seconds, metrics.stages.clone());
         let memory = metrics.resident_memory.clone();
-        registry.register_with_unit("resident_memory", "Memory that the process has", Unit::Bytes, memory);
+        registry.register_with_unit("resident_memory", "Resident memory of the process", Unit::Bytes, memory);
         let memory = metrics.device_memory.clone();
-        registry.register_with_unit("device_memory", "Memory that the model has on a GPU", Unit::Bytes, memory);
+        registry.register_with_unit("device_memory", "Memory of the model on a GPU", Unit::Bytes, memory);
         metrics
     }
 
@@ -96,9 +98,9 @@ impl Metrics {
         self.device_memory.get_or_create(&DeviceLabel { device: 0 }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// So many requests took part in a pass.
-    pub(crate) fn shared(&self, requests: usize) {
-        self.pass_requests.observe(requests as f64);
+    /// A step ran on a batch of this size.
+    pub(crate) fn batch(&self, invocations: usize) {
+        self.batch_size.observe(invocations as f64);
     }
 
     pub(crate) fn stages(&self, stages: &Stages) {
@@ -117,7 +119,7 @@ impl Metrics {
         self.waiting.observe(time.as_secs_f64());
     }
 
-    /// How long an invocation took beyond what else is measured.
+    /// How long an invocation took beyond reading, stages and waiting.
     pub(crate) fn overhead(&self, time: Duration) {
         self.overhead.observe(time.as_secs_f64());
     }
@@ -126,7 +128,7 @@ impl Metrics {
         self.service.observe(time.as_secs_f64());
     }
 
-    /// The OpenMetrics text, which Prometheus reads.
+    /// The OpenMetrics text.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         self.resident_memory.set(resident_memory().unwrap_or_default());
         let mut out = String::new();
@@ -135,7 +137,7 @@ impl Metrics {
     }
 }
 
-/// In bytes, where the system tells.
+/// In bytes; `None` where the system has no `/proc`.
 fn resident_memory() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,100 +1,110 @@
+//! Why an invocation gets no result.
+
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::aligner::face_error_code;
-use crate::health::Unhealthy;
-use aging::{ImageError, strip::StripError};
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use face::FaceError;
-use pipeline::{AgesError, ErrorCode, JobError};
+use axum::http::StatusCode;
+use serde_json::json;
 
-/// Why an invocation gets no strip: a status and `{"code","message"}`.
-#[derive(Clone, Debug)]
+use crate::handler::Answer;
+use crate::health::Unhealthy;
+
+/// An answer without a result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
 pub struct Refusal {
-    /// 4xx where another request would work, 5xx where another time would.
+    /// 4xx: another request would work. 5xx: another time would work.
     pub status: StatusCode,
-    /// What the body says.
-    pub error: JobError,
+    /// The reason for programs, such as `NO_FACE`.
+    pub code: Cow<'static, str>,
+    /// The reason for people: what was wrong, and what would work.
+    pub message: String,
 }
 
 impl Refusal {
-    /// One with a message that says what was wrong, and what would work.
-    pub fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { status, error: JobError::new(code, message) }
+    /// A refusal with a message that says what was wrong, and what would work.
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { status, code: code.into(), message: message.into() }
     }
 
-    /// Too many wait already.
-    pub(crate) fn overloaded(queue_length: usize) -> Self {
-        let message = format!("{queue_length} invocations wait already: try again in a second");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ModelError, message)
-    }
-
-    /// Nobody would be served longer than that.
-    pub(crate) fn late(limit: Duration) -> Self {
-        let message =
-            format!("the strip was not done within {} s: fewer ages, or another time, would work", limit.as_secs());
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ModelError, message)
-    }
-
-    /// The answer is larger than the server may send.
-    pub(crate) fn large_answer(bytes: usize, limit: usize) -> Self {
-        let message = format!("the strip has {bytes} bytes, and at most {limit} are sent: fewer ages would work");
-        Self::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::InvalidAges, message)
-    }
-
-    /// The work itself broke.
-    pub(crate) fn broken() -> Self {
-        let message = "the model failed on this picture: the server's log says why; another picture would work";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ModelError, message)
+    /// `{"code","message"}`.
+    pub fn json(&self) -> Answer {
+        let body = json!({"code": self.code, "message": self.message}).to_string().into_bytes();
+        Answer { media_type: "application/json".to_owned(), body }
     }
 }
 
-impl From<ImageError> for Refusal {
-    fn from(error: ImageError) -> Self {
-        let (status, code) = match error {
-            ImageError::Unsupported | ImageError::UnsupportedVariety { .. } => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedImage)
-            }
-            ImageError::Corrupt { .. } | ImageError::Truncated { .. } => {
-                (StatusCode::BAD_REQUEST, ErrorCode::CorruptImage)
-            }
-            ImageError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
-        };
-        Self::new(status, code, error.to_string())
-    }
+/// Why the server refuses an invocation, whatever the model is.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// The request has no body.
+    #[error("the request has no body")]
+    EmptyBody,
+    /// The client stopped sending, or its connection broke.
+    #[error("the request breaks off after {bytes} bytes")]
+    IncompleteBody {
+        /// The bytes that arrived.
+        bytes: usize,
+        /// The connection's error.
+        source: axum::Error,
+    },
+    /// The body is too large.
+    #[error("the body has more than {limit} bytes: at most {limit} work")]
+    LargeBody {
+        /// The most bytes that are read.
+        limit: usize,
+    },
+    /// The answer is too large.
+    #[error("the answer has {bytes} bytes: at most {limit} are sent")]
+    LargeAnswer {
+        /// The answer's bytes.
+        bytes: usize,
+        /// The most bytes that are sent.
+        limit: usize,
+    },
+    /// The queue is full.
+    #[error("{waiting} invocations wait already: try again in a second")]
+    Overloaded {
+        /// The length of the queue.
+        waiting: usize,
+    },
+    /// The invocation took too long.
+    #[error("the invocation was not done within {} s: another time would work", limit.as_secs())]
+    Late {
+        /// The time that an invocation may take.
+        limit: Duration,
+    },
+    /// The server is not ready.
+    #[error(transparent)]
+    Unhealthy(#[from] Unhealthy),
+    /// The model or a step of the handler panicked, or the device failed.
+    #[error("the model failed on this request: the server's log says why; another request would work")]
+    Failed,
 }
 
-impl From<FaceError> for Refusal {
-    fn from(error: FaceError) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, face_error_code(&error), error.to_string())
-    }
-}
-
-impl From<Unhealthy> for Refusal {
-    fn from(unhealthy: Unhealthy) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ModelError, unhealthy.to_string())
-    }
-}
-
-impl From<StripError> for Refusal {
-    fn from(error: StripError) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ModelError, error.to_string())
-    }
-}
-
-impl From<AgesError> for Refusal {
-    fn from(error: AgesError) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidAges, error.to_string())
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.error)).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+impl Reason {
+    /// The status of such an answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::EmptyBody | Self::IncompleteBody { .. } => StatusCode::BAD_REQUEST,
+            Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LargeAnswer { .. } => StatusCode::NOT_ACCEPTABLE,
+            Self::Overloaded { .. } | Self::Unhealthy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Late { .. } | Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
-        response
+    }
+}
+
+impl From<&Reason> for Refusal {
+    /// With a code of no particular model.
+    fn from(reason: &Reason) -> Self {
+        let code = match reason {
+            Reason::EmptyBody => "EMPTY_BODY",
+            Reason::IncompleteBody { .. } => "INCOMPLETE_BODY",
+            Reason::LargeBody { .. } => "BODY_TOO_LARGE",
+            Reason::LargeAnswer { .. } => "ANSWER_TOO_LARGE",
+            Reason::Overloaded { .. } | Reason::Late { .. } | Reason::Unhealthy(_) | Reason::Failed => "MODEL_ERROR",
+        };
+        Self::new(reason.status(), code, reason.to_string())
     }
 }

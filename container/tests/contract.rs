@@ -5,8 +5,9 @@ use std::io::Cursor;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use aging::EngineKind;
-use container::{Aligner, Settings};
+use aging::{Aligner, EngineKind};
+use container::Settings;
+use container::handlers::face_aging::{self, FaceAging};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, RgbImage, imageops};
 use pipeline::{ErrorCode, JobError, strip};
@@ -23,26 +24,40 @@ struct Server {
 }
 
 impl Server {
-    /// One that is ready.
+    /// A server that is ready.
     async fn start(change: impl FnOnce(&mut Settings)) -> Self {
-        let server = Self::loading(change).await;
+        Self::start_with(change, |_| ()).await
+    }
+
+    /// A server that is ready, with other settings of face ageing.
+    async fn start_with(
+        change: impl FnOnce(&mut Settings),
+        change_handler: impl FnOnce(&mut face_aging::Settings),
+    ) -> Self {
+        let server = Self::loading(change, change_handler).await;
         while server.get("/ping").await.status() != StatusCode::OK {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         server
     }
 
-    /// One that has just begun.
-    async fn loading(change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings { model_dir: None, ..Settings::default() };
+    /// A server that has just started.
+    async fn loading(
+        change: impl FnOnce(&mut Settings),
+        change_handler: impl FnOnce(&mut face_aging::Settings),
+    ) -> Self {
+        let mut settings = Settings::default();
         change(&mut settings);
+        let mut face_aging = face_aging::Settings { model_dir: None, ..face_aging::Settings::default() };
+        change_handler(&mut face_aging);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let served = tokio::spawn(container::run(listener, settings, shutdown));
+        let served =
+            tokio::spawn(async { container::serve(listener, settings, FaceAging::new(face_aging)?, shutdown).await });
         Self { url, client: Client::builder().no_proxy().build().unwrap(), stop: Some(stop), served }
     }
 
@@ -63,12 +78,12 @@ fn aligner() -> Aligner {
     Aligner::load(&[], EngineKind::Preview).unwrap()
 }
 
-/// Not much more of the portrait than its face.
+/// The face of the portrait, and little around it.
 fn close_up() -> RgbImage {
     imageops::crop_imm(&portrait(), 120, 40, 217, 191).to_image()
 }
 
-/// The bytes of a panel of a strip of so many ages in an `.npy` file.
+/// The bytes of panel `n` of a strip in an `.npy` file.
 fn panel(file: &[u8], n: usize, ages: usize) -> Vec<u8> {
     let columns = strip::columns(n);
     let row = |row: &[u8]| row[columns.start * 3..columns.end * 3].to_vec();
@@ -98,7 +113,7 @@ async fn refusal(response: Response) -> (StatusCode, JobError) {
 #[tokio::test]
 async fn is_not_healthy_before_the_model_has_run() {
     let picture = png();
-    let server = Server::loading(|_| ()).await;
+    let server = Server::loading(|_| (), |_| ()).await;
     let (status, error) = refusal(server.get("/ping").await).await;
     assert_eq!((status.as_u16(), error.code), (503, ErrorCode::ModelError));
     assert!(error.message.contains("being loaded"), "{}", error.message);
@@ -111,10 +126,10 @@ async fn is_not_healthy_before_the_model_has_run() {
 }
 
 #[tokio::test]
-async fn finishes_what_it_took_when_told_to_stop() {
+async fn finishes_admitted_invocations_when_it_is_stopped() {
     let mut server = Server::start(|_| ()).await;
     let taken = tokio::spawn(server.invoke(png()).send());
-    // It is taken once it is counted.
+    // It is admitted once it is counted.
     while !server.get("/metrics").await.text().await.unwrap().contains("aging_in_flight 1\n") {
         tokio::task::yield_now().await;
     }
@@ -128,7 +143,7 @@ async fn finishes_what_it_took_when_told_to_stop() {
     {
         tokio::task::yield_now().await;
     }
-    // Another one is refused, be it in words or because nobody listens any more.
+    // A further invocation is refused: by a 503, or because the listener is closed.
     if let Ok(response) = server.invoke(png()).send().await {
         let (status, error) = refusal(response).await;
         assert!(status == StatusCode::SERVICE_UNAVAILABLE && error.message.contains("stopping"), "{}", error.message);
@@ -152,7 +167,7 @@ async fn limits_of_answers() {
     let server = Server::start(|settings| settings.response_timeout = Duration::from_millis(1)).await;
     let (status, error) = refusal(server.invoke(png()).send().await.unwrap()).await;
     assert_eq!((status.as_u16(), error.code), (500, ErrorCode::ModelError));
-    // It goes on all the same.
+    // The server goes on.
     assert_eq!(server.get("/ping").await.status(), StatusCode::OK);
 }
 
@@ -187,9 +202,9 @@ async fn a_strip_as_npy() {
 }
 
 #[tokio::test]
-async fn the_ages_of_the_settings_where_none_are_named() {
-    let server = Server::start(|settings| settings.ages = "5".parse().unwrap()).await;
-    // No Content-Type and one that says nothing: the bytes tell.
+async fn an_invocation_without_ages_gets_those_of_the_settings() {
+    let server = Server::start_with(|_| (), |settings| settings.ages = "5".parse().unwrap()).await;
+    // No Content-Type, and an unspecific one: the bytes decide.
     let jpeg = encoded(&close_up(), ImageFormat::Jpeg);
     let webp = encoded(&close_up(), ImageFormat::WebP);
     let requests = [server.invoke(jpeg), server.invoke(webp).header("content-type", "application/octet-stream")];
@@ -212,8 +227,8 @@ fn oriented(picture: &RgbImage, orientation: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_same_face_however_it_was_saved() {
-    let server = Server::start(|settings| settings.ages = "35".parse().unwrap()).await;
+async fn the_same_face_in_every_variety_of_file() {
+    let server = Server::start_with(|_| (), |settings| settings.ages = "35".parse().unwrap()).await;
     let portrait = portrait();
     let aligned = aligner().portrait(&portrait).unwrap().panel;
     let as_dynamic = DynamicImage::from(portrait.clone());
@@ -238,7 +253,7 @@ async fn the_same_face_however_it_was_saved() {
         assert_eq!(response.status(), StatusCode::OK, "{name}");
         let original = panel(&response.bytes().await.unwrap(), 0, 1);
         let sum: u64 = original.iter().zip(expected.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-        // Another compression moves a landmark by a pixel at times, and a pixel is five of the panel's.
+        // Another compression can move a landmark by a pixel, and a pixel is five pixels of the panel.
         let mean = sum as f64 / original.len() as f64;
         assert!(mean < 16.0, "{name}: {mean}");
     }
@@ -246,7 +261,7 @@ async fn the_same_face_however_it_was_saved() {
 
 #[tokio::test]
 async fn a_strip_as_a_picture() {
-    let server = Server::start(|settings| settings.ages = "70".parse().unwrap()).await;
+    let server = Server::start_with(|_| (), |settings| settings.ages = "70".parse().unwrap()).await;
     for (accept, media_type, format) in [
         ("image/png", "image/png; model=preview", ImageFormat::Png),
         ("image/jpeg", "image/jpeg; model=preview", ImageFormat::Jpeg),
@@ -286,7 +301,7 @@ async fn bad_pictures_say_what_would_work() {
 
 #[tokio::test]
 async fn bad_requests_say_what_would_work() {
-    let server = Server::start(|settings| settings.max_request_bytes = 200_000).await;
+    let server = Server::start(|settings| settings.max_request_bytes = Some(200_000)).await;
     let check = async |request: RequestBuilder, status: u16, code| {
         let (found, error) = refusal(request.send().await.unwrap()).await;
         assert_eq!((found.as_u16(), error.code), (status, code), "{}", error.message);
@@ -303,7 +318,7 @@ async fn bad_requests_say_what_would_work() {
     let ages = "ages=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15";
     let wide = server.invoke(png()).header("accept", "image/webp").header(attributes, ages);
     assert!(check(wide, 406, ErrorCode::UnsupportedImage).await.contains("16384"));
-    // Far more than socket buffers hold: the answer still arrives, and the connection's end is no error.
+    // The body is larger than the socket buffers. The answer still arrives, and the connection ends without an error.
     let large = server.invoke(vec![0; 30_000_000]);
     assert!(check(large, 413, ErrorCode::ImageTooLarge).await.contains("200000"));
 }
@@ -318,7 +333,19 @@ async fn other_routes_and_methods() {
 }
 
 #[tokio::test]
-async fn overload_is_said_at_once_and_counted() {
+async fn batch_transform_learns_the_limits() {
+    let server = Server::start(|settings| settings.max_request_bytes = Some(20 << 20)).await;
+    let response = server.get("/execution-parameters").await;
+    assert_eq!((response.status(), header(&response, "content-type")), (StatusCode::OK, "application/json"));
+    let parameters: serde_json::Value = response.json().await.unwrap();
+    let expected = serde_json::json!({
+        "MaxConcurrentTransforms": 5, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 20
+    });
+    assert_eq!(parameters, expected);
+}
+
+#[tokio::test]
+async fn overload_is_refused_at_once_and_counted() {
     let server = Server::start(|settings| settings.queue_length = 1).await;
     let mut answers = JoinSet::new();
     for _ in 0..12 {
@@ -357,10 +384,10 @@ async fn overload_is_said_at_once_and_counted() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_without_an_engine_stops_the_start() {
+async fn a_damaged_checkpoint_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("model.pt"), b"weights").unwrap();
-    let server = Server::loading(|settings| settings.model_dir = Some(folder.path().to_owned())).await;
+    let server = Server::loading(|_| (), |settings| settings.model_dir = Some(folder.path().to_owned())).await;
     let error = server.served.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("model.pt"), "{error}");
 }

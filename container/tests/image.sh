@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# image.sh SERVE_BINARY: checks what the image of the model server for CPUs is made of, with no Docker daemon, no registry and
-# no account: the final file system, which is also run as an image is, the scripts, and the Dockerfiles. Needs curl, root to run
-# the file system, and shellcheck to look at the scripts.
+# image.sh SERVE_BINARY: checks the parts of the model server's image for CPUs, without a Docker daemon, a registry or an account:
+# the final file system, which is also run like an image, the scripts, and the Dockerfiles. Needs curl, root to run the file
+# system, and shellcheck for the scripts.
 set -euo pipefail
 
-# Twice what there is: an image that grows beyond has something in it that it should not.
+# Twice the present size. A larger image holds something unwanted.
 LIMIT_MB=60
 SECONDS_TO_START=120
 
@@ -36,7 +36,7 @@ check_files() {
         etc/group etc/passwd "$doc"/time-traveler/{LICENSE-APACHE,LICENSE-MIT,NOTICES.md} usr/local/bin/serve
         opt/face-models/ opt/ml/model/ tmp/
     )
-    # Where the loader and the libraries lie depends on the machine, which of them there are only on the program.
+    # The paths of the loader and the libraries depend on the machine; which libraries are needed depends on the program alone.
     local library='/(ld-linux[a-z0-9_-]*\.so\.[12]|libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1)$'
     found=$(find . -mindepth 1 ! -type d -printf '%y %P\n' , -type d -empty -printf 'd %P/\n' | sort)
     while read -r kind path; do
@@ -62,14 +62,14 @@ check_files() {
     passed "the file system is as expected: at most $found MB (limit $LIMIT_MB)"
 }
 
-# As an image is run: its own root, which cannot be written, another user, no other environment.
+# Like an image: its own read-only root, another user, no other environment.
 check_server() {
     if [[ $EUID != 0 ]] || ! unshare --mount true 2>/dev/null; then
         passed "NOT CHECKED, since this user may not unshare and chroot: that the file system serves"
         return
     fi
     local port url status waited=0
-    # Below those that the system hands out by itself, which others may take meanwhile.
+    # A port below the ephemeral ports, which other programs may take meanwhile.
     while port=$((10000 + RANDOM % 20000)) && (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
     url=http://127.0.0.1:$port
     cat >"$work/enter" <<'ENTER'
@@ -100,7 +100,7 @@ ENTER
     passed "it serves, read-only and as 10001: ping, a strip of $(stat -c %s "$work/strip") bytes, SIGTERM"
 }
 
-# Executables in the place of aws and docker: they note how they are called, and answer as $CASE says.
+# Executables in the place of aws and docker. They record their arguments, and answer as $CASE says.
 make_stand_ins() {
     mkdir "$work/stand-ins"
     cat >"$work/stand-ins/aws" <<'AWS'
@@ -172,7 +172,7 @@ check_scripts() {
     [[ $code == 2 && $err == *--frobnicate*--repository* ]] || fail "an unknown option ends with $code: $err"
     passed "build_and_push.sh does what it should with stand-ins for aws and docker"
 
-    # On this path there is what the script itself needs, and neither aws nor docker.
+    # This path has the script's own needs, and neither aws nor docker.
     mkdir "$work/bare"
     for tool in bash cat dirname git sed; do ln -s "$(command -v "$tool")" "$work/bare/"; done
     for options in "" "--gpu" "--region cn-north-1 --face-models dlib"; do

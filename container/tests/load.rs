@@ -1,8 +1,9 @@
-//! What a load of good, bad and broken-off requests leaves of the model server, and of the requests.
+//! The model server under a load of good, bad and interrupted requests.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Cursor};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +19,11 @@ use tokio::task::JoinSet;
 
 const CLIENTS: usize = 64;
 const REQUESTS: usize = 2000;
-/// The colour that breaks the device.
+/// The colour that makes the model panic.
 const PANIC: [u8; 3] = [255, 0, 255];
 const AGE: u8 = 40;
 
-/// `quick-server`: the server, with a model of milliseconds.
+/// The example `quick_server`: the server with a model of a few milliseconds.
 struct Server {
     process: Mutex<Child>,
     url: String,
@@ -41,9 +42,9 @@ impl Drop for Server {
 impl Server {
     async fn start(queue_length: usize) -> Self {
         let log = NamedTempFile::new().unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_quick-server"))
+        let mut process = Command::new(quick_server())
             .envs([("SAGEMAKER_BIND_TO_PORT", "0"), ("QUEUE_LENGTH", &queue_length.to_string())])
-            // What a backtrace needs of the file would count as memory.
+            // The debug information that a backtrace reads would count as memory.
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .stderr(log.reopen().unwrap())
@@ -51,7 +52,7 @@ impl Server {
             .unwrap();
         let mut url = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        // A connection for each request: one that ends as the server does would tell nothing.
+        // A connection for each request, since the end of a kept connection says nothing about a request.
         let client = Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
         let server = Self { process: Mutex::new(process), url: url.trim().to_owned(), client, log };
         while server.get("/ping").await.status() != StatusCode::OK {
@@ -78,7 +79,7 @@ impl Server {
         self.client.post(format!("{}/invocations", self.url)).header(attributes.0, attributes.1).body(picture)
     }
 
-    /// The statuses that the log tells of, each with how often.
+    /// The statuses of the log's invocations, and how often each is there.
     fn logged(&self) -> BTreeMap<String, usize> {
         let mut statuses = BTreeMap::new();
         for line in std::fs::read_to_string(self.log.path()).unwrap().lines() {
@@ -91,18 +92,26 @@ impl Server {
     }
 }
 
+/// The program beside this test's own, which lies in `deps`.
+fn quick_server() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let server = test.ancestors().nth(2).unwrap().join("examples/quick_server");
+    assert!(server.is_file(), "{} is missing: cargo build -p container --example quick_server", server.display());
+    server
+}
+
 fn png(colour: [u8; 3]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     RgbImage::from_pixel(40, 40, Rgb(colour)).write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
-/// A colour for every request that is the panic's for none.
+/// A colour for each request; never the colour of the panic.
 fn colour(number: usize) -> [u8; 3] {
     [(number % 200) as u8, (number / 200) as u8, 7]
 }
 
-/// Whether this is the strip of that colour, to the last byte.
+/// Whether this is exactly the strip of that colour.
 fn is_strip(file: &[u8], colour: [u8; 3]) -> bool {
     let aged = colour.map(|level| level.saturating_add(AGE));
     let row = [colour.repeat(strip::PANEL), aged.repeat(strip::PANEL)].concat();
@@ -113,14 +122,14 @@ fn is_strip(file: &[u8], colour: [u8; 3]) -> bool {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Seen {
     Right,
-    /// 503 that says when to come again.
+    /// 503 with `Retry-After`.
     Refused,
     /// 4xx with a code.
     BadPicture,
     /// 500 with `MODEL_ERROR`.
     Panicked,
     HungUp,
-    /// The connection did not come about, or ended without a status.
+    /// The connection was refused, or ended without a status.
     Disconnected,
 }
 
@@ -151,7 +160,7 @@ async fn bad(server: &Server, number: usize) -> Seen {
     Seen::BadPicture
 }
 
-/// In the middle of the body, or when it is sent.
+/// Hangs up in the middle of the body, or after it.
 async fn hang_up(server: &Server, number: usize) -> Seen {
     let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
     let picture = png(colour(number));
@@ -164,7 +173,7 @@ async fn hang_up(server: &Server, number: usize) -> Seen {
 async fn breaking(server: &Server) -> Seen {
     loop {
         let response = server.invoke(png(PANIC)).send().await.unwrap();
-        // It has to get in, or it breaks nothing.
+        // A refused request makes nothing panic.
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             continue;
         }
@@ -174,7 +183,7 @@ async fn breaking(server: &Server) -> Seen {
     }
 }
 
-/// Of a hundred requests five are bad and two hang up; one in all breaks the device.
+/// Of a hundred requests, five are bad and two hang up. One of all requests makes the model panic.
 async fn mixed(server: &Server, number: usize) -> Seen {
     match number {
         1000 => breaking(server).await,
@@ -184,7 +193,7 @@ async fn mixed(server: &Server, number: usize) -> Seen {
     }
 }
 
-/// What [`CLIENTS`] clients see, each of which takes the next number as soon as it was answered.
+/// What [`CLIENTS`] clients see. Each takes the next number after its answer.
 async fn load(server: &Arc<Server>, requests: usize) -> BTreeMap<Seen, usize> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
@@ -214,9 +223,9 @@ fn counted(seen: Vec<Vec<Seen>>) -> BTreeMap<Seen, usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_gets_one_answer_and_memory_stays() {
-    // A few of the clients find no place at times.
+    // The queue is a little shorter than the number of clients.
     let server = Arc::new(Server::start(CLIENTS - 4).await);
-    // What is made once is there after as much, a broken device included.
+    // One-time allocations are made by the first load, those of a panic included.
     load(&server, REQUESTS).await;
     let settled = |metrics: &BTreeMap<String, f64>| metrics["aging_in_flight"] == 0.0;
     let mut before = server.metrics().await;
@@ -237,22 +246,23 @@ async fn every_request_gets_one_answer_and_memory_stays() {
     assert!(!seen.contains_key(&Seen::Disconnected));
     assert!(seen[&Seen::Right] > REQUESTS / 2, "{seen:?}");
     let grown = |name: &str| after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
-    // In company, it broke the device once more, alone.
+    // After a panic in a batch of several, it makes the model panic once more, alone.
     assert!((1.0..=2.0).contains(&grown("aging_rebuilds_total")));
     assert_eq!((after["aging_queue_depth"], server.get("/ping").await.status()), (0.0, StatusCode::OK));
-    // Every request is told of once, be it as answered or as left alone; but not if it hung up before it was looked at.
-    let told: f64 = after.keys().filter(|name| name.starts_with("aging_requests_total")).map(|name| grown(name)).sum();
-    let told = (told + grown("aging_abandoned_total")) as usize;
-    assert!((REQUESTS - seen[&Seen::HungUp]..=REQUESTS).contains(&told), "{told}");
+    // Every request is counted once, as answered or abandoned. One that hung up before it was read is not counted.
+    let counted: f64 =
+        after.keys().filter(|name| name.starts_with("aging_requests_total")).map(|name| grown(name)).sum();
+    let counted = (counted + grown("aging_abandoned_total")) as usize;
+    assert!((REQUESTS - seen[&Seen::HungUp]..=REQUESTS).contains(&counted), "{counted}");
     let shared = grown("aging_pass_requests_sum") / grown("aging_pass_requests_count");
-    println!("{shared:.2} requests in a pass");
+    println!("{shared:.2} requests in a batch");
     let memory = |metrics: &BTreeMap<String, f64>| metrics["aging_resident_memory_bytes"] / 1e6;
     println!("{:.1} MB before, {:.1} MB after", memory(&before), memory(&after));
     assert!(memory(&after) < 1.1 * memory(&before));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_was_taken_is_lost_at_sigterm() {
+async fn no_admitted_request_is_lost_at_sigterm() {
     let server = Arc::new(Server::start(16).await);
     let rights = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
@@ -260,7 +270,7 @@ async fn nothing_that_was_taken_is_lost_at_sigterm() {
         let (server, rights) = (server.clone(), rights.clone());
         clients.spawn(async move {
             let mut seen = Vec::new();
-            // Until nobody is there any more.
+            // Until the server is gone.
             while seen.last() != Some(&Seen::Disconnected) {
                 seen.push(good(&server, client).await);
                 rights.fetch_add(usize::from(seen.last() == Some(&Seen::Right)), Ordering::Relaxed);
@@ -271,14 +281,14 @@ async fn nothing_that_was_taken_is_lost_at_sigterm() {
     while rights.load(Ordering::Relaxed) < 200 {
         tokio::task::yield_now().await;
     }
-    let told = Command::new("kill").args(["-TERM", &server.process.lock().unwrap().id().to_string()]).status();
-    let (stop, start) = (told.unwrap(), Instant::now());
+    let signalled = Command::new("kill").args(["-TERM", &server.process.lock().unwrap().id().to_string()]).status();
+    let (stop, start) = (signalled.unwrap(), Instant::now());
     assert!(stop.success());
     let seen = counted(clients.join_all().await);
     let status = server.process.lock().unwrap().wait().unwrap();
     println!("{seen:?}, gone after {:.2} s", start.elapsed().as_secs_f64());
     assert!(status.success() && start.elapsed() < Duration::from_secs(25), "{status}");
-    // What the server says it answered is what clients got, all of it.
+    // The clients got exactly the answers that the log has.
     let logged = server.logged();
     assert_eq!(logged.get("200"), seen.get(&Seen::Right));
     assert_eq!(logged.get("503"), seen.get(&Seen::Refused));

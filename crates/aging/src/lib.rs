@@ -3,12 +3,14 @@
 //!
 //! No HTTP, no AWS, no files but a model's.
 
+mod aligner;
 mod animation;
 pub mod checkpoint;
 mod decode;
 mod device;
 mod ending;
 mod engine;
+mod face_models;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod heap;
@@ -23,9 +25,11 @@ pub mod sam;
 mod stages;
 pub mod strip;
 
+pub use aligner::Aligner;
 pub use decode::{MAX_PIXELS, decode};
 pub use device::{Compute, Device, DeviceChoice, DeviceError, UnknownChoice};
 pub use engine::{CHECKPOINTS, Engine, EngineKind, LoadError, checkpoint_file};
+pub use face_models::{DETECTOR, FaceModelError, LANDMARKS, face_finder};
 pub use image::RgbImage;
 pub use image_error::ImageError;
 pub use kernels::peak_operations;

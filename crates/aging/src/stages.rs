@@ -9,12 +9,16 @@ impl Stages {
     pub fn measure<T>(&mut self, stage: &'static str, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
-        let elapsed = start.elapsed();
+        self.add(stage, start.elapsed());
+        result
+    }
+
+    /// Adds time to a stage, where the work cannot be done inside [`measure`](Self::measure), as in asynchronous code.
+    pub fn add(&mut self, stage: &'static str, elapsed: Duration) {
         match self.0.iter_mut().find(|(name, _)| *name == stage) {
             Some((_, total)) => *total += elapsed,
             None => self.0.push((stage, elapsed)),
         }
-        result
     }
 
     /// Every stage and its time.

@@ -51,3 +51,13 @@ pub enum FaceError {
         height: u32,
     },
 }
+
+impl FaceError {
+    /// A code for programs: `FACE_TOO_SMALL`, else `NO_FACE`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooSmall { .. } => "FACE_TOO_SMALL",
+            _ => "NO_FACE",
+        }
+    }
+}

@@ -3,12 +3,10 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use aging::{Compute, Engine, Stages, strip};
+use aging::{Aligner, Compute, Device, Engine, EngineKind, Stages, strip};
 use anyhow::{Context, anyhow, ensure};
-use container::{Aligner, face_error_code};
+use container::heap;
 use lambda::PanelFormat;
-use ndarray::ArrayView3;
-use ndarray_npy::WriteNpyExt;
 use serde_json::{Map, json};
 
 use crate::cli::Age;
@@ -20,6 +18,11 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let start = Instant::now();
     let compute = Compute { device: age.device, precision: age.precision };
     let folder = age.model.as_deref();
+    let kind = EngineKind::of(folder).context("the model cannot be loaded")?;
+    // A network on a CPU allocates its feature maps again and again.
+    if kind == EngineKind::Sam && compute.device.find().is_ok_and(|device| device == Device::Cpu) {
+        heap::keep_large_blocks();
+    }
     let engine = Engine::load(folder, compute).context("the model cannot be loaded")?;
     let aligner = Aligner::load(folder.as_slice(), engine.kind()).context("the model cannot be loaded")?;
     let load_seconds = start.elapsed().as_secs_f64();
@@ -34,20 +37,18 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());
     let portrait = stages
         .measure("align", || if age.aligned { aligner.aligned_portrait(picture) } else { aligner.portrait(&picture) });
-    let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", face_error_code(&error), photo.display()))?;
-    let mut pixels = Vec::new();
+    let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.display()))?;
+    let mut npy = pipeline::strip::npy_header(age.ages.len());
+    let header = npy.len();
     let progress = RefCell::new(Progress::pieces("ageing"));
     let wanted = |done: usize| {
         progress.borrow_mut().at(done as u64, age.ages.len() as u64);
         true
     };
-    let engine_stages = strip::append(&engine, portrait, age.ages.as_slice(), &mut pixels, &wanted)?;
+    let engine_stages = strip::append(&engine, portrait, age.ages.as_slice(), &mut npy, &wanted)?;
     progress.into_inner().finish();
     let seconds = start.elapsed().as_secs_f64();
 
-    let shape = pipeline::strip::shape(age.ages.len());
-    let mut npy = Vec::with_capacity(pixels.len() + 128);
-    ArrayView3::from_shape(shape, &pixels)?.write_npy(&mut npy)?;
     let id = output::id_of(photo);
     let folder = age.out.clone().unwrap_or_else(|| output::default_folder(&id));
     let mut files = Vec::new();
@@ -55,7 +56,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
         files.push(output::write(&folder, &format!("{}.jpg", panel.number), &panel.bytes)?);
     }
     files.push(output::write(&folder, "strip.npy", &npy)?);
-    let panels = panels::of_strip(&pixels, 1 + age.ages.len());
+    let panels = panels::of_strip(&npy[header..], 1 + age.ages.len());
     let animation = (!age.view.no_animation).then(|| animation::write(&folder, &panels, age.ages.as_slice()));
     let animation = animation.transpose()?;
 

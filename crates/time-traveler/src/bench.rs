@@ -34,7 +34,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
 
 /// Finding, landmarking and cutting out a face, at the sizes that dlib is compared at.
 fn faces(bench: &BenchFace) -> anyhow::Result<()> {
-    let finder = container::face_finder(bench.detector.as_deref(), bench.landmarks.as_deref())?;
+    let finder = aging::face_finder(bench.detector.as_deref(), bench.landmarks.as_deref())?;
     let (name, photo) = portrait(bench.photo.as_deref())?;
     let side = photo.width().min(photo.height());
     let (left, top) = ((photo.width() - side) / 2, (photo.height() - side) / 2);
@@ -61,7 +61,7 @@ fn faces(bench: &BenchFace) -> anyhow::Result<()> {
 /// Analysing an aligned face and making single ages of it.
 fn ages(bench: &BenchPreview) -> anyhow::Result<()> {
     let (name, photo) = portrait(bench.photo.as_deref())?;
-    let face = container::face_finder(None, None)?.portrait(&photo).with_context(|| name.clone())?;
+    let face = aging::face_finder(None, None)?.portrait(&photo).with_context(|| name.clone())?;
     let aligned = face::align(&photo, &face.landmarks, aging::PANEL, Sampling::Smooth).with_context(|| name)?;
     let runs = usize::from(bench.runs);
     let analyse = || Preview.analyse(&aligned.picture, &aligned.landmarks);

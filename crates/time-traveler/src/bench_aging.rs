@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use aging::checkpoint::Checkpoint;
 use aging::sam::{self, Multiplications, Sam};
-use aging::{Engine, PANEL, Portrait, View, strip};
+use aging::{Aligner, Device, Engine, EngineKind, Portrait, strip};
 use anyhow::Context;
-use face::Sampling;
+use container::heap;
 use serde_json::json;
 
 use crate::bench;
@@ -26,6 +26,10 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
         }
         None => sam::made_up(bench.size),
     };
+    // From here on: weights that are made up are freed again.
+    if device == Device::Cpu {
+        heap::keep_large_blocks();
+    }
     let sam = Sam::load(&checkpoint, device, bench.precision)?;
     // Mapped weights that are not used any more are not kept.
     drop(checkpoint);
@@ -94,7 +98,5 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
 /// The sample portrait as the engine takes it.
 fn portrait() -> anyhow::Result<Portrait> {
     let (name, photo) = bench::portrait(None)?;
-    let face = container::face_finder(None, None)?.portrait(&photo).context(name)?;
-    let cut = |size| face::align(&photo, &face.landmarks, size, Sampling::Sam).map(|aligned| aligned.picture);
-    Ok(Portrait { panel: cut(PANEL)?, view: View::Face(cut(sam::FACE)?) })
+    Aligner::load(&[], EngineKind::Sam)?.portrait(&photo).context(name)
 }

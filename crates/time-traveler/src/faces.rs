@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::io::Cursor;
 use std::path::Path;
 
+use aging::face_finder;
 use anyhow::{Context, anyhow, bail};
-use container::{face_error_code, face_finder};
 use face::{Detection, Landmarks, RgbImage, Sampling};
 use image::ImageFormat;
 use image::codecs::jpeg::JpegEncoder;
@@ -51,7 +51,7 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
             );
         };
         let aligned = face::align(&picture, landmarks, faces.size, Sampling::Sam)
-            .map_err(|error| anyhow!("{}: {}: {error}", face_error_code(&error), photo.display()))?;
+            .map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.display()))?;
         std::fs::write(out, encoded(&aligned.picture, out)?)
             .with_context(|| format!("the crop cannot be written to {}", out.display()))?;
     }

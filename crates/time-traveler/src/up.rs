@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
+use container::heap;
 use local_cloud::{Cloud, CloudError, Conditions, Listeners, Stack};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -15,7 +16,8 @@ use crate::stack::{Parts, stack};
 
 pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     // Strips pass through, many at once.
-    container::return_large_blocks();
+    heap::limit_arenas();
+    heap::return_large_blocks();
     let hops = Hops::default();
     hops.install();
     runtime()?.block_on(async {

@@ -3,9 +3,8 @@ use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
 use aging::checkpoint::Checkpoint;
-use aging::{checkpoint_file, sam};
+use aging::{DETECTOR, LANDMARKS, checkpoint_file, sam};
 use anyhow::{Context, anyhow};
-use container::{DETECTOR, LANDMARKS};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
@@ -75,7 +74,7 @@ fn files(pack: &Pack) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     };
     let (detector, landmarks) = (face_model(DETECTOR, &pack.detector), face_model(LANDMARKS, &pack.landmarks));
     let path = |file: &Option<(&str, PathBuf)>| file.as_ref().map(|(_, path)| path.clone());
-    container::face_finder(path(&detector).as_deref(), path(&landmarks).as_deref())?;
+    aging::face_finder(path(&detector).as_deref(), path(&landmarks).as_deref())?;
     let name = aging::CHECKPOINTS.into_iter().find(|name| checkpoint.ends_with(name));
     let name = name.context("a model folder's checkpoint has one of their names")?;
     Ok([Some((name, checkpoint)), detector, landmarks].into_iter().flatten().collect())

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::support::{BINARY, repository};
 
+#[path = "../../../../container/tests/line_lengths/mod.rs"]
+mod line_lengths;
+
 struct Server {
     process: Child,
     url: String,
@@ -72,6 +75,26 @@ fn the_container_keeps_every_rule() {
         assert!(lines.contains(seen), "no {seen} in {lines}");
     }
     assert!(server.process.wait().unwrap().success());
+}
+
+#[test]
+fn the_container_keeps_every_rule_with_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text");
+    std::fs::write(&text, "to be\nor not\nto be").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let handler = line_lengths::Lengths { folder: folder.path().to_owned() };
+    let settings = container::Settings::default();
+    runtime.spawn(container::serve(listener, settings, handler, std::future::pending()));
+    let mut check = Command::new(BINARY);
+    check.args(["check", &url, "--content-type", "text/plain", "--accept", "application/json", "--body"]).arg(&text);
+    let output = check.output().unwrap();
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{lines}");
+    assert!(lines.lines().count() >= 15 && lines.lines().all(|line| line.starts_with("ok ")), "{lines}");
+    assert!(lines.contains("NO_TEXT") && lines.contains("NO_JSON"), "{lines}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! `SOAK_SEEDS` and `SOAK_JOBS` say how many seeds and jobs the handlers get in this process, `SOAK_BINARY_SEEDS` and
 //! `SOAK_BINARY_JOBS` the real binaries, `SOAK_FIRST_SEED` where the seeds begin; without them there are few. `SOAK_BINARY` is another
-//! build of the command line, with `quick-server` beside it.
+//! build of the command line, with `examples/quick_server` beside it.
 
 #![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
 
@@ -43,9 +43,9 @@ fn alone<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work)
 }
 
-/// The model server of milliseconds, beside the binaries that are tested.
+/// The model server of milliseconds, an example of `container`, beside the binaries that are tested.
 fn quick_server() -> PathBuf {
-    let server = binary().with_file_name("quick-server");
-    assert!(server.is_file(), "{} is not there: cargo build -p container --bin quick-server", server.display());
+    let server = binary().with_file_name("examples/quick_server");
+    assert!(server.is_file(), "{} is missing: cargo build -p container --example quick_server", server.display());
     server
 }

@@ -1,9 +1,12 @@
+//! The media types of an answer: the strip as an array, or as one picture.
+
 use axum::http::StatusCode;
 use pipeline::{ErrorCode, ImageType, strip};
 
+use crate::media_type::{MediaType, preferred};
 use crate::refusal::Refusal;
 
-/// What an answer is written as.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerType {
     /// `application/x-npy`
@@ -12,7 +15,7 @@ pub enum AnswerType {
     Picture(ImageType),
 }
 
-/// The widest picture that a format holds, in pixels.
+/// The widest picture of a format, in pixels.
 fn widest(picture: ImageType) -> usize {
     match picture {
         ImageType::WebP => 16_383,
@@ -22,43 +25,34 @@ fn widest(picture: ImageType) -> usize {
 }
 
 impl AnswerType {
-    /// What the `Accept` header likes best, the first of equals (RFC 9110, 12.5.1); no header likes anything.
+    /// The format that an `Accept` header prefers; `application/x-npy` without a header.
     ///
     /// # Errors
-    /// 406 where it likes nothing that there is.
-    pub(crate) fn accepted(accept: Option<&str>) -> Result<Self, Refusal> {
+    /// 406: the header accepts no format that is available.
+    pub(super) fn accepted(accept: Option<&str>) -> Result<Self, Refusal> {
         let accept = accept.filter(|accept| !accept.trim().is_empty()).unwrap_or(strip::MEDIA_TYPE);
-        let mut best: Option<(Self, f32)> = None;
-        for range in accept.split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let Some(answer) = parts.next().and_then(Self::of) else { continue };
-            let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
-            if weight > best.map_or(0.0, |(_, weight)| weight) {
-                best = Some((answer, weight));
-            }
-        }
-        best.map(|(answer, _)| answer).ok_or_else(|| {
+        preferred(accept, Self::of).ok_or_else(|| {
             let accept: String = accept.chars().take(100).collect();
             let message = format!(
                 "Accept: {accept:?} cannot be answered: application/x-npy, image/jpeg, image/png and image/webp can"
             );
-            Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::UnsupportedImage, message)
+            Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::UnsupportedImage.as_str(), message)
         })
     }
 
-    fn of(media_range: &str) -> Option<Self> {
-        match media_range.to_ascii_lowercase().as_str() {
+    fn of(range: &MediaType) -> Option<Self> {
+        match range.essence.as_str() {
             "*/*" | "application/*" | strip::MEDIA_TYPE => Some(Self::Npy),
             "image/*" => Some(Self::Picture(ImageType::Png)),
             other => other.parse().ok().map(Self::Picture),
         }
     }
 
-    /// Checks that a strip of so many ages fits.
+    /// Checks that a strip of this number of ages fits into the format.
     ///
     /// # Errors
-    /// 406 where the format ends before the strip does.
-    pub(crate) fn check_width(self, ages: usize) -> Result<(), Refusal> {
+    /// 406: the strip is wider than the format allows.
+    pub(super) fn check_width(self, ages: usize) -> Result<(), Refusal> {
         let (_, width, _) = strip::shape(ages);
         match self {
             Self::Picture(picture) if width > widest(picture) => {
@@ -68,14 +62,14 @@ impl AnswerType {
                     picture.as_str(),
                     widest(picture)
                 );
-                Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::UnsupportedImage, message))
+                Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::UnsupportedImage.as_str(), message))
             }
             _ => Ok(()),
         }
     }
 
     /// The `Content-Type` of an answer made by this engine.
-    pub(crate) fn media_type(self, engine: &str) -> String {
+    pub(super) fn media_type(self, engine: &str) -> String {
         match self {
             Self::Npy => strip::media_type(engine),
             Self::Picture(picture) => format!("{}; {}={engine}", picture.as_str(), strip::MODEL_PARAMETER),
@@ -88,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_liked_wins() {
+    fn the_highest_weight_wins() {
         let accepted = |text| AnswerType::accepted(Some(text)).ok();
         let png = Some(AnswerType::Picture(ImageType::Png));
         assert_eq!(AnswerType::accepted(None).ok(), Some(AnswerType::Npy));

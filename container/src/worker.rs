@@ -1,3 +1,5 @@
+//! The worker: the thread that owns the device and the model on it.
+
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -7,104 +9,98 @@ use aging::Stages;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::handler::{Failure, InferenceHandler, Work};
+use crate::batcher::{Batcher, Queued, Served};
+use crate::handler::{Failure, InferenceHandler};
 use crate::health::{Health, Unhealthy};
 use crate::metrics::{Counted, Metrics};
-use crate::refusal::Refusal;
-use crate::roster::{Queued, Roster, Served};
+use crate::refusal::{Reason, Refusal};
 
-/// The thread that owns the model, and the bounded queue in front of it. It ends when the last `Device` is dropped.
-pub(crate) struct Device<W> {
-    queue: mpsc::Sender<Queued<W>>,
+/// The entrance to the worker thread: the bounded queue in front of it. The thread ends when this is dropped.
+pub(crate) struct Worker<H: InferenceHandler> {
+    queue: mpsc::Sender<Queued<H::Work>>,
+    handler: Arc<H>,
     metrics: Arc<Metrics>,
 }
 
-impl<W> Clone for Device<W> {
-    fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), metrics: self.metrics.clone() }
-    }
-}
-
-/// What came of loading the model for the first time.
+/// The outcome of loading the model for the first time.
 pub(crate) type Loaded = oneshot::Receiver<anyhow::Result<()>>;
 
-/// What the device's thread needs to be built, and built again.
-struct Builder<H: InferenceHandler> {
+/// Starts the worker thread, and starts it again after a failure.
+struct Supervisor<H: InferenceHandler> {
     handler: Arc<H>,
-    /// How many requests may share a pass.
-    company: usize,
-    roster: Roster<H::Work>,
+    batcher: Batcher<H::Work>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 }
 
-/// How a thread ended that had its model.
+/// How a worker thread ended that had loaded its model.
 enum Ended {
-    /// Nobody will ask any more.
-    Unneeded,
-    /// For this reason.
-    Failed(String),
+    /// The queue is closed, and all work is done.
+    Finished,
+    /// The device failed.
+    Failed(anyhow::Error),
 }
 
-impl<W: Work> Device<W> {
-    /// Starts the thread, which first loads the model.
-    pub(crate) fn start<H: InferenceHandler<Work = W>>(
+impl<H: InferenceHandler> Worker<H> {
+    /// Starts the thread, which first loads the model. `places` is the length of the queue.
+    pub(crate) fn start(
         handler: Arc<H>,
         places: usize,
-        company: usize,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
     ) -> io::Result<(Self, Loaded)> {
         let (queue, queued) = mpsc::channel(places);
-        let (tell, loaded) = oneshot::channel();
-        let device = Self { queue, metrics: metrics.clone() };
-        let roster = Roster::new(queued, metrics.clone());
-        let builder = Builder { handler, company, roster, metrics, health };
-        // This one only waits for the other, so that nothing that breaks there can break it.
-        thread::Builder::new().name("device owner".to_owned()).spawn(move || builder.keep(tell))?;
-        Ok((device, loaded))
+        let (report, loaded) = oneshot::channel();
+        let batcher = Batcher::new(queued, metrics.clone());
+        let worker = Self { queue, handler: handler.clone(), metrics: metrics.clone() };
+        let supervisor = Supervisor { handler, batcher, metrics, health };
+        // The supervisor only waits for the worker thread, so that no panic there can reach it.
+        thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervisor.run(report))?;
+        Ok((worker, loaded))
     }
 
-    /// Has work done. To drop the future is to give it up.
+    /// Queues work and waits until it is done. Dropping the future cancels the work.
     ///
     /// # Errors
-    /// [`Refusal`]: 503 at once where the queue is full or the thread has ended; else what the work says.
-    pub(crate) async fn done(&self, work: W) -> Result<Served<W>, Refusal> {
+    /// [`Refusal`]: the queue is full, the thread has ended, or the model failed.
+    pub(crate) async fn serve(&self, work: H::Work) -> Result<Served<H::Work>, Refusal> {
         let (answer, outcome) = oneshot::channel();
         let depth = Counted::new(&self.metrics.queue_depth);
-        self.queue.try_send(Queued { work, since: Instant::now(), answer, depth }).map_err(|error| match error {
-            TrySendError::Full(_) => Refusal::overloaded(self.queue.max_capacity()),
-            TrySendError::Closed(_) => Unhealthy::Dead.into(),
+        self.queue.try_send(Queued { work, since: Instant::now(), answer, depth }).map_err(|error| {
+            self.handler.refusal(&match error {
+                TrySendError::Full(_) => Reason::Overloaded { waiting: self.queue.max_capacity() },
+                TrySendError::Closed(_) => Unhealthy::Dead.into(),
+            })
         })?;
-        outcome.await.unwrap_or_else(|_| Err(Unhealthy::Dead.into()))
+        outcome.await.unwrap_or_else(|_| Err(self.handler.refusal(&Unhealthy::Dead.into())))
     }
 }
 
-impl<H: InferenceHandler> Builder<H> {
-    /// Builds the thread, and builds it again after each failure, as long as the model can be loaded.
-    fn keep(mut self, tell: oneshot::Sender<anyhow::Result<()>>) {
-        let mut tell = Some(tell);
+impl<H: InferenceHandler> Supervisor<H> {
+    /// Runs the worker thread until its queue is closed, or the model cannot be loaded.
+    fn run(mut self, report: oneshot::Sender<anyhow::Result<()>>) {
+        let mut report = Some(report);
         loop {
             let (handler, health) = (self.handler.clone(), self.health.clone());
-            let (roster, metrics, company) = (&mut self.roster, &self.metrics, self.company);
+            let (batcher, metrics) = (&mut self.batcher, &self.metrics);
             let mut loaded = false;
             let joined = thread::scope(|scope| {
-                let device = thread::Builder::new().name("device".to_owned());
-                let thread = device.spawn_scoped(scope, || -> anyhow::Result<Ended> {
+                let worker = thread::Builder::new().name("worker".to_owned());
+                let thread = worker.spawn_scoped(scope, || -> anyhow::Result<Ended> {
                     let mut model = handler.model()?;
                     loaded = true;
                     health.loaded();
-                    if let Some(tell) = tell.take() {
-                        drop(tell.send(Ok(())));
+                    if let Some(report) = report.take() {
+                        drop(report.send(Ok(())));
                     }
-                    Ok(serve(&*handler, &mut model, roster, company, metrics, &health))
+                    Ok(work(&*handler, &mut model, batcher, metrics, &health))
                 });
                 thread.map(thread::ScopedJoinHandle::join)
             });
             self.health.working(None);
             let reason = match joined {
-                Ok(Ok(Ok(Ended::Unneeded))) => return,
-                Ok(Ok(Ok(Ended::Failed(reason)))) => reason,
+                Ok(Ok(Ok(Ended::Finished))) => return,
+                Ok(Ok(Ok(Ended::Failed(error)))) => format!("{error:#}"),
                 Ok(Err(_panic)) if loaded => "panic".to_owned(),
                 hopeless => {
                     self.health.dead();
@@ -113,8 +109,8 @@ impl<H: InferenceHandler> Builder<H> {
                         Err(error) => anyhow::Error::new(error).context("cannot start the model's thread"),
                         _ => anyhow::anyhow!("the model panicked while it was loaded: the log says why"),
                     };
-                    match tell.take() {
-                        Some(tell) => drop(tell.send(Err(error))),
+                    match report.take() {
+                        Some(report) => drop(report.send(Err(error))),
                         None => tracing::error!("the model cannot be loaded again: {error:#}"),
                     }
                     return;
@@ -123,44 +119,43 @@ impl<H: InferenceHandler> Builder<H> {
             tracing::error!(reason, "the device failed: the model is loaded again");
             self.health.loading();
             self.metrics.rebuilds.inc();
-            self.roster.failed(Refusal::broken());
+            self.batcher.failed(self.handler.refusal(&Reason::Failed));
         }
     }
 }
 
-/// Does what is asked for until nobody asks any more, or the device fails.
-fn serve<H: InferenceHandler>(
+/// Runs batch after batch, until the queue is closed or the device fails.
+fn work<H: InferenceHandler>(
     handler: &H,
     model: &mut H::Model,
-    roster: &mut Roster<H::Work>,
-    company: usize,
+    batcher: &mut Batcher<H::Work>,
     metrics: &Metrics,
     health: &Health,
 ) -> Ended {
-    while roster.admit(company) {
-        let mut work = roster.pass();
-        if work.is_empty() {
+    while batcher.admit(handler.batch_size()) {
+        let mut batch = batcher.batch();
+        if batch.is_empty() {
             continue;
         }
         let mut stages = Stages::default();
         health.working(Some(Instant::now()));
-        let result = handler.predict(model, &mut work, &mut stages);
+        let result = handler.predict(model, &mut batch, &mut stages);
         health.working(None);
         metrics.stages(&stages);
         if let Some(bytes) = handler.device_memory(model) {
             metrics.device_memory(bytes);
         }
         match result {
-            Ok(()) => roster.passed(),
-            Err(Failure::Request(refusal)) => roster.failed(refusal),
-            Err(Failure::Device(reason)) => return Ended::Failed(reason),
+            Ok(()) => batcher.stepped(),
+            Err(Failure::Request(refusal)) => batcher.failed(refusal),
+            Err(Failure::Device(error)) => return Ended::Failed(error),
         }
     }
-    Ended::Unneeded
+    Ended::Finished
 }
 
 impl<W> Served<W> {
-    /// How long the device took, waiting included.
+    /// How long the work took, waiting included.
     pub(crate) fn elapsed(&self) -> Duration {
         self.waited + self.served
     }
@@ -173,11 +168,10 @@ mod tests {
     use std::sync::mpsc as std_mpsc;
 
     use axum::http::StatusCode;
-    use pipeline::ErrorCode;
 
     use super::*;
-    use crate::answer_type::AnswerType;
-    use crate::handler::Request;
+    use crate::handler::{Answer, Work};
+    use crate::head::Head;
 
     #[derive(Debug, PartialEq)]
     struct Named(&'static str, bool);
@@ -192,21 +186,31 @@ mod tests {
         }
     }
 
-    /// Says what it begins, and goes on when told to.
+    /// Reports each batch that it begins, and goes on when the test opens the gate.
     struct Gated {
         begun: std_mpsc::Sender<Vec<&'static str>>,
         gate: Mutex<std_mpsc::Receiver<()>>,
         loads: AtomicUsize,
+        batch_size: usize,
         /// How often the model can be loaded.
         loadable: usize,
     }
 
     impl InferenceHandler for Gated {
+        const METRICS_PREFIX: &'static str = "gated";
+        const MAX_REQUEST_BYTES: usize = 0;
+
         type Model = usize;
+        type Request = ();
+        type Payload = Vec<u8>;
         type Work = Named;
 
         fn name(&self) -> &'static str {
             "gated"
+        }
+
+        fn batch_size(&self) -> usize {
+            self.batch_size
         }
 
         fn model(&self) -> anyhow::Result<usize> {
@@ -215,8 +219,16 @@ mod tests {
             Ok(load)
         }
 
-        fn input(&self, _: &Request, _: &mut Stages) -> Result<Named, Refusal> {
-            Err(Refusal::broken())
+        fn accept(&self, _: &Head) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        async fn fetch(&self, (): &(), body: Vec<u8>, _: usize, _: &mut Stages) -> Result<Vec<u8>, Refusal> {
+            Ok(body)
+        }
+
+        fn input(&self, (): &(), _: Vec<u8>, _: &mut Stages) -> Result<Named, Refusal> {
+            Err(self.refusal(&Reason::Failed))
         }
 
         fn predict(&self, _: &mut usize, work: &mut [&mut Named], _: &mut Stages) -> Result<(), Failure> {
@@ -225,45 +237,42 @@ mod tests {
             for Named(name, done) in work {
                 assert_ne!(*name, "panic", "as the test asks");
                 match *name {
-                    "broken" => return Err(Failure::Device("as the test asks".to_owned())),
-                    "refused" => return Err(Failure::Request(Refusal::late(Duration::ZERO))),
+                    "broken" => return Err(Failure::Device(anyhow::anyhow!("as the test asks"))),
+                    "refused" => return Err(Failure::Request(self.refusal(&Reason::Late { limit: Duration::ZERO }))),
                     _ => *done = true,
                 }
             }
             Ok(())
         }
 
-        fn output(&self, _: Named, _: AnswerType, _: &mut Stages) -> Result<Vec<u8>, Refusal> {
-            Err(Refusal::broken())
-        }
-
-        fn device_memory(&self, _: &usize) -> Option<u64> {
-            None
+        fn output(&self, (): &(), _: Named, _: &mut Stages) -> Result<Answer, Refusal> {
+            Err(self.refusal(&Reason::Failed))
         }
     }
 
     struct Gates {
-        device: Device<Named>,
+        worker: Arc<Worker<Gated>>,
         begins: std_mpsc::Receiver<Vec<&'static str>>,
         go: std_mpsc::Sender<()>,
         health: Arc<Health>,
         handler: Arc<Gated>,
     }
 
-    fn gated(places: usize, company: usize, loadable: usize) -> (Gates, Loaded) {
+    fn gated(places: usize, batch_size: usize, loadable: usize) -> (Gates, Loaded) {
         let (begun, begins) = std_mpsc::channel();
         let (go, gate) = std_mpsc::channel();
-        let handler = Arc::new(Gated { begun, gate: Mutex::new(gate), loads: AtomicUsize::new(0), loadable });
-        let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::new(Duration::from_secs(60))));
-        let (device, loaded) = Device::start(handler.clone(), places, company, metrics, health.clone()).unwrap();
-        (Gates { device, begins, go, health, handler }, loaded)
+        let (gate, loads) = (Mutex::new(gate), AtomicUsize::new(0));
+        let handler = Arc::new(Gated { begun, gate, loads, batch_size, loadable });
+        let (metrics, health) = (Arc::new(Metrics::new("test")), Arc::new(Health::new(Duration::from_secs(60))));
+        let (worker, loaded) = Worker::start(handler.clone(), places, metrics, health.clone()).unwrap();
+        (Gates { worker: Arc::new(worker), begins, go, health, handler }, loaded)
     }
 
     impl Gates {
-        /// Asks for work, and sees that it is in the queue.
+        /// Queues work.
         async fn ask(&self, name: &'static str) -> tokio::task::JoinHandle<Result<Served<Named>, Refusal>> {
-            let device = self.device.clone();
-            let asked = tokio::spawn(async move { device.done(Named(name, false)).await });
+            let worker = self.worker.clone();
+            let asked = tokio::spawn(async move { worker.serve(Named(name, false)).await });
             tokio::task::yield_now().await;
             asked
         }
@@ -275,18 +284,18 @@ mod tests {
         let first = gates.ask("first").await;
         assert_eq!(gates.begins.recv().unwrap(), ["first"]);
         let second = gates.ask("second").await;
-        assert_eq!(gates.device.metrics.queue_depth.get(), 1);
-        let refusal = gates.device.done(Named("third", false)).await.unwrap_err();
-        assert_eq!((refusal.status, gates.device.metrics.queue_depth.get()), (StatusCode::SERVICE_UNAVAILABLE, 1));
+        assert_eq!(gates.worker.metrics.queue_depth.get(), 1);
+        let refusal = gates.worker.serve(Named("third", false)).await.unwrap_err();
+        assert_eq!((refusal.status, gates.worker.metrics.queue_depth.get()), (StatusCode::SERVICE_UNAVAILABLE, 1));
         gates.go.send(()).unwrap();
         gates.go.send(()).unwrap();
         assert_eq!(first.await.unwrap().unwrap().work, Named("first", true));
         assert_eq!(second.await.unwrap().unwrap().work, Named("second", true));
-        assert_eq!(gates.device.metrics.queue_depth.get(), 0);
+        assert_eq!(gates.worker.metrics.queue_depth.get(), 0);
     }
 
     #[tokio::test]
-    async fn those_that_wait_together_share_a_pass_and_who_left_is_not_among_them() {
+    async fn waiting_work_makes_a_batch_without_the_work_of_clients_that_left() {
         let (gates, _loaded) = gated(8, 3, 1);
         let first = gates.ask("first").await;
         assert_eq!(gates.begins.recv().unwrap(), ["first"]);
@@ -306,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_is_an_answer_to_whose_it_is_and_the_model_is_loaded_again() {
+    async fn a_failure_answers_its_own_request_and_the_model_is_loaded_again() {
         for (bad, loads) in [("panic", 3), ("broken", 3), ("refused", 1)] {
             let (gates, _loaded) = gated(8, 4, 3);
             let first = gates.ask("first").await;
@@ -315,26 +324,26 @@ mod tests {
             (0..5).for_each(|_| gates.go.send(()).unwrap());
             assert!(first.await.unwrap().is_ok());
             let refusal = failing.await.unwrap().unwrap_err();
-            assert_eq!((refusal.status.as_u16(), refusal.error.code), (500, ErrorCode::ModelError));
+            assert_eq!((refusal.status.as_u16(), &*refusal.code), (500, "MODEL_ERROR"));
             assert_eq!(good.await.unwrap().unwrap().work, Named("good", true));
             assert_eq!(late.await.unwrap().unwrap().work, Named("late", true));
-            // Together, then each alone.
-            let passes: Vec<_> = gates.begins.try_iter().map(|pass| pass.join(" ")).collect();
-            assert_eq!(passes, [format!("good {bad} late"), "good".to_owned(), bad.to_owned(), "late".to_owned()]);
+            // As one batch, then each alone.
+            let batches: Vec<_> = gates.begins.try_iter().map(|batch| batch.join(" ")).collect();
+            assert_eq!(batches, [format!("good {bad} late"), "good".to_owned(), bad.to_owned(), "late".to_owned()]);
             assert_eq!(gates.handler.loads.load(Ordering::SeqCst), loads);
-            assert_eq!(gates.device.metrics.rebuilds.get(), loads as u64 - 1);
+            assert_eq!(gates.worker.metrics.rebuilds.get(), loads as u64 - 1);
             assert_eq!(gates.health.check(), Ok(()));
         }
     }
 
     #[tokio::test]
-    async fn a_model_that_cannot_be_loaded_is_the_end() {
+    async fn a_model_that_cannot_be_loaded_ends_the_worker() {
         let (gates, loaded) = gated(1, 1, 0);
         assert!(loaded.await.unwrap().unwrap_err().to_string().contains("while it was loaded"));
-        let refusal = gates.device.done(Named("first", false)).await.unwrap_err();
+        let refusal = gates.worker.serve(Named("first", false)).await.unwrap_err();
         assert_eq!((refusal.status.as_u16(), gates.health.check()), (503, Err(Unhealthy::Dead)));
 
-        // Nor if it could before.
+        // The same if it could be loaded once.
         let (gates, loaded) = gated(4, 1, 1);
         loaded.await.unwrap().unwrap();
         let failing = gates.ask("panic").await;

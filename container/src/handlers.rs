@@ -1,0 +1,3 @@
+//! The models that this container serves: a handler each.
+
+pub mod face_aging;

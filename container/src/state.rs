@@ -1,0 +1,75 @@
+//! What every route of the server needs.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+
+use crate::handler::{Answer, InferenceHandler};
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::refusal::{Reason, Refusal};
+use crate::settings::Settings;
+use crate::worker::{Loaded, Worker};
+
+/// How many payloads are decoded at the same time: enough to keep a device busy. Each takes memory.
+const INPUTS_AT_ONCE: usize = 2;
+
+/// The state of a server.
+pub(crate) struct ServerState<H: InferenceHandler> {
+    pub(crate) handler: Arc<H>,
+    pub(crate) settings: Settings,
+    pub(crate) worker: Worker<H>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// An admission permit for each invocation that waits or is served.
+    pub(crate) admission: Semaphore,
+    /// A permit for each payload that is decoded.
+    pub(crate) inputs: Arc<Semaphore>,
+}
+
+impl<H: InferenceHandler> ServerState<H> {
+    /// Starts the worker, which begins to load the model.
+    pub(crate) fn start(settings: Settings, handler: H) -> io::Result<(Self, Loaded)> {
+        let (handler, metrics) = (Arc::new(handler), Arc::new(Metrics::new(H::METRICS_PREFIX)));
+        let health = Arc::new(Health::new(settings.wedged_after));
+        let capacity = settings.capacity();
+        let (worker, loaded) = Worker::start(handler.clone(), capacity, metrics.clone(), health.clone())?;
+        let (admission, inputs) = (Semaphore::new(capacity), Arc::new(Semaphore::new(INPUTS_AT_ONCE)));
+        Ok((Self { handler, settings, worker, health, metrics, admission, inputs }, loaded))
+    }
+
+    /// Admits no more invocations, and waits for those that were admitted.
+    pub(crate) async fn drain(&self) {
+        self.health.draining();
+        let all = u32::try_from(self.settings.capacity()).unwrap_or(u32::MAX);
+        drop(self.admission.acquire_many(all).await);
+    }
+
+    /// The largest request body in bytes.
+    pub(crate) fn max_request_bytes(&self) -> usize {
+        self.settings.max_request_bytes.unwrap_or(H::MAX_REQUEST_BYTES)
+    }
+
+    /// The handler's refusal for a reason of the server's.
+    pub(crate) fn refusal(&self, reason: impl Into<Reason>) -> Refusal {
+        self.handler.refusal(&reason.into())
+    }
+
+    /// A refusal as the handler writes it.
+    pub(crate) fn refuse(&self, refusal: &Refusal) -> Response {
+        let mut response = (refusal.status, self.handler.refuse(refusal)).into_response();
+        if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, self.media_type)], self.body).into_response()
+    }
+}
