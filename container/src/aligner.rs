@@ -30,11 +30,11 @@ pub enum FaceModelError {
         /// Where it is.
         file: PathBuf,
         /// Where it stops making sense.
-        source: face::ModelError,
+        source: face::FaceModelFormatError,
     },
     /// A built-in one is broken.
     #[error("a built-in face model is broken: build the program again")]
-    BuiltIn(#[source] face::ModelError),
+    BuiltIn(#[source] face::FaceModelFormatError),
 }
 
 /// Finds the face of a picture and cuts it out as an engine needs it.
@@ -118,8 +118,8 @@ pub fn face_finder(detector: Option<&Path>, landmarks: Option<&Path>) -> Result<
 fn face_model<T>(
     kind: &'static str,
     file: Option<&Path>,
-    read: impl Fn(&[u8]) -> Result<T, face::ModelError>,
-    built_in: impl Fn() -> Result<T, face::ModelError>,
+    read: impl Fn(&[u8]) -> Result<T, face::FaceModelFormatError>,
+    built_in: impl Fn() -> Result<T, face::FaceModelFormatError>,
 ) -> Result<T, FaceModelError> {
     let Some(file) = file else { return built_in().map_err(FaceModelError::BuiltIn) };
     let bytes = std::fs::read(file).map_err(|source| FaceModelError::Read { kind, file: file.to_owned(), source })?;
