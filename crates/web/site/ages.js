@@ -63,6 +63,6 @@ export class Ages {
   }
 
   #report(text = `${this.chosen.length} chosen, ${MOST} at most`) {
-    $('ages-told').textContent = text;
+    $('ages-message').textContent = text;
   }
 }

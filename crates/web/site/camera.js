@@ -9,8 +9,8 @@ const WHY = {
 
 /** The photograph as a file. Null if the dialog was closed without one. */
 export async function photograph() {
-  const [dialog, finder, told, shoot] = [$('shooting'), $('finder'), $('shooting-told'), $('shoot')];
-  told.textContent = 'The browser asks whether this page may use the camera.';
+  const [dialog, finder, message, shoot] = [$('shooting'), $('finder'), $('shooting-message'), $('shoot')];
+  message.textContent = 'The browser asks whether this page may use the camera.';
   shoot.disabled = true;
   let stream = null;
   let file = null;
@@ -36,12 +36,12 @@ export async function photograph() {
     if (dialog.open) {
       finder.srcObject = stream;
       await finder.play();
-      told.textContent = 'Look at the camera, upright, with light on the face.';
+      message.textContent = 'Look at the camera, upright, with light on the face.';
       shoot.disabled = false;
       shoot.focus();
     }
   } catch (error) {
-    told.textContent = WHY[error.name] ?? error.message;
+    message.textContent = WHY[error.name] ?? error.message;
   }
   await closed;
   stop();

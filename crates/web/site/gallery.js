@@ -52,8 +52,8 @@ export class Gallery {
       if ($('list').children[n] !== item) $('list').insertBefore(item, $('list').children[n] ?? null);
     });
     if (focused !== document.activeElement && $('list').contains(focused)) focused.focus({ preventScroll: true });
-    const told = this.#portraits.trouble ?? (entries.length ? '' : 'None yet. Portraits sent by other means, such as curl, show up here too.');
-    if ($('earlier-told').textContent !== told) $('earlier-told').textContent = told;
+    const message = this.#portraits.trouble ?? (entries.length ? '' : 'None yet. Portraits sent by other means, such as curl, show up here too.');
+    if ($('earlier-message').textContent !== message) $('earlier-message').textContent = message;
     $('more').hidden = !this.#portraits.cursor;
   }
 
@@ -84,8 +84,8 @@ export class Gallery {
     if (entry.id === this.#current) link.setAttribute('aria-current', 'true');
     else link.removeAttribute('aria-current');
     const words = state(entry);
-    const told = item.querySelector('.state');
-    if (told.textContent !== words) told.textContent = words;
+    const label = item.querySelector('.state');
+    if (label.textContent !== words) label.textContent = words;
     item.dataset.phase = entry.phase;
     const button = item.querySelector('button');
     button.textContent = entry.running ? 'Cancel' : 'Delete';

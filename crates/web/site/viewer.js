@@ -84,7 +84,7 @@ export class Viewer {
     this.#turn++;
     $('film').replaceChildren();
     $('files').replaceChildren();
-    $('gif-told').textContent = '';
+    $('gif-message').textContent = '';
     $('result').hidden = $('sketch').hidden = true;
   }
 
@@ -146,8 +146,8 @@ export class Viewer {
     };
     const text = trouble ?? words[phase];
     // A text is announced only when it changes.
-    if ($('told').textContent === text) return;
-    $('told').textContent = text;
+    if ($('message').textContent === text) return;
+    $('message').textContent = text;
     this.say(text);
   }
 
@@ -305,7 +305,7 @@ export class Viewer {
   async #animate() {
     const [entry, turn] = [this.#entry, this.#turn];
     const report = (text) => {
-      if (turn === this.#turn && $('gif-told').textContent !== text) $('gif-told').textContent = text;
+      if (turn === this.#turn && $('gif-message').textContent !== text) $('gif-message').textContent = text;
     };
     $('gif').disabled = true;
     try {

@@ -32,14 +32,14 @@ for (const size of ['small', 'large']) {
   scenario(`a photograph becomes pictures, and the slider chooses the age (${size})`, async (up) => {
     const tab = await Tab.open(browser, up.url, { size });
     const { page } = tab;
-    await tab.says('#earlier-told', 'None yet');
+    await tab.says('#earlier-message', 'None yet');
     await tab.look('empty');
 
     up.hold();
     await tab.choose('portrait.png');
     await tab.says('.steps [aria-current]', 'Working');
     assert.match(tab.id, /^portrait-[a-z0-9]{5}$/);
-    await tab.says('#told', 'The face is being aged to 20, 40, 60 and 80.');
+    await tab.says('#message', 'The face is being aged to 20, 40, 60 and 80.');
     await tab.says('#list', 'working');
     await tab.look('working');
 
@@ -160,7 +160,7 @@ scenario('pictures and the animation are downloaded', async (up) => {
   assert.equal(download.suggestedFilename(), `${id}.gif`);
   // The Rust test that started this file checks the animation.
   await download.saveAs(join(SCREENSHOTS, 'animation.gif'));
-  await tab.says('#gif-told', `${id}.gif, `);
+  await tab.says('#gif-message', `${id}.gif, `);
   await tab.look('downloads');
   await tab.close();
 });
@@ -208,23 +208,23 @@ scenario('1 to 16 ages are chosen and remembered', async (up) => {
     await page.keyboard.press('Enter');
   };
   await add('101');
-  await tab.says('#ages-told', 'An age is a whole number from 0 to 100.');
+  await tab.says('#ages-message', 'An age is a whole number from 0 to 100.');
   await add('2.5');
-  await tab.says('#ages-told', 'An age is a whole number from 0 to 100.');
+  await tab.says('#ages-message', 'An age is a whole number from 0 to 100.');
   await add('33');
-  await tab.says('#ages-told', '5 chosen');
+  await tab.says('#ages-message', '5 chosen');
   for (let age = 1; age <= 11; age++) await add(String(age));
-  await tab.says('#ages-told', '16 chosen');
+  await tab.says('#ages-message', '16 chosen');
   await add('99');
-  await tab.says('#ages-told', '16 ages at most');
+  await tab.says('#ages-message', '16 ages at most');
   await tab.look('ages');
   const boxes = page.locator('#chips input');
   for (let n = (await boxes.count()) - 1; n > 0; n--) await boxes.nth(n).uncheck();
-  await tab.says('#ages-told', '1 chosen');
+  await tab.says('#ages-message', '1 chosen');
   await boxes.first().click();
-  await tab.says('#ages-told', 'At least one age is needed');
+  await tab.says('#ages-message', 'At least one age is needed');
   await page.reload();
-  await tab.says('#ages-told', '1 chosen');
+  await tab.says('#ages-message', '1 chosen');
   await tab.choose('portrait.png');
   const id = await tab.pictures();
   assert.deepEqual((await up.json(`/jobs/${id}`)).ages, [1]);
@@ -266,7 +266,7 @@ scenario('portraits are listed, cancelled and deleted', async (up) => {
   // The open portrait is deleted.
   await page.locator('#delete').click();
   await page.locator('#sure').getByRole('button', { name: 'Delete' }).click();
-  await tab.says('#earlier-told', 'None yet');
+  await tab.says('#earlier-message', 'None yet');
   assert.equal(await page.locator('#viewer').isVisible(), false);
 
   up.hold();
@@ -329,11 +329,11 @@ test('a running job survives a restart of the server', async () => {
     const { id } = tab;
     assert.deepEqual(tab.complaints, []);
     await up.kill();
-    await tab.says('#told', 'The pipeline cannot be reached. Trying again.');
+    await tab.says('#message', 'The pipeline cannot be reached. Trying again.');
     await tab.look('unreachable');
     up = await Up.start(up.folder, up.port);
     assert.equal(await tab.pictures(), id);
-    await tab.page.waitForFunction(() => document.getElementById('earlier-told').textContent === '');
+    await tab.page.waitForFunction(() => document.getElementById('earlier-message').textContent === '');
     // The browser reports failed requests. There must be no other errors.
     const others = tab.complaints.filter((text) => !/net::ERR_(CONNECTION|EMPTY|SOCKET|INCOMPLETE)/.test(text));
     assert.deepEqual(others, []);
@@ -351,7 +351,7 @@ scenario('an upload is repeated after a lost connection', async (up) => {
   const tab = await Tab.open(browser, up.url);
   await tab.page.route('**/images/**', (route) => route.abort());
   await tab.choose('portrait.png');
-  await tab.says('#told', 'The connection was lost. Trying again.');
+  await tab.says('#message', 'The connection was lost. Trying again.');
   await tab.says('.steps [aria-current]', 'Uploading');
   await tab.page.unroute('**/images/**');
   await tab.pictures();
@@ -384,7 +384,7 @@ scenario('a cancelled upload is aborted', async (up) => {
   const failed = page.waitForEvent('requestfailed');
   await page.locator('#cancel').click();
   assert.equal((await failed).method(), 'PUT');
-  await tab.says('#earlier-told', 'None yet');
+  await tab.says('#earlier-message', 'None yet');
   await tab.says('#status', 'is gone');
   await page.waitForFunction(() => document.activeElement.id === 'new');
   await held.continue().catch(() => {});
@@ -446,7 +446,7 @@ scenario('a photograph is taken with the camera', async (up) => {
     for (const size of ['small', 'large']) {
       const tab = await Tab.open(camera, up.url, { size, permissions: ['camera'] });
       await tab.page.locator('#camera').click();
-      await tab.says('#shooting-told', 'Look at the camera');
+      await tab.says('#shooting-message', 'Look at the camera');
       await tab.look('camera');
       await tab.page.locator('#shoot').click();
       await tab.page.waitForURL(/#\/camera-/);
@@ -456,7 +456,7 @@ scenario('a photograph is taken with the camera', async (up) => {
     // The camera is not allowed.
     const tab = await Tab.open(camera, up.url, { permissions: [] });
     await tab.page.locator('#camera').click();
-    await tab.says('#shooting-told', /This page may not use the camera|There is no camera here/);
+    await tab.says('#shooting-message', /This page may not use the camera|There is no camera here/);
     await tab.page.locator('#shooting-close').click();
     assert.equal(await tab.page.locator('#shooting').isVisible(), false);
     await tab.close();
@@ -532,7 +532,7 @@ scenario('a static host elsewhere serves the page with the addresses in config.j
       assert.equal(await thumb.evaluate((image) => image.decode().then(() => image.naturalWidth)), 1024);
       await tab.page.getByRole('button', { name: `Delete ${id}` }).click();
       await tab.page.locator('#sure').getByRole('button', { name: 'Delete' }).click();
-      await tab.says('#earlier-told', 'None yet');
+      await tab.says('#earlier-message', 'None yet');
       await tab.close();
     }
   });
@@ -544,7 +544,7 @@ async function introduced(tab) {
   await tab.look('who');
   await tab.page.getByLabel('Token').fill('e30.e30.x');
   await tab.page.keyboard.press('Enter');
-  await tab.says('#earlier-told', 'None yet');
+  await tab.says('#earlier-message', 'None yet');
   // The browser reports refused requests. There must be no other errors.
   assert.ok(tab.complaints.every((text) => /401|CORS|ERR_FAILED/.test(text)), String(tab.complaints));
   tab.complaints = [];
@@ -582,7 +582,7 @@ scenario('the page is small, has a strict policy and paints early', async (up) =
       if (!urls.get(requestId)?.includes('/jobs')) bytes += encodedDataLength;
     });
     await tab.page.goto(up.url);
-    await tab.says('#earlier-told', 'None yet');
+    await tab.says('#earlier-message', 'None yet');
     const origins = new Set([...urls.values()].map((url) => new URL(url).origin));
     assert.deepEqual([...origins], [up.url], 'files come from other origins');
     assert.ok(bytes > 10_000 && bytes < 60_000, `${bytes} bytes`);
