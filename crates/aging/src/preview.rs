@@ -22,9 +22,9 @@
 //! | `shape` | the warp: landmarks that move with age (cardioidal strain for the young), spread by a spline |
 //! | `look`, `oklab`, `analysis` | strengths by age, colours, the planes of a portrait |
 //!
-//! Every uncertainty is a factor of an effect's strength: the likelihoods of skin and hair, how frontal the head is,
-//! how much the hair resembles the background, and whether there is hair on both sides. Curves and spots are canonical
-//! and built once. Relief and spots are as soft as the photograph: on an enlarged one, sharp lines look scratched.
+//! Every uncertainty weakens an effect. The factors are the likelihoods of skin and hair, how frontal the head is, how
+//! much the hair resembles the background, and whether there is hair on both sides. Curves and spots are canonical and
+//! built once. Relief and spots are as soft as the photograph: on an enlarged one, sharp lines look scratched.
 
 mod analysis;
 mod curves;
