@@ -85,7 +85,7 @@ def test_the_http_api_answers_preflights_itself(there):
     assert set(routes) == set(cors["AllowMethods"])
 
 
-def test_the_readme_lists_the_headers_of_up():
+def test_the_deployment_guide_lists_the_headers_of_up():
     source = re.sub(r"\\\n\s*", "", (INFRA.parent / "crates/web/src/lib.rs").read_text())
     (sent,) = re.findall(r"HEADERS: [^=]*= \[\n(.*?)\n\];", source, re.DOTALL)
     (listed,) = re.findall(r"```\n(Content-Security-Policy: .*?)```", (INFRA / "README.md").read_text(), re.DOTALL)
