@@ -1,9 +1,9 @@
-"""Makes `corpus/`: what each fuzz target begins with.
+"""Makes `corpus/`, the first inputs of each fuzz target.
 
     pip install pillow
     python fuzz/make_corpus.py
 
-Last run with Pillow 12.
+The last run used Pillow 12.
 """
 
 import collections
@@ -34,7 +34,7 @@ def write(target, name, content):
 
 
 def oriented(orientation, order):
-    """An EXIF block of one entry, in either order of bytes."""
+    """An EXIF block with the orientation as its only entry, in either byte order."""
     start = b"II*\0" if order == "<" else b"MM\0*"
     return b"Exif\0\0" + start + struct.pack(order + "IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
 
@@ -81,7 +81,7 @@ def npy(shape, version=1, descr="|u1", order="False"):
 
 
 def strips():
-    # Options: the number of ages less one; 16: as PNG; 32: with pixels, of one age.
+    # The first byte: the number of ages minus one, plus 16 for PNG, plus 32 to append the pixels of one age.
     write("npy", "one-age", b"\x20" + npy((1024, 2048, 3)))
     write("npy", "one-age-png", b"\x30" + npy((1024, 2048, 3)))
     write("npy", "version-2", b"\x20" + npy((1024, 2048, 3), version=2))
@@ -94,7 +94,7 @@ def strips():
     write("npy", "cut", b"\x00" + npy((1024, 2048, 3))[:40])
 
 
-# Face models, in numbers as dlib writes them.
+# Face models in dlib's format.
 
 
 def integers(*values):
@@ -106,7 +106,7 @@ def integers(*values):
 
 
 def floats(*values):
-    """Each is a value / 1024."""
+    """Each number written is a value / 1024."""
     return b"".join(integers(value, -10) for value in values)
 
 
@@ -148,7 +148,7 @@ def face_models():
     write("dlib", "predictor-no-trees", predictor(1, 0, 0))
 
 
-# Checkpoints, as torch.save lays them out, without PyTorch.
+# Checkpoints in the layout of torch.save, made without PyTorch.
 
 
 class Storage:
@@ -157,7 +157,7 @@ class Storage:
 
 
 def pretend(module, name, value):
-    """Pickles name what is in modules."""
+    """Gives a value the module and name that a pickle stores for it."""
     value.__module__, value.__name__, value.__qualname__ = module, name, name
     for parent in (module.split(".")[0], module):
         sys.modules.setdefault(parent, types.ModuleType(parent))
@@ -252,7 +252,7 @@ def checkpoints():
     write("checkpoint", "checksum.safetensors", safetensors(plain, {"time-traveler.crc32": "00000000"}))
 
 
-# Events, as AWS's guides show them.
+# Events, from the examples in AWS's guides.
 
 
 def events():

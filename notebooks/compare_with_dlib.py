@@ -1,12 +1,12 @@
-"""Time dlib's face detection against `time-traveler bench face`, side by side.
+"""Compare the speed of dlib's face detection with that of `time-traveler bench face`.
 
     pip install dlib numpy pillow
     cargo build --release
     python notebooks/compare_with_dlib.py DETECTOR.svm
 
-DETECTOR.svm is any serialized detector; dlib's own comes from
-`dlib.get_frontal_face_detector().save("DETECTOR.svm")`. The two take turns, five times; what
-is printed are the medians of whole calls, and their ratios.
+DETECTOR.svm is any serialized detector. `dlib.get_frontal_face_detector().save("DETECTOR.svm")`
+writes dlib's own. The two programs run alternately, five times. The script prints the medians of
+whole calls, and their ratios.
 """
 
 import json

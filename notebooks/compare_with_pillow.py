@@ -1,4 +1,4 @@
-"""Times splitting a strip into JPEGs by numpy and Pillow and by `time-traveler`, in turns.
+"""Compare the speed of splitting a strip into JPEGs with NumPy and Pillow, and with `time-traveler`.
 
     pip install numpy pillow
     cargo build --release -p time-traveler
@@ -42,9 +42,9 @@ def main():
     ours, theirs, peaks = [], [], []
     for _ in range(options.runs):
         command = [options.time_traveler.resolve(), "bench", "split", options.strip, "--runs", "9", "--json"]
-        told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-        ours.append(told["milliseconds"]["split"])
-        peaks.append(told["peakMemoryBytes"] - told["stripBytes"])
+        measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        ours.append(measured["milliseconds"]["split"])
+        peaks.append(measured["peakMemoryBytes"] - measured["stripBytes"])
         times = []
         for _ in range(10):
             start = time.perf_counter()
@@ -53,7 +53,7 @@ def main():
         theirs.append(statistics.median(times[1:]))
     turbo = features.version("libjpeg_turbo")
     print(f"Pillow {PIL.__version__}, libjpeg-turbo {turbo}: {statistics.median(theirs):.1f} ms, {sum(map(len, panels))} bytes")
-    print(f"time-traveler: {statistics.median(ours):.1f} ms, {told['jpegBytes']} bytes, {max(peaks) / 1e6:.1f} MB beside the strip")
+    print(f"time-traveler: {statistics.median(ours):.1f} ms, {measured['jpegBytes']} bytes, {max(peaks) / 1e6:.1f} MB beside the strip")
     print(f"{statistics.median(theirs) / statistics.median(ours):.2f} times as fast")
 
 

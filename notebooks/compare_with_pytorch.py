@@ -1,13 +1,14 @@
-"""Times one strip of ages by PyTorch, by ONNX Runtime and by `time-traveler`, in turns, and compares their pictures.
+"""Compare the speed and the pictures of PyTorch, ONNX Runtime and `time-traveler` for one strip of ages.
 
     pip install torch onnx onnxscript onnxruntime pillow
     git clone https://github.com/yuval-alaluf/SAM
     cargo build --release -p time-traveler
     python notebooks/compare_with_pytorch.py --sam SAM --time-traveler target/release/time-traveler
 
-PyTorch runs the authors' code with weights that its constructors make up; its two operations that have CUDA kernels only
-become the plain PyTorch that the same repository has or means (`upfirdn2d_native`, `leaky_relu`). ONNX Runtime runs the
-export of these modules with fixed shapes, and the encoder of the face itself once per strip, as `time-traveler` does.
+PyTorch runs the authors' code with the random weights of its constructors. Two operations of that code have only CUDA
+kernels. They are replaced by plain PyTorch, from the same repository (`upfirdn2d_native`) or equivalent (`leaky_relu`).
+ONNX Runtime runs the export of these modules with fixed shapes. Like `time-traveler`, it runs the pretrained encoder once
+per strip.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from torch.nn import functional
 def reference(folder, size):
     """The modules of the authors' repository: encoder, pretrained encoder, decoder."""
     sys.path.insert(0, str(folder))
-    # The file with the native operation compiles the CUDA one when it is imported.
+    # Importing this file would compile its CUDA operation, so only the native one is executed.
     source = (folder / "models/stylegan2/op/upfirdn2d.py").read_text()
     native = {"torch": torch, "F": functional}
     exec(source[source.index("def upfirdn2d_native") :], native)
@@ -72,7 +73,7 @@ def reference(folder, size):
 
 
 class Decoder(torch.nn.Module):
-    """The generator as the authors' inference calls it."""
+    """The generator, called as in the authors' inference."""
 
     def __init__(self, generator):
         super().__init__()
@@ -83,7 +84,7 @@ class Decoder(torch.nn.Module):
 
 
 class PyTorch:
-    """`pSp.forward` for one age after the other, with the pretrained encoder for each, as the authors' scripts do."""
+    """`pSp.forward` for each age in turn. As in the authors' scripts, each age runs the pretrained encoder."""
 
     def __init__(self, encoder, pretrained, decoder):
         self.modules = encoder, pretrained, decoder
@@ -169,7 +170,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        # A smooth picture: what it shows makes no difference to the time.
+        # The picture is smooth. Its contents do not change the time.
         y, x = numpy.mgrid[:256, :256]
         picture = numpy.stack([x, y, (x + y) // 2], 2).astype(numpy.uint8)
         Image.fromarray(picture).save(folder / "face.png")
@@ -193,9 +194,9 @@ def main():
                 for _ in peer.strip(face, ages):
                     pass
                 seconds[name].append(time.perf_counter() - start)
-            told = ours.seconds(ages)
-            seconds["time-traveler"].append(told["seconds"]["strip"])
-            print({name: round(times[-1], 2) for name, times in seconds.items()}, round(told["peakGflops"]), flush=True)
+            measured = ours.seconds(ages)
+            seconds["time-traveler"].append(measured["seconds"]["strip"])
+            print({name: round(times[-1], 2) for name, times in seconds.items()}, round(measured["peakGflops"]), flush=True)
     print(f"{options.ages} ages at {options.size}, {options.threads} threads, {platform.machine()}, median of {options.runs}")
     own = statistics.median(seconds["time-traveler"])
     for name, times in seconds.items():

@@ -11,14 +11,16 @@ annotated faces, training_with_face_landmarks.xml and testing_with_face_landmark
                     object_detector<scan_fhog_pyramid<pyramid_down<6>>>
   landmarks.dat.gz  the gzip of a dlib shape_predictor
 
-Every random choice has a fixed seed and every training runs on one thread, so that the same
-version of dlib gives the same files again.
+Every random choice has a fixed seed and every training runs on one thread, so the same version of
+dlib gives the same files again.
 
-It takes about 7 minutes on two cores. The last run, with dlib 20.0.1, gave detector.svm of 65.9 kB, which
-finds 169 of 172 faces (the 43 as they are, mirrored, and rotated by 15 degrees either way) and nothing
-else in the photographs it was trained on; and landmarks.dat.gz of 3.40 MB, 10.8 MB unpacked, with a
-cross-validated error of 0.061 of the distance between the outer eye corners (0.063 and 0.093 with
-boxes that are off by 5 and 10 %).
+Training takes about 7 minutes on two cores. The last run, with dlib 20.0.1, gave these files:
+
+  detector.svm      65.9 kB; finds 169 of 172 faces (the 43 unchanged, mirrored, and rotated by 15
+                    degrees either way), and nothing else in the photographs it was trained on
+  landmarks.dat.gz  3.40 MB, 10.8 MB unpacked; the cross-validated error is 0.061 of the distance
+                    between the outer eye corners (0.063 and 0.093 with boxes that are off by 5 and
+                    10 %)
 """
 
 import gzip
@@ -42,12 +44,12 @@ WINDOW = 72
 C_PER_IMAGE = 1.5
 NUCLEAR_NORM = 4.0
 TERMS_PER_PLANE = 2
-# Added to the thresholds, so that what scores just above 0 is a face.
+# Added to the thresholds, so that scores just above 0 are faces.
 STRICTER = 0.25
 PLANES = 31
 WEIGHT_BITS = 20
-# Two boxes are one face when they overlap by more than this (intersection over union, or the
-# covered part of either). The trainer's own values would forbid boxes that barely touch.
+# Two boxes are the same face if they overlap by more than this (intersection over union, or the
+# covered part of either). The trainer's own values would exclude boxes that barely touch.
 OVERLAP = (0.2, 0.5)
 
 # The predictor.
@@ -77,7 +79,7 @@ class Photo:
         return Photo(self.name, np.ascontiguousarray(self.image[:, ::-1]), boxes, points)
 
     def rotated(self, degrees):
-        """Counter-clockwise around the centre, on a canvas that is large enough; the boxes stay upright."""
+        """The photo rotated counter-clockwise, on a canvas that is large enough. The boxes stay upright."""
         if degrees == 0:
             return self
         height, width = self.image.shape[:2]
@@ -121,8 +123,8 @@ def with_values(options, **values):
     return options
 
 
-# ---- dlib's files: integers are a control byte (length, sign) and the magnitude; a float is a
-# ---- mantissa and a power of two, both written as such integers.
+# ---- dlib's files: an integer is a control byte (length, sign) and the magnitude. A float is two
+# ---- such integers, the mantissa and a power of two.
 
 
 class Reader:
@@ -141,7 +143,7 @@ class Reader:
         return math.ldexp(mantissa, self.integer())
 
     def skip(self, integers):
-        """Pass over some integers; gives their bytes."""
+        """Skip some integers, and return their bytes."""
         start = self.at
         for _ in range(integers):
             self.integer()
@@ -159,13 +161,13 @@ def pack_integer(value):
 
 
 def pack_number(value, bits):
-    """A float, rounded to so many bits of mantissa."""
+    """A float, rounded to a mantissa of `bits` bits."""
     fraction, exponent = math.frexp(value)
     return pack_integer(round(fraction * 2**bits)) + pack_integer(exponent - bits)
 
 
 def low_rank(weights):
-    """Keep the strongest separable parts of a filter: they make it fast, and the rest is mostly noise."""
+    """Keep the strongest separable parts of a filter. That makes it fast, and the rest is mostly noise."""
     side = math.isqrt((len(weights) - 1) // PLANES)
     u, s, v = np.linalg.svd(weights[:-1].reshape(PLANES, side, side))
     weakest = np.sort(s.ravel())[-TERMS_PER_PLANE * PLANES]
@@ -174,7 +176,7 @@ def low_rank(weights):
 
 
 def train_filter(photos, angles):
-    """One filter for faces at these angles: the head of the file dlib writes, and the weights."""
+    """Train one filter for faces at these angles. Return the head of dlib's file, and the weights."""
     images, boxes = [], []
     for photo in photos:
         for version in (photo, photo.mirrored()):
@@ -182,8 +184,8 @@ def train_filter(photos, angles):
                 turned = version.rotated(degrees)
                 images.append(turned.image)
                 boxes.append([rectangle(box) for box in turned.boxes])
-        # Nothing is a face in a picture that lies on its side or stands on its head, and its
-        # textures are those of the photographs.
+        # The photographs lying on a side or upside down are negatives: they have no upright faces,
+        # but the same textures.
         for negative in (photo.image[::-1], np.rot90(photo.image), np.rot90(photo.image, 3)):
             images.append(np.ascontiguousarray(negative))
             boxes.append([])
@@ -197,7 +199,7 @@ def train_filter(photos, angles):
         dlib.train_simple_object_detector(images, boxes, options).save(path)
         reader = Reader(Path(path).read_bytes())
     head = reader.skip(14)
-    reader.skip(5)  # the trainer's overlap, and that there is one filter
+    reader.skip(5)  # the trainer's overlap, and the number of filters, 1
     return head, reader.matrix()
 
 
@@ -211,12 +213,12 @@ def write_detector(photos, path):
         weights[-1] += STRICTER
         out += pack_integer(-len(weights)) + pack_integer(-1)
         out += b"".join(pack_number(w, WEIGHT_BITS) for w in weights)
-    # What dlib's Python class simple_object_detector reads after it: a version, and how often to enlarge.
+    # dlib's Python class simple_object_detector reads two more integers: a version, and the upsampling.
     path.write_bytes(out + pack_integer(1) + pack_integer(1))
 
 
 def detect(detector, image, threshold=0.0):
-    """The boxes found in an image that is enlarged once, and their scores."""
+    """Detect faces in an image that is doubled in size once. Return boxes and scores."""
     found, scores, _ = detector.run(image, 1, threshold)
     return [(r.left(), r.top(), r.width(), r.height()) for r in found], list(scores)
 
@@ -238,7 +240,7 @@ def jittered(box, random, amount):
 
 
 def train_predictor(photos, detector_path):
-    """Learn the points from the annotated boxes, boxes near them, and those the detector really finds."""
+    """Train the predictor on the annotated boxes, on boxes near them, and on the detector's own boxes."""
     random = np.random.default_rng(0)
     detector = dlib.fhog_object_detector(str(detector_path))
     images, faces = [], []
@@ -246,7 +248,7 @@ def train_predictor(photos, detector_path):
         for version in (photo, photo.mirrored()):
             for degrees in ANGLES:
                 turned = version.rotated(degrees)
-                # Boxes that are not quite taken teach as much as those that are.
+                # The negative threshold adds boxes that the detector just misses. They teach as much.
                 found, _ = detect(detector, turned.image, -0.05)
                 examples = []
                 for box, points in zip(turned.boxes, turned.points):
@@ -265,7 +267,7 @@ def train_predictor(photos, detector_path):
 
 
 def rounded_predictor(predictor):
-    """The predictor's file with its leaf values on a fixed grid, which compresses well."""
+    """The predictor's file with leaf values rounded to a fixed grid, so that it compresses well."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "landmarks.dat")
         predictor.save(path)
@@ -287,12 +289,12 @@ def rounded_predictor(predictor):
             for _leaf in range(copy_integer()):
                 for _value in range(abs(copy_integer()) * abs(copy_integer())):
                     out.append(pack_integer(round(reader.number() * 2**LEAF_BITS)) + exponent)
-    out.append(reader.data[reader.at :])  # where the pixels lie
+    out.append(reader.data[reader.at :])  # the positions of the pixels
     return b"".join(out)
 
 
 def point_error(predictor, photos, amount, repeats):
-    """Mean distance to the annotated points, in parts of the distance of the outer eye corners."""
+    """The mean distance to the annotated points, as a part of the distance of the outer eye corners."""
     random = np.random.default_rng(1)
     errors = []
     for photo in photos:
@@ -307,13 +309,13 @@ def point_error(predictor, photos, amount, repeats):
 
 
 def cross_validate(train, test, detector_path):
-    """Errors on photographs that the predictor has not seen: annotated boxes, boxes off by 5 %, by 10 %."""
+    """The errors on unseen photographs, with annotated boxes and with boxes off by 5 % and by 10 %."""
     predictor = train_predictor(train, detector_path)
     return [point_error(predictor, test, amount, 5) for amount in (0, 0.05, 0.1)]
 
 
 def check_detector(photos, path):
-    """Print what the detector finds in the photographs, as they are, mirrored and rotated."""
+    """Print the detector's results for the photographs, unchanged, mirrored and rotated."""
     detector = dlib.fhog_object_detector(str(path))
     total, hits, main_scores, others = 0, 0, [], []
     for photo in photos:
@@ -336,7 +338,7 @@ def check_detector(photos, path):
 
 
 def check_unseen(folder, photos, path):
-    """Print what the detector finds in the pictures of the folder that have no annotations."""
+    """Print the detector's results for the folder's pictures that have no annotations."""
     detector = dlib.fhog_object_detector(str(path))
     seen = {photo.name for photo in photos}
     for picture in sorted(folder.glob("*.[jp][pn]g")):

@@ -1,4 +1,4 @@
-//! A checkpoint that somebody else trained: opened, read whole, and written again.
+//! A checkpoint from an unknown source is opened, read whole, and written again.
 #![no_main]
 
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ fn file(name: &str) -> PathBuf {
     FOLDER.path().join(name)
 }
 
-// Tensors may claim eight times the file, and pickles 16 MB.
+// The tensors of a file may be eight times its size, and pickles take up to 16 MB.
 fuzz_target!(init: fuzz::limit_memory(20, 64), |bytes: &[u8]| {
     let (original, copy) = (file("original"), file("copy"));
     std::fs::write(&original, bytes).expect("a small file can be written");

@@ -1,4 +1,4 @@
-//! Face models in dlib's format, from a folder that somebody else filled; and what those that can be read make of a picture.
+//! Face models in dlib's format, from an unknown source, are read. Those that can be read are run on a picture.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use face::{Detector, FaceError, Rectangle, RgbImage, Sampling, ShapePredictor};
 use libfuzzer_sys::fuzz_target;
 
-/// Edges in all directions.
+/// A picture with edges in all directions.
 static PICTURE: LazyLock<RgbImage> = LazyLock::new(|| {
     let mut picture = RgbImage::new(48, 40);
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
@@ -16,7 +16,7 @@ static PICTURE: LazyLock<RgbImage> = LazyLock::new(|| {
     picture
 });
 
-// A model takes a few times its file, and so does the small picture.
+// A model and the features of the small picture take a few times the size of the file.
 fuzz_target!(init: fuzz::limit_memory(16, 64), |bytes: &[u8]| {
     match Detector::read(bytes) {
         Ok(detector) => {

@@ -1,4 +1,5 @@
-//! What starts image-processor, and what a model server or SageMaker says of an invocation: JSON from AWS, and texts.
+//! The events that start image-processor (JSON from AWS), and the texts of failed invocations from a model server or
+//! SageMaker.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +7,7 @@ use pipeline::event::{ObjectCreated, Trigger, triggers};
 use pipeline::{ErrorCode, InferenceId, JobError, PortraitId, Revision, invocation, keys};
 use serde_json::{Value, json};
 
-/// As S3 encodes keys in its own notifications.
+/// Encodes a key as S3 does in its own notifications.
 fn url_encoded(key: &str) -> String {
     let encoded = |byte: u8| match byte {
         b' ' => "+".to_owned(),
@@ -22,7 +23,7 @@ fn only(event: &Value) -> Trigger {
     triggers.remove(0).expect("a whole record")
 }
 
-/// An upload is the same whichever way it is told, and its copy's key tells what it was made of.
+/// An upload's event has the same meaning in both formats, and the key of its copy identifies the upload.
 fn created(object: &ObjectCreated) {
     let ObjectCreated { bucket, key, etag, size, sequencer } = object;
     let detail = |key: &str| {

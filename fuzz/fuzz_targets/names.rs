@@ -1,5 +1,5 @@
-//! What clients and other services write as text: ids, ages, revisions, moments, media types. Whatever is read is written as
-//! what is read as the same again.
+//! The texts of clients and other services: ids, ages, revisions, timestamps, media types. A value that was read is
+//! written as a text that is read as the same value.
 #![no_main]
 
 use std::fmt::{Debug, Display};
@@ -18,7 +18,7 @@ fn read<T: FromStr<Err: Display> + Display + Debug + PartialEq>(text: &str) -> O
             Some(value)
         }
         Err(error) => {
-            // A message quotes the beginning, not all of it; every character may have to be escaped.
+            // A message quotes only the beginning of a text, but escapes may lengthen every character.
             assert!(error.to_string().len() < 1000, "{error}");
             None
         }
@@ -49,13 +49,13 @@ fuzz_target!(init: fuzz::limit_memory(1, 16), |text: &str| {
         stored(&revision);
     }
     if let Some(inference) = read::<InferenceId>(text) {
-        // SageMaker takes no more.
+        // SageMaker's limit for an inference id is 64 characters.
         assert!(inference.to_string().len() <= 64, "{inference}");
     }
     if let Ok(media_type) = text.parse::<ImageType>() {
         assert_eq!(media_type.as_str().parse(), Ok(media_type));
     }
-    // A model's name is taken at its word, but for what separates parameters.
+    // A model's name may have all characters except those that separate parameters.
     if !text.contains([';', '"']) && !text.trim().is_empty() {
         assert_eq!(strip::model(&strip::media_type(text)), Some(text.trim_end()), "{text:?}");
     }

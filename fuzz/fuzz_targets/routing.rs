@@ -1,4 +1,5 @@
-//! Requests to the local cloud, as bytes: a byte of options, then what is sent over one connection.
+//! Raw requests to the local cloud. The first byte of the input holds options, and the rest is sent over one
+//! connection.
 #![no_main]
 
 use std::io::{ErrorKind, Read, Write};
@@ -19,17 +20,17 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// Option: to the APIs, not to the AWS endpoint.
+/// Option: the request goes to the APIs instead of the AWS endpoint.
 const TO_APIS: u8 = 1;
-/// Option: the length of what follows the headers is told in one more header.
-const TELL_LENGTH: u8 = 2;
+/// Option: a `Content-Length` header with the length of the body is added.
+const ADD_LENGTH: u8 = 2;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// The most that an answer may take: what a cloud holds after so many small requests.
+/// The limit of an answer's length, in bytes: more than all data that the small requests can have stored.
 const MOST: u64 = 16 << 20;
-/// Requests to one cloud. What earlier ones left behind is there for later ones.
+/// The number of requests to one cloud. Later requests find the data of earlier ones.
 const REQUESTS: usize = 2000;
-/// All that there may be in the data folder.
+/// The files that the data folder may have.
 const KEPT: [&str; 7] = ["dynamodb.db", "journal.db", "lock", "logs", "s3", "sagemaker", "secret-access-key"];
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -60,7 +61,7 @@ impl Running {
         RUNTIME.block_on(self.cloud.stop());
     }
 
-    /// Nothing lies where it should not.
+    /// Checks that no unexpected files exist.
     fn check(&self) {
         let names = |folder: &Path| -> Vec<String> {
             let entries = std::fs::read_dir(folder).expect("the folder is there");
@@ -74,12 +75,12 @@ impl Running {
     }
 }
 
-/// Whether a name is at its end here, but for what SQLite appends.
+/// Whether the rest of a name is empty, or a suffix of SQLite's.
 fn is_end(rest: &str) -> bool {
     matches!(rest, "" | "-journal" | "-shm" | "-wal")
 }
 
-/// The product's, without programs to run: functions are there, and end at once.
+/// The product's stack without programs. Its functions exist, and end at once.
 fn stack() -> Stack {
     let function = |name: &str| Function {
         name: name.to_owned(),
@@ -131,7 +132,7 @@ fn validate(parameters: &Parameters) -> Result<(), Refusal> {
     if id && ages { Ok(()) } else { Err(Refusal { status: StatusCode::BAD_REQUEST, body: json!({}) }) }
 }
 
-/// The bytes with the length of their body in the last header.
+/// Adds a `Content-Length` as the last header of a request.
 fn with_length(bytes: &[u8]) -> Vec<u8> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return bytes.to_vec() };
     let (head, body) = (&bytes[..end], &bytes[end + 4..]);
@@ -141,18 +142,18 @@ fn with_length(bytes: &[u8]) -> Vec<u8> {
 fn send(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut connection = TcpStream::connect(address).expect("the cloud listens");
     connection.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    // Whoever is refused early may not be read to the end.
+    // The cloud may refuse a request before it has read all of it.
     let _ = connection.write_all(bytes).and_then(|()| connection.shutdown(Shutdown::Write));
     let mut answer = Vec::new();
     match connection.take(MOST + 1).read_to_end(&mut answer) {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            panic!("no end of the answer after {PATIENCE:?}: {:?}", String::from_utf8_lossy(&answer))
+            panic!("the answer has not ended after {PATIENCE:?}: {:?}", String::from_utf8_lossy(&answer))
         }
         _ => answer,
     }
 }
 
-// Bodies are as long as the input; what is kept of the inputs before may be in an answer.
+// A body is as long as its input, and answers may have the data of earlier inputs.
 fuzz_target!(init: fuzz::limit_memory(32, 128), |bytes: &[u8]| {
     let Some((&options, bytes)) = bytes.split_first() else { return };
     let mut running = RUNNING.lock().expect("a panic ends the process");
@@ -162,9 +163,9 @@ fuzz_target!(init: fuzz::limit_memory(32, 128), |bytes: &[u8]| {
     let running = running.get_or_insert_with(Running::start);
     running.requests += 1;
     let to = if options & TO_APIS == 0 { running.cloud.aws_address() } else { running.cloud.api_address() };
-    let answer = send(to, &if options & TELL_LENGTH == 0 { bytes.to_vec() } else { with_length(bytes) });
+    let answer = send(to, &if options & ADD_LENGTH == 0 { bytes.to_vec() } else { with_length(bytes) });
     let is_answer = answer.is_empty() || answer.starts_with(b"HTTP/1.") || bytes.starts_with(b"PRI * HTTP/2.0");
     assert!(is_answer, "{:?}", String::from_utf8_lossy(&answer));
-    assert!(answer.len() as u64 <= MOST, "an answer without end");
+    assert!(answer.len() as u64 <= MOST, "the answer is too long");
     running.check();
 });

@@ -1,22 +1,24 @@
-//! A photograph as anybody uploads it: told by its first bytes, and decoded.
+//! An uploaded photograph is recognized by its first bytes, and decoded.
 #![no_main]
 
 use aging::{ImageError, MAX_PIXELS};
 use libfuzzer_sys::fuzz_target;
 use pipeline::ImageType;
 
-// The largest picture there may be: 64 million pixels of 8 bytes, once decoded and once turned, and a decoder's own room.
+// The largest picture has 64 million pixels of 8 bytes. It is decoded, then turned upright, and the decoder needs
+// memory too.
 fuzz_target!(init: fuzz::limit_memory(1200, 1536), |bytes: &[u8]| {
-    let told = ImageType::sniff(bytes);
+    let recognized = ImageType::sniff(bytes);
     match aging::decode(bytes) {
         Ok(picture) => {
             let (width, height) = picture.dimensions();
-            assert!(told.is_some(), "decoded, though its first bytes tell nothing");
+            assert!(recognized.is_some(), "a picture was decoded that its first bytes do not identify");
             assert!((1..=MAX_PIXELS).contains(&(u64::from(width) * u64::from(height))), "{width} x {height}");
         }
         Err(error) => {
             assert!(!error.to_string().is_empty());
-            assert_eq!(matches!(error, ImageError::Unsupported), told.is_none(), "{told:?} and {error:?}");
+            let unsupported = matches!(error, ImageError::Unsupported);
+            assert_eq!(unsupported, recognized.is_none(), "{recognized:?} and {error:?}");
         }
     }
 });

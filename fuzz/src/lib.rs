@@ -1,6 +1,6 @@
-//! What the fuzz targets share: an allocator that ends the process where memory goes beyond a limit.
+//! An allocator for all fuzz targets that aborts the process when memory exceeds a limit.
 //!
-//! libFuzzer looks at the resident memory only now and then, and never sees what is reserved and not touched.
+//! libFuzzer checks the resident memory only now and then, and never sees memory that is reserved but not touched.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
@@ -9,19 +9,20 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[global_allocator]
 static ALLOCATOR: Limited = Limited;
 
-/// The most bytes at once, and of all that is there.
+/// The limit of one allocation, in bytes.
 static MOST_AT_ONCE: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// The limit of all live allocations together, in bytes.
 static MOST_OF_ALL: AtomicUsize = AtomicUsize::new(usize::MAX);
-/// Bytes that are there.
+/// The bytes of all live allocations.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// From now on, the process ends where one allocation takes more than `at_once` MiB, or everything more than `of_all`.
+/// Sets the limits: `at_once` MiB for one allocation, `of_all` MiB for all together. Beyond them, the process aborts.
 pub fn limit_memory(at_once: usize, of_all: usize) {
     MOST_AT_ONCE.store(at_once << 20, Relaxed);
     MOST_OF_ALL.store(of_all << 20, Relaxed);
 }
 
-/// Counts what `System` is asked for.
+/// Counts the bytes allocated from `System`.
 struct Limited;
 
 impl Limited {
@@ -38,18 +39,18 @@ impl Limited {
 
 #[cold]
 fn beyond(what: &str, bytes: usize) {
-    // Something else is wrong, and takes memory to say so.
+    // A panic is already being reported, which takes memory.
     if std::thread::panicking() {
         return;
     }
-    // So does what follows.
+    // The report below takes memory too.
     MOST_AT_ONCE.store(usize::MAX, Relaxed);
     MOST_OF_ALL.store(usize::MAX, Relaxed);
-    eprintln!("{what} {bytes} bytes, more than an honest input can ask for:\n{}", Backtrace::force_capture());
+    eprintln!("{what} {bytes} bytes, more than any valid input needs:\n{}", Backtrace::force_capture());
     std::process::abort();
 }
 
-// SAFETY: everything is `System`'s; what is done besides allocates nothing, but for a process that is about to end.
+// SAFETY: all calls go to `System`. The counting allocates nothing, except in a process that is about to abort.
 unsafe impl GlobalAlloc for Limited {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.count(layout.size(), layout.size());

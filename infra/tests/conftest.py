@@ -1,4 +1,4 @@
-"""The template as it is written, as SAM translates it, and the stack that it makes on a server that plays AWS."""
+"""Fixtures: the template as written, its translation by SAM, and the stack that it creates on a simulated AWS (moto)."""
 
 import copy
 import io
@@ -9,7 +9,7 @@ import pathlib
 import re
 import zipfile
 
-# Before any SDK looks for them. Nothing here may ever reach an account.
+# Set before any SDK reads them. No test may ever reach an account.
 os.environ.update(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing")
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
@@ -23,7 +23,7 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 INFRA = pathlib.Path(__file__).resolve().parent.parent
-STACK = "Portraits"  # A capital letter, as stacks may have: what is named after the stack has to bear it.
+STACK = "Portraits"  # Stack names may have capitals, and the names of resources must allow that.
 PAGE = "https://portraits.example.com"
 PARAMETERS = {
     "ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/time-traveler:v1-gpu",
@@ -36,7 +36,7 @@ def read_template():
 
 
 def translate(template):
-    """What CloudFormation makes of the template, once `sam deploy` has uploaded the functions."""
+    """The template as CloudFormation gets it, after `sam deploy` has uploaded the functions."""
     template = copy.deepcopy(template)
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -47,11 +47,11 @@ def translate(template):
     )
 
 
-NOTHING = object()  # What AWS::NoValue leaves.
+NOTHING = object()  # The value of AWS::NoValue.
 
 
 def made(template, given):
-    """The resources that there are with these parameters; of functions, those are worked out that need nothing else."""
+    """The resources that exist with these parameters. Functions that depend only on parameters are evaluated."""
     parameters = {name: str(parameter.get("Default", "")) for name, parameter in template["Parameters"].items()} | given
 
     def holds(condition):
@@ -66,7 +66,7 @@ def made(template, given):
             case "Fn::Equals":
                 one, other = of
                 return str(value(one)) == str(value(other))
-        raise ValueError(f"{function} is no condition that is known here")
+        raise ValueError(f"{function} is not a supported condition")
 
     def value(of):
         match of:
@@ -101,7 +101,7 @@ def translated(template):
 
 
 class Stack:
-    """A stack on the server, looked at through boto3."""
+    """A stack on the server, inspected with boto3."""
 
     def __init__(self, endpoint, unknown, resources):
         self.endpoint, self.unknown, self.resources = endpoint, unknown, resources
@@ -114,7 +114,7 @@ class Stack:
 
 
 def create_method(cls, resource_name, cloudformation_json, account_id, region_name, **_):
-    """moto's CloudFormation makes methods of REST APIs without credentials, templates and responses, and so refuses those of S3 itself."""
+    """Replaces moto's own version, which drops credentials, templates and responses, and so refuses S3 integrations."""
     of, backend = cloudformation_json["Properties"], apigateway_backends[account_id][region_name]
     where = of["RestApiId"], of["ResourceId"], of["HttpMethod"]
     method = backend.put_method(*where, of["AuthorizationType"], request_parameters=of.get("RequestParameters"))
@@ -145,7 +145,7 @@ def create_method(cls, resource_name, cloudformation_json, account_id, region_na
 
 
 class Unsupported(logging.Handler):
-    """The resource types that moto says it passes over."""
+    """Collects the resource types that moto reports as ignored."""
 
     def __init__(self):
         super().__init__()
@@ -159,7 +159,7 @@ class Unsupported(logging.Handler):
 
 @pytest.fixture(scope="session")
 def server():
-    """A server that plays AWS, and what it says that it passes over."""
+    """A server that simulates AWS, and the resource types that it ignores."""
     Method.create_from_cloudformation_json = classmethod(create_method)
     unsupported = Unsupported()
     logging.getLogger("moto").addHandler(unsupported)
@@ -204,7 +204,7 @@ def stack(server, translated):
 
 @pytest.fixture(scope="session")
 def other_stack(server, translated, stack):
-    """With everything the other way round: tokens, a page, no weights, no GPU, limits, somebody who is told."""
+    """A stack with the opposite parameters: tokens, a page, no weights, no GPU, limits, an address for alarms."""
     parameters = {
         "ImageUri": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/time-traveler@sha256:" + "0" * 64,
         "InstanceType": "ml.c5.2xlarge",

@@ -1,4 +1,4 @@
-"""The descriptions of both APIs are valid, and describe what the template makes."""
+"""The descriptions of both APIs are valid, and match the template and the code."""
 
 import re
 
@@ -20,11 +20,11 @@ def described(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_valid(name):
+def test_the_description_is_valid(name):
     validate(document(name))
 
 
-def test_the_rest_api_has_these_methods(template):
+def test_the_rest_api_has_the_described_methods(template):
     resources = template["Resources"]
 
     def path(logical):
@@ -32,7 +32,7 @@ def test_the_rest_api_has_these_methods(template):
         parent = properties["ParentId"]
         return (path(parent["Ref"]) if "Ref" in parent else "") + "/" + properties["PathPart"]
 
-    # Preflights are a browser's own; no client asks for them.
+    # Preflights are left out, since only browsers send them.
     methods = {
         (resource["Properties"]["HttpMethod"], path(resource["Properties"]["ResourceId"]["Ref"]))
         for resource in resources.values()
@@ -41,7 +41,7 @@ def test_the_rest_api_has_these_methods(template):
     assert methods == described("rest-api")
 
 
-def test_the_http_api_has_these_routes(template):
+def test_the_http_api_has_the_described_routes(template):
     routes = {
         tuple(resource["Properties"]["RouteKey"].split(" "))
         for resource in template["Resources"].values()
@@ -57,7 +57,7 @@ def test_every_answer_of_the_rest_api_is_described(template):
         assert {response["StatusCode"] for response in responses} <= set(document("rest-api")["paths"][path][method]["responses"])
 
 
-def test_codes_of_errors_are_those_of_the_code():
+def test_error_codes_are_those_of_the_code():
     source = (INFRA.parent / "crates/pipeline/src/error_code.rs").read_text()
     codes = set(re.findall(r'=> "([A-Z_]+)"', source))
     assert codes == set(document("http-api")["components"]["schemas"]["JobError"]["properties"]["code"]["enum"])
@@ -67,6 +67,7 @@ def test_codes_of_errors_are_those_of_the_code():
 
 
 def test_states_are_those_of_the_code():
-    source = (INFRA.parent / "crates/pipeline/src/job.rs").read_text()
+    sources = (path.read_text() for path in (INFRA.parent / "crates/pipeline/src").rglob("*.rs"))
+    (source,) = (source for source in sources if "pub enum Status" in source)
     states = set(re.findall(r'Self::\w+ => "([A-Z]+)"', source))
     assert states == set(document("http-api")["components"]["schemas"]["Status"]["enum"])

@@ -1,4 +1,4 @@
-"""The stack, as it stands on a server that plays AWS, through boto3."""
+"""The stack on a simulated AWS (moto), inspected with boto3."""
 
 import ast
 import json
@@ -6,7 +6,7 @@ import re
 
 from conftest import PAGE, STACK
 
-# What moto's CloudFormation passes over: of these only the template is tested.
+# The types that moto's CloudFormation ignores. For these, only the template is tested.
 UNKNOWN_TO_MOTO = {
     "AWS::ApiGateway::GatewayResponse",
     "AWS::ApiGateway::Stage",
@@ -26,8 +26,8 @@ UNKNOWN_TO_MOTO = {
 }
 
 
-def test_what_moto_does_not_know(stack):
-    print("moto passes over:", *sorted(stack.unknown), sep="\n  ")
+def test_moto_ignores_the_known_types_only(stack):
+    print("moto ignores:", *sorted(stack.unknown), sep="\n  ")
     assert stack.unknown == UNKNOWN_TO_MOTO
 
 
@@ -41,7 +41,7 @@ def test_buckets_are_private_encrypted_and_emptied(stack, template):
     for logical, wanted in lifetimes.items():
         (rule,) = s3.get_bucket_encryption(Bucket=stack.id(logical))["ServerSideEncryptionConfiguration"]["Rules"]
         assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-        # The rest of a bucket is passed over by moto's CloudFormation.
+        # moto's CloudFormation ignores the other properties of a bucket.
         properties = template["Resources"][logical]["Properties"]
         assert len(properties["PublicAccessBlockConfiguration"]) == 4
         assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
@@ -55,7 +55,7 @@ def test_buckets_are_private_encrypted_and_emptied(stack, template):
     assert notified == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
 
 
-def test_the_table(stack, template):
+def test_the_table_has_its_index_encryption_and_expiry(stack, template):
     dynamodb = stack.client("dynamodb")
     table = dynamodb.describe_table(TableName=f"{STACK}-jobs")["Table"]
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
@@ -63,14 +63,14 @@ def test_the_table(stack, template):
     assert index["IndexName"] == "newest-first" and index["Projection"] == {"ProjectionType": "ALL"}
     assert [key["AttributeName"] for key in index["KeySchema"]] == ["shard", "createdAt"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-    # Passed over by moto's CloudFormation.
+    # moto's CloudFormation ignores these.
     properties = template["Resources"]["JobsTable"]["Properties"]
     assert properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_the_functions(stack, translated):
+def test_the_functions_have_their_limits_and_variables(stack, translated):
     client = stack.client("lambda")
     for name, timeout, memory in [("image-processor", 60, 1769), ("job-tracker", 29, 256)]:
         function = client.get_function(FunctionName=f"{STACK}-{name}")["Configuration"]
@@ -83,7 +83,7 @@ def test_the_functions(stack, translated):
         assert variables["ENDPOINT_NAME"] == f"{STACK}-face-aging"
         assert variables["DEFAULT_AGES"] == "20,40,60,80"
         assert int(variables["DELETION_SECONDS"]) > 60
-    # Passed over by moto's CloudFormation.
+    # moto's CloudFormation ignores these.
     for function in ("ImageProcessor", "JobTracker"):
         assert translated["Resources"][function]["Properties"]["Architectures"] == [{"Ref": "Architecture"}]
     assert translated["Parameters"]["Architecture"]["Default"] == "arm64"
@@ -91,7 +91,7 @@ def test_the_functions(stack, translated):
     assert dead == {"TargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
 
 
-def test_who_may_call_the_functions(stack):
+def test_only_the_named_services_may_call_the_functions(stack):
     client = stack.client("lambda")
     callers = {"image-processor": {"events", "sns"}, "job-tracker": {"apigateway"}}
     for name, wanted in callers.items():
@@ -101,7 +101,7 @@ def test_who_may_call_the_functions(stack):
         assert all(statement["Condition"]["ArnLike"]["AWS:SourceArn"] for statement in policy["Statement"])
 
 
-def test_asynchronous_events_are_tried_three_times(translated):
+def test_asynchronous_events_get_three_attempts(translated):
     (config,) = [
         resource["Properties"]
         for resource in translated["Resources"].values()
@@ -112,7 +112,7 @@ def test_asynchronous_events_are_tried_three_times(translated):
     assert not config.get("DestinationConfig")
 
 
-def test_the_dead_letter_queue(stack, template):
+def test_the_dead_letter_queue_is_encrypted_and_keeps_messages_for_14_days(stack, template):
     sqs = stack.client("sqs")
     url = sqs.get_queue_url(QueueName=f"{STACK}-image-processor-dead-letters")["QueueUrl"]
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
@@ -121,7 +121,7 @@ def test_the_dead_letter_queue(stack, template):
     assert attributes["MessageRetentionPeriod"] == str(14 * 86400)
 
 
-def test_the_topics_and_who_is_told(stack, translated):
+def test_the_topics_are_encrypted_and_notify_image_processor(stack, translated):
     sns = stack.client("sns")
     for logical, name in [("Success", "success"), ("Error", "error")]:
         arn = f"arn:aws:sns:us-east-1:123456789012:{STACK}-face-aging-{name}"
@@ -135,7 +135,7 @@ def test_the_topics_and_who_is_told(stack, translated):
         }
 
 
-def test_the_rules_and_their_targets(stack):
+def test_the_rules_start_image_processor(stack):
     events = stack.client("events")
     function = f"arn:aws:lambda:us-east-1:123456789012:function:{STACK}-image-processor"
     for name, schedule in [("uploads", None), ("sweep", "rate(1 minute)"), ("collect-orphans", "rate(1 hour)")]:
@@ -152,7 +152,7 @@ def test_the_rules_and_their_targets(stack):
         assert pattern["detail"]["object"]["key"] == [{"prefix": "uploads/"}]
 
 
-def test_the_endpoint(stack):
+def test_the_endpoint_is_asynchronous(stack):
     sagemaker = stack.client("sagemaker")
     config = sagemaker.describe_endpoint_config(EndpointConfigName=stack.id("EndpointConfig").rsplit("/", 1)[-1])
     (variant,) = config["ProductionVariants"]
@@ -169,7 +169,7 @@ def test_the_endpoint(stack):
     assert model["PrimaryContainer"]["Image"].endswith("/time-traveler:v1-gpu")
 
 
-def test_the_endpoint_comes_from_zero_and_goes_back(template):
+def test_the_endpoint_scales_from_zero_and_back(template):
     resources = template["Resources"]
     target = resources["Instances"]["Properties"]
     assert (target["MinCapacity"], target["MaxCapacity"]) == (0, {"Ref": "MaxInstances"})
@@ -182,13 +182,13 @@ def test_the_endpoint_comes_from_zero_and_goes_back(template):
 
 
 def permissions(stack, logical):
-    """What a role may do: (action, resource) pairs, as IAM was told."""
+    """The permissions of a role in IAM, as (action, resource) pairs."""
     iam, role = stack.client("iam"), stack.id(logical)
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        # moto keeps what CloudFormation gave it as Python writes it.
+        # moto stores the document of CloudFormation as the text of a Python value.
         document = ast.literal_eval(document) if isinstance(document, str) else document
-        # A statement that a condition takes away leaves None with moto, nothing on AWS.
+        # A statement that a condition removes is None in moto, and absent on AWS.
         for statement in filter(None, document["Statement"]):
             actions, over = statement["Action"], statement["Resource"]
             for action in [actions] if isinstance(actions, str) else actions:
@@ -219,13 +219,13 @@ def rest_methods(stack):
 
 
 def declares_what_it_sends(method):
-    """Every answer of the integration is one of the method, with the headers that it hands on."""
+    """Checks that the method declares every answer of the integration, with its headers."""
     for status, response in method["methodIntegration"]["integrationResponses"].items():
         declared = method["methodResponses"][status].get("responseParameters", {})
         assert set(response.get("responseParameters", {})) == set(declared), (method["httpMethod"], status)
 
 
-def test_the_rest_api(stack):
+def test_the_rest_api_connects_clients_with_s3(stack):
     methods = dict(rest_methods(stack))
     assert set(methods) == {("/images/{id}", "PUT"), ("/images/{id}/{revision}/{file}", "GET")}
     bucket = {"PUT": f"{stack.id('InputBucket')}/uploads/{{id}}", "GET": f"{stack.id('OutputBucket')}/images/{{id}}/{{revision}}/{{file}}"}
@@ -241,7 +241,7 @@ def test_the_rest_api(stack):
     assert put["requestParameters"]["integration.request.header.x-amz-meta-ages"] == "method.request.querystring.ages"
 
 
-def test_the_rest_api_of_a_page(other_stack):
+def test_the_rest_api_answers_preflights_of_a_page(other_stack):
     methods = dict(rest_methods(other_stack))
     image, file = "/images/{id}", "/images/{id}/{revision}/{file}"
     assert set(methods) == {(image, "PUT"), (image, "OPTIONS"), (file, "GET"), (file, "OPTIONS")}
@@ -256,21 +256,21 @@ def test_the_rest_api_of_a_page(other_stack):
             assert set(found["methodResponses"]) == {"204"}
 
 
-def test_the_rest_api_sends_bytes_as_they_are(template):
+def test_the_rest_api_sends_bytes_unchanged(template):
     assert template["Resources"]["RestApi"]["Properties"]["BinaryMediaTypes"] == ["*/*"]
     for logical in ("PutImage", "GetImage"):
         for response in template["Resources"][logical]["Properties"]["Integration"]["IntegrationResponses"]:
-            # A template takes text; what is handed on must not be made text.
+            # Templates need text. All other bodies must stay bytes.
             assert ("ResponseTemplates" in response) == (response.get("ContentHandling") == "CONVERT_TO_TEXT")
 
 
-def test_logs_end_some_day(stack):
+def test_logs_expire(stack):
     groups = {group["logGroupName"]: group for group in stack.client("logs").describe_log_groups()["logGroups"]}
     for name in (f"/aws/lambda/{STACK}-image-processor", f"/aws/lambda/{STACK}-job-tracker", f"/aws/sagemaker/Endpoints/{STACK}-face-aging"):
         assert groups[name]["retentionInDays"] == 14
 
 
-def test_alarms_and_the_dashboard(stack, template):
+def test_alarms_notify_the_topic_and_the_dashboard_exists(stack, template):
     alarms = {
         resource["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"): resource["Properties"]
         for resource in template["Resources"].values()
@@ -281,11 +281,11 @@ def test_alarms_and_the_dashboard(stack, template):
     assert all(alarms[name]["AlarmActions"] == [{"Ref": "AlarmTopic"}] for name in watched)
     body = json.loads(stack.client("cloudwatch").get_dashboard(DashboardName=STACK)["DashboardBody"])
     assert len(body["widgets"]) == 6
-    # Of what there is on AWS, moto lacks the HTTP API alone.
+    # Of the resources in the dashboard, moto lacks only the HTTP API.
     assert set(re.findall(r"\$\{[^}]*\}", json.dumps(body))) <= {"${HttpApi}"}
 
 
-def test_another_choice_of_parameters(other_stack):
+def test_the_opposite_parameters_change_the_stack(other_stack):
     sagemaker = other_stack.client("sagemaker")
     model = sagemaker.describe_model(ModelName=other_stack.id("Model").rsplit("/", 1)[-1])
     assert "ModelDataUrl" not in model["PrimaryContainer"]
@@ -299,5 +299,5 @@ def test_another_choice_of_parameters(other_stack):
     assert method["authorizationType"] == "COGNITO_USER_POOLS"
     concurrency = other_stack.client("lambda").get_function_concurrency(FunctionName="other-image-processor")
     assert concurrency["ReservedConcurrentExecutions"] == 4
-    # Authorizers are made then, which moto passes over as well.
+    # This stack has authorizers, which moto ignores too.
     assert other_stack.unknown - UNKNOWN_TO_MOTO == {"AWS::ApiGateway::Authorizer", "AWS::ApiGatewayV2::Authorizer"}

@@ -1,4 +1,4 @@
-"""The template by itself: sound, sparing with permissions, and what the rest of the project says."""
+"""The template by itself: it is valid, its permissions are narrow, and it matches the rest of the project."""
 
 import hashlib
 import json
@@ -10,9 +10,9 @@ import tomllib
 import pytest
 from conftest import INFRA, PAGE, made
 
-# What `*` alone may stand for, each with the reason that AWS leaves nothing else.
+# The uses of `*` alone, each with the reason why AWS allows nothing narrower.
 EVERYTHING = {
-    ("EndpointRole", "Allow", "ecr:GetAuthorizationToken", "Resource"): "the action knows no resource",
+    ("EndpointRole", "Allow", "ecr:GetAuthorizationToken", "Resource"): "AWS defines no resource for this action",
 }
 
 
@@ -20,27 +20,27 @@ def resources(template, kind):
     return {name: resource for name, resource in template["Resources"].items() if resource["Type"] == kind}
 
 
-def test_cfn_lint_has_nothing_to_say():
+def test_cfn_lint_finds_nothing():
     run = "from cfnlint.runner import main; main()"
     command = [sys.executable, "-c", run, "--regions", "us-east-1", "eu-central-1", "--template", INFRA / "template.yaml"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     source = (INFRA / "template.yaml").read_text()
-    assert "cfn-lint" not in source, "no rule is ignored"
+    assert "cfn-lint" not in source, "a rule is ignored"
 
 
-def test_sam_translates_it(translated):
+def test_sam_translates_the_template(translated):
     kinds = {resource["Type"] for resource in translated["Resources"].values()}
     assert not [kind for kind in kinds if kind.startswith("AWS::Serverless::")]
     assert len(resources(translated, "AWS::Lambda::Function")) == 2
-    # Roles are written out: those that SAM makes up may log anywhere.
+    # All roles are in the template, since those that SAM generates may write to any log.
     roles = set(resources(translated, "AWS::IAM::Role"))
     assert roles == {"ImageProcessorRole", "JobTrackerRole", "EndpointRole", "RestApiRole"}
     assert not [name for name in roles if translated["Resources"][name]["Properties"].get("ManagedPolicyArns")]
 
 
 def statements(value):
-    """Every policy statement below a value, those in `Fn::If` included."""
+    """Every policy statement below a value, including those in `Fn::If`."""
     if isinstance(value, dict):
         if "Effect" in value:
             yield value
@@ -52,7 +52,7 @@ def statements(value):
 
 
 def strings(value):
-    """The strings of an element of a statement; the templates of `Fn::Sub` count, its variables do not."""
+    """The strings of an element of a statement. Templates of `Fn::Sub` count, its variables do not."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -68,12 +68,12 @@ def strings(value):
 
 
 def only_tls(statement):
-    """The one statement about everybody: a denial to whoever comes without TLS."""
+    """Whether a statement is the denial of requests without TLS, the only one that names everybody."""
     return statement["Effect"] == "Deny" and statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def too_wide(name, statement):
-    """What a statement opens that nobody named."""
+    """The parts of a statement that allow more than named actions, principals and resources."""
     if only_tls(statement):
         return
     assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.keys(), (name, statement)
@@ -84,14 +84,14 @@ def too_wide(name, statement):
         if "*" in principal:
             yield name, statement["Effect"], principal, "Principal"
     for resource in strings(statement.get("Resource", [])):
-        # A wildcard may stand for what lies in something of this stack: `${Bucket.Arn}/uploads/*`, never for a name.
+        # A wildcard may stand for the contents of a resource of this stack, as in `${Bucket.Arn}/uploads/*`, never for a name.
         named = re.fullmatch(r"[^*?]*\$\{(?!AWS::(Partition|Region|AccountId))[^}]+\}[^*?]*[/:]\*", resource)
         if "*" in resource and not named or "?" in resource:
             for action in strings(statement["Action"]):
                 yield name, statement["Effect"], action, "Resource"
 
 
-def test_nothing_is_allowed_that_is_not_named(translated):
+def test_every_permission_is_named(translated):
     found = []
     count = 0
     for name, resource in translated["Resources"].items():
@@ -101,9 +101,9 @@ def test_nothing_is_allowed_that_is_not_named(translated):
             found += too_wide(name, statement)
             if "Principal" in statement and not only_tls(statement):
                 assert statement["Principal"] != "*"
-    assert count > 40, "statements were looked at"
+    assert count > 40, "hardly any statements were found"
     assert set(found) == set(EVERYTHING)
-    # Whoever else may call a function is held to one source.
+    # Every other permission to call a function is limited to one source.
     for name, permission in resources(translated, "AWS::Lambda::Permission").items():
         assert "SourceArn" in permission["Properties"], name
 
@@ -121,11 +121,11 @@ def test_nothing_is_allowed_that_is_not_named(translated):
         {"Effect": "Allow", "Action": "s3:Get", "Principal": "*", "Resource": {"Ref": "X"}, "Condition": {"Bool": {"aws:SecureTransport": "true"}}},
     ],
 )
-def test_what_would_be_too_wide_is_found(statement):
+def test_a_too_wide_statement_is_found(statement):
     assert list(too_wide("Role", statement))
 
 
-def test_every_bucket_topic_and_queue_wants_tls(translated):
+def test_every_bucket_topic_and_queue_requires_tls(translated):
     policies = {
         "AWS::S3::Bucket": ("AWS::S3::BucketPolicy", lambda properties: [properties["Bucket"]]),
         "AWS::SNS::Topic": ("AWS::SNS::TopicPolicy", lambda properties: properties["Topics"]),
@@ -153,7 +153,7 @@ def test_the_rule_is_that_of_the_local_cloud(template):
     assert template["Resources"]["UploadsRule"]["Properties"]["EventPattern"] == wanted
 
 
-def test_the_names_of_the_local_cloud_are_there(template):
+def test_resources_have_the_names_of_the_local_cloud(template):
     named = {
         "ImageProcessor": ("FunctionName", "image-processor"),
         "JobTracker": ("FunctionName", "job-tracker"),
@@ -169,7 +169,7 @@ def test_the_names_of_the_local_cloud_are_there(template):
         assert template["Resources"][logical]["Properties"][attribute] == {"Fn::Sub": "${AWS::StackName}-" + name}
 
 
-def test_events_of_schedules_name_them_as_image_processor_reads_it(template):
+def test_events_of_schedules_name_their_schedule(template):
     for logical, name in [("SweepRule", "sweep"), ("CollectOrphansRule", "collect-orphans")]:
         (target,) = template["Resources"][logical]["Properties"]["Targets"]
         event = json.loads(target["Input"])
@@ -177,30 +177,30 @@ def test_events_of_schedules_name_them_as_image_processor_reads_it(template):
         assert event["resources"][0].rsplit("/", 1)[-1] == name
 
 
-def test_functions_are_told_what_they_read(template):
+def test_functions_get_exactly_the_variables_that_they_read(template):
     source = (INFRA.parent / "lambda/src/settings.rs").read_text()
     read = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', source.split("#[cfg(test)]")[0]))
     assert len(read) >= 13
     for function in ("ImageProcessor", "JobTracker"):
-        told = set(template["Resources"][function]["Properties"]["Environment"]["Variables"])
-        assert told - {"RUST_LOG", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"} == read
+        given = set(template["Resources"][function]["Properties"]["Environment"]["Variables"])
+        assert given - {"RUST_LOG", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"} == read
 
 
-def test_metrics_are_made_of_lines_that_are_logged(template):
-    source = "".join(path.read_text() for path in (INFRA.parent / "lambda/src").glob("*.rs"))
+def test_metrics_are_made_of_logged_lines(template):
+    source = "".join(path.read_text() for path in (INFRA.parent / "lambda/src").rglob("*.rs"))
     lines = set(re.findall(r'tracing::\w+!\((?:[^;]*?, )?"([^"]+)"\)', source))
     for name, metric in resources(template, "AWS::Logs::MetricFilter").items():
         wanted = re.findall(r'\$\.fields\.message = "([^"]+)"', metric["Properties"]["FilterPattern"])
         assert wanted and set(wanted) <= lines, name
 
 
-def test_objects_outlast_their_jobs_and_no_more(template):
+def test_objects_outlast_their_jobs_by_a_week(template):
     days = template["Mappings"]["Days"]
     assert list(days) == template["Parameters"]["RetentionDays"]["AllowedValues"]
     assert all(kept["Objects"] == int(retention) + 7 for retention, kept in days.items())
 
 
-def test_a_changed_rest_api_is_deployed(template):
+def test_a_changed_rest_api_has_a_new_deployment(template):
     kinds = ["RestApi", "Resource", "Method", "GatewayResponse", "Authorizer"]
     shown = {
         name: resource
@@ -215,18 +215,18 @@ def test_a_changed_rest_api_is_deployed(template):
         (deployment,) = resources(there, "AWS::ApiGateway::Deployment").items()
         (stage,) = resources(there, "AWS::ApiGateway::Stage").values()
         assert deployment[0] == name and stage["Properties"]["DeploymentId"] == {"Ref": name}
-        # It is made once all that it shows is there.
+        # It is created after all its methods and responses.
         wanted = resources(there, "AWS::ApiGateway::Method") | resources(there, "AWS::ApiGateway::GatewayResponse")
         assert set(deployment[1]["DependsOn"]) == set(wanted)
 
 
-def test_every_route_wants_to_know_who_asks(template):
+def test_every_route_requires_authorization(template):
     methods = resources(template, "AWS::ApiGateway::Method").values()
     preflights = [method for method in methods if method["Properties"]["HttpMethod"] == "OPTIONS"]
     methods = [method for method in methods if method not in preflights]
     routes = resources(template, "AWS::ApiGatewayV2::Route").values()
     assert len(methods) == 2 and len(preflights) == 2 and len(routes) == 4
-    # But for preflights, behind which there is nothing.
+    # Preflights are the exception. They reach no resource.
     for method in preflights:
         assert method["Properties"]["AuthorizationType"] == "NONE"
         assert method["Properties"]["Integration"]["Type"] == "MOCK"
@@ -237,7 +237,7 @@ def test_every_route_wants_to_know_who_asks(template):
         assert route["Properties"]["AuthorizationType"] == {"Fn::If": ["HasTokens", "JWT", "AWS_IAM"]}
 
 
-def test_the_example_of_parameters_is_one(template):
+def test_the_example_parameters_are_valid(template):
     config = tomllib.loads((INFRA / "samconfig.toml").read_text())
     given = dict(pair.split("=", 1) for pair in config["default"]["deploy"]["parameters"]["parameter_overrides"])
     for name, value in given.items():

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use face::{Detector, FaceFinder, ModelError, ShapePredictor};
+use face::{Detector, FaceFinder, FaceModelFormatError, ShapePredictor};
 
 /// The file name of the face detector in a model folder.
 pub const DETECTOR: &str = "face_detector.svm";
@@ -30,11 +30,11 @@ pub enum FaceModelError {
         /// The file.
         file: PathBuf,
         /// Where the file differs from the format.
-        source: ModelError,
+        source: FaceModelFormatError,
     },
     /// A built-in model is broken.
     #[error("a built-in face model is broken: build the program again")]
-    BuiltIn(#[source] ModelError),
+    BuiltIn(#[source] FaceModelFormatError),
 }
 
 /// A face finder with the models of these files of dlib's. The built-in model is used where a file is `None`.
@@ -51,8 +51,8 @@ pub fn face_finder(detector: Option<&Path>, landmarks: Option<&Path>) -> Result<
 fn face_model<T>(
     kind: &'static str,
     file: Option<&Path>,
-    read: impl Fn(&[u8]) -> Result<T, ModelError>,
-    built_in: impl Fn() -> Result<T, ModelError>,
+    read: impl Fn(&[u8]) -> Result<T, FaceModelFormatError>,
+    built_in: impl Fn() -> Result<T, FaceModelFormatError>,
 ) -> Result<T, FaceModelError> {
     let Some(file) = file else { return built_in().map_err(FaceModelError::BuiltIn) };
     let bytes = std::fs::read(file).map_err(|source| FaceModelError::Read { kind, file: file.to_owned(), source })?;

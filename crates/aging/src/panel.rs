@@ -4,13 +4,14 @@ use image::imageops::{self, FilterType};
 /// Width and height of an aligned portrait and of every panel, in pixels.
 pub const PANEL: u32 = 1024;
 
-/// An aligned square picture of any size as a panel: [`PANEL`] x [`PANEL`] pixels.
+/// Resizes an aligned square picture of any size to a panel of [`PANEL`] x [`PANEL`] pixels.
 pub fn to_panel(square: RgbImage) -> RgbImage {
     let side = square.width();
     if (side, square.height()) == (PANEL, PANEL) {
         return square;
     }
-    // A wide kernel over tens of megapixels takes seconds: plain averaging comes first, down to twice the size.
+    // A wide kernel over tens of megapixels takes seconds. Averaging first shrinks the picture to twice the panel's
+    // size.
     if side > 4 * PANEL {
         let half_way = imageops::thumbnail(&square, 2 * PANEL, 2 * PANEL);
         return imageops::resize(&half_way, PANEL, PANEL, FilterType::CatmullRom);

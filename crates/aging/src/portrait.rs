@@ -1,21 +1,21 @@
 use face::Landmarks;
 use image::RgbImage;
 
-/// An aligned portrait: what a strip shows of it, and what the engine looks at.
+/// An aligned portrait: the panel that a strip shows, and the engine's input.
 #[derive(Clone, Debug)]
 pub struct Portrait {
     /// Panel 0: [`PANEL`](crate::PANEL) x [`PANEL`](crate::PANEL) pixels.
     pub panel: RgbImage,
-    /// What else the engine needs to know of the face.
+    /// The engine's input besides the panel.
     pub view: View,
 }
 
-/// What an engine needs besides the panel.
+/// The input of an engine besides the panel.
 #[derive(Clone, Debug)]
 pub enum View {
-    /// The preview engine: where the features of the face are in the panel, in pixels.
+    /// For the preview engine: the landmarks of the face, in pixels of the panel.
     Landmarks(Box<Landmarks>),
-    /// The SAM engine: the same part of the photograph for its encoders, square; they take [`sam::FACE`](crate::sam::FACE) pixels, to
-    /// which it is resized if need be.
+    /// For the SAM engine: a square picture of the same part of the photograph. Its encoders take
+    /// [`sam::FACE`](crate::sam::FACE) pixels, and a picture of another size is resized.
     Face(RgbImage),
 }

@@ -1,8 +1,30 @@
-//! The preview engine: shape, wrinkles, skin and hair as smooth functions of the age, by classical picture processing.
+//! The preview engine: classical picture processing that needs no weights.
 //!
-//! Needs no weights. Older skin folds where faces fold, hollows, and shows more of its own texture and spots; hair greys by
-//! a pointwise curve that leaves its strands; the face sinks. Younger skin is smoothed where edges allow, rosier and
-//! brighter, and the head takes a child's proportions. Deterministic.
+//! It assumes that the person is 35 and draws the difference to another age: shape, wrinkles, skin and hair are smooth
+//! functions of the age. Older skin gets wrinkles, hollows and spots, and its texture becomes stronger. Hair greys by a
+//! pointwise curve that keeps its strands, and the face sinks. Younger skin is smoothed except at edges, and becomes
+//! rosier and brighter. The head takes a child's proportions. Results are deterministic.
+//!
+//! [`Analysis`] holds everything about a portrait that does not depend on the age. A `Look` holds the strength of every
+//! effect at an age, and all are 0 at 35. [`Preview::render`] is one pass over the pixels in Oklab and one warp.
+//!
+//! # Map
+//!
+//! | file | noun |
+//! |---|---|
+//! | `frame`, `thin_plate` | canonical coordinates (the eyes' distance is 1), and their smooth map to the portrait |
+//! | `curves` | the course of each wrinkle, and the ages at which it starts and is complete |
+//! | `wrinkles` | the relief of the wrinkles. Dynamic programming along the normals moves them to the face's creases |
+//! | `shade` | the light on that relief |
+//! | `marks` | hollows, spots, brows, eyes and teeth |
+//! | `head`, `skin`, `guided` | the face as a disc, the skin's mask by the face's own colours, masks that follow edges |
+//! | `hair` | the hairline, and the mask of the hair above it, told apart from skin and background |
+//! | `shape` | the warp: landmarks that move with age (cardioidal strain for the young), spread by a spline |
+//! | `look`, `oklab`, `analysis` | strengths by age, colours, the planes of a portrait |
+//!
+//! Every uncertainty weakens an effect. The factors are the likelihoods of skin and hair, how frontal the head is, how
+//! much the hair resembles the background, and whether there is hair on both sides. Curves and spots are canonical and
+//! built once. Relief and spots are as soft as the photograph: on an enlarged one, sharp lines look scratched.
 
 mod analysis;
 mod curves;
@@ -35,14 +57,14 @@ pub struct Preview;
 pub const SOURCE_AGE: u8 = 35;
 
 impl Preview {
-    /// What every age needs of a portrait, a square with sides of multiples of 4 pixels, and of its landmarks.
+    /// Computes what all ages share. The portrait is square, and its sides are a multiple of 4 pixels.
     pub fn analyse(&self, portrait: &RgbImage, landmarks: &Landmarks) -> Analysis {
         Analysis::new(portrait, landmarks)
     }
 
-    /// Renders a portrait at an age in years (beyond 100 as 100) into a panel.
+    /// Renders a portrait at an age in years into a panel. Ages above 100 are rendered as 100.
     ///
-    /// `out` begins at the panel's first byte; its rows of RGB lie `stride` bytes apart. The last may be shorter.
+    /// `out` begins at the panel's first byte. Its RGB rows lie `stride` bytes apart, and the last row may be shorter.
     pub fn render(&self, analysis: &Analysis, age: u8, out: &mut [u8], stride: usize) {
         let years = f32::from(age.min(100));
         let look = Look::at(years);
@@ -87,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// A face of sorts: a grey wall, a dark textured cap of hair, an oval of skin with pores and two eyes.
+    /// A simple face: a grey wall, a dark textured cap of hair, an oval of skin with pores and two eyes.
     pub(super) fn face() -> RgbImage {
         RgbImage::from_fn(1024, 1024, |x, y| {
             let (u, v) = ((x as f32 - 512.0) / 300.0, (y as f32 - 540.0) / 380.0);
@@ -125,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_age_is_the_identity_and_its_neighbours_are_near() {
+    fn the_source_age_is_the_identity_and_neighbouring_ages_differ_little() {
         let portrait = face();
         let analysis = Preview.analyse(&portrait, &face_like());
         let furthest = |age| {
@@ -137,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn is_deterministic_whatever_the_number_of_threads() {
+    fn the_result_does_not_depend_on_the_number_of_threads() {
         let portrait = face();
         let render = || aged(&Preview.analyse(&portrait, &face_like()), 75);
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -157,7 +179,7 @@ mod tests {
         let (first, last) = (patch(&series[0], 480, 110).0, patch(&series[5], 480, 110).0);
         assert!(last[1] > first[1] + 25.0 && saturation(last) < 0.5 * saturation(first), "{first:?} {last:?}");
         let wall = |picture: &RgbImage| patch(picture, 20, 900).0[1];
-        assert!((wall(&series[5]) - wall(&series[0])).abs() < 4.0, "the wall stays");
+        assert!((wall(&series[5]) - wall(&series[0])).abs() < 4.0, "the wall changes");
     }
 
     #[test]
@@ -171,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn any_picture_works() {
+    fn pictures_of_one_colour_are_rendered() {
         for colour in [[0, 0, 0], [255, 255, 255], [0, 0, 255], [214, 160, 132]] {
             let picture = RgbImage::from_pixel(1024, 1024, Rgb(colour));
             let analysis = Preview.analyse(&picture, &face_like());

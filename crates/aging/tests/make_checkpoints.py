@@ -1,6 +1,9 @@
-"""Has PyTorch write the small checkpoints that the tests of the reader read: `pip install torch numpy`, then run.
+"""Makes the small checkpoints for the tests of the checkpoint reader, with PyTorch.
 
-PyTorch 2.15.0 wrote those that are here. The values are such that float16 holds them exactly.
+    pip install torch numpy
+    python crates/aging/tests/make_checkpoints.py
+
+The last run used PyTorch 2.15.0. float16 represents all values exactly.
 """
 
 import argparse
@@ -16,7 +19,7 @@ FOLDER = pathlib.Path(__file__).parent / "checkpoints"
 
 
 class Code:
-    """What an attacker puts into a pickle: a call that happens while it is loaded."""
+    """An attack in a pickle: a call that is made while the pickle is loaded."""
 
     def __init__(self, function, *arguments):
         self.call = (function, arguments)
@@ -29,7 +32,7 @@ def state_dict(dtype):
     return collections.OrderedDict(
         [
             ("decoder.input.input", (torch.arange(24) / 8 - 1).reshape(1, 2, 3, 4).to(dtype)),
-            # Not contiguous: rows and columns changed places.
+            # A transposed tensor, which is not contiguous.
             ("encoder.latlayer1.weight", torch.arange(6.0).reshape(2, 3).t().to(dtype)),
             ("encoder.input_layer.1.num_batches_tracked", torch.tensor(7)),
         ]
@@ -37,7 +40,7 @@ def state_dict(dtype):
 
 
 def checkpoint(dtype=torch.float32, **more):
-    # What argument parsers and training loops leave behind.
+    # Values that argument parsers and training loops store.
     opts = {
         "start_from_encoded_w_plus": True,
         "learning_rate": 0.0001,
@@ -53,7 +56,7 @@ def checkpoint(dtype=torch.float32, **more):
 
 
 def deflate(file):
-    """Compresses what PyTorch left uncompressed."""
+    """Compresses the archive, which PyTorch writes uncompressed."""
     with zipfile.ZipFile(file) as archive:
         entries = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -71,7 +74,7 @@ def main():
     torch.save(checkpoint(more=touch), FOLDER / "code.pt")
     torch.save(checkpoint(state_dict={"encoder": Code(eval, "1 + 1")}), FOLDER / "code_in_weights.pt")
     torch.save(touch, FOLDER / "only_code.pt")
-    # The call is in what a harmless class would be made of, so that nothing of it stays in the loaded object's type.
+    # The call is in the state of a harmless class, so the type of the loaded object does not show it.
     settings = argparse.Namespace(output_size=256, hook=touch)
     torch.save(checkpoint(opts=settings), FOLDER / "code_in_settings.pt")
     torch.save(checkpoint(more=touch), FOLDER / "legacy_code.pt", _use_new_zipfile_serialization=False)
@@ -81,7 +84,7 @@ def main():
     torch.save(checkpoint(opts={"start_from_encoded_w_plus": False}), FOLDER / "variant.pt")
     torch.save(checkpoint(bomb=torch.zeros(1 << 24)), FOLDER / "bomb.pt")
     deflate(FOLDER / "bomb.pt")
-    # Views of one value that would take eight gigabytes.
+    # A view that expands one value to eight gigabytes.
     torch.save(checkpoint(bomb=torch.zeros(1).expand(1 << 31)), FOLDER / "views.pt")
 
 

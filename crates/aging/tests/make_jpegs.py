@@ -1,9 +1,9 @@
-"""Makes `fixtures/`: a part of the sample portrait as several JPEGs, and what libjpeg-turbo decodes them to.
+"""Makes `fixtures/`: a part of the sample portrait as several JPEGs, and libjpeg-turbo's decoding of each.
 
     pip install pillow
     python crates/aging/tests/make_jpegs.py
 
-Last run with Pillow 12 and libjpeg-turbo 3.2.
+The last run used Pillow 12 and libjpeg-turbo 3.2.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-//! The preview engine on the sample portrait and on pictures made of it: what holds at every age.
+//! Properties of the preview engine at every age, on the sample portrait and on variants of it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use aging::preview::Preview;
@@ -16,7 +16,7 @@ fn sample() -> Aligned {
     face::align(&picture, &face.landmarks, PANEL, Sampling::Smooth).unwrap()
 }
 
-/// The portrait as other portraits are: another skin, another light, another camera.
+/// Variants of the portrait with another skin, another light or another camera.
 fn samples() -> Vec<(&'static str, Aligned)> {
     let original = sample();
     let changed = |change: &dyn Fn(u32, u32, [f32; 3]) -> [f32; 3]| {
@@ -34,7 +34,7 @@ fn samples() -> Vec<(&'static str, Aligned)> {
         (
             "noise",
             changed(&|x, y, pixel| {
-                // Of two pixels, as an enlarged photograph has it.
+                // The grain is two pixels wide, as in an enlarged photograph.
                 let (x, y) = (x / 2, y / 2);
                 pixel.map(|value| value + ((x * 7919 + y * 104_729 + x * y) % 13) as f32 - 6.0)
             }),
@@ -52,7 +52,7 @@ fn aged(aligned: &Aligned, ages: &[u8]) -> Vec<RgbImage> {
     (1..=ages.len() as u32).map(|n| imageops::crop_imm(&strip, n * PANEL, 0, PANEL, PANEL).to_image()).collect()
 }
 
-/// How much the brightness of the cheeks differs from its surroundings, in levels.
+/// The mean difference between the brightness of the cheeks and its blurred copy, in levels.
 fn skin_detail(picture: &RgbImage, aligned: &Aligned) -> f64 {
     let [left, right] = aligned.landmarks.eyes();
     let unit = right.x - left.x;
@@ -69,7 +69,7 @@ fn skin_detail(picture: &RgbImage, aligned: &Aligned) -> f64 {
     sum / count
 }
 
-/// Mean lightness and mean colourfulness of a part, in levels.
+/// The mean lightness and the mean colourfulness of a part, in levels.
 fn tone(picture: &RgbImage, left: u32, top: u32, width: u32, height: u32) -> (f64, f64) {
     let part = imageops::crop_imm(picture, left, top, width, height).to_image();
     let count = f64::from(width * height);
@@ -80,7 +80,7 @@ fn tone(picture: &RgbImage, left: u32, top: u32, width: u32, height: u32) -> (f6
 }
 
 #[test]
-fn skin_shows_more_at_every_step() {
+fn skin_detail_grows_with_age() {
     for (name, aligned) in samples() {
         let details: Vec<f64> = aged(&aligned, &AGES).iter().map(|picture| skin_detail(picture, &aligned)).collect();
         assert!(details.is_sorted(), "{name}: {details:.3?}");
@@ -107,9 +107,9 @@ fn the_source_age_is_the_portrait_itself() {
     }
 }
 
-/// The wall on both sides of the head, and the collar in the corner.
+/// The parts are the wall on both sides of the head, and the collar in the corner.
 #[test]
-fn what_is_not_the_person_stays() {
+fn the_background_does_not_change() {
     let aligned = sample();
     for (age, picture) in AGES.into_iter().zip(aged(&aligned, &AGES)) {
         for (left, top, width, height) in [(0, 0, 60, 640), (984, 60, 40, 560), (0, 900, 60, 124)] {
@@ -122,7 +122,7 @@ fn what_is_not_the_person_stays() {
 }
 
 #[test]
-fn younger_and_older_differ_and_neighbours_hardly() {
+fn distant_ages_differ_and_neighbouring_ages_hardly() {
     let aligned = sample();
     let ages = [5, 6, 34, 35, 36, 60, 61, 80];
     let pictures = aged(&aligned, &ages);

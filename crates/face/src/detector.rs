@@ -1,52 +1,54 @@
 use image::RgbImage;
 use rayon::prelude::*;
 
+use crate::dlib_reader::{FLOAT, Reader};
 use crate::filter::{Filter, Hit};
 use crate::hog::{CELL, Hog, PLANES};
 use crate::packed::Packed;
-use crate::serialized::{FLOAT, ModelError, Reader};
-use crate::{Rectangle, resize};
+use crate::{FaceModelFormatError, Rectangle, resize};
 
-/// The largest window of a model, in cells each way.
+/// The largest width and height of a model's window, in cells.
 const MAX_WINDOW: usize = 64;
-/// The most windows that may overlap each other: a filter that takes everything finds millions.
+/// The most hits that enter non-maximum suppression. A filter that accepts every window has millions.
 const MAX_FOUND: usize = 10_000;
 
-/// A detector of objects by linear filters over histograms of oriented gradients: dlib's
-/// `object_detector<scan_fhog_pyramid<pyramid_down<6>>>`, which its frontal face detector is.
+/// Detects objects with linear filters over histograms of oriented gradients.
+///
+/// This is dlib's `object_detector<scan_fhog_pyramid<pyramid_down<6>>>`, the type of its frontal face detector.
 #[derive(Debug)]
 pub struct Detector {
     filters: Vec<Filter>,
-    /// Cells of a window, down and across, and how many of them frame the object.
+    /// Cells of a window, down and across.
     window: (usize, usize),
+    /// Cells of the window on each side of the object.
     padding: usize,
     max_levels: usize,
     min_level: (u32, u32),
     overlap: Overlap,
 }
 
-/// What was found in a picture.
+/// An object that was found in a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
-    /// Where, in pixels of the picture; it may reach beyond.
+    /// Its box, in pixels of the picture. The box may reach beyond the picture.
     pub rectangle: Rectangle,
-    /// How far beyond the filter's threshold.
+    /// The filter's response minus the filter's threshold.
     pub score: f64,
-    /// Which of the detector's filters, from 0.
+    /// The number of the filter that found it, from 0.
     pub filter: usize,
 }
 
-/// When two rectangles show the same object.
+/// The limits of non-maximum suppression: above either, two rectangles show the same object.
 #[derive(Debug)]
 struct Overlap {
-    /// Common pixels over the pixels of the rectangle around both.
+    /// Common pixels, as a part of the smallest rectangle around both.
     of_hull: f64,
-    /// Common pixels over the pixels of either.
+    /// Common pixels, as a part of either rectangle.
     of_either: f64,
 }
 
 impl Overlap {
-    fn tells_same(&self, one: &Rectangle, other: &Rectangle) -> bool {
+    fn is_same_object(&self, one: &Rectangle, other: &Rectangle) -> bool {
         let common = one.intersection(other).area() as f64;
         let beyond = |area: u64, limit: f64| common / area as f64 > limit;
         common > 0.0
@@ -57,16 +59,16 @@ impl Overlap {
 }
 
 impl Detector {
-    /// From the bytes of a detector that dlib serialized, in C++ or by the `save` of its Python module.
+    /// Reads a detector that dlib serialized, in C++ or with its Python module's `save`.
     ///
     /// # Errors
-    /// [`ModelError`]: where the bytes stop making sense, and what would.
-    pub fn read(bytes: &[u8]) -> Result<Self, ModelError> {
+    /// [`FaceModelFormatError`]: the first place where the bytes are not such a detector, and what is expected there.
+    pub fn read(bytes: &[u8]) -> Result<Self, FaceModelFormatError> {
         let mut reader = Reader::new(bytes);
         let version = reader.within("the detector's version", 1..=2)?;
         reader.within("the scanner's version", 1..=1)?;
         // A detector is saved without a picture's features.
-        reader.integer("the room for features")?;
+        reader.integer("the capacity for features")?;
         reader.within("the number of features kept", 0..=0)?;
         reader.within("the cell size", CELL as i64..=CELL as i64)?;
         let padding = reader.within("the padding of the window, in cells,", 0..=16)? as usize;
@@ -81,7 +83,7 @@ impl Detector {
         let dimensions = PLANES * window.0 * window.1;
         reader.within("the number of weights", dimensions as i64..=dimensions as i64)?;
 
-        let filter = |reader: &mut Reader<'_>| -> Result<Filter, ModelError> {
+        let filter = |reader: &mut Reader<'_>| -> Result<Filter, FaceModelFormatError> {
             Ok(Filter::new(&reader.column("the weights of a filter", dimensions + 1)?, window))
         };
         let (overlap, filters) = if version == 1 {
@@ -93,7 +95,7 @@ impl Detector {
             (overlap, (0..count).map(|_| filter(&mut reader)).collect::<Result<_, _>>()?)
         };
         if !reader.at_end() {
-            // What Python's `simple_object_detector` adds: how often it enlarged the pictures it was trained on.
+            // Python's `simple_object_detector` adds how often its training pictures were doubled in size.
             reader.within("the version of the upsampling", 1..=1)?;
             reader.within("the upsampling", 0..=16)?;
             reader.end()?;
@@ -101,15 +103,15 @@ impl Detector {
         Ok(Self { filters, window, padding, max_levels, min_level: (min_width, min_height), overlap })
     }
 
-    /// Width and height of the narrowest object that is found without enlarging the picture, in pixels.
+    /// Width and height, in pixels, of the smallest object that is found without enlarging the picture.
     pub fn window(&self) -> [u32; 2] {
         [self.window.1, self.window.0].map(|cells| ((cells - 2 * self.padding) * CELL) as u32)
     }
 
-    /// What is found in a picture that is enlarged `upsample` times to twice its size first, with scores of at least
-    /// `threshold`: the best first, without those that overlap a better one.
+    /// The objects with scores of at least `threshold`, best first, without those that overlap a better one.
     ///
-    /// The same rectangles, scores and order as dlib's, up to rounding of the scores.
+    /// The picture is doubled in size `upsample` times first. Rectangles, scores and order are dlib's, up to the
+    /// rounding of scores.
     pub fn detect(&self, picture: &RgbImage, upsample: u32, threshold: f64) -> Vec<Detection> {
         let mut enlarged = Packed::from(picture);
         for _ in 0..upsample {
@@ -120,7 +122,7 @@ impl Detector {
         found.truncate(MAX_FOUND);
         let mut kept: Vec<Detection> = Vec::new();
         for detection in found {
-            if !kept.iter().any(|better| self.overlap.tells_same(&better.rectangle, &detection.rectangle)) {
+            if !kept.iter().any(|better| self.overlap.is_same_object(&better.rectangle, &detection.rectangle)) {
                 kept.push(detection);
             }
         }
@@ -133,7 +135,7 @@ impl Detector {
         kept
     }
 
-    /// Every window of every level that reaches its filter's threshold, filter by filter.
+    /// Every window of every pyramid level that reaches its filter's threshold, sorted by filter.
     fn scan(&self, picture: Packed, threshold: f64) -> Vec<Detection> {
         let levels = self.levels(&picture);
         let mut found: Vec<Vec<Vec<Detection>>> = Vec::new();
@@ -151,7 +153,7 @@ impl Detector {
         (0..self.filters.len()).flat_map(of).collect()
     }
 
-    /// What each filter finds in a level.
+    /// The hits of each filter in one pyramid level.
     fn scan_level(&self, level: &Packed, index: usize, threshold: f64) -> Vec<Vec<Detection>> {
         let Some(hog) = Hog::of(level, self.window) else { return Vec::new() };
         let scanned = self.filters.par_iter().enumerate().map(|(number, filter)| {
@@ -166,7 +168,7 @@ impl Detector {
         scanned.collect()
     }
 
-    /// How many levels a picture has: until one is too small for the window.
+    /// The number of a picture's pyramid levels. The last one is the last that is large enough for the model.
     fn levels(&self, picture: &Packed) -> usize {
         let mut area =
             Rectangle { left: 0, top: 0, right: picture.width as i32 - 1, bottom: picture.height as i32 - 1 };
@@ -175,7 +177,7 @@ impl Detector {
             let next = area.map(|value, _| (value - 0.3) * (5.0 / 6.0));
             levels += 1;
             let enough = next.width() >= self.min_level.0 && next.height() >= self.min_level.1;
-            // Rounding keeps the smallest areas as they are.
+            // The smallest areas round to themselves, so the loop has to end there.
             if !enough || levels >= self.max_levels || next == area {
                 return levels;
             }
@@ -183,13 +185,13 @@ impl Detector {
         }
     }
 
-    /// The pixels of the picture that a window around a place among a level's features shows.
+    /// The box, in pixels of the picture, of the window whose middle is at a row and column of a level's features.
     fn place(&self, row: usize, column: usize, level: usize) -> Rectangle {
         let box_size = |window: usize| (window - 2 * self.padding) as i32;
         let (height, width) = (box_size(self.window.0), box_size(self.window.1));
         let (left, top) = (column as i32 - width / 2, row as i32 - height / 2);
         let cells = Rectangle { left, top, right: left + width - 1, bottom: top + height - 1 };
-        // From features to pixels: past the border and the ring of cells without features, to the cell's middle.
+        // From features to pixels: skip the border and the ring of cells without features, then take the cell's middle.
         let border = [(self.window.1 - 1) / 2, (self.window.0 - 1) / 2].map(|border| border as i32);
         let cell = CELL as i32;
         let middle = |value: i32, border: i32| {
@@ -206,7 +208,7 @@ impl Detector {
     }
 }
 
-/// The cells across a window of so many pixels: dlib counts them from a window around the origin.
+/// The number of cells across a window that is `pixels` wide. dlib counts them on a window around the origin.
 fn cells(pixels: i64) -> usize {
     let first = -pixels / 2;
     let last = first + pixels - 1;
@@ -214,8 +216,8 @@ fn cells(pixels: i64) -> usize {
     ((last - 1) / cell - (first - 1) / cell + 1) as usize
 }
 
-fn overlap(reader: &mut Reader<'_>) -> Result<Overlap, ModelError> {
-    let of_hull = reader.share("the overlap of two rectangles that tells them the same")?;
-    let of_either = reader.share("the covered part that tells two rectangles the same")?;
+fn overlap(reader: &mut Reader<'_>) -> Result<Overlap, FaceModelFormatError> {
+    let of_hull = reader.share("the overlap above which two rectangles are the same object")?;
+    let of_either = reader.share("the covered part above which two rectangles are the same object")?;
     Ok(Overlap { of_hull, of_either })
 }

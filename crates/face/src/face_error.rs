@@ -1,14 +1,14 @@
 use crate::Point;
 
-/// Why a picture has no face that can be used.
+/// Why no face of a picture can be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaceError {
-    /// None was found.
+    /// No face was found.
     #[error(
-        "no face was found in the picture of {width} x {height} pixels, in which upright frontal faces from {smallest} \
-         pixels wide were looked for: a well lit portrait that looks towards the camera works, or a part of this picture \
-         around the face"
+        "no face was found in the picture of {width} x {height} pixels, which was searched for upright frontal faces \
+         from {smallest} pixels wide: a well lit portrait that looks towards the camera works, or a part of this \
+         picture around the face"
     )]
     None {
         /// Width of the picture in pixels.
@@ -18,10 +18,10 @@ pub enum FaceError {
         /// The narrowest face that would have been found, in pixels.
         smallest: u32,
     },
-    /// The largest is too small.
+    /// The largest face is too small.
     #[error(
         "the largest face in the picture, at ({left}, {top}), is {width} pixels wide: at least {least} are needed; \
-         a larger picture of it, or one from closer by, works"
+         a larger picture of the face, or one from closer by, works"
     )]
     TooSmall {
         /// Its leftmost column.
@@ -30,13 +30,14 @@ pub enum FaceError {
         top: i32,
         /// Its width in pixels.
         width: u32,
-        /// What is needed.
+        /// The least width that is accepted, in pixels.
         least: u32,
     },
-    /// Landmarks that cannot be a face's.
+    /// The landmarks cannot belong to a face.
     #[error(
-        "the landmarks make no face in the picture of {width} x {height} pixels: a square of {side:.1} pixels around \
-         ({:.1}, {:.1}); another picture of the face, or another landmark file, may work",
+        "the landmarks are not those of a face in the picture of {width} x {height} pixels: their square has sides of \
+         {side:.1} pixels and its middle at ({:.1}, {:.1}); another picture of the face, or another landmark file, may \
+         work",
         middle.x,
         middle.y
     )]

@@ -1,21 +1,21 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::hog::{Hog, PLANES};
-use crate::outer_products::{OuterProduct, outer_products};
+use crate::svd::{OuterProduct, outer_products};
 
-/// Rows of places that are scored at once, so that what lies between the two passes stays in the nearest cache.
+/// Rows that are scored at once, so that the responses between the two passes stay in the nearest cache.
 const BAND: usize = 48;
-/// Places of a row that are scored together: a multiple of every group of vectors.
+/// Columns that are scored at once. A multiple of every group of vectors.
 const STRIP: usize = 32;
 
 /// A linear classifier of windows of features.
 #[derive(Debug)]
 pub(crate) struct Filter {
-    /// What a score has to reach.
+    /// The least score of a hit.
     pub(crate) threshold: f64,
     /// Cells of a window, down and across.
     window: (usize, usize),
-    /// The weights, as a sum of outer products on single planes.
+    /// The weights, as a sum of outer products. Each covers one plane.
     terms: Vec<Term>,
 }
 
@@ -31,16 +31,17 @@ struct Term {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Hit {
     pub(crate) score: f32,
-    /// The place of the window's middle among the features with their border.
+    /// The window's middle, as a row and column of the features with their border.
     pub(crate) row: usize,
     pub(crate) column: usize,
 }
 
 impl Filter {
-    /// From the weights of a window of so many cells (rows, columns): plane by plane, row by row, then the threshold.
+    /// `window` is the window's size in cells (rows, columns). `weights` holds its weights plane by plane and row by
+    /// row, then the threshold.
     ///
-    /// As dlib does, the weights of a plane are taken apart into outer products, without those of singular values
-    /// below a thousandth of the largest (or 1e-4), where that saves work; else they are used as they are.
+    /// As in dlib, the weights of a plane are decomposed into outer products. Those of singular values below a
+    /// thousandth of the largest, or below 1e-4, are dropped. Where that saves no work, the weights are used unchanged.
     pub(crate) fn new(weights: &[f64], window: (usize, usize)) -> Self {
         let (rows, columns) = window;
         let planes: Vec<&[f64]> = weights.chunks_exact(rows * columns).take(PLANES).collect();
@@ -70,7 +71,7 @@ impl Filter {
         Self { threshold: weights.last().copied().unwrap_or_default(), window, terms }
     }
 
-    /// The windows of a picture's features that score at least `threshold`, from top to bottom and left to right.
+    /// The windows that score at least `threshold`, from top to bottom and from left to right.
     pub(crate) fn hits(&self, hog: &Hog, threshold: f64) -> Vec<Hit> {
         let arch = Arch::new();
         let (rows, columns) = hog.inner;
@@ -100,14 +101,14 @@ impl Filter {
     }
 }
 
-/// Adds the scores of a strip of places, the first of them at `top` and `left`, to `scores`.
+/// Adds the scores of a strip, whose first window is at `top` and `left`, to `scores`.
 struct Score<'a> {
     terms: &'a [Term],
     hog: &'a Hog,
     top: usize,
     left: usize,
     scores: &'a mut [[f32; STRIP]],
-    /// What a term's row makes of each row of features.
+    /// Scratch: the response of each row of features to a term's row.
     responses: &'a mut [[f32; STRIP]],
 }
 
@@ -128,7 +129,7 @@ impl WithSimd for Score<'_> {
     }
 }
 
-/// `start` plus the values times their weights.
+/// `start` plus the sum of the values times their weights.
 #[inline(always)]
 fn weighted_sum<'a, S: Simd>(
     simd: S,
@@ -137,7 +138,7 @@ fn weighted_sum<'a, S: Simd>(
     start: [f32; STRIP],
     sum: &mut [f32; STRIP],
 ) {
-    // Several vectors side by side, so that none waits for its own last sum, as far as a strip has them.
+    // Several sums side by side hide the latency of each addition. A strip of two vectors has only two.
     match STRIP / S::F32_LANES {
         2 => by_groups::<S, 2>(simd, weights, values, start, sum),
         _ => by_groups::<S, 4>(simd, weights, values, start, sum),
@@ -175,9 +176,10 @@ mod tests {
     use super::*;
     use crate::packed::Packed;
 
-    /// The path of machines without vector units, and the definition: the sum over the window of weight times feature.
+    /// The definition of a score is the sum of weight times feature over the window. The scalar path and the vector
+    /// path both match it.
     #[test]
-    fn every_path_scores_as_defined() {
+    fn scalar_and_vector_paths_match_the_definition() {
         let (rows, columns) = (3, 5);
         let weights: Vec<f64> =
             (0..PLANES * rows * columns + 1).map(|at| ((at * at * 7) % 41) as f64 / 20.0 - 1.0).collect();
@@ -195,7 +197,7 @@ mod tests {
         };
         score(&mut scalar, true);
         score(&mut dispatched, false);
-        // The last strip has places for 16 of 32.
+        // The last strip has 16 windows in its 32 columns.
         for (row, (one, other)) in scalar.iter().zip(&dispatched).enumerate() {
             for place in 0..hog.inner.1 - 32 {
                 let window = (0..PLANES * rows * columns).map(|at| {

@@ -2,16 +2,18 @@ use pulp::{Simd, WithSimd};
 
 use crate::packed::channel;
 
-/// Directions that a gradient is told into: every 20 degrees, the first towards rising columns.
+/// The number of directions that gradients are rounded to: one every 20 degrees, the first towards rising columns.
 pub(crate) const DIRECTIONS: usize = 18;
 
-/// Width of the groups that dlib computes at once; the columns left over at the right follow another rule for ties.
+/// The number of columns that dlib's vector code computes at once. The columns left over at the right break ties
+/// differently.
 const GROUP: usize = 8;
 
-/// Computes the gradients of a row of pixels: length and direction (0 to 17) of every pixel but the first and the last,
-/// by central differences, of the channel that changes most. The results have two places less than the rows pixels.
+/// Computes the gradients of a row of pixels: length and direction (0 to 17), by central differences.
 ///
-/// As `get_gradient` and the snapping to directions in `dlib/image_transforms/fhog.h`.
+/// Each gradient is that of the colour channel that changes most. The first and the last pixel have none, so the
+/// results are two shorter than the rows. This is `get_gradient` with the rounding of directions in
+/// `dlib/image_transforms/fhog.h`.
 pub(crate) struct Gradients<'a> {
     /// The row above, the row itself, the row below.
     pub(crate) rows: [&'a [u32]; 3],
@@ -39,10 +41,11 @@ impl WithSimd for Gradients<'_> {
     }
 }
 
-/// A change from pixel to pixel: across, down, and the square of its length.
+/// The gradient of one channel: x, y, and the square of its length.
 type Change = (f32, f32, f32);
 
-/// Of channels that change equally the last counts, or the first.
+/// The gradient of one pixel. Among channels that change equally, `LAST_OF_EQUALS` chooses the last one, else the
+/// first.
 #[inline(always)]
 fn of_pixel<const LAST_OF_EQUALS: bool>(left: u32, right: u32, above: u32, below: u32) -> (f32, u32) {
     let red = of_channel::<0>(left, right, above, below);
@@ -68,8 +71,8 @@ fn stronger<const LAST_OF_EQUALS: bool>(first: Change, last: Change) -> Change {
 /// The nearest of [`DIRECTIONS`], for whole numbers from -255 to 255.
 ///
 /// dlib takes the largest scalar product with nine unit vectors of four decimals, or with their opposites. Within a
-/// quadrant that is a question of which borders between neighbours are passed: where the product with the second
-/// exceeds the one with the first. These have whole coefficients, so that there is no rounding.
+/// quadrant, the result is the number of borders between neighbouring directions that the gradient has passed. A border
+/// is where the two products are equal. Its coefficients are whole numbers, so no comparison is rounded.
 #[inline(always)]
 fn snap(x: f32, y: f32) -> u32 {
     let (across, along) = (x.abs(), y.abs());
@@ -77,7 +80,7 @@ fn snap(x: f32, y: f32) -> u32 {
         + (1737.0 * across < 3008.0 * along) as u32
         + (2660.0 * across < 2232.0 * along) as u32
         + (3264.0 * across < 1188.0 * along) as u32;
-    // Straight up belongs to the quadrant on the left: of two equal products the first counts.
+    // Straight up belongs to the quadrant on the left, since the first of two equal products counts.
     let (downward, mirrored) = (y >= 0.0, if y >= 0.0 { x < 0.0 } else { x > 0.0 });
     let base = if downward { 0 } else { 9 };
     let direction = base + if mirrored { 9 - turned } else { turned };
@@ -116,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn snaps_every_gradient_as_defined() {
+    fn every_gradient_snaps_to_the_direction_that_dlib_defines() {
         for x in -255..=255 {
             for y in -255..=255 {
                 let (x, y) = (x as f32, y as f32);
@@ -126,9 +129,9 @@ mod tests {
     }
 
     #[test]
-    fn the_strongest_channel_counts_and_ties_follow_the_column() {
+    fn ties_between_channels_depend_on_the_column() {
         let rgb = |red: u8, green: u8, blue: u8| u32::from_le_bytes([red, green, blue, 0]);
-        // Red rises by 10 to the right, green by 10 downwards, blue by 10 upwards: 30 pixels of the same.
+        // In all 30 pixels, red rises by 10 to the right, green by 10 downwards, blue by 10 upwards.
         let width = 30;
         let row: Vec<u32> = (0..width).map(|x| rgb(x * 5, 100, 100)).collect();
         let above: Vec<u32> = (0..width).map(|x| rgb(x * 5, 95, 105)).collect();
@@ -137,7 +140,7 @@ mod tests {
         let rows = [&above[..], &row[..], &below[..]];
         Arch::new().dispatch(Gradients { rows, length: &mut length, direction: &mut direction });
         assert!(length.iter().all(|&length| length == 10.0));
-        // 24 in groups take the last channel, blue, upwards; the four left over take red.
+        // The 24 pixels in groups take the last channel, blue, which points upwards. The other four take red.
         assert!(direction[..24].iter().all(|&direction| direction == 13), "{direction:?}");
         assert!(direction[24..].iter().all(|&direction| direction == 0), "{direction:?}");
     }

@@ -1,6 +1,6 @@
-//! Histograms of oriented gradients as in Felzenszwalb, Girshick, McAllester and Ramanan, *Object Detection with
-//! Discriminatively Trained Part-Based Models* (PAMI 2010), section 6, in dlib's rendering of them
-//! (`extract_fhog_features`, cells of 8 pixels).
+//! Histograms of oriented gradients, after Felzenszwalb, Girshick, McAllester and Ramanan, *Object Detection with
+//! Discriminatively Trained Part-Based Models* (PAMI 2010), section 6. The results are those of dlib's
+//! `extract_fhog_features` with cells of 8 pixels.
 
 use std::array;
 
@@ -15,23 +15,24 @@ pub(crate) const CELL: usize = 8;
 /// Features of a cell: 18 signed directions, 9 unsigned ones, 4 of texture.
 pub(crate) const PLANES: usize = 31;
 
-/// Numbers that follow a row, its own or the next one's, so that vectors may read past its end.
+/// The count of readable numbers after each row, so that vectors may read past its end.
 pub(crate) const SLACK: usize = 32;
 /// Rows of cells that one task computes.
 const BAND: usize = 16;
 
-/// The features of a picture, bordered with zeros for a scanning window: `rows` x [`PLANES`] x `stride` numbers. The
-/// outermost ring of cells has none.
+/// The features of a picture: `rows` x [`PLANES`] x `stride` numbers, with a border of zeros for the scanning window.
+/// The outermost ring of cells has no features.
 pub(crate) struct Hog {
-    /// Cells that have features, down and across.
+    /// The number of cells with features, down and across.
     pub(crate) inner: (usize, usize),
-    /// Numbers from one row of a plane to the next plane's.
+    /// The length of a row of one plane, border included.
     stride: usize,
     values: Vec<f32>,
 }
 
 impl Hog {
-    /// Of a picture, for a window of so many cells (rows, columns). `None` where no cell is left within the ring.
+    /// Computes the features of a picture. `window` is the scanning window in cells (rows, columns). `None` where the
+    /// picture is so small that no cell has features.
     pub(crate) fn of(picture: &Packed, window: (usize, usize)) -> Option<Self> {
         let cells = |size: usize| (size as f32 / CELL as f32 + 0.5) as usize;
         let (rows, columns) = (cells(picture.height), cells(picture.width));
@@ -52,21 +53,21 @@ impl Hog {
         Some(Self { inner, stride, values })
     }
 
-    /// A row of a plane: the border's zeros, the features, zeros again, and [`SLACK`] numbers that mean nothing.
+    /// A row of a plane: the border's zeros, the features, zeros again, and [`SLACK`] unspecified numbers.
     pub(crate) fn row(&self, plane: usize, row: usize) -> &[f32] {
         &self.values[(row * PLANES + plane) * self.stride..][..self.stride + SLACK]
     }
 }
 
-/// The gradients' lengths by direction, shared out among cells: `rows` x [`DIRECTIONS`] x `columns`.
+/// The histogram of each cell, gradient lengths summed by direction: `rows` x [`DIRECTIONS`] x `columns`.
 struct Histograms {
     rows: usize,
     columns: usize,
     values: Vec<f32>,
 }
 
-/// A square of pixels between the centres of four cells, and what its pixels give to the four: top left, bottom left,
-/// top right, bottom right.
+/// The contributions of the pixels between the centres of four cells. Each direction has four sums, one a cell: top
+/// left, bottom left, top right, bottom right.
 type Square = [[f32; 4]; DIRECTIONS];
 
 impl Histograms {
@@ -77,14 +78,14 @@ impl Histograms {
             let first = band * BAND;
             let last = first + values.len() / row_length;
             let mut squares = Squares::new(picture, rows, columns);
-            // The squares above and below a row of cells: the first and the last row of squares are the neighbours' too.
+            // A row of cells needs the squares above and below it. Neighbouring bands compute the shared row twice.
             for row in first..=last {
                 squares.fill(picture, row, arch);
                 if row > first {
-                    squares.give(&mut values[(row - 1 - first) * row_length..][..row_length], [0, 2]);
+                    squares.add_to(&mut values[(row - 1 - first) * row_length..][..row_length], [0, 2]);
                 }
                 if row < last {
-                    squares.give(&mut values[(row - first) * row_length..][..row_length], [1, 3]);
+                    squares.add_to(&mut values[(row - first) * row_length..][..row_length], [1, 3]);
                 }
             }
         });
@@ -96,12 +97,12 @@ impl Histograms {
     }
 }
 
-/// A row of squares, the first reaching half a cell beyond the left edge.
+/// A row of squares. The first one reaches half a cell beyond the left edge.
 struct Squares {
     squares: Vec<Square>,
     length: Vec<f32>,
     direction: Vec<u32>,
-    /// Pixels that count, down and across: the outermost have no gradient.
+    /// The number of pixels that contribute, down and across, with the outermost, which have no gradient.
     visible: (usize, usize),
 }
 
@@ -119,7 +120,7 @@ impl Squares {
 
     fn fill(&mut self, picture: &Packed, row: usize, arch: Arch) {
         self.squares.fill([[0.0; 4]; DIRECTIONS]);
-        // Place 0 is half a cell to the left of the picture, and the first pixel has no gradient.
+        // Index 0 is half a cell to the left of the picture, and the first pixel has no gradient.
         let start = CELL / 2 + 1;
         let count = self.visible.1 - 2;
         for (within, shares) in SHARES.iter().enumerate() {
@@ -142,8 +143,9 @@ impl Squares {
         }
     }
 
-    /// Gives a row of cells its share: of the square to its left the latter corner, of the one to its right the former.
-    fn give(&self, cells: &mut [f32], corners: [usize; 2]) {
+    /// Adds the squares' contributions to a row of cells. `corners` names the cell's corner in the square to its right,
+    /// then in the square to its left.
+    fn add_to(&self, cells: &mut [f32], corners: [usize; 2]) {
         let columns = self.squares.len() - 1;
         for (direction, cells) in cells.chunks_exact_mut(columns).enumerate() {
             for (cell, pair) in cells.iter_mut().zip(self.squares.windows(2)) {
@@ -153,7 +155,7 @@ impl Squares {
     }
 }
 
-/// What a pixel of a square gives to the four cells around, by row and column: bilinear, from the pixel's centre.
+/// The bilinear weights of a pixel's contributions to the four cells, by the pixel's row and column in its square.
 const SHARES: [[[f32; 4]; CELL]; CELL] = {
     let mut shares = [[[0.0; 4]; CELL]; CELL];
     let mut y = 0;
@@ -169,10 +171,11 @@ const SHARES: [[[f32; 4]; CELL]; CELL] = {
     shares
 };
 
-/// The gradient energy of blocks of 2 x 2 cells, as what normalizes by it: the value a histogram is cut off at, and
-/// the factor. As many a row as cells.
+/// The normalization of blocks of 2 x 2 cells by their gradient energy. A row has as many blocks as cells.
 struct Blocks {
+    /// The value at which a histogram is truncated.
     limit: Vec<f32>,
+    /// The factor of the truncated value.
     factor: Vec<f32>,
 }
 
@@ -202,7 +205,7 @@ impl Blocks {
     }
 }
 
-/// Computes the features of one row of cells, `left` places into each plane of `planes`.
+/// Computes the features of one row of cells. They start at column `left` of each plane in `planes`.
 struct Features<'a> {
     histograms: &'a Histograms,
     blocks: &'a Blocks,
@@ -238,7 +241,7 @@ impl WithSimd for Features<'_> {
             for x in 0..count {
                 let mut sum = 0.0;
                 for block in 0..4 {
-                    let part = cut(histogram[x], limits[block][x]) * factors[block][x];
+                    let part = truncated(histogram[x], limits[block][x]) * factors[block][x];
                     sum += part;
                     texture[block][x] += part;
                 }
@@ -254,7 +257,7 @@ impl WithSimd for Features<'_> {
                 let histogram = one[x] + opposite[x];
                 let mut sum = 0.0;
                 for block in 0..4 {
-                    sum += cut(histogram, limits[block][x]) * factors[block][x];
+                    sum += truncated(histogram, limits[block][x]) * factors[block][x];
                 }
                 out[x] = sum;
             }
@@ -262,8 +265,8 @@ impl WithSimd for Features<'_> {
     }
 }
 
-/// The smaller number. Unlike `f32::min` it is one instruction, as it need not mind NaN.
+/// The smaller number. This is one instruction, while `f32::min` also handles NaN.
 #[inline(always)]
-fn cut(value: f32, limit: f32) -> f32 {
+fn truncated(value: f32, limit: f32) -> f32 {
     if value < limit { value } else { limit }
 }

@@ -1,4 +1,4 @@
-//! Shrinking with a Lanczos kernel of three lobes, widened with the factor, as Pillow's `Resampling.LANCZOS`.
+//! Shrinks pictures as Pillow's `Resampling.LANCZOS`: a kernel of three lobes that widens with the factor.
 
 use std::f64::consts::PI;
 use std::ops::Range;
@@ -9,13 +9,13 @@ use rayon::prelude::*;
 /// The kernel's zero crossings on either side.
 const LOBES: f64 = 3.0;
 
-/// What one sample of a resampled row or column is made of: the first place and a weight for each from there on.
+/// The source pixels of one sample: the index of the first, and a weight for each from there on.
 struct Taps {
     first: usize,
     weights: Vec<f32>,
 }
 
-/// The part within `columns` and `rows` of what a picture resampled to `width` x `height` would be.
+/// Resamples a picture to `width` x `height`, but computes only the part within `columns` and `rows`.
 pub(crate) fn resample(
     picture: &RgbImage,
     (width, height): (u32, u32),
@@ -29,7 +29,7 @@ pub(crate) fn resample(
     let row_bytes = 3 * picture.width() as usize;
     let source = &picture.as_raw()[first_row * row_bytes..end_row * row_bytes];
 
-    // To bytes between the two passes, as Pillow does.
+    // Pillow rounds to bytes between the two passes.
     let narrow_bytes = 3 * across.len();
     let mut narrow = vec![0; narrow_bytes * (end_row - first_row)];
     narrow.par_chunks_exact_mut(narrow_bytes).zip(source.par_chunks_exact(row_bytes)).for_each(|(to, from)| {
@@ -61,7 +61,7 @@ pub(crate) fn resample(
 }
 
 fn to_byte(value: f32) -> u8 {
-    // The cast keeps within 0 to 255.
+    // The cast saturates at 0 and 255.
     (value + 0.5) as u8
 }
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_what_the_whole_has_there() {
+    fn a_part_equals_that_part_of_the_whole() {
         let picture =
             RgbImage::from_fn(97, 61, |x, y| Rgb([(x * 37 % 251) as u8, (y * 53 % 241) as u8, (x * y % 239) as u8]));
         let whole = resample(&picture, (32, 20), 0..32, 0..20);

@@ -1,6 +1,6 @@
 use image::RgbImage;
 
-/// A picture of one `u32` a pixel, red in the lowest byte: what the vector units read best.
+/// A picture of one `u32` a pixel, with red in the lowest byte: the layout that vector units read fastest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {
     pub(crate) width: usize,
@@ -32,13 +32,13 @@ impl From<&RgbImage> for Packed {
 /// One channel of a packed pixel.
 #[inline(always)]
 pub(crate) fn channel<const INDEX: u32>(pixel: u32) -> f32 {
-    // By way of i32: there is an instruction for it.
+    // Vector units convert i32 to f32 in one instruction, u32 not.
     ((pixel >> (8 * INDEX)) & 0xff) as i32 as f32
 }
 
-/// The whole part of a number from 0 to 255, up to rounding errors below.
+/// The whole part of a number from 0 to 255. Rounding errors below 0 are tolerated.
 #[inline(always)]
 pub(crate) fn whole(value: f32) -> u32 {
-    // A cast would saturate, one number at a time; added to 2^23, the whole part is what the lowest bits hold.
+    // A saturating cast is not vectorized. After adding 2^23, the lowest bits hold the whole part.
     (value.trunc() + 8_388_608.0).to_bits() & 0xff
 }

@@ -1,19 +1,19 @@
 use crate::{Landmarks, Point};
 
-/// The square around a face that is cut out: its middle, and half its side along x. It turns with the face.
+/// The square of the crop around a face. It is rotated with the face.
 ///
-/// As FFHQ's `recreate_aligned_images` (Karras, Laine and Aila, *A Style-Based Generator Architecture for Generative
-/// Adversarial Networks*, CVPR 2019, appendix A), in the variant of the public code of SAM.
+/// FFHQ's `recreate_aligned_images` defines it (Karras, Laine and Aila, *A Style-Based Generator Architecture for
+/// Generative Adversarial Networks*, CVPR 2019, appendix A). This is the variant of SAM's public code.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Quad {
     /// The middle.
     pub(crate) middle: Point,
-    /// From the middle to the middle of the right side.
+    /// The vector from the middle to the middle of the right side.
     pub(crate) right: Point,
 }
 
 impl Quad {
-    /// Around eyes and mouth.
+    /// The square for a face, from its eyes and mouth.
     pub(crate) fn around(landmarks: &Landmarks) -> Self {
         let between = |[one, other]: [Point; 2]| Point { x: (one.x + other.x) / 2.0, y: (one.y + other.y) / 2.0 };
         let eyes = landmarks.eyes();
@@ -39,7 +39,7 @@ impl Quad {
         [(-1.0, -1.0), (-1.0, 1.0), (1.0, 1.0), (1.0, -1.0)].map(|(right, down)| self.at(right, down))
     }
 
-    /// A place in the square, whose sides are at -1 and 1.
+    /// A point of the square in pixels of the picture. In the square's coordinates its sides are at -1 and 1.
     fn at(&self, right: f64, down: f64) -> Point {
         Point {
             x: self.middle.x + right * self.right.x - down * self.right.y,
@@ -47,7 +47,7 @@ impl Quad {
         }
     }
 
-    /// Where a place of the picture comes to lie in the square, cut out with `size` pixels a side.
+    /// The position of a point of the picture in the crop of `size` x `size` pixels.
     pub(crate) fn place(&self, point: Point, size: u32) -> Point {
         let (x, y) = (point.x - self.middle.x, point.y - self.middle.y);
         let squared = self.right.x * self.right.x + self.right.y * self.right.y;
@@ -64,12 +64,12 @@ impl Quad {
         Self { middle: scale(self.middle), right: scale(self.right) }
     }
 
-    /// The same square in a picture that has so many more pixels on the left and at the top.
+    /// The same square in a picture with `right` more pixels on the left and `down` more at the top.
     pub(crate) fn moved(&self, right: f64, down: f64) -> Self {
         Self { middle: Point { x: self.middle.x + right, y: self.middle.y + down }, right: self.right }
     }
 
-    /// The smallest range of whole coordinates around it: left, top, right, bottom.
+    /// The smallest box of whole coordinates around the square: left, top, right, bottom.
     pub(crate) fn bounds(&self) -> [i64; 4] {
         let corners = self.corners();
         let along = |axis: fn(&Point) -> f64| {

@@ -1,4 +1,4 @@
-/// A box of pixels, both ends inclusive, as dlib's `rectangle`; it may reach beyond the picture.
+/// A box of pixels, with both ends inclusive, like dlib's `rectangle`. It may reach beyond the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rectangle {
     /// The leftmost column.
@@ -12,17 +12,17 @@ pub struct Rectangle {
 }
 
 impl Rectangle {
-    /// Columns; 0 where it is empty.
+    /// The number of columns: 0 where the box is empty.
     pub fn width(&self) -> u32 {
         if self.is_empty() { 0 } else { self.left.abs_diff(self.right) + 1 }
     }
 
-    /// Rows; 0 where it is empty.
+    /// The number of rows: 0 where the box is empty.
     pub fn height(&self) -> u32 {
         if self.is_empty() { 0 } else { self.top.abs_diff(self.bottom) + 1 }
     }
 
-    /// Pixels.
+    /// The number of pixels.
     pub fn area(&self) -> u64 {
         u64::from(self.width()) * u64::from(self.height())
     }
@@ -31,7 +31,7 @@ impl Rectangle {
         self.left > self.right || self.top > self.bottom
     }
 
-    /// The pixels of both.
+    /// The pixels that both boxes contain.
     pub(crate) fn intersection(&self, other: &Self) -> Self {
         Self {
             left: self.left.max(other.left),
@@ -41,7 +41,7 @@ impl Rectangle {
         }
     }
 
-    /// The smallest rectangle around two that are not empty.
+    /// The smallest box around two boxes that are not empty.
     pub(crate) fn hull(&self, other: &Self) -> Self {
         Self {
             left: self.left.min(other.left),
@@ -51,8 +51,8 @@ impl Rectangle {
         }
     }
 
-    /// The rectangle whose corners went through `map`, one coordinate at a time: `map(value, is_vertical)`. Rounded to
-    /// whole pixels, halves away from zero.
+    /// Applies `map(value, is_vertical)` to each coordinate. Results are rounded to whole pixels, halves away from
+    /// zero.
     pub(crate) fn map(&self, map: impl Fn(f64, bool) -> f64) -> Self {
         let at = |value: i32, vertical| map(f64::from(value), vertical).round() as i32;
         Self {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_are_inclusive() {
+    fn both_ends_of_a_rectangle_are_inclusive() {
         let one = Rectangle { left: 3, top: -2, right: 3, bottom: -2 };
         assert_eq!((one.width(), one.height(), one.area()), (1, 1, 1));
         let none = Rectangle { left: 4, top: 0, right: 3, bottom: 9 };

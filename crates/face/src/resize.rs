@@ -1,8 +1,8 @@
-//! dlib's bilinear `resize_image` for colour pictures, and the pictures it makes with it: the next level of a pyramid
+//! dlib's bilinear `resize_image` for colour pictures, and its two uses: the next level of a pyramid
 //! (`pyramid_down<6>`) and the doubled picture (`pyramid_up` over `pyramid_down<2>`).
 //!
-//! A level more or less in a flat region turns the gradients there, which the features then normalize: the arithmetic
-//! follows dlib's to the last bit, single precision and truncation included.
+//! The arithmetic is dlib's to the last bit, single precision and truncation included. In a flat region, a difference
+//! of one level turns the gradients, and normalization makes such gradients as strong as any.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -12,20 +12,20 @@ use crate::packed::{Packed, channel, whole};
 /// Rows that one task resamples.
 const BAND: usize = 16;
 
-/// Where the samples between two pixels lie, along one axis.
+/// The position of a sample between two pixels, along one axis.
 struct Between {
     first: usize,
     second: usize,
-    /// How far towards the second, 0 to 1.
+    /// The weight of the second pixel, 0 to 1.
     share: f64,
 }
 
-/// The next level down: 5/6 of the size.
+/// The next pyramid level: 5/6 of the size.
 pub(crate) fn down(picture: &Packed) -> Packed {
     resize(picture, 5 * picture.width / 6, 5 * picture.height / 6)
 }
 
-/// The picture at about twice the size.
+/// The picture at about twice its size.
 pub(crate) fn up(picture: &Packed) -> Packed {
     if picture.pixels.is_empty() {
         return picture.clone();
@@ -58,7 +58,8 @@ fn resize(picture: &Packed, width: usize, height: usize) -> Packed {
     resized
 }
 
-/// The places of `count` samples spread over `size` pixels, the first and the last on the ends; from index `start` on.
+/// The positions of `count` samples spread evenly over `size` pixels, from the first pixel to the last. Only those from
+/// index `start` on are returned.
 fn along(size: usize, count: usize, start: usize) -> Vec<Between> {
     let step = (size - 1) as f64 / (count - 1).max(1) as f64;
     let mut at = -step + start as f64 * step;
@@ -70,7 +71,8 @@ fn along(size: usize, count: usize, start: usize) -> Vec<Between> {
     (start..count).map(place).collect()
 }
 
-/// The columns: by fours in single precision as far as both neighbours of all four lie within, the rest in double.
+/// The positions of a row's samples. dlib computes them by fours in single precision while both neighbours of all four
+/// are within the picture, and the rest in double precision.
 struct Columns {
     left: Vec<usize>,
     share: Vec<f32>,
@@ -85,7 +87,7 @@ impl Columns {
         let (mut left, mut share) = (Vec::with_capacity(count), Vec::with_capacity(count));
         loop {
             four = four.map(|x| x + (4.0 * step) as f32);
-            // The last group may reach beyond what is wanted only where it reaches beyond the picture too.
+            // A group that reaches beyond `count` also reaches beyond the picture.
             if four[3] as i32 + 1 >= size as i32 || left.len() + 4 > count {
                 break;
             }
@@ -97,7 +99,7 @@ impl Columns {
     }
 }
 
-/// A row's pixels to the left and to the right of every sample.
+/// The pixels of a row to the left and to the right of every sample.
 #[derive(Default)]
 struct Pairs {
     left: Vec<u32>,
@@ -113,7 +115,7 @@ impl Pairs {
     }
 }
 
-/// Blends the pixels around each sample.
+/// Blends the four pixels around each sample.
 struct Blend<'a> {
     top: &'a Pairs,
     bottom: &'a Pairs,

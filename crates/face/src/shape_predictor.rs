@@ -1,44 +1,44 @@
 use image::RgbImage;
 
-use crate::serialized::{FLOAT, INTEGER, ModelError, Reader};
-use crate::{Landmarks, POINTS, Point, Rectangle};
+use crate::dlib_reader::{FLOAT, INTEGER, Reader};
+use crate::{FaceModelFormatError, Landmarks, POINTS, Point, Rectangle};
 
-/// Numbers of a shape: x and y of every point.
+/// The numbers of a shape: x and y of every point.
 const COORDINATES: usize = 2 * POINTS;
 
-/// Places the landmarks of a face: the cascade of regression trees of Kazemi and Sullivan, *One Millisecond Face
-/// Alignment with an Ensemble of Regression Trees* (CVPR 2014), as dlib's `shape_predictor` keeps it.
+/// Places the landmarks of a face with a cascade of regression trees, as dlib's `shape_predictor`.
 ///
-/// Shapes are in units of the face's rectangle, (0, 0) to (1, 1), x and y by turns.
+/// The method is that of Kazemi and Sullivan, *One Millisecond Face Alignment with an Ensemble of Regression Trees*
+/// (CVPR 2014). Shapes are in units of the face's rectangle, (0, 0) to (1, 1), with x and y interleaved.
 #[derive(Debug)]
 pub struct ShapePredictor {
     initial: Vec<f32>,
     cascades: Vec<Cascade>,
 }
 
-/// One round of corrections, all of which look at the same pixels.
+/// One round of corrections. All of its trees compare the same pixels.
 #[derive(Debug)]
 struct Cascade {
     pixels: Vec<Pixel>,
     trees: Vec<Tree>,
 }
 
-/// A pixel to look at: a place relative to a point of the mean shape, which moves and turns with the shape.
+/// A pixel that splits compare: an offset from a point of the mean shape. The offset scales and turns with the shape.
 #[derive(Debug)]
 struct Pixel {
     anchor: usize,
     offset: [f32; 2],
 }
 
-/// A complete binary tree; the children of node `n` are `2n + 1` and `2n + 2`.
+/// A complete binary tree. The children of node `n` are `2n + 1` and `2n + 2`.
 #[derive(Debug)]
 struct Tree {
     splits: Vec<Split>,
-    /// What is added to the shape, leaf by leaf, [`COORDINATES`] each.
+    /// The corrections of the shape, leaf by leaf, [`COORDINATES`] numbers each.
     leaves: Vec<f32>,
 }
 
-/// To the first child where one pixel exceeds the other by more than the threshold.
+/// An inner node. It leads to the first child where the first pixel exceeds the second by more than the threshold.
 #[derive(Debug)]
 struct Split {
     first: usize,
@@ -47,12 +47,11 @@ struct Split {
 }
 
 impl ShapePredictor {
-    /// From the bytes of a predictor of 68 points that dlib serialized, such as
-    /// `shape_predictor_68_face_landmarks.dat`.
+    /// Reads a predictor of 68 points that dlib serialized, such as `shape_predictor_68_face_landmarks.dat`.
     ///
     /// # Errors
-    /// [`ModelError`]: where the bytes stop making sense, and what would.
-    pub fn read(bytes: &[u8]) -> Result<Self, ModelError> {
+    /// [`FaceModelFormatError`]: the first place where the bytes are not such a predictor, and what is expected there.
+    pub fn read(bytes: &[u8]) -> Result<Self, FaceModelFormatError> {
         let mut reader = Reader::new(bytes);
         reader.within("the shape predictor's version", 1..=1)?;
         let initial = shape(&mut reader, "the mean shape (two rows a point, 68 points)")?;
@@ -68,7 +67,7 @@ impl ShapePredictor {
         for _ in 0..cascades {
             let count = reader.count("the number of pixels of a cascade", INTEGER)?;
             let anchor = |_| Ok(reader.within("the point that a pixel belongs to", 0..=POINTS as i64 - 1)? as usize);
-            anchors.push((0..count).map(anchor).collect::<Result<Vec<_>, ModelError>>()?);
+            anchors.push((0..count).map(anchor).collect::<Result<Vec<_>, FaceModelFormatError>>()?);
         }
         reader.within("the number of cascades with offsets", same)?;
         let mut read = Vec::new();
@@ -79,10 +78,10 @@ impl ShapePredictor {
                 let offset = [reader.float("an offset")? as f32, reader.float("an offset")? as f32];
                 Ok(Pixel { anchor, offset })
             };
-            let pixels = anchors.into_iter().map(pixel).collect::<Result<Vec<_>, ModelError>>()?;
+            let pixels = anchors.into_iter().map(pixel).collect::<Result<Vec<_>, FaceModelFormatError>>()?;
             let beyond = trees.iter().flat_map(|tree| &tree.splits).flat_map(|split| [split.first, split.second]);
             if let Some(index) = beyond.into_iter().find(|&index| index >= pixels.len()) {
-                return Err(ModelError::Pixel { index, pixels: pixels.len() });
+                return Err(FaceModelFormatError::Pixel { index, pixels: pixels.len() });
             }
             read.push(Cascade { pixels, trees });
         }
@@ -90,7 +89,7 @@ impl ShapePredictor {
         Ok(Self { initial, cascades: read })
     }
 
-    /// The landmarks of the face in a rectangle, on whole pixels; they may lie beyond the picture.
+    /// The landmarks of the face in a rectangle, rounded to whole pixels. They may lie beyond the picture.
     pub fn predict(&self, picture: &RgbImage, rectangle: &Rectangle) -> Landmarks {
         let mut shape = self.initial.clone();
         let mut values = Vec::new();
@@ -119,12 +118,12 @@ impl ShapePredictor {
 }
 
 impl Tree {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, ModelError> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, FaceModelFormatError> {
         let count = reader.count("the number of splits of a tree", 2 * INTEGER + FLOAT)?;
-        // The leaves of a complete tree: a power of two.
+        // A complete tree has a power of two of leaves.
         let leaves = count as i64 + 1;
         if !(count + 1).is_power_of_two() {
-            return Err(ModelError::Splits { count });
+            return Err(FaceModelFormatError::Splits { count });
         }
         let pixel = 0..=i64::from(u32::MAX);
         let split = |_| {
@@ -134,7 +133,7 @@ impl Tree {
                 threshold: reader.float("a split's threshold")? as f32,
             })
         };
-        let splits = (0..count).map(split).collect::<Result<Vec<_>, ModelError>>()?;
+        let splits = (0..count).map(split).collect::<Result<Vec<_>, FaceModelFormatError>>()?;
         reader.within("the number of leaves of a tree", leaves..=leaves)?;
         let mut values = Vec::new();
         for _ in 0..leaves {
@@ -152,11 +151,11 @@ impl Tree {
     }
 }
 
-fn shape(reader: &mut Reader<'_>, what: &'static str) -> Result<Vec<f32>, ModelError> {
+fn shape(reader: &mut Reader<'_>, what: &'static str) -> Result<Vec<f32>, FaceModelFormatError> {
     Ok(reader.column(what, COORDINATES)?.into_iter().map(|value| value as f32).collect())
 }
 
-/// How one shape turns and scales to fit another best, in the least squares (Umeyama 1991, in two dimensions):
+/// The rotation and scaling that fit one shape to another with the least squares (Umeyama 1991, in two dimensions):
 /// `[a, b]` of the matrix `[[a, -b], [b, a]]`.
 fn similarity(from: &[f32], to: &[f32]) -> [f32; 2] {
     let mean = |shape: &[f32], axis: usize| {
@@ -174,7 +173,7 @@ fn similarity(from: &[f32], to: &[f32]) -> [f32; 2] {
     if spread == 0.0 { [1.0, 0.0] } else { [(along / spread) as f32, (across / spread) as f32] }
 }
 
-/// The pixel of the picture at a place in units of a rectangle.
+/// The pixel of the picture at a position in units of a rectangle.
 fn place(rectangle: &Rectangle, x: f32, y: f32) -> Point {
     let along = |from: i32, to: i32, share: f32| {
         let (from, to) = (f64::from(from), f64::from(to));
@@ -183,7 +182,7 @@ fn place(rectangle: &Rectangle, x: f32, y: f32) -> Point {
     Point { x: along(rectangle.left, rectangle.right, x), y: along(rectangle.top, rectangle.bottom, y) }
 }
 
-/// The mean of a pixel's channels, rounded down; 0 beyond the picture.
+/// The mean of a pixel's channels, rounded down. It is 0 beyond the picture.
 fn intensity(picture: &RgbImage, at: Point) -> f32 {
     let within = |value: f64, size: u32| value >= 0.0 && value < f64::from(size);
     if !within(at.x, picture.width()) || !within(at.y, picture.height()) {

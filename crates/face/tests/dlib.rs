@@ -1,4 +1,4 @@
-//! The same answers as dlib's, which `make_dlib_answers.py` has written down.
+//! The detector and the predictor give dlib's answers. `make_dlib_answers.py` recorded them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use face::{Detector, Landmarks, Point, RgbImage, Sampling, ShapePredictor};
@@ -9,7 +9,7 @@ fn sample() -> RgbImage {
     image::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/astronaut.png")).unwrap().into_rgb8()
 }
 
-/// The picture that `make_dlib_answers.py` calls by this name.
+/// The picture to which `make_dlib_answers.py` gives this name.
 fn picture(name: &str) -> RgbImage {
     let portrait = sample();
     let each = |map: &dyn Fn(Rgb<u8>) -> Rgb<u8>| {
@@ -40,7 +40,7 @@ fn picture(name: &str) -> RgbImage {
 }
 
 #[test]
-fn rectangles_scores_filters_and_points() {
+fn rectangles_scores_filters_and_landmarks_equal_dlibs() {
     let answers: Value = serde_json::from_str(include_str!("fixtures/dlib.json")).unwrap();
     let (detector, predictor) = (Detector::built_in().unwrap(), ShapePredictor::built_in().unwrap());
     let mut faces = 0;
@@ -67,7 +67,7 @@ fn rectangles_scores_filters_and_points() {
             }
         }
     }
-    assert!(faces > 20, "{faces} faces say little");
+    assert!(faces > 20, "{faces} faces are too few for a comparison");
 }
 
 fn points(values: &Value) -> Landmarks {
@@ -80,10 +80,10 @@ fn points(values: &Value) -> Landmarks {
     landmarks
 }
 
-/// The crop that the public SAM predictor makes of the sample portrait at 256 pixels from these points, means of 8 x 8
-/// pixels.
+/// The fixture is the crop that SAM's public predictor cuts from the sample portrait: 256 pixels a side, from these
+/// points. It holds the means of blocks of 8 x 8 pixels.
 #[test]
-fn the_crop_of_the_public_predictor() {
+fn the_crop_equals_that_of_sams_public_predictor() {
     let points = points(&serde_json::from_str(include_str!("fixtures/crop_points.json")).unwrap());
     let expected = image::load_from_memory(include_bytes!("fixtures/crop_means.png")).unwrap().into_rgb8();
     let crop = face::align(&sample(), &points, 256, Sampling::Sam).unwrap().picture;
@@ -95,5 +95,5 @@ fn the_crop_of_the_public_predictor() {
             furthest = furthest.max((mean - f64::from(pixel.0[channel])).abs());
         }
     }
-    assert!(furthest <= 0.6, "{furthest}: rounding makes half a level");
+    assert!(furthest <= 0.6, "{furthest}: rounding explains half a level");
 }

@@ -1,10 +1,10 @@
-//! Broken model files and pictures that are none: an answer or an error, never a panic.
+//! Broken model files and pictures without a face give an answer or an error, never a panic.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::LazyLock;
 
 use face::{
-    Detector, FaceError, FaceFinder, Landmarks, ModelError, POINTS, Point, Rectangle, RgbImage, Sampling,
+    Detector, FaceError, FaceFinder, FaceModelFormatError, Landmarks, POINTS, Point, Rectangle, RgbImage, Sampling,
     ShapePredictor,
 };
 use image::Rgb;
@@ -26,7 +26,7 @@ impl Writer {
         self
     }
 
-    /// Each is `value` / 1024.
+    /// Each number written is `value` / 1024.
     fn floats(self, values: impl IntoIterator<Item = i64>) -> Self {
         self.integers(values.into_iter().flat_map(|value| [value, -10]))
     }
@@ -75,7 +75,7 @@ fn picture(width: u32, height: u32, seed: u32) -> RgbImage {
     })
 }
 
-/// What a model that was read after all makes of a picture.
+/// Runs models that could be read, though their bytes are broken.
 fn try_out(detector: Option<&Detector>, predictor: Option<&ShapePredictor>) {
     let picture = picture(60, 50, 7);
     if let Some(detector) = detector {
@@ -88,7 +88,7 @@ fn try_out(detector: Option<&Detector>, predictor: Option<&ShapePredictor>) {
 }
 
 #[test]
-fn the_small_models_of_these_tests_are_models() {
+fn the_small_models_of_these_tests_are_valid() {
     let detector = Detector::read(&detector()).unwrap();
     assert_eq!(detector.window(), [24, 16]);
     let found = detector.detect(&picture(120, 90, 1), 0, -1000.0);
@@ -98,9 +98,9 @@ fn the_small_models_of_these_tests_are_models() {
     assert!(points.0.iter().all(|point| point.x.is_finite() && point.y.fract() == 0.0));
 }
 
-/// The smallest window there can be: one cell, whose planes are as short as the threshold that follows them.
+/// The smallest window is one cell. Its planes are as short as the threshold that follows them.
 #[test]
-fn a_window_of_one_cell() {
+fn a_detector_with_a_window_of_one_cell_works() {
     let head = Writer::default().integers([2, 1, 0, 0, 8, 0, 8, 8, 100, 24, 24]).floats([0]);
     let filter = head.integers([31]).floats([512, 1024]).integers([1, -32, -1]).floats(0..32);
     let detector = Detector::read(&filter.0).unwrap();
@@ -108,9 +108,9 @@ fn a_window_of_one_cell() {
     assert!(!detector.detect(&picture(90, 60, 2), 1, -1000.0).is_empty());
 }
 
-/// Everything is a face, no two of them the same, on levels without end.
+/// Every window is a face, no two overlap, and there are 1,000 pyramid levels.
 #[test]
-fn a_detector_that_takes_everything() {
+fn the_hits_of_a_detector_that_accepts_every_window_are_limited() {
     let detector = |levels: i64, least: i64, hull: i64| {
         let head = Writer::default().integers([2, 1, 0, 0, 8, 0, 8, 8, levels, least, least]).floats([0]);
         let filter = head.integers([31]).floats([hull, 1024]).integers([1, -32, -1]).floats(0..31);
@@ -118,7 +118,7 @@ fn a_detector_that_takes_everything() {
     };
     let found = detector(1000, 1, 1024).unwrap().detect(&picture(300, 200, 2), 2, 0.0);
     assert!((100..=10_000).contains(&found.len()), "{}", found.len());
-    let message = |result: Result<Detector, ModelError>| result.unwrap_err().to_string();
+    let message = |result: Result<Detector, FaceModelFormatError>| result.unwrap_err().to_string();
     assert!(message(detector(1 << 30, 1, 1024)).contains("the largest number of pyramid levels is 1073741824"));
     assert!(message(detector(100, 1, 2048)).contains("a number from 0 to 1"));
     let none = Writer::default().integers([2, 1, 0, 0, 8, 0, 8, 8, 9, 24, 24]).floats([0]);
@@ -127,7 +127,7 @@ fn a_detector_that_takes_everything() {
 }
 
 #[test]
-fn an_error_names_what_is_wrong() {
+fn an_error_names_the_wrong_value() {
     let message = |bytes: &[u8]| Detector::read(bytes).unwrap_err().to_string();
     assert!(message(&[]).starts_with("the file ends at byte 0, within the detector's version"));
     assert!(message(&predictor()).contains("the scanner's version"), "{}", message(&predictor()));
@@ -142,7 +142,7 @@ fn an_error_names_what_is_wrong() {
     longer.extend([1, 1, 1, 2]);
     Detector::read(&longer).unwrap();
     longer.push(0);
-    assert!(matches!(Detector::read(&longer), Err(ModelError::Trailing { extra: 1, .. })));
+    assert!(matches!(Detector::read(&longer), Err(FaceModelFormatError::Trailing { extra: 1, .. })));
 
     let message = |bytes: &[u8]| ShapePredictor::read(bytes).unwrap_err().to_string();
     assert!(message(&detector()).starts_with("the shape predictor's version is 2"), "{}", message(&detector()));
@@ -150,9 +150,9 @@ fn an_error_names_what_is_wrong() {
     assert!(message(&five).contains("a matrix of 10 x 1"), "{}", message(&five));
 }
 
-/// Counts of billions over a few bytes.
+/// The counts are billions, and a few bytes follow.
 #[test]
-fn absurd_counts_allocate_nothing() {
+fn counts_beyond_the_file_are_refused_before_allocating() {
     let shape = Writer::default().integers([1, -2 * POINTS as i64, -1]).floats(0..2 * POINTS as i64).0;
     for count in [1 << 20, 1 << 40, i64::MAX] {
         for prefix in [&shape[..], &[]] {
@@ -172,7 +172,7 @@ static FINDER: LazyLock<FaceFinder> = LazyLock::new(|| FaceFinder {
 });
 
 #[test]
-fn pictures_at_the_ends_of_the_scale() {
+fn tiny_narrow_and_empty_pictures_have_no_face() {
     let black = |width, height| RgbImage::new(width, height);
     let pictures = [
         black(1, 1),
@@ -199,7 +199,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn cut_short(share in 0.0..1.0f64) {
+    fn truncated_models_are_refused(share in 0.0..1.0f64) {
         let (detector, predictor) = (detector(), predictor());
         let cut = |bytes: &[u8]| bytes[..(bytes.len() as f64 * share) as usize].to_vec();
         prop_assert!(Detector::read(&cut(&detector)).is_err());
@@ -207,7 +207,7 @@ proptest! {
     }
 
     #[test]
-    fn flipped(places in vec((0.0..1.0f64, any::<u8>()), 1..6)) {
+    fn models_with_changed_bytes_never_panic(places in vec((0.0..1.0f64, any::<u8>()), 1..6)) {
         let flip = |mut bytes: Vec<u8>| {
             for (share, value) in &places {
                 let place = (bytes.len() as f64 * share) as usize;
@@ -219,12 +219,12 @@ proptest! {
     }
 
     #[test]
-    fn anything(bytes in vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..400)) {
         try_out(Detector::read(&bytes).ok().as_ref(), ShapePredictor::read(&bytes).ok().as_ref());
     }
 
     #[test]
-    fn any_size(width in 1..140u32, height in 1..140u32, seed: u32, upsample in 0..2u32) {
+    fn pictures_of_any_size_never_panic(width in 1..140u32, height in 1..140u32, seed: u32, upsample in 0..2u32) {
         let picture = picture(width, height, seed);
         for found in FINDER.detector.detect(&picture, upsample, -2.0) {
             let points = FINDER.predictor.predict(&picture, &found.rectangle);
@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn any_landmarks(coordinates in vec(-400.0..800.0f64, 2 * POINTS), size in 1..300u32, smooth: bool) {
+    fn arbitrary_landmarks_never_panic(coordinates in vec(-400.0..800.0f64, 2 * POINTS), size in 1..300u32, smooth: bool) {
         let mut landmarks = Landmarks::default();
         for (point, place) in landmarks.0.iter_mut().zip(coordinates.as_chunks::<2>().0) {
             *point = Point { x: place[0], y: place[1] };
@@ -250,7 +250,7 @@ proptest! {
 }
 
 #[test]
-fn landmarks_in_one_place_or_nowhere_make_no_face() {
+fn landmarks_in_one_place_are_refused() {
     let picture = picture(90, 70, 1);
     for place in [0.0, 30.0, f64::NAN, f64::INFINITY, 1e300] {
         let landmarks = Landmarks([Point { x: place, y: place }; POINTS]);

@@ -1,9 +1,9 @@
-"""Makes `fixtures/dlib.json`: what dlib answers with the built-in models on the sample portrait and on pictures made from it.
+"""Makes `fixtures/dlib.json`: dlib's answers, with the built-in models, for the sample portrait and for variants of it.
 
     pip install dlib numpy pillow
     python crates/face/tests/make_dlib_answers.py
 
-Last run with dlib 20.0.1. `dlib.rs` makes the same pictures, from whole numbers only.
+The last run used dlib 20.0.1. `dlib.rs` makes the same variants, with integer arithmetic only.
 """
 
 import gzip
@@ -20,7 +20,7 @@ PORTRAIT = FACE.parent.parent / "examples" / "astronaut.png"
 
 
 def pictures():
-    """The portrait and what is made of it, by name."""
+    """The portrait and its variants, by name."""
     portrait = np.array(Image.open(PORTRAIT).convert("RGB"))
     quarters = portrait.astype(np.uint32).reshape(256, 2, 256, 2, 3).sum(axis=(1, 3))
     framed = np.full((560, 640, 3), 90, np.uint8)

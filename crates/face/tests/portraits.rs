@@ -1,4 +1,4 @@
-//! Copies of the sample portrait: the same face, and the crop that one expects.
+//! In changed copies of the sample portrait, the finder finds the same face and the crop looks the same.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ fn sample() -> RgbImage {
     image::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/astronaut.png")).unwrap().into_rgb8()
 }
 
-/// The mean distance between two faces' eyes and mouth corners, in units of the distance between the first one's eyes.
+/// The mean distance between the eyes and mouth corners of two faces, in units of the first face's eye distance.
 fn distance(one: &Landmarks, other: &Landmarks) -> f64 {
     let places = |landmarks: &Landmarks| [landmarks.eyes(), landmarks.mouth_corners()].concat();
     let apart = |one: Point, other: Point| (one.x - other.x).hypot(one.y - other.y);
@@ -24,7 +24,7 @@ fn distance(one: &Landmarks, other: &Landmarks) -> f64 {
     sum / 4.0 / apart(left, right)
 }
 
-/// The points of a mirrored face in the order of a face's.
+/// The points of a mirrored face, in the usual order.
 fn mirrored(landmarks: &Landmarks, width: f64) -> Landmarks {
     let pairs = [
         (0..17).zip((0..17).rev()).collect::<Vec<_>>(),
@@ -57,7 +57,8 @@ fn mirrored(landmarks: &Landmarks, width: f64) -> Landmarks {
     swapped
 }
 
-/// The picture turned about its middle, clockwise, by bilinear sampling; grey beyond.
+/// The picture, rotated clockwise about its middle by bilinear sampling, grey beyond its edges; and the same rotation of
+/// a point.
 fn rotated(picture: &RgbImage, degrees: f64) -> (RgbImage, impl Fn(Point) -> Point) {
     let (sine, cosine) = degrees.to_radians().sin_cos();
     let middle = (f64::from(picture.width()) - 1.0) / 2.0;
@@ -73,12 +74,12 @@ fn rotated(picture: &RgbImage, degrees: f64) -> (RgbImage, impl Fn(Point) -> Poi
     (turned, forwards)
 }
 
-/// The mean difference of the inner halves of two crops, in levels.
+/// The mean difference between the inner halves of two crops, in levels.
 fn difference(one: &RgbImage, other: &RgbImage) -> f64 {
     assert_eq!(one.dimensions(), other.dimensions());
     let side = one.width();
     let inner = |picture: &RgbImage| imageops::crop_imm(picture, side / 4, side / 4, side / 2, side / 2).to_image();
-    // Some blur: a pixel more or less at an edge is no difference.
+    // Blurred, so that a shift of one pixel at an edge does not count.
     let [one, other] = [one, other].map(|picture| imageops::blur(&inner(picture), side as f32 / 64.0));
     let sum: u64 = one.as_raw().iter().zip(other.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
     sum as f64 / one.as_raw().len() as f64
@@ -89,7 +90,7 @@ fn crop(picture: &RgbImage, landmarks: &Landmarks) -> RgbImage {
 }
 
 #[test]
-fn a_mirrored_copy() {
+fn a_mirrored_copy_has_the_mirrored_landmarks() {
     let (portrait, original) = (sample(), FINDER.portrait(&sample()).unwrap().landmarks);
     let mirror = imageops::flip_horizontal(&portrait);
     let found = FINDER.portrait(&mirror).unwrap().landmarks;
@@ -100,7 +101,7 @@ fn a_mirrored_copy() {
 }
 
 #[test]
-fn turned_copies_are_upright_again() {
+fn crops_of_rotated_copies_are_upright() {
     let (portrait, original) = (sample(), FINDER.portrait(&sample()).unwrap().landmarks);
     for degrees in [-15.0, -7.0, 7.0, 15.0] {
         let (turned, forwards) = rotated(&portrait, degrees);
@@ -113,7 +114,7 @@ fn turned_copies_are_upright_again() {
 }
 
 #[test]
-fn a_bordered_copy_and_a_larger_one() {
+fn bordered_and_enlarged_copies_have_the_same_face() {
     let (portrait, original) = (sample(), FINDER.portrait(&sample()).unwrap().landmarks);
     let mut bordered = RgbImage::from_pixel(900, 700, Rgb([250, 250, 250]));
     bordered.copy_from(&portrait, 150, 90).unwrap();
@@ -122,7 +123,7 @@ fn a_bordered_copy_and_a_larger_one() {
     assert!(distance(&moved, &found) < 0.12, "{}", distance(&moved, &found));
     assert!(difference(&crop(&portrait, &original), &crop(&bordered, &found)) < 12.0);
 
-    // More pixels than are looked at from nearby at once.
+    // So many pixels that a reduced picture is searched first.
     let large = imageops::resize(&portrait, 2048, 2048, imageops::FilterType::CatmullRom);
     let found = FINDER.portrait(&large).unwrap().landmarks;
     let scaled = original.map(|point| Point { x: 4.0 * point.x + 1.5, y: 4.0 * point.y + 1.5 });
@@ -131,9 +132,9 @@ fn a_bordered_copy_and_a_larger_one() {
     assert!(difference(&crop(&portrait, &original), &smooth) < 12.0);
 }
 
-/// A face at the edge of its picture: what is there stays, what is missing is made up without a seam.
+/// The face is at the edge of its picture. Existing pixels stay, and the missing ones are filled without a seam.
 #[test]
-fn a_cut_copy_is_continued() {
+fn a_crop_beyond_the_edge_is_filled() {
     let (portrait, landmarks) = (sample(), FINDER.portrait(&sample()).unwrap().landmarks);
     let (left, top, size) = (170, 60, 160);
     let cut = imageops::crop_imm(&portrait, left, top, size, size).to_image();
@@ -141,8 +142,8 @@ fn a_cut_copy_is_continued() {
     let (whole, continued) = (crop(&portrait, &landmarks), crop(&cut, &moved));
     assert!(difference(&whole, &continued) < 6.0, "{}", difference(&whole, &continued));
     let black = |picture: &RgbImage| picture.pixels().filter(|pixel| pixel.0 == [0; 3]).count();
-    assert!(black(&continued) <= black(&whole), "no black wedge");
-    // Beyond the cut, a step from one pixel to the next is nowhere larger than a blur makes it.
+    assert!(black(&continued) <= black(&whole), "a black wedge shows");
+    // The added pixels are blurred, so neighbouring pixels differ little.
     let edge = ((landmarks.0[27].y - f64::from(top)) / 3.0) as u32;
     let column = |x: u32| (1..edge).map(move |y| (x, y));
     let step = |(x, y): (u32, u32)| continued.get_pixel(x, y).0[1].abs_diff(continued.get_pixel(x, y - 1).0[1]);
@@ -150,7 +151,7 @@ fn a_cut_copy_is_continued() {
 }
 
 #[test]
-fn the_largest_of_two_and_one_that_is_too_small() {
+fn the_largest_face_is_used_and_a_small_one_refused() {
     let portrait = sample();
     let mut pair = RgbImage::from_pixel(1200, 700, Rgb([120, 130, 140]));
     pair.copy_from(&imageops::resize(&portrait, 300, 300, imageops::FilterType::CatmullRom), 20, 20).unwrap();
@@ -165,17 +166,17 @@ fn the_largest_of_two_and_one_that_is_too_small() {
 }
 
 #[test]
-fn landmarks_lie_where_the_crop_shows_them() {
+fn the_landmarks_of_a_crop_fit_its_pixels() {
     let portrait = sample();
     let landmarks = FINDER.portrait(&portrait).unwrap().landmarks;
     for size in [64, 256, 1000] {
         let aligned = face::align(&portrait, &landmarks, size, Sampling::Sam).unwrap();
         let [left, right] = aligned.landmarks.eyes();
         let side = f64::from(size);
-        assert!((left.y - right.y).abs() < 0.05 * side, "the eyes are level");
-        assert!(((left.x + right.x) / 2.0 - side / 2.0).abs() < 0.05 * side, "and in the middle");
+        assert!((left.y - right.y).abs() < 0.05 * side, "the eyes are not level");
+        assert!(((left.x + right.x) / 2.0 - side / 2.0).abs() < 0.05 * side, "the eyes are not centred");
         assert!((0.3..0.5).contains(&(left.y / side)), "{left:?}");
-        // A pixel of the crop has the colour of the picture where the landmark was found.
+        // At each landmark, the crop has the colour that the picture has there.
         for (at, from) in aligned.landmarks.0.iter().zip(&landmarks.0) {
             let (x, y) = (at.x.round() as u32, at.y.round() as u32);
             if let (Some(there), true) = (aligned.picture.get_pixel_checked(x, y), size == 1000) {

@@ -1,4 +1,4 @@
-// Which ages are wanted: 1 to 16 whole numbers from 0 to 100. What was chosen last is remembered.
+// The choice of ages: 1 to 16 whole numbers from 0 to 100. The last choice is remembered.
 
 import { browser } from './memory.js';
 
@@ -18,10 +18,10 @@ export class Ages {
       this.#add();
     });
     $('chips').addEventListener('change', (event) => this.#changed(event.target));
-    this.#tell();
+    this.#report();
   }
 
-  /** The ages, youngest first. */
+  /** The chosen ages, youngest first. */
   get chosen() {
     return [...$('chips').querySelectorAll('input:checked')].map((box) => Number(box.value));
   }
@@ -42,7 +42,7 @@ export class Ages {
     const field = $('another');
     const age = field.valueAsNumber;
     if (!Number.isInteger(age) || age < 0 || age > 100) {
-      this.#tell('An age is a whole number from 0 to 100.');
+      this.#report('An age is a whole number from 0 to 100.');
       return;
     }
     const box = $('chips').querySelector(`input[value="${age}"]`) ?? this.#offer(age, false);
@@ -51,18 +51,18 @@ export class Ages {
     this.#changed(box);
   }
 
-  /** Holds the number of ages, and remembers them. */
+  /** Keeps the number of ages within the limits, and remembers the choice. */
   #changed(box) {
     const { length } = this.chosen;
     if (length > MOST) box.checked = false;
     if (length === 0) box.checked = true;
-    if (length > MOST) this.#tell(`${MOST} ages are the most: take one away first.`);
-    else if (length === 0) this.#tell('One age there has to be: choose another first.');
-    else this.#tell();
+    if (length > MOST) this.#report(`${MOST} ages at most: remove one first.`);
+    else if (length === 0) this.#report('At least one age is needed: choose another first.');
+    else this.#report();
     browser.set('ages', this.chosen);
   }
 
-  #tell(text = `${this.chosen.length} chosen, ${MOST} at most`) {
-    $('ages-told').textContent = text;
+  #report(text = `${this.chosen.length} chosen, ${MOST} at most`) {
+    $('ages-message').textContent = text;
   }
 }

@@ -1,19 +1,20 @@
-// An animated GIF (version 89a) of the journey through the ages. Fetched when it is asked for.
+// An animated GIF (version 89a) of the journey through the ages. The page loads this module only on request.
 
 /** Width and height in pixels. */
 const SIZE = 480;
-/** How long an age is looked at, in hundredths of a second .. */
+/** How long an age is shown, in hundredths of a second. */
 const HOLD = 70;
-/** .. and the pictures between two ages, and how long each of those. */
+/** The number of blended frames between two ages. */
 const BETWEEN = 7;
+/** How long a blended frame is shown, in hundredths of a second. */
 const FADE = 7;
 const COLORS = 256;
 
 /**
- * Makes the animation of pictures `{age, url}`: from the youngest to the oldest and back to the youngest at once. Of one age,
- * the original takes a turn. `told` hears the share that is done.
+ * Makes the animation of pictures `{age, url}`: from the youngest to the oldest, then directly back to the youngest. With
+ * one age only, the original is the other picture. `onProgress` receives the finished share, 0 to 1.
  */
-export async function animation(pictures, told) {
+export async function animation(pictures, onProgress) {
   const aged = [...new Map(pictures.filter(({ age }) => age !== null).map((picture) => [picture.age, picture])).values()];
   aged.sort((one, two) => one.age - two.age);
   const shown = aged.length > 1 ? aged : [pictures[0], ...aged];
@@ -23,8 +24,8 @@ export async function animation(pictures, told) {
   const parts = [head(palette)];
   const all = panels.length * (BETWEEN + 1);
   for (let n = 0; n < all; n++) {
-    told(n / all);
-    // Lets the page go on.
+    onProgress(n / all);
+    // Yields to the page.
     await new Promise((resolve) => setTimeout(resolve));
     const [panel, step] = [Math.floor(n / (BETWEEN + 1)), n % (BETWEEN + 1)];
     const t = step / (BETWEEN + 1);
@@ -54,7 +55,10 @@ function blend(one, two, t) {
   return frame;
 }
 
-/** Colours by median cut (Heckbert 1982): the box with the most pixels times its length is halved along its longest side. */
+/**
+ * A palette by median cut (Heckbert 1982). The box with the largest product of length and root of its pixel count is halved
+ * along its longest side.
+ */
 function paletteOf(panels) {
   const counts = new Uint32Array(1 << 15);
   for (const panel of panels) {
@@ -90,7 +94,7 @@ function paletteOf(panels) {
   return palette;
 }
 
-/** Bayer's thresholds, 8 by 8, from -1/2 to 1/2: they turn bands into a fine even grain. */
+/** Bayer's 8 x 8 thresholds for ordered dithering, from -1/2 to 1/2. They turn bands into a fine, even grain. */
 const BAYER = Float32Array.from({ length: 64 }, (_, n) => {
   const [x, y] = [n & 7, n >> 3];
   let value = 0;
@@ -121,7 +125,7 @@ function find(palette, color) {
   return best;
 }
 
-/** Header, screen, palette, and the extension that has it run for ever. */
+/** The header, the screen, the palette, and the extension that repeats the animation for ever. */
 function head(palette) {
   const text = (letters) => [...letters].map((letter) => letter.charCodeAt(0));
   return Uint8Array.from([
@@ -131,7 +135,7 @@ function head(palette) {
   ]);
 }
 
-/** A picture: how long it is shown, where it goes, and its indices by variable-length LZW codes. */
+/** One frame: its duration, its position, and its indices as variable-length LZW codes. */
 function image(indices, hundredths) {
   const codes = compressed(indices);
   const blocks = Math.ceil(codes.length / 255);
@@ -151,7 +155,7 @@ function image(indices, hundredths) {
 function compressed(indices) {
   const [clear, end] = [256, 257];
   const bytes = new Uint8Array(2 * indices.length + 16);
-  // What follows a code with a byte: `code * 256 + byte`.
+  // The code of each pair of a code and a following byte, at `code * 256 + byte`.
   const next = new Int16Array(4096 * 256);
   let [at, bits, held, width, free] = [0, 0, 0, 9, 258];
   const put = (code) => {
@@ -178,7 +182,7 @@ function compressed(indices) {
     code = indices[n];
   }
   put(code);
-  // The reader has one code more by now.
+  // By now the decoder has one code more.
   if (free === 1 << width && width < 12) width++;
   put(end);
   if (bits > 0) bytes[at++] = held & 255;

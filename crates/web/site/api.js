@@ -1,12 +1,12 @@
-// Requests to both APIs. What goes wrong comes out as one of two errors, in words.
+// Requests to both APIs. Every failure becomes one of two errors, with a message for the user.
 
 import { tab } from './memory.js';
 import { sentence } from './words.js';
 
-/** Nobody answered, or who answered was busy: asking again may help. */
+/** There was no answer, or the server was busy. Repeating the request may help. */
 export class Unreachable extends Error {}
 
-/** The answer was no; `message` says why. */
+/** The request was refused. `message` gives the reason. */
 export class Refused extends Error {
   constructor(status, message) {
     super(message);
@@ -14,26 +14,26 @@ export class Refused extends Error {
   }
 }
 
-/** How long beyond what was asked for an answer may take, in seconds. */
+/** How long an answer may take beyond the wait that was requested, in seconds. */
 const PATIENCE = 30;
 const BUSY = new Set([408, 429, 500, 502, 503, 504]);
 
 let restApi;
 let httpApi;
 
-/** Reads the addresses of the APIs. An empty one is the page's own. */
+/** Reads the addresses of the APIs. An empty address is the page's origin. */
 export async function configure() {
   const answer = await fetch('config.json', { cache: 'no-cache' });
-  if (!answer.ok) throw new Refused(answer.status, 'config.json is not there: it names the addresses of both APIs.');
+  if (!answer.ok) throw new Refused(answer.status, 'config.json, which holds the addresses of both APIs, cannot be read.');
   const config = await answer.json();
   const address = (url) => (url ? String(url).replace(/\/+$/, '') : location.origin);
   [restApi, httpApi] = [address(config.restApi), address(config.httpApi)];
 }
 
-/** The machine that photographs are sent to. */
+/** The name of the machine to which photographs are sent. */
 export const host = () => new URL(restApi).hostname;
 
-/** Set once the APIs ask for one; forgotten with the tab. */
+/** The token, set once the APIs require one, and forgotten when the tab is closed. */
 export const token = {
   get: () => tab.get('token'),
   set: (text) => tab.set('token', text),
@@ -44,18 +44,18 @@ function authorization() {
   return text ? { authorization: `Bearer ${text}` } : {};
 }
 
-/** The answer's own words, or some for its status. */
+/** The error for a status, with the answer's message or a general one. */
 function refusal(status, text) {
   let said;
   try {
     said = JSON.parse(text).message;
   } catch {
-    // No JSON: a proxy's page, say.
+    // The answer is not JSON. It may be a proxy's page.
   }
-  if ([401, 403].includes(status)) return new Refused(status, 'This pipeline does not know who is asking.');
-  const words = status === 413 ? 'The picture is larger than the pipeline takes.' : `The pipeline answered with ${status}.`;
+  if ([401, 403].includes(status)) return new Refused(status, 'This pipeline needs a valid token.');
+  const words = status === 413 ? 'The picture is larger than the pipeline accepts.' : `The pipeline answered with ${status}.`;
   const message = sentence(said ?? words);
-  return BUSY.has(status) ? new Unreachable(`The pipeline is busy, or ill. ${message}`) : new Refused(status, message);
+  return BUSY.has(status) ? new Unreachable(`The pipeline is busy or has failed. ${message}`) : new Refused(status, message);
 }
 
 async function ask(url, { method = 'GET', seconds = 0, as = 'json' } = {}) {
@@ -71,7 +71,7 @@ async function ask(url, { method = 'GET', seconds = 0, as = 'json' } = {}) {
   }
 }
 
-/** The job of a portrait, held back until it is final or the seconds have passed; null if there is none. */
+/** The job of a portrait, once it is final or `seconds` have passed. Null if there is no job. */
 export async function job(id, seconds) {
   try {
     return await ask(`${httpApi}/jobs/${id}?wait=${seconds}`, { seconds });
@@ -87,10 +87,10 @@ export function jobs(cursor) {
 }
 
 /**
- * Whether the pipeline answers strangers with no. Its HTTP API may say so in an answer that a page of another origin cannot
- * read, the REST API says it aloud.
+ * Whether the pipeline refuses requests without a valid token. A page of another origin may be unable to read such an answer
+ * of the HTTP API, so the REST API is asked, whose refusals every page can read.
  */
-export async function stranger() {
+export async function unauthorized() {
   if (restApi === httpApi) return false;
   try {
     const answer = await fetch(`${restApi}/images/nobody/000000000000/0.jpg`, { headers: authorization() });
@@ -100,7 +100,7 @@ export async function stranger() {
   }
 }
 
-/** Cancels a running job, which is then answered; deletes a finished one, which is then null. */
+/** Cancels a running job and returns it, or deletes a finished job and returns null. */
 export async function remove(id) {
   try {
     return await ask(`${httpApi}/jobs/${id}`, { method: 'DELETE' });
@@ -115,18 +115,21 @@ export function picture(path) {
   return ask(restApi + path, { as: 'blob' });
 }
 
-/** Where an image element finds a picture by itself: it cannot show a token. */
+/** The address for an image element. Null if a token is needed, since an image element cannot send one. */
 export const address = (path) => (token.get() ? null : restApi + path);
 
-/** Uploads a photograph. `told` hears the share that is there, 0 to 1: `fetch` would not say. `signal` breaks it off. */
-export function upload(id, ages, photo, told, signal) {
+/**
+ * Uploads a photograph. `onProgress` receives the uploaded share, 0 to 1, which `fetch` does not report. `signal` aborts the
+ * upload.
+ */
+export function upload(id, ages, photo, onProgress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     signal.addEventListener('abort', () => request.abort());
     request.open('PUT', `${restApi}/images/${id}?ages=${ages.join('%2C')}`);
     request.setRequestHeader('content-type', photo.type);
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
-    // The whole may take long; nothing at all is a connection that was lost without a word.
+    // An upload may take long, but silence means that the connection was lost.
     let silence;
     const heard = () => {
       clearTimeout(silence);
@@ -135,7 +138,7 @@ export function upload(id, ages, photo, told, signal) {
     heard();
     request.upload.onprogress = (event) => {
       heard();
-      told(event.loaded / event.total);
+      onProgress(event.loaded / event.total);
     };
     request.onloadend = () => clearTimeout(silence);
     request.onload = () => (request.status === 200 ? resolve() : reject(refusal(request.status, request.responseText)));

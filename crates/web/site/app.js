@@ -1,4 +1,4 @@
-// The page put together: what comes in is sent; the address says which portrait is open.
+// Connects the parts of the page: it sends photographs, and opens the portrait that the page's address names.
 
 import * as api from './api.js';
 import { Ages } from './ages.js';
@@ -9,10 +9,10 @@ import { Viewer } from './viewer.js';
 
 const $ = (id) => document.getElementById(id);
 
-/** Has it said to those who do not see. */
+/** Announces a text to screen readers. */
 const say = (text) => ($('status').textContent = text);
 
-/** What a dialog was closed with. */
+/** Shows a dialog and returns its answer. */
 function answer(dialog) {
   return new Promise((resolve) => {
     dialog.returnValue = 'no';
@@ -26,14 +26,14 @@ async function sure(entry) {
   return (await answer($('sure'))) === 'yes';
 }
 
-/** Says what went wrong, until something else is begun. */
+/** Shows error messages until the next action. */
 export function warn(...texts) {
   $('refused').replaceChildren(...texts.map((text) => Object.assign(document.createElement('p'), { textContent: text })));
   $('refused').hidden = texts.length === 0;
   if (texts.length) $('refused').scrollIntoView({ block: 'nearest' });
 }
 
-// Whatever is sent waits for the addresses.
+// Photographs wait for the addresses of the APIs before they are sent.
 const ready = api.configure();
 const portraits = new Portraits();
 const ages = new Ages();
@@ -41,10 +41,10 @@ const opened = (entry) => (location.hash = `#/${entry.id}`);
 const viewer = new Viewer(portraits, { say, warn, sure, opened });
 const gallery = new Gallery(portraits, { say, warn, sure });
 
-/** What is to be said once a portrait has opened, which clears what was said before. */
+/** Messages to show once a portrait has opened, since opening clears earlier ones. */
 let unsaid = [];
 
-/** Sends every file that is a photograph, opens the first, and tells of the others. */
+/** Sends every file that is a photograph, opens the first, and shows the errors of the others. */
 export async function send(files) {
   warn();
   const problems = [];
@@ -66,7 +66,7 @@ export async function send(files) {
   }
 }
 
-/** Shows what the address says. */
+/** Opens the portrait that the page's address names. */
 async function route() {
   const [, id] = /^#\/([A-Za-z0-9][A-Za-z0-9._-]{0,47})$/.exec(location.hash) ?? [];
   if (!id) {
@@ -84,7 +84,7 @@ async function route() {
     if (!location.hash.endsWith(`/${id}`)) return;
     if (!entry) {
       leave();
-      warn(`There is no portrait ${id}: it was deleted, or never came to be.`);
+      warn(`There is no portrait ${id}: it was deleted, or never created.`);
       return;
     }
     warn(...unsaid);
@@ -98,7 +98,7 @@ async function route() {
   }
 }
 
-/** Goes home, leaving no way back to what is not there. */
+/** Closes the portrait without a history entry, so that "back" does not lead to a portrait that is gone. */
 function leave() {
   history.replaceState(null, '', '#/');
   route();
@@ -115,7 +115,7 @@ portraits.addEventListener('gone', (event) => {
 addEventListener('beforeunload', (event) => {
   if (portraits.uploading) event.preventDefault();
 });
-portraits.addEventListener('stranger', async () => {
+portraits.addEventListener('unauthorized', async () => {
   if ($('who').open || $('who').dataset.declined) return;
   $('who-refused').hidden = !api.token.get();
   if ((await answer($('who'))) === 'yes' && $('token').value) {
@@ -130,7 +130,7 @@ portraits.addEventListener('stranger', async () => {
 $('introduce').addEventListener('click', () => {
   $('introduce').hidden = true;
   delete $('who').dataset.declined;
-  portraits.dispatchEvent(new Event('stranger'));
+  portraits.dispatchEvent(new Event('unauthorized'));
 });
 
 addEventListener('hashchange', route);
@@ -141,5 +141,5 @@ try {
   portraits.follow();
   route();
 } catch (error) {
-  warn(`This page does not know where its pipeline is: ${error.message} Reload it to try again.`);
+  warn(`This page cannot find its pipeline: ${error.message} Reload the page to try again.`);
 }

@@ -1,16 +1,16 @@
-// A photograph by the camera. Fetched when it is asked for.
+// A photograph with the camera. The page loads this module only on request.
 
 const $ = (id) => document.getElementById(id);
 const WHY = {
-  NotAllowedError: 'The camera is not allowed to this page. Allow it beside the browser\'s address bar, or choose a photo.',
+  NotAllowedError: 'This page may not use the camera. Allow it beside the browser\'s address bar, or choose a photo.',
   NotFoundError: 'There is no camera here. Choose a photo instead.',
-  NotReadableError: 'The camera is in use by another program. Close that, or choose a photo.',
+  NotReadableError: 'Another program uses the camera. Close that program, or choose a photo.',
 };
 
-/** What the camera took, as a file; null if it was closed without. */
+/** The photograph as a file. Null if the dialog was closed without one. */
 export async function photograph() {
-  const [dialog, finder, told, shoot] = [$('shooting'), $('finder'), $('shooting-told'), $('shoot')];
-  told.textContent = 'The browser asks whether this page may use the camera.';
+  const [dialog, finder, message, shoot] = [$('shooting'), $('finder'), $('shooting-message'), $('shoot')];
+  message.textContent = 'The browser asks whether this page may use the camera.';
   shoot.disabled = true;
   let stream = null;
   let file = null;
@@ -29,19 +29,19 @@ export async function photograph() {
   $('shooting-close').addEventListener('click', close);
   dialog.showModal();
   try {
-    if (!navigator.mediaDevices) throw new Error('Browsers give the camera to pages of https or of this machine only. Choose a photo instead.');
+    if (!navigator.mediaDevices) throw new Error('Browsers allow the camera only for pages from https or from this machine. Choose a photo instead.');
     const video = { facingMode: 'user', width: { ideal: 1920 }, height: { ideal: 1440 } };
     stream = await navigator.mediaDevices.getUserMedia({ video });
-    // Closed while the browser was asking.
+    // The dialog may have been closed while the browser asked for permission.
     if (dialog.open) {
       finder.srcObject = stream;
       await finder.play();
-      told.textContent = 'Look at the camera, upright, with light on the face.';
+      message.textContent = 'Look at the camera, upright, with light on the face.';
       shoot.disabled = false;
       shoot.focus();
     }
   } catch (error) {
-    told.textContent = WHY[error.name] ?? error.message;
+    message.textContent = WHY[error.name] ?? error.message;
   }
   await closed;
   stop();

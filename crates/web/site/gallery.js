@@ -25,7 +25,7 @@ export class Gallery {
         warn(error.message);
       }
     });
-    // "3 minutes ago" grows old.
+    // Texts such as "3 minutes ago" have to be updated.
     setInterval(() => portraits.all.forEach((entry) => this.#fill(entry)), 30_000);
   }
 
@@ -40,7 +40,7 @@ export class Gallery {
     const ids = new Set(entries.map(({ id }) => id));
     for (const [id, item] of this.#items) {
       if (ids.has(id)) continue;
-      // The focus must not get lost with the item.
+      // Without this, the focus would be lost with the item.
       if (item.contains(document.activeElement)) $('earlier-title').focus();
       item.remove();
       this.#items.delete(id);
@@ -52,8 +52,8 @@ export class Gallery {
       if ($('list').children[n] !== item) $('list').insertBefore(item, $('list').children[n] ?? null);
     });
     if (focused !== document.activeElement && $('list').contains(focused)) focused.focus({ preventScroll: true });
-    const told = this.#portraits.trouble ?? (entries.length ? '' : 'None yet. What was sent from anywhere else, by curl say, shows up here too.');
-    if ($('earlier-told').textContent !== told) $('earlier-told').textContent = told;
+    const message = this.#portraits.trouble ?? (entries.length ? '' : 'None yet. Portraits sent by other means, such as curl, show up here too.');
+    if ($('earlier-message').textContent !== message) $('earlier-message').textContent = message;
     $('more').hidden = !this.#portraits.cursor;
   }
 
@@ -84,8 +84,8 @@ export class Gallery {
     if (entry.id === this.#current) link.setAttribute('aria-current', 'true');
     else link.removeAttribute('aria-current');
     const words = state(entry);
-    const told = item.querySelector('.state');
-    if (told.textContent !== words) told.textContent = words;
+    const label = item.querySelector('.state');
+    if (label.textContent !== words) label.textContent = words;
     item.dataset.phase = entry.phase;
     const button = item.querySelector('button');
     button.textContent = entry.running ? 'Cancel' : 'Delete';
@@ -102,7 +102,7 @@ export class Gallery {
     const image = new Image();
     Object.assign(image, { alt: '', loading: 'lazy', decoding: 'async', crossOrigin: 'anonymous' });
     thumb.replaceChildren(image);
-    // The next look at the list tries again.
+    // The next update of the list tries again.
     const failed = () => delete thumb.dataset.path;
     image.addEventListener('error', failed);
     const address = api.address(path);

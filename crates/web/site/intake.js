@@ -1,11 +1,11 @@
-// What is picked, pasted, dropped, taken with the camera, or the sample. The rest of the page is fetched once its first picture is
-// there; what comes in before waits for it.
+// The ways to add a photograph: choose, paste, drop, the camera and the sample. The rest of the page is loaded after the first
+// paint, and photographs that are added earlier wait for it.
 
 const $ = (id) => document.getElementById(id);
 
 const painted = new Promise((resolve) => {
   requestAnimationFrame(() => setTimeout(resolve));
-  // Where nobody looks, nothing is painted.
+  // A page in the background is never painted.
   setTimeout(resolve, 500);
 });
 const app = painted.then(() => import('./app.js'));
@@ -36,10 +36,10 @@ for (const end of ['dragleave', 'drop', 'dragend']) {
 addEventListener('drop', (event) => {
   event.preventDefault();
   const { files } = event.dataTransfer;
-  // What is dragged from here to here is there already.
+  // A picture that is dragged within the page needs no upload.
   if (own) return;
   if (files.length) send([...files]);
-  else warn('That was no file: save the picture, and drop the file.');
+  else warn('That was not a file. Save the picture, and drop the file.');
 });
 
 $('camera').addEventListener('click', async () => {
@@ -51,7 +51,7 @@ $('camera').addEventListener('click', async () => {
     if (file) send([file]);
   } catch {
     $('camera').disabled = false;
-    warn('The camera cannot be used while the page\'s own host cannot be reached. Choose a photo instead.');
+    warn('The camera cannot be used while the host of this page is unreachable. Choose a photo instead.');
   }
 });
 $('sample').addEventListener('click', async () => {

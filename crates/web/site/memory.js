@@ -1,4 +1,4 @@
-// What the page remembers, where the browser lets it; else until it is closed.
+// The page's memory. It falls back to variables where the browser allows no storage.
 
 function memory(storage) {
   const here = new Map();
@@ -15,13 +15,13 @@ function memory(storage) {
       try {
         storage().setItem(name, JSON.stringify(value));
       } catch {
-        // Not allowed, or full.
+        // The browser allows no storage, or it is full.
       }
     },
   };
 }
 
-/** Outlives a reload, and goes with the tab. */
+/** Kept until the tab is closed. */
 export const tab = memory(() => sessionStorage);
-/** Outlives the tab. */
+/** Kept in the browser. */
 export const browser = memory(() => localStorage);

@@ -1,14 +1,14 @@
-// A photograph, from whatever was picked to what the pipeline takes.
+// Turns the user's file into a photograph that the pipeline accepts.
 
-/** The REST API takes no more. */
+/** The limit of the REST API. */
 const MAX_BYTES = 10 << 20;
-/** What larger ones are shrunk to, in pixels of the longer side: faces in them are still far larger than the network's. */
+/** The longer side of a shrunk picture, in pixels. Its faces are still far larger than the network's input. */
 const LONGER_SIDE = 4096;
 
-/** Something that cannot be sent; `message` says why and what would work. */
+/** A file that cannot be sent. `message` gives the reason, and names files that work. */
 export class NoPhoto extends Error {}
 
-/** The media type that leading bytes announce, of those that the pipeline takes. */
+/** The media type by a file's first bytes. Null if the pipeline does not accept the format. */
 function mediaType(bytes) {
   const begins = (...values) => values.every((value, n) => value === null || bytes[n] === value);
   if (begins(0xff, 0xd8, 0xff)) return 'image/jpeg';
@@ -18,16 +18,16 @@ function mediaType(bytes) {
 }
 
 /**
- * What to send of a file: itself, or a JPEG of it where it is too large or of a format that only this browser reads.
+ * Prepares a file for the upload. It becomes a JPEG if it is too large, or of a format that only the browser can read.
  */
 export async function prepare(file) {
-  const name = file.name || 'what was pasted';
+  const name = file.name || 'The pasted file';
   if (file.size === 0) throw new NoPhoto(`${name} is empty. A JPEG, PNG or WebP photograph works.`);
   let type;
   try {
     type = mediaType(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
   } catch {
-    throw new NoPhoto(`${name} cannot be read. Is it a folder, or gone? A JPEG, PNG or WebP photograph works.`);
+    throw new NoPhoto(`${name} cannot be read. It may be a folder, or deleted. A JPEG, PNG or WebP photograph works.`);
   }
   if (type && file.size <= MAX_BYTES) return new Blob([file], { type });
   let picture;
@@ -35,8 +35,8 @@ export async function prepare(file) {
     picture = await createImageBitmap(file);
   } catch {
     throw new NoPhoto(
-      type ? `${name} is damaged, or too large for this browser to shrink to 10 MB. Save it smaller and send that.`
-        : `${name} is no picture that this browser can read. A JPEG, PNG or WebP photograph works.`,
+      type ? `${name} is damaged, or too large for this browser to shrink to 10 MB. Send a smaller version of it.`
+        : `${name} is not a picture that this browser can read. A JPEG, PNG or WebP photograph works.`,
     );
   }
   const scale = Math.min(1, LONGER_SIDE / Math.max(picture.width, picture.height));
@@ -45,7 +45,7 @@ export async function prepare(file) {
   canvas.height = Math.max(1, Math.round(picture.height * scale));
   const context = canvas.getContext('2d');
   context.imageSmoothingQuality = 'high';
-  // JPEG knows no transparency: what is behind it is white, as on paper.
+  // JPEG has no transparency, so transparent pixels become white.
   context.fillStyle = '#fff';
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
@@ -54,17 +54,17 @@ export async function prepare(file) {
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/jpeg', quality));
     if (blob && blob.size <= MAX_BYTES) return blob;
   }
-  throw new NoPhoto(`${name} cannot be shrunk to 10 MB. Save it smaller and send that.`);
+  throw new NoPhoto(`${name} cannot be shrunk to 10 MB. Send a smaller version of it.`);
 }
 
 /**
- * A name for a portrait, made of the file's: what an id cannot hold becomes `-`. Its end is drawn by lot, so that nobody's
- * picture takes the place of another's.
+ * A portrait's id from its file's name. Characters that an id cannot hold become `-`. The end is random, so that two files of
+ * the same name get different ids.
  */
 export function idOf(file) {
   const stem = (file.name ?? '').replace(/\.[^.]*$/, '').normalize('NFKD').replace(/\p{M}/gu, '');
   const plain = stem.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[._-]+|[._-]+$/g, '').slice(0, 40);
   const letters = 'abcdefghijkmnpqrstuvwxyz23456789';
-  const lot = Array.from(crypto.getRandomValues(new Uint8Array(5)), (byte) => letters[byte % letters.length]);
-  return `${plain || 'portrait'}-${lot.join('')}`;
+  const random = Array.from(crypto.getRandomValues(new Uint8Array(5)), (byte) => letters[byte % letters.length]);
+  return `${plain || 'portrait'}-${random.join('')}`;
 }

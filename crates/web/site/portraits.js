@@ -1,23 +1,23 @@
-// Every portrait that the page knows of, and where each stands: what is sent from here is uploaded and waited for, through
-// lost connections, restarts of the pipeline and reloads of the page.
+// All portraits of the page and their states. Uploads and jobs are followed through lost connections, restarts of the pipeline
+// and reloads of the page.
 
 import * as api from './api.js';
 import { tab } from './memory.js';
 import { idOf, prepare } from './photo.js';
 
-/** How long a job may be on its way into the table after its upload, in milliseconds. */
+/** How long a job may take to appear in the table after its upload, in milliseconds. */
 const ARRIVAL = 60_000;
-/** How long one request for a running job is held, in seconds .. */
+/** How long one long poll for a running job may wait, in seconds. */
 const WAIT = 20;
-/** .. and how many at once: browsers open six connections to a host, for all tabs together. */
+/** The most long polls at once. Browsers open six connections to a host, for all tabs together. */
 const HELD = 2;
 /** The longest pause before a request is repeated, in seconds. */
 const LONGEST = 15;
-/** How often the list is looked at, in seconds. */
+/** The pause between two requests for the list, in seconds. */
 const LOOK = 10;
 const PHASES = { PENDING: 'queued', PROCESSING: 'working', SUCCESS: 'done', FAILED: 'failed', CANCELLED: 'cancelled' };
 
-/** Until some seconds have passed, or the browser says that it is connected, or looked at, again. */
+/** Waits some seconds, or until the browser is online again or the page visible again. */
 function pause(seconds) {
   return new Promise((resolve) => {
     const over = new AbortController();
@@ -32,7 +32,7 @@ function pause(seconds) {
   });
 }
 
-/** The moments at which portraits were sent from this tab, of those that may still be on their way. */
+/** The portraits of this tab whose jobs may not have appeared yet, with the times of their uploads. */
 const sent = {
   all: () => Object.entries(tab.get('sent') ?? {}).filter(([, moment]) => Date.now() - moment < ARRIVAL),
   lately: (id) => sent.all().some(([other]) => other === id),
@@ -42,25 +42,25 @@ const sent = {
 
 /** One portrait. */
 class Entry {
-  /** As the HTTP API shows it. */
+  /** The job, as the HTTP API returns it. */
   job = null;
-  /** What was picked, and what is sent of it, while this page needs them. */
+  /** The user's file, and the photograph that is sent, while this page needs them. */
   file = null;
   photo = null;
   ages = [];
-  /** The share of the photograph that is uploaded; null before and after. */
+  /** The uploaded share of the photograph. Null before and after the upload. */
   uploaded = null;
-  /** Breaks the upload off. */
+  /** Aborts the upload. */
   broken = new AbortController();
-  /** Why it was not even taken. */
+  /** The error with which the upload was refused. */
   problem = null;
-  /** What is in the way at the moment. */
+  /** The message of a temporary error. */
   trouble = null;
   watched = false;
-  /** How often it was looked for before it was there. */
+  /** The number of requests before the job appeared. */
   looks = 0;
 
-  /** `born`: when it was sent, in milliseconds since 1970, for its place in the list. */
+  /** `born`: the time of the upload, in milliseconds since 1970. The list is sorted by it. */
   constructor(id, born = Date.now()) {
     this.id = id;
     this.born = born;
@@ -78,19 +78,22 @@ class Entry {
   }
 }
 
-/** What to say of an error while it is tried to get over it. */
+/** The message of an error while the request is repeated. */
 const trouble = (error) => (error instanceof api.Unreachable ? `${error.message} Trying again.` : error.message);
 
-/** Tells by `change` events of an entry, by `list` events of which there are, and by `gone` events of one that is no more. */
+/**
+ * The portraits of the page. Events: `change` when an entry changes, `list` when the list changes, `gone` when an entry is
+ * removed, `unauthorized` when a token is needed.
+ */
 export class Portraits extends EventTarget {
   #entries = new Map();
-  /** Not wanted any more, though the list may not know it yet. */
+  /** Ids that were deleted, though the server's list may still have them. */
   #deleted = new Set();
-  /** Requests that are held. */
+  /** The number of long polls that wait. */
   #held = 0;
-  /** A look at the list that is under way, for whoever wants one. */
+  /** The running request for the list, which all callers share. */
   #listed = null;
-  /** Of the next page of the list; null on the last. */
+  /** The cursor of the list's next page. Null on the last page. */
   cursor = null;
   #paged = false;
   /** Why the list may be out of date. */
@@ -109,24 +112,24 @@ export class Portraits extends EventTarget {
     return this.all.some((entry) => entry.phase === 'uploading');
   }
 
-  #tell(entry) {
+  #changed(entry) {
     if (this.#entries.get(entry.id) === entry) this.dispatchEvent(new CustomEvent('change', { detail: entry }));
   }
 
-  #tellAll() {
+  #listChanged() {
     this.dispatchEvent(new Event('list'));
   }
 
-  /** `why` is said to whoever looks at it. */
+  /** Removes an entry. The page shows `why` if the portrait is open. */
   #drop(entry, why) {
     this.#entries.delete(entry.id);
     sent.forget(entry.id);
     this.dispatchEvent(new CustomEvent('gone', { detail: { entry, why } }));
-    this.#tellAll();
+    this.#listChanged();
   }
 
   /**
-   * Takes a photograph in, and returns its entry as soon as it is known to be one; the rest goes on by itself.
+   * Sends a photograph. Returns its entry once the file is known to be a photograph; the upload continues in the background.
    */
   async send(file, ages) {
     const photo = await prepare(file);
@@ -134,11 +137,11 @@ export class Portraits extends EventTarget {
     Object.assign(entry, { file, photo, ages });
     this.#entries.set(entry.id, entry);
     this.#upload(entry);
-    this.#tellAll();
+    this.#listChanged();
     return entry;
   }
 
-  /** Sends the photograph of a failed portrait once more, as another one. */
+  /** Sends the photograph of a failed portrait again, as a new portrait. */
   async resend(entry) {
     const fresh = await this.send(entry.file, entry.ages);
     this.remove(entry).catch(() => {});
@@ -147,30 +150,30 @@ export class Portraits extends EventTarget {
 
   async #upload(entry) {
     entry.uploaded = 0;
-    const told = (share) => {
+    const onProgress = (share) => {
       Object.assign(entry, { uploaded: share, trouble: null });
-      this.#tell(entry);
+      this.#changed(entry);
     };
     for (let seconds = 1; ; seconds = Math.min(2 * seconds, LONGEST)) {
-      this.#tell(entry);
+      this.#changed(entry);
       try {
-        await api.upload(entry.id, entry.ages, entry.photo, told, entry.broken.signal);
+        await api.upload(entry.id, entry.ages, entry.photo, onProgress, entry.broken.signal);
         break;
       } catch (error) {
         if (entry.broken.signal.aborted) return;
         if (!(error instanceof api.Unreachable)) {
           Object.assign(entry, { uploaded: null, problem: error });
-          return this.#tell(entry);
+          return this.#changed(entry);
         }
         entry.trouble = trouble(error);
-        this.#tell(entry);
+        this.#changed(entry);
         await pause(seconds);
         if (entry.broken.signal.aborted) return;
       }
     }
     sent.put(entry.id);
     Object.assign(entry, { uploaded: null, trouble: null });
-    this.#tell(entry);
+    this.#changed(entry);
     this.#watch(entry);
   }
 
@@ -190,20 +193,20 @@ export class Portraits extends EventTarget {
         }
       } catch (error) {
         entry.trouble = trouble(error);
-        this.#tell(entry);
+        this.#changed(entry);
         await pause(seconds);
         seconds = Math.min(2 * seconds, LONGEST);
         continue;
       }
-      this.#tell(entry);
+      this.#changed(entry);
     }
     entry.watched = false;
-    // Only what may have to be sent again is kept.
+    // The file is kept only if it may have to be sent again.
     if (entry.phase === 'done') entry.file = entry.photo = null;
-    this.#tellAll();
+    this.#listChanged();
   }
 
-  /** Takes in what is newer than what is known. What is final stays so, but for another photograph or a new beginning. */
+  /** Stores a job unless it is older than the known one. A running job is always replaced by a final one. */
   #learn(entry, job) {
     const known = entry.job;
     const newer = !known || job.updatedAt >= known.updatedAt;
@@ -211,11 +214,12 @@ export class Portraits extends EventTarget {
     if (newer || over) entry.job = job;
   }
 
-  /** Where a job stands; null if there is none yet, or no more. */
+  /** Requests the job of an entry. Null if it has not appeared yet, or was deleted. */
   async #look(entry) {
     const { id, job } = entry;
     if (!job) {
-      // A list without it is no error, as a request for it would be; but others may have pushed it off the page.
+      // The list is requested, since a request for a missing job is an error in the browser's log. Newer jobs may have pushed
+      // it off the list's first page, so now and then the job itself is requested.
       if (++entry.looks % 20 === 0) return api.job(id, 0);
       const found = (await this.#newest()).jobs.find((other) => other.id === id);
       if (!found) await pause(0.3);
@@ -227,20 +231,20 @@ export class Portraits extends EventTarget {
     }
     this.#held++;
     try {
-      // Held until it is final, so whoever wants to see it begin must not ask for long.
+      // A long poll ends only when the job is final. A short one shows in time when a queued job starts.
       return await api.job(id, job.status === 'PROCESSING' ? WAIT : 1);
     } finally {
       this.#held--;
     }
   }
 
-  /** The newest page of the list, by one request for all who ask at the same time. */
+  /** The newest page of the list. Callers at the same time share one request. */
   #newest() {
     this.#listed ??= api.jobs().finally(() => (this.#listed = null));
     return this.#listed;
   }
 
-  /** The entry of an id that came from outside, such as the page's address; null if there is no such portrait. */
+  /** The entry of an id from outside, such as the page's address. Null if there is no such portrait. */
   async open(id) {
     const known = this.get(id);
     if (known) return known;
@@ -253,7 +257,7 @@ export class Portraits extends EventTarget {
       } catch (error) {
         if (!(error instanceof api.Unreachable)) throw error;
         this.trouble = trouble(error);
-        this.#tellAll();
+        this.#listChanged();
         await pause(seconds);
       }
     }
@@ -264,11 +268,11 @@ export class Portraits extends EventTarget {
     entry.job = job;
     this.#entries.set(id, entry);
     if (entry.running) this.#watch(entry);
-    this.#tellAll();
+    this.#listChanged();
     return entry;
   }
 
-  /** Cancels what runs, deletes what is finished. */
+  /** Cancels a running portrait, or deletes a finished one. */
   async remove(entry) {
     const { id, phase } = entry;
     if (phase === 'uploading' || (entry.problem && !entry.job)) {
@@ -279,8 +283,8 @@ export class Portraits extends EventTarget {
     const job = await api.remove(id);
     if (job) {
       entry.job = job;
-      this.#tell(entry);
-      this.#tellAll();
+      this.#changed(entry);
+      this.#listChanged();
     } else {
       this.#deleted.add(id);
       this.#drop(entry);
@@ -291,23 +295,23 @@ export class Portraits extends EventTarget {
     for (const job of jobs) {
       const entry = this.get(job.id);
       if (this.#deleted.has(job.id)) {
-        // It was on its way when it was cancelled.
+        // The upload was cancelled too late to be aborted, so its job is removed.
         if (['PENDING', 'PROCESSING'].includes(job.status)) api.remove(job.id).catch(() => {});
       } else if (!entry) {
         this.#add(job.id, job);
       } else if (!entry.watched && entry.job) {
         this.#learn(entry, job);
         if (entry.running) this.#watch(entry);
-        this.#tell(entry);
+        this.#changed(entry);
       }
     }
   }
 
-  /** Looks at the newest page of the list. */
+  /** Requests the newest page of the list. */
   async #refresh() {
     const page = await this.#newest();
     const listed = new Set(page.jobs.map((job) => job.id));
-    // What the page reaches back to and does not have was deleted elsewhere; what was just made, the list may not know yet.
+    // An entry that is missing in the range of this page was deleted elsewhere. New jobs may not be in the list yet.
     const back = page.cursor ? page.jobs.at(-1).createdAt : '';
     for (const entry of this.all) {
       const { job } = entry;
@@ -317,19 +321,19 @@ export class Portraits extends EventTarget {
     if (!this.#paged) this.cursor = page.cursor;
     this.trouble = null;
     this.#take(page.jobs);
-    this.#tellAll();
+    this.#listChanged();
   }
 
-  /** Takes in the next page of the list. */
+  /** Requests the next page of the list. */
   async more() {
     const page = await api.jobs(this.cursor);
     this.cursor = page.cursor;
     this.#paged = true;
     this.#take(page.jobs);
-    this.#tellAll();
+    this.#listChanged();
   }
 
-  /** Keeps the list true while the page is looked at. */
+  /** Keeps the list up to date while the page is visible. */
   async follow() {
     for (let seconds = 1; ; ) {
       try {
@@ -338,8 +342,8 @@ export class Portraits extends EventTarget {
         await pause(LOOK);
       } catch (error) {
         this.trouble = trouble(error);
-        if ([401, 403].includes(error.status) || (await api.stranger())) this.dispatchEvent(new Event('stranger'));
-        this.#tellAll();
+        if ([401, 403].includes(error.status) || (await api.unauthorized())) this.dispatchEvent(new Event('unauthorized'));
+        this.#listChanged();
         await pause(seconds);
         seconds = Math.min(2 * seconds, LONGEST);
       }

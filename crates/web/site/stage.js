@@ -1,10 +1,10 @@
-// One large picture at any age: the pictures of the ages before and after lie on each other, the later one as opaque as the
-// age is near to it. The original lies on top, up to the divider.
+// One large picture at any age. The picture of the next age lies on that of the age before. It is the more opaque the nearer
+// the age is to it. The original lies on top, up to the divider.
 
-/** How fast what is shown follows what is asked for: the share of the way that is left after a second, as a power of ten. */
+/** The speed of a transition: the share of the way that is left after a second, as a power of ten. */
 const EASE = -4;
 
-/** How far a finger may move and still tap, in pixels. */
+/** The most that a finger may move during a tap, in pixels. */
 const TAP = 8;
 
 export class Stage {
@@ -18,11 +18,11 @@ export class Stage {
   #frame = 0;
   #calm = matchMedia('(prefers-reduced-motion: reduce)');
 
-  /** `travel` hears ages that were asked for on the picture, `part` shares of the width for the divider, both by pointers. */
+  /** A pointer on the picture chooses an age, passed to `travel`, or a share of the width for the divider, passed to `part`. */
   constructor(element, { travel, part }) {
     this.#element = element;
     this.#divider = element.querySelector('.divider');
-    // Where a pointer went down, and whether it counts already.
+    // The position where the pointer went down, and whether its moves count already.
     let held = null;
     const point = (event) => {
       const box = element.getBoundingClientRect();
@@ -32,7 +32,7 @@ export class Stage {
     };
     element.addEventListener('pointerdown', (event) => {
       if (event.button !== 0) return;
-      // A finger may be about to scroll the page: it counts once it moves sideways, or is lifted where it was.
+      // A finger may be about to scroll the page. It counts once it moves sideways, or is lifted without moving.
       held = { x: event.clientX, y: event.clientY, counts: event.pointerType !== 'touch' };
       element.setPointerCapture(event.pointerId);
       if (held.counts) point(event);
@@ -58,7 +58,7 @@ export class Stage {
     return this.#panels.at(-1)?.age ?? 0;
   }
 
-  /** Puts pictures on the stage: the original's URL and `{age, url}` of the ages, youngest first. */
+  /** Shows a portrait: the original's URL, and `{age, url}` of each age, youngest first. */
   async set(original, panels) {
     this.clear();
     const image = (url) => {
@@ -72,7 +72,7 @@ export class Stage {
     this.#original = image(original);
     this.#original.className = 'original';
     this.#element.prepend(...this.#panels.map((panel) => panel.image), this.#original);
-    // Decoded now, so that travelling never waits.
+    // Decoding now keeps transitions smooth.
     await Promise.allSettled([...this.#panels.map((panel) => panel.image.decode()), this.#original.decode()]);
   }
 
@@ -84,7 +84,7 @@ export class Stage {
     this.#original = null;
   }
 
-  /** Goes to an age: smoothly, or at once. */
+  /** Shows an age, smoothly or at once. */
   go(age, { smoothly = true } = {}) {
     this.#wanted = age;
     if (!smoothly || this.#calm.matches) {
@@ -118,14 +118,14 @@ export class Stage {
     });
   }
 
-  /** The original shows up to this share of the width, with a divider there; null: not at all. */
+  /** Shows the original up to a share of the width, with a divider at its edge. Null hides the original. */
   compare(share, { divided = true } = {}) {
     this.#divider.hidden = share === null || !divided;
     this.#divider.style.left = `${(share ?? 0) * 100}%`;
     if (this.#original) this.#original.style.clipPath = `inset(0 ${(1 - (share ?? 0)) * 100}% 0 0)`;
   }
 
-  /** Says to those who do not see it what it shows. */
+  /** Describes the picture for screen readers. */
   describe(text) {
     this.#element.setAttribute('role', 'img');
     this.#element.setAttribute('aria-label', text);

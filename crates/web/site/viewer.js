@@ -1,23 +1,23 @@
-// The portrait that is open: how its job goes, and its pictures.
+// The open portrait: the progress of its job, then its pictures.
 
 import * as api from './api.js';
 import { Stage } from './stage.js';
 import { failure, list, sentence, years } from './words.js';
 
 const $ = (id) => document.getElementById(id);
-/** How long a journey through all ages takes, in milliseconds. */
+/** The duration of a journey through all ages, in milliseconds. */
 const JOURNEY = 6000;
-/** How often pictures that are refused are asked for, two seconds after each other. */
+/** The number of requests for pictures that are refused, two seconds apart. */
 const TRIES = 3;
 
 export class Viewer {
   #portraits;
   #entry = null;
-  /** The revision of the pictures on the stage, or on their way to it. */
+  /** The revision of the pictures that are shown or being fetched. */
   #shown = null;
-  /** Counts what was on the stage, so that what comes too late is known. */
+  /** Counts the portraits shown, so that late answers for an earlier one are recognized. */
   #turn = 0;
-  /** The original alone is shown. */
+  /** Whether only the original is shown. */
   #alone = false;
   /** URLs of the pictures on the stage, in the job's order: `{age, url, name}`. */
   #pictures = [];
@@ -52,7 +52,7 @@ export class Viewer {
     $('delete').addEventListener('click', async () => (await sure(this.#entry)) && this.#remove());
   }
 
-  /** Shows a portrait; null: none. */
+  /** Shows a portrait. Null closes the viewer. */
   open(entry) {
     if (entry === this.#entry) return;
     this.#clear();
@@ -84,7 +84,7 @@ export class Viewer {
     this.#turn++;
     $('film').replaceChildren();
     $('files').replaceChildren();
-    $('gif-told').textContent = '';
+    $('gif-message').textContent = '';
     $('result').hidden = $('sketch').hidden = true;
   }
 
@@ -108,17 +108,17 @@ export class Viewer {
     $('underway').hidden = !entry.running;
     $('failed').hidden = entry.running;
     $('delete').hidden = entry.running;
-    if (entry.running) this.#tellProgress(entry);
+    if (entry.running) this.#showProgress(entry);
     else {
-      const { title, why } = entry.problem ? { title: 'It was not taken', why: sentence(entry.problem.message) }
-        : phase === 'cancelled' ? { title: 'Cancelled', why: 'Nothing was made of this portrait.' } : failure(job.error);
-      // The same again, where that may end otherwise.
+      const { title, why } = entry.problem ? { title: 'The photograph was refused', why: sentence(entry.problem.message) }
+        : phase === 'cancelled' ? { title: 'Cancelled', why: 'No pictures were made.' } : failure(job.error);
+      // Sending the same photograph again is offered only where the result may differ.
       const may = phase === 'cancelled' || entry.problem || ['MODEL_ERROR', 'TIMEOUT'].includes(job.error.code);
       this.#fail(title, why, entry.file && may ? 'Send it again' : null);
     }
   }
 
-  /** Says why there are no pictures, and what to do: by the button, if there is one. */
+  /** Shows why there are no pictures and what to do. `button` is the text of the button for it, or null. */
   #fail(title, why, button) {
     $('underway').hidden = true;
     $('failed').hidden = false;
@@ -129,7 +129,7 @@ export class Viewer {
     this.say(`${title}. ${why}`);
   }
 
-  #tellProgress({ phase, uploaded, trouble, ages, job }) {
+  #showProgress({ phase, uploaded, trouble, ages, job }) {
     for (const step of document.querySelectorAll('.steps li')) {
       if (step.dataset.step === phase) step.setAttribute('aria-current', 'step');
       else step.removeAttribute('aria-current');
@@ -140,18 +140,18 @@ export class Viewer {
     const wanted = list(job?.ages.length ? job.ages : ages);
     const words = {
       uploading: 'The photograph is on its way.',
-      queued: 'The photograph is there. Its turn comes soon; this page may be closed meanwhile.',
+      queued: 'The photograph has arrived and waits for its turn. You may close this page meanwhile.',
       working: `The face is being aged${wanted ? ` to ${wanted}` : ''}.`,
       done: 'The pictures are on their way.',
     };
     const text = trouble ?? words[phase];
-    // Said once, not at every look.
-    if ($('told').textContent === text) return;
-    $('told').textContent = text;
+    // A text is announced only when it changes.
+    if ($('message').textContent === text) return;
+    $('message').textContent = text;
     this.say(text);
   }
 
-  /** Fetches the pictures of a finished job and puts them on the stage. */
+  /** Fetches the pictures of a finished job and shows them. */
   async #show(entry) {
     const { job } = entry;
     this.#clear();
@@ -160,7 +160,7 @@ export class Viewer {
     $('failed').hidden = true;
     $('underway').hidden = false;
     $('delete').hidden = false;
-    this.#tellProgress({ ...entry, job, phase: 'done', trouble: null });
+    this.#showProgress({ ...entry, job, phase: 'done', trouble: null });
     let blobs;
     for (let tries = 1; !blobs; ) {
       try {
@@ -171,7 +171,7 @@ export class Viewer {
           this.#fail('The pictures cannot be shown', error.message, 'Try again');
           return;
         }
-        this.#tellProgress({ ...entry, job, phase: 'done', trouble: `${error.message} Trying again.` });
+        this.#showProgress({ ...entry, job, phase: 'done', trouble: `${error.message} Trying again.` });
         await new Promise((resolve) => setTimeout(resolve, 2000));
       }
       if (turn !== this.#turn) return;
@@ -189,7 +189,7 @@ export class Viewer {
     Object.assign(time, { min: panels[0].age, max: panels.at(-1).age, step: 1 });
     for (const element of [time.parentElement, $('play')]) element.hidden = panels.length < 2;
     $('sketch').hidden = $('sketch-why').hidden = job.model !== 'preview';
-    $('between').textContent = panels.length < 2 ? '' : `The pictures are of ${list(panels.map(({ age }) => age))}; what is between them is blended.`;
+    $('between').textContent = panels.length < 2 ? '' : `The pictures show the ages ${list(panels.map(({ age }) => age))}. Ages in between are blended.`;
     $('underway').hidden = true;
     $('result').hidden = false;
     this.#travel(panels.at(-1).age, { smoothly: false });
@@ -243,7 +243,7 @@ export class Viewer {
       this.#alone = false;
       this.#compare();
     }
-    // While it plays, nothing is said.
+    // During a journey nothing is announced.
     if (played) $('age').textContent = Math.round(age);
     else {
       this.#pause();
@@ -261,7 +261,7 @@ export class Viewer {
     this.#describe();
   }
 
-  /** Says which picture is shown, and marks it. */
+  /** Announces which picture is shown, and marks it in the film. */
   #describe() {
     const age = Math.round($('time').valueAsNumber);
     const beside = $('compare').checked ? ', beside the original' : '';
@@ -273,7 +273,7 @@ export class Viewer {
       if (!here) button.removeAttribute('aria-current');
       else {
         button.setAttribute('aria-current', 'true');
-        // Into the middle, where that can be had without moving the page.
+        // Centres the picture in the film without scrolling the page.
         film.scrollLeft = button.offsetLeft - film.offsetLeft - (film.clientWidth - button.offsetWidth) / 2;
       }
     }
@@ -282,7 +282,7 @@ export class Viewer {
   #play() {
     const { youngest, oldest } = this.#stage;
     const start = performance.now();
-    // From where it stands, up, down and on.
+    // The journey starts at the current age, goes up, then down, and so on.
     const now = ($('time').valueAsNumber - youngest) / (oldest - youngest);
     const begin = now === 1 ? 1 : now;
     const step = (moment) => {
@@ -304,20 +304,20 @@ export class Viewer {
 
   async #animate() {
     const [entry, turn] = [this.#entry, this.#turn];
-    const tell = (text) => {
-      if (turn === this.#turn && $('gif-told').textContent !== text) $('gif-told').textContent = text;
+    const report = (text) => {
+      if (turn === this.#turn && $('gif-message').textContent !== text) $('gif-message').textContent = text;
     };
     $('gif').disabled = true;
     try {
       const { animation } = await import('./animation.js');
-      const blob = await animation(this.#pictures, (share) => tell(`Making it: ${Math.round(share * 4) * 25} %`));
+      const blob = await animation(this.#pictures, (share) => report(`Making the animation: ${Math.round(share * 4) * 25} %`));
       const link = document.createElement('a');
       Object.assign(link, { href: URL.createObjectURL(blob), download: `${entry.id}.gif` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      tell(`${link.download}, ${(blob.size / 1e6).toFixed(1)} MB`);
+      report(`${link.download}, ${(blob.size / 1e6).toFixed(1)} MB`);
     } catch (error) {
-      tell(`The animation cannot be made: ${error.message}`);
+      report(`The animation cannot be made: ${error.message}`);
     } finally {
       $('gif').disabled = false;
     }

@@ -1,10 +1,10 @@
-// What the page says: everything that is not in index.html.
+// The texts of the page that are not in index.html.
 
-/** What a failure is called, by its code; what to do is in the message that comes with it. */
+/** The title of a failure, by its code. The failure's message says what to do. */
 const FAILURES = {
   NO_FACE: 'No face was found',
   FACE_TOO_SMALL: 'The face is too small',
-  UNSUPPORTED_IMAGE: 'That is no picture that can be used',
+  UNSUPPORTED_IMAGE: 'This picture cannot be used',
   CORRUPT_IMAGE: 'The picture is damaged',
   IMAGE_TOO_LARGE: 'The picture is too large',
   INVALID_AGES: 'These ages do not work',
@@ -12,17 +12,17 @@ const FAILURES = {
   TIMEOUT: 'It took too long',
 };
 
-/** What else helps, where the message is about this very picture. */
+/** Further advice, by the failure's code. */
 const ADVICE = {
   NO_FACE: 'A photograph of one person who looks at the camera, upright and well lit, works best.',
   FACE_TOO_SMALL: 'Cut the photograph so that the face fills a third of it, or go closer.',
   UNSUPPORTED_IMAGE: 'Save it as JPEG, PNG or WebP, and send that.',
-  CORRUPT_IMAGE: 'Open it in a picture viewer: if all of it shows, save it anew and send that.',
-  MODEL_ERROR: 'Send it again in a minute. If that fails too, whoever runs the pipeline finds out why in its logs.',
-  TIMEOUT: 'The pipeline may be busy: send it again in a few minutes.',
+  CORRUPT_IMAGE: 'Open it in a picture viewer. If all of it shows, save it again and send that.',
+  MODEL_ERROR: 'Send it again in a minute. If that fails too, the pipeline\'s operator can find the reason in its logs.',
+  TIMEOUT: 'The pipeline may be busy. Send it again in a few minutes.',
 };
 
-/** What APIs say, with a capital letter and a full stop. */
+/** A message of an API as a sentence, with a capital letter and a full stop. */
 export function sentence(text) {
   return text.charAt(0).toUpperCase() + text.slice(1).replace(/[.\s]*$/, '.');
 }
@@ -32,7 +32,7 @@ export function failure({ code, message }) {
   return { title: FAILURES[code] ?? 'It failed', why: [sentence(message), ADVICE[code]].filter(Boolean).join(' ') };
 }
 
-/** Where a portrait stands, in one or two words. */
+/** The state of a portrait, in a few words. */
 export function state(entry) {
   switch (entry.phase) {
     case 'uploading': return 'uploading';

@@ -1,4 +1,4 @@
-//! The web page, embedded. `site/` is the page as any static host serves it; there is no build step.
+//! The embedded web page. `site/` holds the files as any static host serves them. There is no build step.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use sha2::{Digest, Sha256};
@@ -6,11 +6,11 @@ use sha2::{Digest, Sha256};
 /// A file of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Where it is, below the page's address: `app.js`.
+    /// Its path below the page's address, such as `app.js`.
     pub name: &'static str,
     /// Its `Content-Type`.
     pub media_type: &'static str,
-    /// What is in it.
+    /// Its bytes.
     pub body: &'static [u8],
 }
 
@@ -20,7 +20,7 @@ macro_rules! files {
     };
 }
 
-/// Every file; the first is the page itself, the second its style.
+/// All files. The first is the page itself, the second is its style.
 pub const FILES: [File; 17] = files! {
     "index.html" "text/html; charset=utf-8"
     "style.css" "text/css; charset=utf-8"
@@ -41,12 +41,14 @@ pub const FILES: [File; 17] = files! {
     "icon.svg" "image/svg+xml"
 };
 
-/// A portrait to try the page with: the same as in `examples`. Not of the page itself: it is fetched when asked for.
+/// A sample portrait, the same as in `examples`. The page fetches it only on request, so it is not one of [`FILES`].
 pub const SAMPLE: File =
     File { name: "sample.jpg", media_type: "image/jpeg", body: include_bytes!("../site/sample.jpg") };
 
-/// Headers that every file is to be sent with, where the page and both APIs have one origin. Scripts, styles, pictures and
-/// requests are the page's own, but for pictures that it has fetched (`blob:`); nobody may frame it; no text becomes code.
+/// The headers of every file, for a server that serves the page and both APIs from one origin.
+///
+/// Scripts, styles, pictures and requests may only use that origin; fetched pictures (`blob:`) are the exception. No
+/// other site may frame the page, and no text becomes code.
 pub const HEADERS: [(&str, &str); 6] = [
     (
         "content-security-policy",
@@ -61,12 +63,13 @@ pub const HEADERS: [(&str, &str); 6] = [
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
-/// The page itself with its style in it, and the policy that lets that style in, for whoever sends headers with every answer: it is
-/// painted without another request.
+/// The page with its style inline, and the policy that allows that style.
+///
+/// Such a page is painted without another request. The server has to send the policy as a header.
 pub fn with_style_inside() -> (String, String) {
     let [page, style] = [FILES[0], FILES[1]].map(|file| String::from_utf8_lossy(file.body));
-    // The page's own policy is for hosts that send none, and knows no style but that of the file.
-    let page = match (page.find("<!-- What any host gets."), page.find("<meta name=\"viewport\"")) {
+    // The policy in the page is for hosts that send none. It allows no inline style, so it is removed.
+    let page = match (page.find("<!-- The policy for any host."), page.find("<meta name=\"viewport\"")) {
         (Some(from), Some(to)) => format!("{}{}", &page[..from], &page[to..]),
         _ => page.into_owned(),
     };
@@ -92,33 +95,33 @@ mod tests {
     #[test]
     fn every_file_of_the_folder_is_embedded() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("site");
-        let there: BTreeSet<String> = std::fs::read_dir(folder)
+        let on_disk: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap_or_else(|error| panic!("{error}"))
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        let here: BTreeSet<String> = FILES.iter().chain([&SAMPLE]).map(|file| file.name.to_owned()).collect();
-        assert_eq!(there, here);
+        let embedded: BTreeSet<String> = FILES.iter().chain([&SAMPLE]).map(|file| file.name.to_owned()).collect();
+        assert_eq!(on_disk, embedded);
     }
 
     #[test]
-    fn nothing_is_inline_and_nothing_is_elsewhere() {
+    fn the_page_has_no_inline_code_and_no_foreign_addresses() {
         let page = text(&FILES[0]);
         for inline in ["<style", "style=\"", " onclick", " onload", "javascript:", "<script>"] {
             assert!(!page.contains(inline), "{inline} in the page");
         }
         for file in &FILES {
             let text = text(file);
-            // The namespace of SVG is a name; the policy names what it allows.
-            let elsewhere = text.lines().filter(|line| !line.contains("Content-Security-Policy"));
-            for line in elsewhere.filter(|line| line.contains("://")) {
+            // The namespace of SVG is only a name, and the policy lists the allowed origins.
+            let lines = text.lines().filter(|line| !line.contains("Content-Security-Policy"));
+            for line in lines.filter(|line| line.contains("://")) {
                 assert!(line.contains("http://www.w3.org/2000/svg"), "{}: {line}", file.name);
             }
         }
     }
 
     #[test]
-    fn what_is_referred_to_is_there() {
+    fn every_file_is_referred_to_and_every_reference_exists() {
         let names: BTreeSet<&str> = FILES.iter().map(|file| file.name).collect();
         let mut referred = BTreeSet::new();
         for file in &FILES {
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_style_inside_is_the_only_one_let_in() {
+    fn the_policy_allows_only_the_inline_style() {
         assert_eq!(FILES[1].name, "style.css");
         let (page, policy) = with_style_inside();
         assert!(!page.contains("style.css") && !page.contains("Content-Security-Policy"));
@@ -142,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn the_page_allows_no_more_than_the_header_but_addresses_of_apis() {
+    fn the_policy_in_the_page_adds_only_the_addresses_of_apis_to_the_header() {
         let (_, header) = HEADERS[0];
         let page = text(&FILES[0]);
         let (_, rest) = page.split_once("http-equiv=\"Content-Security-Policy\" content=\"").unwrap_or_default();
         let (policy, _) = rest.split_once('"').unwrap_or_default();
-        let elsewhere = " https: http://localhost:* http://127.0.0.1:*";
-        assert!(policy.contains(elsewhere));
-        // A policy in a page cannot say who may frame it.
-        assert_eq!(policy.replace(elsewhere, ""), header.replace("frame-ancestors 'none'; ", ""));
+        let apis = " https: http://localhost:* http://127.0.0.1:*";
+        assert!(policy.contains(apis));
+        // `frame-ancestors` has no effect in a page.
+        assert_eq!(policy.replace(apis, ""), header.replace("frame-ancestors 'none'; ", ""));
     }
 }

@@ -13,10 +13,10 @@ use super::wrinkles::Wrinkles;
 use super::{guided, oklab};
 use crate::plane::Plane;
 
-/// How much smaller the planes are on which skin and hair are sought.
+/// The reduction of the planes on which skin and hair are searched.
 const REDUCTION: usize = 4;
 
-/// What every age needs of a portrait, so that an age itself is one pass over the pixels.
+/// Everything about a portrait that does not depend on the age, so that rendering an age is one pass over the pixels.
 #[derive(Debug)]
 pub struct Analysis {
     /// Oklab of the portrait.
@@ -27,27 +27,28 @@ pub struct Analysis {
     pub(super) fine_base: Plane,
     /// The lightness without folds and blotches either.
     pub(super) wide_base: Plane,
-    /// The colour that the skin has on average around a pixel.
+    /// The mean colour of the skin around a pixel.
     pub(super) even_a: Plane,
     pub(super) even_b: Plane,
     /// Likelihoods, 0 to 1.
     pub(super) skin: Plane,
     pub(super) hair: Plane,
-    /// The colour that grey hair has in this light.
+    /// The colour of grey hair in this light.
     pub(super) grey_tint: [f32; 2],
-    /// 1 in a picture with colours, 0 in one without, which gets none.
+    /// 1 for a colour picture, 0 for a greyscale one, to which no colour is added.
     pub(super) colours: f32,
-    /// The exponent that takes the hair's typical lightness to grey.
+    /// The exponent that turns the hair's typical lightness into grey.
     pub(super) grey_gamma: f32,
     pub(super) wrinkles: Wrinkles,
-    /// The light that hollows take away, and the spots, where they come at last.
+    /// The part of the light that hollows take away at the greatest age.
     pub(super) hollows: Plane,
+    /// The spots at the greatest age, 0 to 1.
     pub(super) spots: Plane,
-    /// Where eyes and teeth are, 0 to 1.
+    /// The mask of eyes and teeth, 0 to 1.
     pub(super) clear: Plane,
-    /// How far apart pixels are that differ, in pixels: about 1 in a sharp picture, more in an enlarged one.
+    /// The size of the finest detail, in pixels: about 1 in a sharp picture, more in an enlarged one.
     pub(super) softness: f32,
-    /// The direction that light comes from, across the picture, as a unit vector.
+    /// The direction to the light in the picture's plane, as a unit vector.
     pub(super) light: [f32; 2],
     pub(super) shape: Shape,
     /// The distance between the eyes, in pixels.
@@ -64,7 +65,7 @@ impl Analysis {
         let head = Head::of(landmarks, REDUCTION as f32);
         let candidates = skin::candidates(&small, &head);
 
-        // Pores and folds grow with the face.
+        // Pores and folds scale with the face.
         let face = head.radius * REDUCTION as f32;
         let fine_base = guided::smoothed(&lightness, (0.014 * face).max(2.0) as usize, 0.03 * 0.03);
         let wide_base = guided::smoothed(&lightness, (0.06 * face).max(6.0) as usize, 0.05 * 0.05);
@@ -89,7 +90,7 @@ impl Analysis {
         let softness = softness(&lightness);
         let spots = marks::spots(&frame, &lightness).softened(softness);
         let clear = marks::eyes_and_teeth(landmarks, frame.size, &hair).enlarged(REDUCTION);
-        // Brows turn too, later and less: where they are darker than the skin around them.
+        // Brows also grey where they are darker than the skin around them, but later and less.
         let brows = marks::brows(&landmarks.0[17..27], frame.size, frame.unit, &hair);
         let around = small.lightness.mean(8);
         let dark = around.with(&small.lightness, |around, own| ramp(around - own, 0.03, 0.12));
@@ -146,7 +147,7 @@ fn planes(portrait: &RgbImage) -> [Plane; 3] {
     planes
 }
 
-/// The mean of a colour over the skin around each pixel; far from any, the colour itself.
+/// The mean of a colour over the skin around each pixel. Far from skin, the colour is unchanged.
 fn evened(colour: &Plane, skin: &Plane, radius: usize) -> Plane {
     let weights = skin.mean(radius);
     let sums = colour.with(skin, |colour, skin| colour * skin).mean(radius);
@@ -156,7 +157,7 @@ fn evened(colour: &Plane, skin: &Plane, radius: usize) -> Plane {
     colour.with(&change, |colour, change| colour + change)
 }
 
-/// The hair's mask, less what is next to skin and nearly as light: lightened like hair, it would gleam as a rim.
+/// The hair's mask without pixels that are next to skin and nearly as light. They would become a bright rim.
 fn without_rim(hair: &Plane, lightness: &Plane, skin: &Plane) -> Plane {
     let typical = |mask: &Plane| {
         let total: f32 = mask.values.iter().sum::<f32>() + 1e-3;
@@ -174,7 +175,7 @@ fn without_rim(hair: &Plane, lightness: &Plane, skin: &Plane) -> Plane {
     hair.with(&light, |hair, light| hair * (1.0 - 0.85 * light))
 }
 
-/// Typical hair becomes grey, and black hair not quite: a stronger curve would turn its noise into chrome.
+/// The exponent for grey hair. Black hair stays darker than grey, since a stronger curve would amplify its noise.
 fn grey_gamma(lightness: &Plane, hair: &Plane) -> f32 {
     let total: f32 = hair.values.iter().sum::<f32>() + 1e-3;
     let typical: f32 = lightness.values.iter().zip(&hair.values).map(|(value, weight)| value * weight).sum();
@@ -182,7 +183,8 @@ fn grey_gamma(lightness: &Plane, hair: &Plane) -> f32 {
     (0.66f32.ln() / typical.ln()).clamp(0.6, 1.0)
 }
 
-/// Where the light comes from: the way that skin gets lighter, and from above as far as that says little.
+/// The direction to the light: the gradient of the skin's lightness, plus a constant upward part that decides where the
+/// gradient is weak.
 fn light(lightness: &Plane, skin: &Plane) -> [f32; 2] {
     let width = lightness.width;
     let weights = || skin.values.iter().enumerate().map(|(at, &weight)| (at, weight * weight));
@@ -199,8 +201,8 @@ fn light(lightness: &Plane, skin: &Plane) -> [f32; 2] {
     [right / length, down / length]
 }
 
-/// How much it was enlarged, by how much less neighbours differ than pixels further apart: in a sharp picture about five
-/// times, in the same one enlarged up to thirteen times.
+/// Estimates how much a picture was enlarged, from the contrast of pixels 16 apart relative to that of neighbours. The
+/// ratio is about 5 in a sharp picture and up to 13 in the same picture enlarged.
 fn softness(lightness: &Plane) -> f32 {
     let difference = |apart: usize| {
         let pairs = lightness.values.iter().zip(&lightness.values[apart..]).step_by(7);

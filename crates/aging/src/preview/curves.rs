@@ -1,16 +1,18 @@
-/// A wrinkle that comes with age: where it runs, in canonical coordinates of the right half of the face as seen, and
-/// when. It is drawn on both sides unless it crosses the middle.
+//! The wrinkles of every face: their courses in canonical coordinates, and their ages.
+
+/// A wrinkle that comes with age, on the right half of the picture. It is drawn on both sides unless it crosses the
+/// middle.
 pub(super) struct Curve {
-    /// Control points, joined smoothly.
+    /// Control points in canonical coordinates, joined by a smooth curve.
     pub(super) points: &'static [[f64; 2]],
-    /// The age at which it begins to show, and at which it is complete.
+    /// The age at which it starts to show, and the age at which it is complete.
     pub(super) years: [f32; 2],
     /// Depth and half width, in thousandths of the distance between the eyes.
     pub(super) depth: f32,
     pub(super) width: f32,
-    /// How far it may move towards a crease that is there, in units of the distance between the eyes.
+    /// The greatest shift towards an existing crease, in units of the distance between the eyes.
     pub(super) reach: f64,
-    /// Whether it is one curve across the middle.
+    /// Whether it crosses the middle of the face.
     pub(super) central: bool,
 }
 
@@ -22,9 +24,9 @@ const fn across(points: &'static [[f64; 2]], years: [f32; 2], depth: f32, width:
     Curve { points, years, depth, width, reach, central: true }
 }
 
-/// Forehead, glabella, eyes, cheeks, mouth and chin, from the textbooks of where skin folds.
+/// The wrinkles of forehead, glabella, eyes, cheeks, mouth and chin, where anatomy textbooks show the skin's folds.
 pub(super) const CURVES: &[Curve] = &[
-    // Lines across the forehead, the lower ones following the brows.
+    // Lines across the forehead. The lower ones follow the brows.
     across(
         &[[-0.74, -0.60], [-0.40, -0.66], [0.0, -0.60], [0.40, -0.66], [0.74, -0.60]],
         [44.0, 78.0],
@@ -61,11 +63,11 @@ pub(super) const CURVES: &[Curve] = &[
     side(&[[0.27, 0.14], [0.40, 0.19], [0.55, 0.19], [0.69, 0.12]], [44.0, 76.0], 8.0, 14.0, 0.03),
     side(&[[0.25, 0.20], [0.36, 0.29], [0.52, 0.32], [0.68, 0.27]], [46.0, 84.0], 10.0, 30.0, 0.05),
     side(&[[0.60, 0.25], [0.70, 0.30], [0.80, 0.30]], [56.0, 88.0], 5.0, 12.0, 0.03),
-    // From the nose to the mouth, and from the mouth to the jaw.
+    // From the nose to the mouth (nasolabial folds), and from the mouth to the jaw (marionette lines).
     side(&[[0.29, 0.56], [0.38, 0.68], [0.49, 0.83], [0.575, 0.99], [0.60, 1.10]], [37.0, 80.0], 17.0, 26.0, 0.12),
     side(&[[0.55, 1.10], [0.565, 1.24], [0.55, 1.38], [0.57, 1.50]], [46.0, 84.0], 13.0, 22.0, 0.05),
     side(&[[0.66, 0.86], [0.70, 1.02], [0.70, 1.20], [0.65, 1.34]], [54.0, 90.0], 8.0, 22.0, 0.05),
-    // Fine lines of the upper lip, and below the lower.
+    // Fine lines above the upper lip and below the lower.
     side(&[[0.07, 0.76], [0.075, 0.82], [0.07, 0.87]], [56.0, 84.0], 5.0, 8.0, 0.01),
     side(&[[0.17, 0.77], [0.18, 0.83], [0.165, 0.87]], [56.0, 86.0], 5.5, 8.0, 0.01),
     side(&[[0.27, 0.80], [0.285, 0.85], [0.27, 0.89]], [58.0, 88.0], 5.0, 8.0, 0.01),
@@ -77,11 +79,11 @@ pub(super) const CURVES: &[Curve] = &[
     side(&[[0.80, 0.42], [0.84, 0.58], [0.83, 0.76], [0.79, 0.92]], [56.0, 90.0], 6.0, 16.0, 0.04),
     side(&[[0.92, 0.40], [0.96, 0.60], [0.94, 0.82], [0.88, 1.02]], [60.0, 92.0], 5.5, 15.0, 0.04),
     side(&[[0.70, 0.50], [0.73, 0.62], [0.72, 0.74]], [62.0, 94.0], 4.0, 13.0, 0.04),
-    // Where the jowl begins.
+    // The upper end of the jowl.
     side(&[[0.62, 1.46], [0.68, 1.52], [0.76, 1.54]], [54.0, 88.0], 8.0, 26.0, 0.03),
 ];
 
-/// The curve through the control points at equal parts, `steps` a span (Catmull and Rom 1974).
+/// A Catmull-Rom spline through the control points (Catmull and Rom 1974), sampled at `steps` equal parts of each span.
 pub(super) fn smooth(points: &[[f64; 2]], steps: usize) -> Vec<[f64; 2]> {
     let last = points.len() - 1;
     let point = |at: isize| points[at.clamp(0, last as isize) as usize];
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn curves_lie_on_a_face_and_come_after_the_source_age() {
+    fn wrinkles_lie_on_the_face_and_start_after_the_source_age() {
         for curve in CURVES {
             assert!(curve.years[0] > 35.0 && curve.years[1] > curve.years[0] + 10.0);
             let right = |point: &[f64; 2]| curve.central || point[0] > 0.0;
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn smooth_curves_pass_through_their_points() {
+    fn smooth_curves_pass_through_their_control_points() {
         let curve = smooth(CURVES[0].points, 10);
         assert_eq!(curve.len(), 41);
         for (number, point) in CURVES[0].points.iter().enumerate() {

@@ -3,8 +3,8 @@ use face::{Landmarks, Point};
 use super::thin_plate::ThinPlate;
 use crate::plane::Plane;
 
-/// The 68 landmarks of a frontal face, in units of the distance between the eyes: the origin is midway between them, v
-/// points down. Medians over frontal faces, made symmetric.
+/// The 68 landmarks of a frontal face, in units of the distance between the eyes. The origin is midway between the
+/// eyes, and v points down. The values are medians over frontal faces, made symmetric.
 #[rustfmt::skip]
 const CANONICAL: [[f64; 2]; face::POINTS] = [
     [-1.125, 0.078], [-1.094, 0.379], [-1.077, 0.670], [-1.025, 0.961], [-0.915, 1.235], [-0.756, 1.458],
@@ -22,10 +22,11 @@ const CANONICAL: [[f64; 2]; face::POINTS] = [
     [0.143, 1.158], [0.000, 1.170], [-0.143, 1.158],
 ];
 
-/// Single landmarks are off by a few hundredths of the distance between the eyes: nothing follows them to the letter.
+/// The stiffness of the map. Single landmarks are off by a few hundredths of the distance between the eyes, so the map
+/// does not follow them exactly.
 const STIFFNESS: f64 = 0.02;
 
-/// A face's own coordinates: where what is drawn on every face lies on this one.
+/// The map from canonical coordinates, in which wrinkles and spots are defined, to one face.
 #[derive(Debug)]
 pub(super) struct Frame {
     to_picture: ThinPlate,
@@ -36,30 +37,30 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Of a square picture of `size` pixels.
+    /// Fits the map to a face's landmarks, in a square picture of `size` pixels.
     pub(super) fn new(landmarks: &Landmarks, size: usize) -> Self {
         let [left, right] = landmarks.eyes();
         let places = landmarks.0.map(|point| [point.x, point.y]);
         Self {
             to_picture: ThinPlate::fit(&CANONICAL, &places, STIFFNESS),
-            // Landmarks of nothing: a pixel, so that nothing is divided by 0.
             size: size as f64,
+            // At least one pixel, so that degenerate landmarks cause no division by 0.
             unit: (right.x - left.x).hypot(right.y - left.y).max(1.0),
         }
     }
 
-    /// The canonical place of a landmark.
+    /// A landmark in canonical coordinates.
     pub(super) fn canonical(number: usize) -> [f64; 2] {
         CANONICAL[number]
     }
 
-    /// The place in the picture, in pixels, of a place in canonical coordinates.
+    /// Maps canonical coordinates to the picture, in pixels.
     pub(super) fn place(&self, u: f64, v: f64) -> Point {
         let [x, y] = self.to_picture.at([u, v]);
         Point { x, y }
     }
 
-    /// The index of a canonical place in a plane that shows the same picture, maybe smaller; `None` beyond it.
+    /// Maps canonical coordinates to an index of a plane of the same picture, which may be smaller. `None` beyond it.
     pub(super) fn index(&self, u: f64, v: f64, plane: &Plane) -> Option<usize> {
         let place = self.place(u, v);
         let scale = plane.width as f64 / self.size;
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turned_and_scaled_face_keeps_its_places() {
+    fn the_map_follows_rotation_and_scale() {
         let turned = |[u, v]: [f64; 2]| Point { x: 500.0 + 200.0 * u - 40.0 * v, y: 400.0 + 40.0 * u + 200.0 * v };
         let frame = Frame::new(&Landmarks(CANONICAL.map(turned)), 1024);
         assert!((frame.unit - 200f64.hypot(40.0)).abs() < 1.0);

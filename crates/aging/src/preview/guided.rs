@@ -2,7 +2,7 @@
 
 use crate::plane::Plane;
 
-/// The plane smoothed over windows of `radius`, but not across edges: contrasts well above `sqrt(epsilon)` stay.
+/// Smooths a plane over windows of `radius`, but not across edges. Contrasts well above `sqrt(epsilon)` are kept.
 pub(super) fn smoothed(plane: &Plane, radius: usize, epsilon: f32) -> Plane {
     let mean = plane.mean(radius);
     let slope = plane.with(plane, |value, _| value * value).mean(radius).with(&mean, |square, mean| {
@@ -13,7 +13,7 @@ pub(super) fn smoothed(plane: &Plane, radius: usize, epsilon: f32) -> Plane {
     slope.mean(radius).with(plane, |slope, value| slope * value).with(&offset, |edges, offset| edges + offset)
 }
 
-/// A small mask brought to the size of `guide`, its borders moved to the guide's edges ("fast guided filter").
+/// Enlarges a small mask to the size of `guide`, and moves its borders to the guide's edges ("fast guided filter").
 pub(super) fn enlarged_mask(mask: &Plane, guide: &Plane, radius: usize, epsilon: f32) -> Plane {
     let factor = guide.width / mask.width;
     let small = guide.reduced(factor);
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_edges_and_drops_texture() {
+    fn smoothing_keeps_edges_and_drops_texture() {
         let texture = |x: usize, y: usize| if (x + y).is_multiple_of(2) { 0.02 } else { -0.02 };
         let plane = Plane::filled(64, 64, |x, y| if x < 32 { 0.2 } else { 0.8 } + texture(x, y));
         let smooth = smoothed(&plane, 4, 0.05 * 0.05);
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_follows_the_guide() {
+    fn an_enlarged_mask_follows_the_edges_of_the_guide() {
         let guide = Plane::filled(64, 64, |x, _| if x < 30 { 0.1 } else { 0.9 });
         let mask = Plane::filled(16, 16, |x, _| if x < 7 { 0.0 } else { 1.0 });
         let large = enlarged_mask(&mask, &guide, 3, 1e-3);

@@ -1,3 +1,5 @@
+//! The hairline, and the mask of the hair.
+
 use std::array;
 
 use super::frame::Frame;
@@ -7,24 +9,25 @@ use crate::plane::Plane;
 
 /// Lightness, a, b and texture.
 type Feature = [f32; 4];
-/// The least spread of a kind of pixels: noise and compression make as much.
+/// The least standard deviations of a cluster: those of noise and compression.
 const FLOORS: Feature = [0.045, 0.010, 0.010, 0.012];
-/// Kinds of hair, and of what is behind it, that are told apart.
-const KINDS: usize = 4;
+/// The number of clusters for hair, and for the background.
+const CLUSTERS: usize = 4;
 
-/// Places along the forehead at which the hairline is sought, from this far left to as far right.
+/// The number of columns across the forehead in which the hairline is searched.
 const COLUMNS: usize = 33;
+/// The outermost columns, in canonical coordinates.
 const HALF_WIDTH: f64 = 0.9;
-/// As high as a hairline is sought: beyond, the head is bald, or bare to the picture's edge.
+/// The upper end of the search, in canonical coordinates. A face without hair below it counts as bald.
 const HIGHEST: f64 = -1.6;
 
-/// Where hair begins above the brows, by canonical coordinates: u rises evenly, v is [`HIGHEST`] where there is none.
+/// The height of the hairline in each column, in canonical coordinates. It is [`HIGHEST`] where there is no hair.
 #[derive(Debug)]
 pub(super) struct Hairline(Vec<f64>);
 
 impl Hairline {
-    /// Up each column, until it gets much darker within a short way, and stays so: a forehead in its own shadow darkens
-    /// slowly.
+    /// Searches each column upwards for a place that is much darker than the skin just below it, and stays dark. A
+    /// forehead in shadow darkens slowly and is not mistaken for hair.
     pub(super) fn of(frame: &Frame, small: &Small) -> Self {
         let value = |plane: &Plane, u: f64, v: f64| frame.index(u, v, plane).map(|at| plane.values[at]);
         let mut cheeks: Vec<f32> = [-0.7, -0.6, -0.5, 0.5, 0.6, 0.7]
@@ -37,7 +40,8 @@ impl Hairline {
         let column = |column: usize| {
             let u = HALF_WIDTH * (2.0 * column as f64 / (COLUMNS - 1) as f64 - 1.0);
             let tone = |v: f64| value(&small.lightness, u, v).unwrap_or(0.0);
-            // The brow is dark itself: the lightest of what is a little below counts, and no gleam.
+            // The lightest value just below is compared, since a brow is dark. It is capped, since a highlight is
+            // bright.
             let below = |v: f64| (2..10).map(|step| tone(v + 0.02 * f64::from(step))).fold(0.0, f32::max).min(typical);
             let dark = |v: f64| (0..4).all(|step| tone(v - 0.02 * f64::from(step)) < 0.82 * below(v));
             (0..57).map(|step| -0.45 - 0.02 * f64::from(step)).find(|&v| dark(v)).unwrap_or(HIGHEST)
@@ -45,14 +49,14 @@ impl Hairline {
         Self((0..COLUMNS).map(column).collect())
     }
 
-    /// 0 from a little below the hairline upwards, 1 elsewhere, as large as `like`.
+    /// A plane of the size of `like`: 0 from a little below the hairline upwards, 1 elsewhere.
     pub(super) fn bare(&self, frame: &Frame, like: &Plane) -> Plane {
         let mut bare = Plane::filled(like.width, like.height, |_, _| 1.0);
         self.above(frame, like, 0.06, 1.4, |at| bare.values[at] = 0.0);
         bare.mean(3)
     }
 
-    /// Visits the pixels from `below` the hairline to `height` above its lower edge, some of them twice.
+    /// Visits the pixels from `below` under the hairline up to `height` above that. Some are visited twice.
     fn above(&self, frame: &Frame, like: &Plane, below: f64, height: f64, mut visit: impl FnMut(usize)) {
         for (column, hairline) in self.0.iter().enumerate() {
             for part in 0..12 {
@@ -67,21 +71,23 @@ impl Hairline {
         }
     }
 
-    /// How much of the forehead has hair above it, 0 to 1.
+    /// The part of the forehead that has hair above it, 0 to 1.
     fn found(&self) -> f32 {
         self.0.iter().filter(|&&v| v > HIGHEST).count() as f32 / COLUMNS as f32
     }
 }
 
-/// One kind of pixels, as a normal distribution without correlations.
+/// One cluster of pixels, as a normal distribution without correlations.
 #[derive(Clone, Copy, Debug)]
-struct Kind {
+struct Cluster {
     mean: Feature,
+    /// The inverse standard deviations.
     inverse: Feature,
+    /// The part of all samples that belongs to it.
     share: f32,
 }
 
-impl Kind {
+impl Cluster {
     fn likelihood(&self, feature: &Feature) -> f32 {
         let (mut square, mut norm) = (0.0, self.share);
         for channel in 0..4 {
@@ -92,20 +98,21 @@ impl Kind {
     }
 }
 
-/// The kinds in a set of pixels: k-means from the quantiles of lightness.
-fn kinds(mut samples: Vec<Feature>) -> Vec<Kind> {
-    if samples.len() < 4 * KINDS {
+/// Clusters a set of pixels with k-means, starting from the quantiles of lightness.
+fn clusters(mut samples: Vec<Feature>) -> Vec<Cluster> {
+    if samples.len() < 4 * CLUSTERS {
         return Vec::new();
     }
     samples.sort_by(|one, other| one[0].total_cmp(&other[0]));
-    let mut means: [Feature; KINDS] = array::from_fn(|kind| samples[(2 * kind + 1) * samples.len() / (2 * KINDS)]);
-    let nearest = |means: &[Feature; KINDS], sample: &Feature| {
+    let quantile = |cluster: usize| samples[(2 * cluster + 1) * samples.len() / (2 * CLUSTERS)];
+    let mut means: [Feature; CLUSTERS] = array::from_fn(quantile);
+    let nearest = |means: &[Feature; CLUSTERS], sample: &Feature| {
         let distance = |mean: &Feature| (0..4).map(|c| ((sample[c] - mean[c]) / FLOORS[c]).powi(2)).sum::<f32>();
-        (0..KINDS).min_by(|&a, &b| distance(&means[a]).total_cmp(&distance(&means[b]))).unwrap_or(0)
+        (0..CLUSTERS).min_by(|&a, &b| distance(&means[a]).total_cmp(&distance(&means[b]))).unwrap_or(0)
     };
-    let mut kinds = Vec::new();
+    let mut clusters = Vec::new();
     for _ in 0..8 {
-        let mut sums = [([0.0f32; 4], [0.0f32; 4], 0.0f32); KINDS];
+        let mut sums = [([0.0f32; 4], [0.0f32; 4], 0.0f32); CLUSTERS];
         for sample in &samples {
             let (sum, squares, count) = &mut sums[nearest(&means, sample)];
             for channel in 0..4 {
@@ -114,42 +121,45 @@ fn kinds(mut samples: Vec<Feature>) -> Vec<Kind> {
             }
             *count += 1.0;
         }
-        kinds.clear();
+        clusters.clear();
         for (mean, (sum, squares, count)) in means.iter_mut().zip(&sums) {
             if *count > 0.0 {
                 *mean = sum.map(|sum| sum / count);
                 let spread = |c: usize| (squares[c] / count - mean[c].powi(2)).max(0.0).sqrt().max(FLOORS[c]);
                 let inverse = array::from_fn(|channel| 1.0 / spread(channel));
-                kinds.push(Kind { mean: *mean, inverse, share: count / samples.len() as f32 });
+                clusters.push(Cluster { mean: *mean, inverse, share: count / samples.len() as f32 });
             }
         }
     }
-    kinds
+    clusters
 }
 
-/// The likelihood of hair, 0 to 1: what has the colours and the texture of what is above the hairline, rather than those
-/// of the skin or of what lies at the picture's sides, near the head and connected with it.
+/// The likelihood of hair, 0 to 1.
 ///
-/// It is kept low where it may be something else: a wall that greys is worse than a strand that does not.
+/// Hair has the colours and texture of the pixels just above the hairline, and not those of the skin or of the
+/// picture's sides (the background). It is near the head and connected with the hairline. In doubt the likelihood is
+/// kept low: a wall that greys is worse than a strand that does not.
 pub(super) fn mask(small: &Small, skin: &Plane, frame: &Frame, hairline: &Hairline) -> Plane {
     let (width, height) = (skin.width, skin.height);
     let texture = small.texture.mean(2);
     let feature = |at: usize| [small.lightness.values[at], small.a.values[at], small.b.values[at], texture.values[at]];
     let mut seeds = vec![false; width * height];
     hairline.above(frame, skin, -0.04, 0.30, |at| seeds[at] = skin.values[at] < 0.5);
-    let hair = kinds((0..seeds.len()).filter(|&at| seeds[at]).map(feature).collect());
+    let hair = clusters((0..seeds.len()).filter(|&at| seeds[at]).map(feature).collect());
     let side = |at: usize| {
         let (x, y) = ((at % width) as f32 / width as f32, (at / width) as f32 / height as f32);
         !(0.05..0.95).contains(&x) && y < 0.7
     };
-    let behind = kinds((0..width * height).filter(|&at| side(at)).map(feature).collect());
-    // A third of a forehead with hair above it is a head of hair.
+    let background = clusters((0..width * height).filter(|&at| side(at)).map(feature).collect());
+    // Hair above a third of the forehead is enough evidence.
     let sure = ramp(hairline.found(), 0.15, 0.4);
     if hair.is_empty() || sure == 0.0 {
         return Plane::new(width, height);
     }
-    let sum = |kinds: &[Kind], feature: &Feature| kinds.iter().map(|kind| kind.likelihood(feature)).sum::<f32>();
-    // Around the head as it usually is: an ellipse over the face, open to the shoulders.
+    let sum = |clusters: &[Cluster], feature: &Feature| {
+        clusters.iter().map(|cluster| cluster.likelihood(feature)).sum::<f32>()
+    };
+    // Hair is searched within an ellipse around the face that extends to the shoulders.
     let (centre, edge, top) = (frame.place(0.0, 0.0), frame.place(1.0, 0.0), frame.place(0.0, -1.0));
     let scale = width as f64 / frame.size;
     let unit_x = ((edge.x - centre.x).hypot(edge.y - centre.y) * scale) as f32;
@@ -159,29 +169,29 @@ pub(super) fn mask(small: &Small, skin: &Plane, frame: &Frame, hairline: &Hairli
         let at = y * width + x;
         let (u, v) = ((x as f32 - middle_x) / unit_x, (y as f32 - middle_y) / unit_y);
         let far = (u / 2.0).hypot((v + 0.1) / if v < -0.1 { 2.1 } else { 1.4 });
-        // The inside of the face is no hair, brows, eyes and lips included.
+        // The inside of the face, with brows, eyes and lips, has no hair.
         let inside = (u / 0.98).hypot((v - 0.55) / 1.15);
         let place = (1.0 - ramp(far, 0.85, 1.15)) * ramp(inside, 0.86, 1.0);
         let here = feature(at);
-        let (yes, no) = (sum(&hair, &here), sum(&behind, &here));
+        let (yes, no) = (sum(&hair, &here), sum(&background, &here));
         let body = 0.6 * skin.values[at];
         place * (1.0 - body) * yes / (yes + 0.8 * no + 2e-4)
     });
     let mut connected = connected(&posterior.mean(1), &seeds);
-    // Where much of the hair looks like what is behind it too, only some of it would turn grey, or all of the wall.
+    // Where hair and background look alike, either only a part of the hair would turn grey, or the whole wall.
     let (mut alike, mut found) = (0.0, 1e-3);
     for at in (0..seeds.len()).filter(|&at| seeds[at]) {
         let here = feature(at);
         found += 1.0;
-        alike += f32::from(u8::from(sum(&behind, &here) > 0.7 * sum(&hair, &here)));
+        alike += f32::from(u8::from(sum(&background, &here) > 0.7 * sum(&hair, &here)));
     }
     let mut sides = [1e-3f32; 2];
     for (at, value) in connected.values.iter().enumerate() {
         sides[usize::from((at % width) as f32 > middle_x)] += value;
     }
-    // Hair on one side only is hair that was lost on the other.
+    // Hair on one side only means that the other side was not recognized.
     let even = ramp(sides[0].min(sides[1]) / sides[0].max(sides[1]), 0.15, 0.45);
-    // In squares of the distance between the eyes: less is no head of hair, more is no hair.
+    // The area in squares of the distance between the eyes. A smaller or larger area is not plausible.
     let area = (sides[0] + sides[1]) / (unit_x * unit_y).max(1.0);
     let plausible = ramp(area, 0.05, 0.25) * (1.0 - ramp(area, 7.0, 9.0));
     let sure = sure * plausible * (1.0 - 0.75 * ramp(alike / found, 0.15, 0.45)) * (0.25 + 0.75 * even);
@@ -189,7 +199,7 @@ pub(super) fn mask(small: &Small, skin: &Plane, frame: &Frame, hairline: &Hairli
     connected
 }
 
-/// What is above a third and reached from the seeds without leaving it.
+/// Keeps the likelihoods above 0.35 that are connected with a seed.
 fn connected(likelihood: &Plane, seeds: &[bool]) -> Plane {
     let (width, height) = (likelihood.width, likelihood.height);
     let mut reached = vec![false; width * height];
@@ -216,8 +226,8 @@ mod tests {
     use super::*;
     use crate::preview::face_like;
 
-    /// A light face before a wall of some lightness, with a cap of dark hair.
-    fn hair_before(wall: f32) -> f32 {
+    /// The likelihood of hair for a light face with dark hair, in front of a wall of some lightness.
+    fn likelihood_before(wall: f32) -> f32 {
         let frame = Frame::new(&face_like(), 1024);
         let oval = |x: usize, y: usize| ((x as f32 - 128.0) / 66.0).hypot((y as f32 - 138.0) / 95.0) < 1.0;
         let cap = |x: usize, y: usize| y < 130 && ((x as f32 - 128.0) / 92.0).hypot((y as f32 - 130.0) / 112.0) < 1.0;
@@ -230,18 +240,18 @@ mod tests {
         let small = Small { lightness, a: flat.clone(), b: flat.clone(), texture: flat };
         let skin = Plane::filled(256, 256, |x, y| f32::from(u8::from(oval(x, y))));
         let mask = mask(&small, &skin, &frame, &Hairline::of(&frame, &small));
-        assert!(mask.values[60 * 256 + 5] < 0.02, "the wall stays");
+        assert!(mask.values[60 * 256 + 5] < 0.02, "the wall counts as hair");
         mask.values[30 * 256 + 128]
     }
 
     #[test]
-    fn what_looks_like_the_wall_is_left_alone() {
-        let (clear, doubtful) = (hair_before(0.85), hair_before(0.3));
+    fn hair_of_the_walls_colour_has_a_low_likelihood() {
+        let (clear, doubtful) = (likelihood_before(0.85), likelihood_before(0.3));
         assert!(clear > 0.8 && doubtful < 0.4 * clear, "{clear} {doubtful}");
     }
 
     #[test]
-    fn no_hairline_is_no_hair() {
+    fn without_a_hairline_there_is_no_hair() {
         let frame = Frame::new(&face_like(), 1024);
         let small = |value: f32| {
             let flat = Plane::new(256, 256);

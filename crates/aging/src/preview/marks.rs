@@ -1,4 +1,4 @@
-//! What age leaves on a face besides wrinkles: hollows, spots, dull eyes and teeth; and where brows are.
+//! Marks of age besides wrinkles: hollows and spots. Also the masks of eyes, teeth and brows.
 
 use std::sync::LazyLock;
 
@@ -7,10 +7,10 @@ use face::{Landmarks, Point};
 use super::frame::Frame;
 use crate::plane::Plane;
 
-/// A soft ellipse: u, v, its half axes, and how much of the light it takes away.
+/// A soft ellipse: u, v, its half axes, and the part of the light that it takes away.
 type Hollow = [f64; 5];
 
-/// On the right half of the face as seen; the left has them too.
+/// The hollows on the right half of the picture. The left half has the same ones, mirrored.
 const HOLLOWS: [Hollow; 7] = [
     // Below the inner corner of the eye, and the bag.
     [0.36, 0.27, 0.16, 0.07, 0.16],
@@ -25,7 +25,7 @@ const HOLLOWS: [Hollow; 7] = [
     [0.56, 1.16, 0.06, 0.10, 0.10],
 ];
 
-/// Where spots may come: u, v, half axes, and how many.
+/// The areas that may have spots: u, v, half axes, and the number of spots.
 const SPOTTED: [[f64; 5]; 4] = [
     [0.80, 0.35, 0.22, 0.35, 12.0],
     [0.45, -0.80, 0.45, 0.22, 9.0],
@@ -33,7 +33,7 @@ const SPOTTED: [[f64; 5]; 4] = [
     [0.60, 1.20, 0.25, 0.30, 5.0],
 ];
 
-/// How much of the light is missing when all hollows are there, 0 to about 0.2; as large as `like`.
+/// The part of the light that all hollows take away, 0 to about 0.2, as a plane of the size of `like`.
 pub(super) fn hollows(frame: &Frame, like: &Plane) -> Plane {
     let scale = like.width as f64 / frame.size;
     let ellipses: Vec<[f32; 5]> = HOLLOWS
@@ -55,7 +55,7 @@ pub(super) fn hollows(frame: &Frame, like: &Plane) -> Plane {
     })
 }
 
-/// A spot of great age, in canonical coordinates.
+/// An age spot, in canonical coordinates.
 struct Spot {
     u: f64,
     v: f64,
@@ -64,7 +64,7 @@ struct Spot {
     strength: f32,
 }
 
-/// The same ones on every face.
+/// The spots, which are the same on every face.
 static SPOTS: LazyLock<Vec<Spot>> = LazyLock::new(|| {
     let mut state = 7u32;
     let mut random = || {
@@ -87,7 +87,7 @@ static SPOTS: LazyLock<Vec<Spot>> = LazyLock::new(|| {
     spots
 });
 
-/// How much of a spot there is, 0 to 1; as large as `like`.
+/// The strength of spots, 0 to 1, as a plane of the size of `like`.
 pub(super) fn spots(frame: &Frame, like: &Plane) -> Plane {
     let mut spots = Plane::new(like.width, like.height);
     let scale = like.width as f64 / frame.size;
@@ -99,7 +99,7 @@ pub(super) fn spots(frame: &Frame, like: &Plane) -> Plane {
         for y in rows {
             for x in (cx - reach).max(0.0) as usize..((cx + reach).max(0.0) as usize).min(like.width) {
                 let (dx, dy) = ((x as f64 - cx) / (radius * stretch), (y as f64 - cy) * stretch / radius);
-                // Flat in the middle, with a soft edge.
+                // A spot is flat in the middle and has a soft edge.
                 let value = strength * (-(dx * dx + dy * dy).powi(2)).exp() as f32;
                 let spot = &mut spots.values[y * like.width + x];
                 *spot = spot.max(value);
@@ -109,7 +109,7 @@ pub(super) fn spots(frame: &Frame, like: &Plane) -> Plane {
     spots
 }
 
-/// Where the eyes and the teeth are, 0 to 1: the inside of the polygons of their landmarks; as large as `like`.
+/// The mask of eyes and teeth, 0 to 1: the inside of the polygons of their landmarks, as a plane of the size of `like`.
 pub(super) fn eyes_and_teeth(landmarks: &Landmarks, size: f64, like: &Plane) -> Plane {
     let scale = like.width as f64 / size;
     let polygons = [36..42, 42..48, 60..68].map(|range| &landmarks.0[range]);
@@ -120,7 +120,7 @@ pub(super) fn eyes_and_teeth(landmarks: &Landmarks, size: f64, like: &Plane) -> 
     .mean(1)
 }
 
-/// Whether a place is within a polygon: the number of edges to its right is odd.
+/// Whether a point is within a polygon: the number of edges to its right is odd.
 fn contains(polygon: &[Point], x: f64, y: f64) -> bool {
     let mut inside = false;
     for (at, one) in polygon.iter().enumerate() {
@@ -132,7 +132,7 @@ fn contains(polygon: &[Point], x: f64, y: f64) -> bool {
     inside
 }
 
-/// Where the brows are, 0 to 1; as large as `like`.
+/// The mask of the brows, 0 to 1, as a plane of the size of `like`.
 pub(super) fn brows(places: &[Point], size: f64, unit: f64, like: &Plane) -> Plane {
     let scale = (like.width as f64 / size) as f32;
     let points: Vec<[f32; 2]> = places.iter().map(|point| [point.x as f32 * scale, point.y as f32 * scale]).collect();
@@ -144,7 +144,7 @@ pub(super) fn brows(places: &[Point], size: f64, unit: f64, like: &Plane) -> Pla
             let along = (((x as f32 - ax) * dx + (y as f32 - ay) * dy) / (dx * dx + dy * dy).max(1e-6)).clamp(0.0, 1.0);
             (x as f32 - ax - along * dx).hypot(y as f32 - ay - along * dy)
         };
-        // Two brows of five points each.
+        // There are two brows of five points each.
         let distance = points.chunks(5).flat_map(|brow| brow.windows(2)).map(to).fold(f32::INFINITY, f32::min);
         (-(distance / width).powi(4)).exp()
     })
@@ -156,7 +156,7 @@ mod tests {
     use crate::preview::face_like;
 
     #[test]
-    fn lie_on_the_face_and_nowhere_else() {
+    fn marks_lie_on_the_face_only() {
         let (landmarks, like) = (face_like(), Plane::new(256, 256));
         let frame = Frame::new(&landmarks, 1024);
         for plane in

@@ -1,5 +1,5 @@
-//! Oklab (Ottosson 2020, <https://bottosson.github.io/posts/oklab>): lightness 0 to 1; a towards red and b towards
-//! yellow, 0 for grey, about 0.1 for skin.
+//! The colour space Oklab (Ottosson 2020, <https://bottosson.github.io/posts/oklab>). Lightness is 0 to 1, a points to
+//! red and b to yellow. Both are 0 for grey and about 0.1 for skin.
 
 use std::sync::LazyLock;
 
@@ -26,13 +26,13 @@ pub(super) fn lab(rgb: [u8; 3]) -> [f32; 3] {
     ]
 }
 
-/// From Oklab to 8-bit sRGB, by a table of the transfer curve.
+/// Converts Oklab to 8-bit sRGB with a table of the transfer curve.
 pub(super) struct Encoder {
     levels: Vec<u8>,
 }
 
 impl Encoder {
-    // At the curve's steepest, near black, a step is a fifth of a level.
+    // The curve is steepest near black, where a step of the table is a fifth of a level.
     const STEPS: usize = 1 << 14;
 
     fn new() -> Self {
@@ -44,12 +44,12 @@ impl Encoder {
         Self { levels: (0..=Self::STEPS).map(level).collect() }
     }
 
-    /// The one there is.
+    /// The shared encoder.
     pub(super) fn get() -> &'static Self {
         &ENCODER
     }
 
-    /// The sRGB pixel of a colour; what the screen cannot show is clipped per channel.
+    /// The sRGB pixel of a colour. Colours beyond sRGB are clipped per channel.
     pub(super) fn rgb(&self, [lightness, a, b]: [f32; 3]) -> [u8; 3] {
         let long = (lightness + 0.396_337_78 * a + 0.215_803_76 * b).powi(3);
         let medium = (lightness - 0.105_561_346 * a - 0.063_854_17 * b).powi(3);
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn round_trips_within_a_level() {
+    fn a_colour_survives_the_round_trip_within_a_level() {
         let levels = || (0..=255u8).step_by(15);
         for red in levels() {
             for green in levels() {
@@ -82,10 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn known_colours() {
+    fn white_and_red_have_their_published_values() {
         let near = |found: [f32; 3], expected: [f32; 3]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3);
         assert!(near(lab([255; 3]), [1.0, 0.0, 0.0]));
-        // sRGB red as Ottosson's own converter gives it.
+        // sRGB red, by Ottosson's converter.
         assert!(near(lab([255, 0, 0]), [0.62796, 0.22486, 0.12585]));
     }
 }

@@ -8,14 +8,14 @@ use super::frame::Frame;
 use super::look::ramp;
 use super::thin_plate::ThinPlate;
 
-/// Places along a side of the grid on which the warp is computed; bilinear between them.
+/// The number of grid points along a side. The warp is computed there and interpolated bilinearly in between.
 const GRID: usize = 65;
-/// How stiff the warp is: what a single landmark asks for is shared with its neighbours.
+/// The stiffness of the warp: neighbours share the shift of a single landmark.
 const STIFFNESS: f64 = 0.05;
-/// The least that a small area may shrink to: above 0, nothing folds.
+/// The least factor by which a small area may shrink. Above 0, the warp folds nowhere.
 const LEAST_JACOBIAN: f64 = 0.3;
 
-/// How a face changes its shape with age: landmarks move, and what is between them follows.
+/// The change of a face's shape with age: landmarks move, and the pixels between them follow.
 #[derive(Debug)]
 pub(super) struct Shape {
     size: f64,
@@ -23,11 +23,11 @@ pub(super) struct Shape {
     young: Field,
 }
 
-/// Where, relative to a place of the result, the pixel comes from; [`GRID`] x [`GRID`], in pixels.
+/// A displacement field of [`GRID`] x [`GRID`] vectors, in pixels, from a pixel of the result to its source.
 #[derive(Debug)]
 struct Field(Vec<[f64; 2]>);
 
-/// A warp between two pictures of a size.
+/// A warp between two pictures of the same size.
 #[derive(Debug)]
 pub(super) struct Warp {
     size: f64,
@@ -35,9 +35,9 @@ pub(super) struct Warp {
 }
 
 impl Shape {
-    /// For a square picture of `size` pixels.
+    /// The shape change of one face, in a square picture of `size` pixels.
     pub(super) fn of(frame: &Frame, landmarks: &Landmarks, size: usize) -> Self {
-        // What a turned head shows is foreshortened on one side: the more it is turned, the less is moved.
+        // A turned head is foreshortened on one side, so the warp gets weaker the more the head is turned.
         let frontal = frontality(landmarks);
         let size = size as f64;
         let field = |shift: &dyn Fn([f64; 2], usize) -> [f64; 2]| {
@@ -46,10 +46,10 @@ impl Shape {
         Self { size, old: field(&aged), young: field(&childlike) }
     }
 
-    /// The warp at an age; none where nothing moves.
+    /// The warp at an age. `None` where nothing moves.
     pub(super) fn at(&self, age: f32) -> Option<Warp> {
         let old = f64::from(ramp(age, 38.0, 92.0));
-        // A child of twelve is as far as it goes: younger heads have proportions that a photograph cannot be bent to.
+        // The warp ends at age 12. A photograph cannot be bent to the proportions of younger heads.
         let young = f64::from(1.0 - ramp(age, 12.0, 23.0));
         if old == 0.0 && young == 0.0 {
             return None;
@@ -60,7 +60,8 @@ impl Shape {
     }
 }
 
-/// 1 for a face seen from the front, 0 for one turned by about 40 degrees: by where the nose is between the ears.
+/// 1 for a face seen from the front, 0 for one turned by about 40 degrees. The nose's position between the ears
+/// decides.
 fn frontality(landmarks: &Landmarks) -> f64 {
     let [left, right, nose] = [0, 16, 30].map(|number| landmarks.0[number]);
     let width = (right.x - left.x).hypot(right.y - left.y).max(1e-9);
@@ -68,8 +69,7 @@ fn frontality(landmarks: &Landmarks) -> f64 {
     1.0 - f64::from(ramp((along - 0.5).abs() as f32, 0.10, 0.24))
 }
 
-/// Where an old face has the landmark that is at a canonical place: skin and cartilage sink, the jowls widen, the lips
-/// thin.
+/// The canonical position of a landmark in an old face. Skin and cartilage sink, the jowls widen, the lips thin.
 fn aged([u, v]: [f64; 2], number: usize) -> [f64; 2] {
     let side = if u < 0.0 { -1.0 } else { 1.0 };
     let [du, dv] = match number {
@@ -88,7 +88,7 @@ fn aged([u, v]: [f64; 2], number: usize) -> [f64; 2] {
         32..=34 => [0.0, 0.035],
         31 | 35 => [0.022 * side, 0.022],
         48 | 54 | 60 | 64 => [0.0, 0.045],
-        // The upper lip sinks and the lower rises, towards the line between them.
+        // The upper lip sinks and the lower lip rises, towards the line between them.
         49 | 53 => [0.0, 0.040],
         50..=52 => [0.0, 0.035],
         56..=58 => [0.0, -0.020],
@@ -98,8 +98,10 @@ fn aged([u, v]: [f64; 2], number: usize) -> [f64; 2] {
     [u + du, v + dv]
 }
 
-/// Where a child has the landmark: the head grows downwards and outwards by a cardioidal strain (Todd, Mark, Shaw and
-/// Pittenger 1980), here undone; the eyes are large by then already, nose and mouth are not.
+/// The canonical position of a landmark in a child's face.
+///
+/// A head grows downwards and outwards by a cardioidal strain (Todd, Mark, Shaw and Pittenger 1980), which is undone
+/// here. A child's eyes are already large, its nose and mouth are not.
 fn childlike([u, v]: [f64; 2], number: usize) -> [f64; 2] {
     const POLE: f64 = -0.55;
     const STRAIN: f64 = -0.075;
@@ -117,12 +119,12 @@ fn childlike([u, v]: [f64; 2], number: usize) -> [f64; 2] {
     // The angle from straight up: 0 at the crown, pi at the chin.
     let down = if radius > 0.0 { (v - POLE) / radius } else { 0.0 };
     let strain = 1.0 + STRAIN * (1.0 + down);
-    // The jaw keeps most of its width: a child's cheeks are full. Slid down, so that the chin stays near where it was.
+    // The jaw keeps most of its width, since a child's cheeks are full. A shift down keeps the chin near its position.
     let across = if number < 17 { 1.0 + 0.3 * (strain - 1.0) } else { strain };
     [u * across, POLE + (v - POLE) * strain + 0.09]
 }
 
-/// Half the width of head and neck at a canonical height: beside them is what must stay.
+/// Half the width of head and neck at a canonical height. The background beyond it must not move.
 fn half_width(v: f64) -> f64 {
     const OUTLINE: [[f64; 2]; 7] =
         [[0.08, 1.30], [0.38, 1.20], [0.67, 1.10], [0.96, 1.03], [1.24, 0.92], [1.46, 0.78], [1.64, 0.70]];
@@ -148,14 +150,14 @@ impl Field {
         for number in 0..POINTS {
             let canonical = Frame::canonical(number);
             let moved = shift(canonical, number);
-            // In pixels of this face: the difference of two places of its frame, not the landmark's own error.
+            // The shift in pixels is the difference of two points of the frame, so the landmark's own error cancels.
             let (from, to) = (frame.place(canonical[0], canonical[1]), frame.place(moved[0], moved[1]));
             let change = [strength * (to.x - from.x), strength * (to.y - from.y)];
             let point = landmarks.0[number];
             places.push([point.x + change[0], point.y + change[1]]);
             sources.push([-change[0], -change[1]]);
         }
-        // The picture's edge and a ring well outside the face stay, but for the neck, which follows the chin.
+        // The picture's edge and a ring well outside the face stay. The neck is left out, since it follows the chin.
         let still = (0..32).filter(|step| !(5..=11).contains(step)).map(|step| {
             let turn = std::f64::consts::TAU * f64::from(step) / 32.0;
             let place = frame.place(1.9 * turn.cos(), 0.55 + 2.0 * turn.sin());
@@ -170,7 +172,7 @@ impl Field {
             places.push(place);
             sources.push([0.0, 0.0]);
         }
-        // Distances in units of the face, so that the stiffness means the same on every picture.
+        // Distances are in units of the face, so that the stiffness means the same in every picture.
         let unit = frame.unit;
         let scaled =
             |places: &[[f64; 2]]| places.iter().map(|place| place.map(|value| value / unit)).collect::<Vec<_>>();
@@ -181,10 +183,10 @@ impl Field {
         let axis = [eyes[1].x - eyes[0].x, eyes[1].y - eyes[0].y];
         let at = |index: usize| {
             let (x, y) = ((index % GRID) as f64 * step, (index / GRID) as f64 * step);
-            // Only the head moves, and nothing comes from beyond the edge.
+            // Only the head moves, and no source lies beyond the edge.
             let (right, down) = (x - middle.x, y - middle.y);
             let far = (right / unit).hypot(down / (1.25 * unit));
-            // Along the line through the eyes, and across it.
+            // Distances along the line through the eyes, and across it.
             let side = (right * axis[0] + down * axis[1]).abs() / (unit * unit);
             let below = (down * axis[0] - right * axis[1]) / (unit * unit) + 0.5;
             let head = (1.0 - f64::from(ramp(far as f32, 1.3, 1.75)))
@@ -195,7 +197,7 @@ impl Field {
         Self((0..GRID * GRID).into_par_iter().map(at).collect())
     }
 
-    /// The field, weakened until it folds nowhere: once for all ages, so that none of them jumps.
+    /// Weakens the field until it folds nowhere. All ages share the factor, so that no age jumps.
     fn unfolded(mut self, size: f64) -> Self {
         for _ in 0..12 {
             if self.least_jacobian(size) >= LEAST_JACOBIAN {
@@ -206,7 +208,7 @@ impl Field {
         Self(vec![[0.0; 2]; GRID * GRID])
     }
 
-    /// The least ratio of areas, source to result: within a bilinear cell it is linear, so it is least in a corner.
+    /// The least ratio of areas, source to result. Within a bilinear cell it is linear, so a corner has the least.
     fn least_jacobian(&self, size: f64) -> f64 {
         let step = size / (GRID - 1) as f64;
         let mut least = f64::INFINITY;
@@ -227,8 +229,8 @@ impl Field {
 }
 
 impl Warp {
-    /// The colour of a pixel of the result, from between sixteen of the original's: a bilinear blend would cost pores
-    /// and strands (Keys 1981, a = -0.5).
+    /// The colour of a pixel of the result, by bicubic interpolation of sixteen pixels (Keys 1981, a = -0.5). Bilinear
+    /// interpolation would blur pores and strands.
     pub(super) fn pixel(&self, picture: &RgbImage, x: usize, y: usize) -> [u8; 3] {
         let [x, y] = self.source(x, y);
         let (width, height) = picture.dimensions();
@@ -253,7 +255,7 @@ impl Warp {
         sums.map(|sum| (sum + 0.5) as u8)
     }
 
-    /// The place that a pixel of the result comes from.
+    /// The source position of a pixel of the result.
     pub(super) fn source(&self, x: usize, y: usize) -> [f32; 2] {
         let scale = (GRID - 1) as f64 / self.size;
         let place = |at: usize| {
@@ -273,7 +275,7 @@ impl Warp {
     }
 }
 
-/// The weights of four neighbours for a place `t` beyond the second.
+/// The weights of four neighbours for a position `t` beyond the second.
 fn cubic(t: f32) -> [f32; 4] {
     [
         -0.5 * t + t * t - 0.5 * t * t * t,
@@ -289,7 +291,7 @@ mod tests {
     use crate::preview::face_like;
 
     #[test]
-    fn folds_nowhere_at_any_age() {
+    fn the_warp_folds_at_no_age() {
         let landmarks = face_like();
         let shape = Shape::of(&Frame::new(&landmarks, 1024), &landmarks, 1024);
         assert!(shape.at(35.0).is_none());
@@ -301,14 +303,14 @@ mod tests {
                 assert!((x - corner.0 as f32).abs() < 1.0 && (y - corner.1 as f32).abs() < 1.0);
             }
         }
-        // Landmarks of nothing.
+        // Degenerate landmarks: all in one point.
         let nothing = Landmarks::default();
         let shape = Shape::of(&Frame::new(&nothing, 1024), &nothing, 1024);
         assert!(shape.at(80.0).is_none_or(|warp| warp.field.least_jacobian(1024.0) >= LEAST_JACOBIAN));
     }
 
     #[test]
-    fn a_turned_head_keeps_its_shape() {
+    fn the_shape_of_a_turned_head_does_not_change() {
         let mut landmarks = face_like();
         landmarks.0[30].x = 512.0 + 160.0;
         assert_eq!(frontality(&landmarks), 0.0);

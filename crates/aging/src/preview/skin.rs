@@ -2,7 +2,7 @@ use super::head::Head;
 use super::look::ramp;
 use crate::plane::Plane;
 
-/// The small planes of a portrait: means of blocks of 4 x 4 pixels.
+/// A portrait at a quarter of its width and height: the means of blocks of 4 x 4 pixels.
 pub(super) struct Small {
     pub(super) lightness: Plane,
     pub(super) a: Plane,
@@ -11,8 +11,8 @@ pub(super) struct Small {
     pub(super) texture: Plane,
 }
 
-/// What has a colour that some skin has, 0 to 1: between red and yellow, neither grey nor garish, and not black. In a
-/// picture without colours, what is smooth and lies within the face.
+/// Candidates for skin, 0 to 1. Their hue is between red and yellow, they are neither grey nor highly saturated, and
+/// not black. In a greyscale picture, they are smooth and lie within the face.
 pub(super) fn candidates(small: &Small, head: &Head) -> Plane {
     let width = small.a.width;
     let (mut sum, mut count) = (0.0, 1e-3);
@@ -36,7 +36,7 @@ pub(super) fn candidates(small: &Small, head: &Head) -> Plane {
     })
 }
 
-/// The likelihood of skin, 0 to 1, by the colours that the face itself has.
+/// The likelihood of skin, 0 to 1, by the colours of this face.
 pub(super) fn mask(small: &Small, candidates: &Plane, head: &Head) -> Plane {
     let planes = [&small.lightness, &small.a, &small.b];
     let width = candidates.width;
@@ -46,7 +46,7 @@ pub(super) fn mask(small: &Small, candidates: &Plane, head: &Head) -> Plane {
     };
     let total: f32 = (0..candidates.values.len()).map(weight).sum::<f32>() + 1e-6;
     let means = planes.map(|plane| plane.values.iter().enumerate().map(|(at, v)| weight(at) * v).sum::<f32>() / total);
-    // Light varies over a face more than its colour does, and a floor keeps flat pictures from a hair trigger.
+    // Lightness varies over a face more than colour does. The floors keep flat pictures from having tiny variances.
     let floors = [0.09f32, 0.016, 0.018];
     let inverse: [f32; 3] = std::array::from_fn(|channel| {
         let plane = planes[channel];

@@ -1,17 +1,17 @@
-/// A smooth map of the plane that takes given points near others: a thin-plate spline (Bookstein 1989), smoothed.
+/// A smoothing thin-plate spline (Bookstein 1989): a smooth map of the plane that takes given points close to others.
 #[derive(Debug)]
 pub(super) struct ThinPlate {
     centres: Vec<[f64; 2]>,
-    /// For every centre, then for 1, x and y.
+    /// The weights of every centre, then of 1, x and y.
     weights: Vec<[f64; 2]>,
 }
 
 impl ThinPlate {
-    /// The map that takes `from` to `to`, the more loosely the larger `stiffness` (0: exactly).
+    /// Fits the map that takes `from` to `to`. The fit is exact for a `stiffness` of 0, and looser the larger it is.
     pub(super) fn fit(from: &[[f64; 2]], to: &[[f64; 2]], stiffness: f64) -> Self {
         let count = from.len();
         let size = count + 3;
-        // The matrix with both right-hand sides.
+        // The matrix, extended by both right-hand sides.
         let mut rows = vec![vec![0.0; size + 2]; size];
         for (i, &[x, y]) in from.iter().enumerate() {
             for (j, &centre) in from.iter().enumerate() {
@@ -43,7 +43,7 @@ fn bend([x, y]: [f64; 2], [u, v]: [f64; 2]) -> f64 {
     if squared == 0.0 { 0.0 } else { squared * squared.ln() }
 }
 
-/// Gaussian elimination with row pivots; where the equations say nothing the solution is 0.
+/// Gaussian elimination with row pivots. An unknown that the equations leave free is 0.
 fn solve(mut rows: Vec<Vec<f64>>) -> Vec<[f64; 2]> {
     let size = rows.len();
     for column in 0..size {
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passes_through_the_points_or_near_them() {
+    fn stiffness_decides_how_close_the_map_is_to_the_points() {
         let from: Vec<[f64; 2]> = (0..30).map(|i| [f64::from(i % 6), f64::from(i / 6)]).collect();
         let to: Vec<[f64; 2]> = from.iter().map(|&[x, y]| [2.0 * x + (y * 1.3).sin(), 5.0 - y + 0.2 * x * y]).collect();
         let apart = |stiffness: f64| {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn points_in_one_place_are_no_panic() {
+    fn points_in_one_place_do_not_panic() {
         let map = ThinPlate::fit(&[[1.0, 1.0]; 5], &[[3.0, 4.0]; 5], 0.0);
         assert!(map.at([0.0, 2.0]).iter().all(|value| value.is_finite()));
     }

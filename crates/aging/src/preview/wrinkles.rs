@@ -9,12 +9,12 @@ use super::frame::Frame;
 use super::look::ramp;
 use crate::plane::Plane;
 
-/// Points of a curve from one control point to the next: about 2 pixels apart.
+/// The points of a curve from one control point to the next. They are about 2 pixels apart.
 const SPAN: usize = 36;
-/// How far from its middle a wrinkle raises or lowers the skin, in half widths.
+/// The distance from its middle up to which a wrinkle raises or lowers the skin, in half widths.
 const EXTENT: f64 = 4.0;
 
-/// The wrinkles of one face, where they are to come.
+/// The wrinkles that one face will get.
 #[derive(Debug)]
 pub(super) struct Wrinkles {
     wrinkles: Vec<Wrinkle>,
@@ -25,12 +25,12 @@ pub(super) struct Wrinkles {
 #[derive(Debug)]
 struct Wrinkle {
     years: [f32; 2],
-    /// Pixels and their height in pixels, when complete.
+    /// The index of each pixel, and its height in pixels when the wrinkle is complete.
     relief: Vec<(u32, f32)>,
 }
 
 impl Wrinkles {
-    /// `lightness` is the face's, from 0 to 1, without pores.
+    /// Places the wrinkles on a face. `lightness` is the portrait's, 0 to 1, with the pores smoothed away.
     pub(super) fn of(frame: &Frame, lightness: &Plane) -> Self {
         let sides = CURVES.iter().enumerate().flat_map(|(number, curve)| {
             let mirrored = (!curve.central).then_some((number, curve, -1.0));
@@ -41,7 +41,7 @@ impl Wrinkles {
             let seed = 2 * number + usize::from(side < 0.0);
             let placed: Vec<Point> = LINES[number].iter().map(|&[u, v]| frame.place(side * u, v)).collect();
             let (line, evidence) = snapped(&placed, curve.reach * frame.unit, lightness);
-            // What shows already is what deepens.
+            // A crease that already shows gets deeper.
             let depth = f64::from(curve.depth) * 1e-3 * frame.unit * (0.75 + 0.5 * evidence);
             let half_width = (f64::from(curve.width) * 1e-3 * frame.unit).max(1.2);
             Wrinkle { years: curve.years, relief: relief(&line, depth, half_width, seed, lightness) }
@@ -49,7 +49,7 @@ impl Wrinkles {
         Self { wrinkles: sides.par_iter().map(wrinkle).collect(), width: lightness.width, height: lightness.height }
     }
 
-    /// The skin's height at an age, in pixels: 0 at the source age.
+    /// The height of the skin at an age, in pixels. It is 0 at the source age.
     pub(super) fn at(&self, age: f32) -> Plane {
         let mut height = Plane::new(self.width, self.height);
         for wrinkle in &self.wrinkles {
@@ -64,12 +64,13 @@ impl Wrinkles {
     }
 }
 
-/// The curves, finely; drawn once for all faces.
+/// The curves, finely sampled, once for all faces.
 static LINES: LazyLock<Vec<Vec<[f64; 2]>>> =
     LazyLock::new(|| CURVES.iter().map(|curve| smooth(curve.points, SPAN)).collect());
 
-/// The line moved towards the creases that are there, and how much of a crease there is, 0 to 1: the path along the
-/// normals, at most `reach` pixels away, that is darkest in the middle (dynamic programming).
+/// Moves a line towards an existing crease, and returns the evidence for that crease, 0 to 1.
+///
+/// Dynamic programming finds the path, at most `reach` pixels away along the normals, that is darkest in its middle.
 fn snapped(line: &[Point], reach: f64, lightness: &Plane) -> (Vec<Point>, f64) {
     let steps = (reach / 1.5).floor() as i32;
     let offsets: Vec<f64> = (-steps..=steps).map(|step| f64::from(step) * 1.5).collect();
@@ -81,7 +82,7 @@ fn snapped(line: &[Point], reach: f64, lightness: &Plane) -> (Vec<Point>, f64) {
             sample(lightness, point.x + normal.x * along, point.y + normal.y * along)
         };
         let depth = (look(-5.0) + look(5.0)) / 2.0 - look(0.0);
-        // An edge is no crease: both sides are as light.
+        // Both sides of a crease are equally light. Those of an edge are not.
         let edge = (look(-5.0) - look(5.0)).abs();
         f64::from((depth - 0.5 * edge).clamp(0.0, 0.04)) / 0.04
     };
@@ -94,7 +95,7 @@ fn snapped(line: &[Point], reach: f64, lightness: &Plane) -> (Vec<Point>, f64) {
             let near = index.saturating_sub(1)..(index + 2).min(best.len());
             let score = |other: usize| best[other] - if other == index { 0.0 } else { 0.12 };
             let other = near.max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap_or(index);
-            // Far from where it belongs, a crease has to be clear.
+            // The farther from the drawn line, the clearer the crease has to be.
             let doubt = 0.06 * (offset / reach.max(1.0)).powi(2);
             next.push(score(other) + valley(at, offset) - doubt);
             origin.push(other);
@@ -113,7 +114,7 @@ fn snapped(line: &[Point], reach: f64, lightness: &Plane) -> (Vec<Point>, f64) {
         index = from[at][index];
     }
     let evidence = evidence / line.len() as f64;
-    // Without evidence it stays where it was drawn.
+    // Without evidence the line stays where it was drawn.
     let trust = evidence.min(0.5) * 2.0;
     let path = softened(&path);
     let moved = line.iter().zip(&normals).zip(&path);
@@ -124,7 +125,7 @@ fn snapped(line: &[Point], reach: f64, lightness: &Plane) -> (Vec<Point>, f64) {
     (moved.collect(), evidence.min(1.0))
 }
 
-/// The means over a few neighbours.
+/// Replaces each value by the mean over 6 neighbours on each side.
 fn softened(values: &[f64]) -> Vec<f64> {
     let around = |at: usize| {
         let window = &values[at.saturating_sub(6)..(at + 7).min(values.len())];
@@ -144,7 +145,7 @@ fn normals(line: &[Point]) -> Vec<Point> {
     (0..line.len()).map(normal).collect()
 }
 
-/// The value at a place, bilinear; beyond the plane that of its edge.
+/// The value at a position, by bilinear interpolation. Beyond the plane it is the value of the edge.
 fn sample(plane: &Plane, x: f64, y: f64) -> f32 {
     let place = |at: f64, size: usize| {
         let at = at.clamp(0.0, (size - 1) as f64);
@@ -157,7 +158,7 @@ fn sample(plane: &Plane, x: f64, y: f64) -> f32 {
     above + (below - above) * down
 }
 
-/// The heights around a line: a valley between two soft banks, deeper here and shallower there, running out at the ends.
+/// The heights around a line: a valley of varying depth between two soft banks. It gets shallow towards both ends.
 fn relief(line: &[Point], depth: f64, half_width: f64, seed: usize, plane: &Plane) -> Vec<(u32, f32)> {
     let extent = EXTENT * half_width;
     let bound = |axis: fn(&Point) -> f64, size: usize| {
@@ -168,7 +169,7 @@ fn relief(line: &[Point], depth: f64, half_width: f64, seed: usize, plane: &Plan
     };
     let ((left, right), (top, bottom)) = (bound(|point| point.x, plane.width), bound(|point| point.y, plane.height));
     let (width, height) = (right.saturating_sub(left), bottom.saturating_sub(top));
-    // The nearest point of the line for each pixel: its distance, and how far along it is.
+    // The nearest point of the line for each pixel: its distance, and its position along the line, 0 to 1.
     let mut nearest = vec![(f32::INFINITY, 0.0f32); width * height];
     let spans = (line.len() - 1) as f64;
     for (number, pair) in line.windows(2).enumerate() {
@@ -205,13 +206,13 @@ fn relief(line: &[Point], depth: f64, half_width: f64, seed: usize, plane: &Plan
     relief
 }
 
-/// 1 in the valley, negative on the banks, 0 at [`EXTENT`].
+/// The profile across a wrinkle: 1 in the valley, negative on the banks, 0 at [`EXTENT`].
 fn profile(across: f64) -> f64 {
     let fade = (1.0 - across / EXTENT).clamp(0.0, 1.0).sqrt();
     ((-across.powf(1.4)).exp() - 0.30 * (-((across - 2.0) / 1.1).powi(2)).exp()) * fade
 }
 
-/// Long waves between 0.65 and 1.35: no fold is equally deep everywhere.
+/// Long waves between 0.65 and 1.35, since no fold is equally deep everywhere.
 fn uneven(along: f64, seed: usize) -> f64 {
     let phase = seed as f64 * 2.399;
     1.0 + 0.2 * (5.0 * along + phase).sin() + 0.15 * (11.0 * along + 2.0 * phase).sin()
@@ -223,8 +224,8 @@ mod tests {
     use crate::preview::face_like;
 
     #[test]
-    fn a_line_moves_to_the_crease() {
-        // A dark horizontal line at y = 110 in a light plane, and a line drawn at 102.
+    fn a_line_moves_to_a_crease_near_it() {
+        // The light plane has a dark horizontal crease at y = 110, and the line is drawn at 102.
         let plane = Plane::filled(300, 200, |_, y| 0.8 - 0.1 * (-((y as f32 - 110.0) / 3.0).powi(2)).exp());
         let line: Vec<Point> = (0..60).map(|i| Point { x: 60.0 + 3.0 * f64::from(i), y: 102.0 }).collect();
         let (moved, evidence) = snapped(&line, 15.0, &plane);
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_the_source_age_and_deeper_from_there() {
+    fn wrinkles_start_after_the_source_age_and_get_deeper() {
         let frame = Frame::new(&face_like(), 1024);
         let wrinkles = Wrinkles::of(&frame, &Plane::filled(1024, 1024, |_, _| 0.7));
         assert!(wrinkles.at(33.0).values.iter().all(|&value| value == 0.0));

@@ -1,6 +1,6 @@
-"""A model server that keeps SageMaker's contract for containers but for one fault, which its argument names.
+"""A model server that keeps SageMaker's contract for containers, except for one fault.
 
-Prints its address. Without a fault, it keeps all of it.
+Its argument names the fault, and `none` is no fault. The server prints its address.
 """
 
 import os
@@ -57,9 +57,9 @@ class Handler(BaseHTTPRequestHandler):
         state["pings"] += 1
         if FAULT == "slow-ping" and state["pings"] == 3:
             time.sleep(2.2)
-        ill = FAULT == "never-healthy" or (FAULT == "busy-is-ill" and state["busy"] > PLACES // 2)
+        unhealthy = FAULT == "never-healthy" or (FAULT == "busy-is-unhealthy" and state["busy"] > PLACES // 2)
         drained = state["draining"] and FAULT != "healthy-while-draining"
-        self.answer(503 if ill or drained else 200)
+        self.answer(503 if unhealthy or drained else 200)
 
     def do_POST(self):
         length = int(self.headers.get("Content-Length", 0))
@@ -130,7 +130,7 @@ def stop(server):
     if FAULT == "ignores-sigterm":
         return
     state["draining"] = True
-    # What listens hears that it is to go elsewhere.
+    # Clients that poll /ping need time to see that this server is draining.
     time.sleep(1.5 if FAULT == "healthy-while-draining" else 0.3)
     server.shutdown()
 
@@ -138,7 +138,7 @@ def stop(server):
 server = Server(("127.0.0.1", 0), Handler)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop, args=(server,)).start())
 print(f"http://127.0.0.1:{server.server_port}", flush=True)
-# Ends when told to stop, and waits for the threads of what was taken.
+# Ends at SIGTERM, after the threads of accepted requests.
 thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
 thread.start()
 while thread.is_alive():

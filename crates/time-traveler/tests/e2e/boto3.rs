@@ -1,4 +1,4 @@
-//! Unmodified Python clients: boto3 with nothing but `endpoint_url`, and curl.
+//! Unmodified clients: boto3 with only `endpoint_url` set, and curl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::support::{Up, repository, sample};
 
-/// A virtual environment with the packages of `tests/e2e/requirements.txt`, made once.
+/// The Python of a virtual environment with the packages of `tests/e2e/requirements.txt`. It is made once.
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
@@ -30,7 +30,7 @@ pub(crate) fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}:\n{}\n{}", said[0], said[1]);
 }
 
-/// A script of this folder, as a client of that cloud.
+/// A script of this folder, configured as a client of a local cloud.
 fn script(up: &Up, name: &str) -> Command {
     let mut command = Command::new(python());
     command
@@ -45,31 +45,31 @@ fn script(up: &Up, name: &str) -> Command {
 }
 
 #[test]
-fn python_clients() {
+fn boto3_clients_work_unmodified() {
     let up = Up::start();
     run(&mut script(&up, "boto3_clients.py"));
 }
 
-/// How many model servers run.
+/// The number of running model servers.
 fn servers(up: &Up) -> usize {
     let listed = Command::new("ps").args(["-o", "args=", "--ppid", &up.pid().to_string()]).output().unwrap();
     String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.trim() == "serve").count()
 }
 
 #[test]
-fn endpoints_that_a_script_makes_outlive_a_kill() {
+fn endpoints_made_with_boto3_survive_a_kill() {
     let up = Up::start();
     run(script(&up, "boto3_endpoints.py").arg("create"));
-    assert_eq!(servers(&up), 3, "one for each endpoint that is in service");
+    assert_eq!(servers(&up), 3, "each endpoint in service has one server");
     let folder = up.kill().unwrap();
     let up = Up::start_over(folder.path());
     run(script(&up, "boto3_endpoints.py").arg("restarted"));
     assert_eq!(servers(&up), 1);
-    assert_eq!(std::fs::read_dir(folder.path().join("sagemaker")).unwrap().count(), 0, "no files of models are left");
+    assert_eq!(std::fs::read_dir(folder.path().join("sagemaker")).unwrap().count(), 0, "model files are left");
 }
 
 #[tokio::test]
-async fn curl() {
+async fn curl_uploads_a_portrait() {
     let up = Up::start();
     run(Command::new("curl").args(["--silent", "--fail", "-T"]).arg(sample()).arg(format!("{}/images/ada", up.api)));
     assert_eq!(up.settled("ada").await["status"], "SUCCESS");

@@ -1,13 +1,13 @@
-"""boto3 with nothing but an endpoint URL (in AWS_ENDPOINT_URL), as an AWS user would write it."""
+"""The code of an AWS user with boto3. Only the endpoint URL differs, set by AWS_ENDPOINT_URL."""
 
 import io
 import json
 import os
-import time
 import urllib.request
 
 import boto3
 import numpy as np
+from eventually import eventually
 from PIL import Image
 
 API = os.environ["TIME_TRAVELER_API"]
@@ -17,17 +17,6 @@ s3 = boto3.client("s3")
 dynamodb = boto3.client("dynamodb")
 runtime = boto3.client("sagemaker-runtime")
 functions = boto3.client("lambda")
-
-
-def eventually(look, seconds=60):
-    """The first true answer of `look`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never happened")
 
 
 def job(id):
@@ -61,8 +50,8 @@ def put_object_starts_a_job():
     assert {"Prefix": "images/boto3/"} in folders["CommonPrefixes"]
 
 
-def a_file_may_come_in_parts():
-    # Over 8 MB upload_file sends parts; the noise around the face does not compress.
+def a_large_file_is_uploaded_in_parts():
+    # boto3 sends files over 8 MB in parts. The noise around the face does not compress.
     noise = np.random.default_rng(1).integers(0, 256, (1900, 1900, 3), dtype=np.uint8)
     photo = Image.fromarray(noise)
     photo.paste(Image.open(io.BytesIO(PHOTO)).convert("RGB"), (700, 600))
@@ -109,7 +98,7 @@ def invoke_endpoint_async():
     assert json.load(failure["Body"])["code"] == "UNSUPPORTED_IMAGE"
     try:
         runtime.invoke_endpoint_async(EndpointName="nowhere", InputLocation="s3://portraits/mine/photo.png")
-        raise AssertionError("an endpoint that is not there")
+        raise AssertionError("a missing endpoint was invoked")
     except runtime.exceptions.ClientError as error:
         assert error.response["Error"]["Code"] == "ValidationError", error.response
 
@@ -121,7 +110,7 @@ def invoke_endpoint():
     assert Image.open(io.BytesIO(answer["Body"].read())).size == (2048, 1024)
     try:
         runtime.invoke_endpoint(EndpointName="face-aging", ContentType="image/png", Body=b"no picture")
-        raise AssertionError("rubbish was taken")
+        raise AssertionError("an unreadable picture was accepted")
     except runtime.exceptions.ModelError as error:
         assert error.response["OriginalStatusCode"] in (400, 415), error.response
 
@@ -142,17 +131,17 @@ def publish():
     assert sns.publish(TopicArn=arn, Message=json.dumps(notice))["MessageId"]
     try:
         sns.list_topics()
-        raise AssertionError("a made-up success")
+        raise AssertionError("an operation that does not exist succeeded")
     except sns.exceptions.ClientError as error:
         assert error.response["Error"]["Code"] == "NotImplemented", error.response
 
 
-def what_is_not_there():
+def missing_operations_are_refused():
     for service, ask in [("sts", lambda client: client.get_caller_identity()), ("ec2", lambda client: client.describe_vpcs())]:
         client = boto3.client(service)
         try:
             ask(client)
-            raise AssertionError("a made-up success")
+            raise AssertionError("an operation that does not exist succeeded")
         except client.exceptions.ClientError as error:
             assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 501, error.response
             assert service == "ec2" or error.response["Error"]["Code"] == "NotImplemented", error.response
@@ -172,7 +161,7 @@ def dead_letters():
     assert attributes["ApproximateNumberOfMessages"] == "0"
 
 
-def the_api_shows_the_same():
+def the_api_shows_the_same_job():
     with urllib.request.urlopen(f"{API}/jobs/boto3?wait=20") as answer:
         shown = json.load(answer)
     assert shown["status"] == "SUCCESS" and shown["ages"] == [25, 65]
@@ -180,15 +169,15 @@ def the_api_shows_the_same():
 
 for test in [
     put_object_starts_a_job,
-    a_file_may_come_in_parts,
+    a_large_file_is_uploaded_in_parts,
     presigned_put,
     invoke_endpoint_async,
     invoke_endpoint,
     invoke_function,
     publish,
-    what_is_not_there,
+    missing_operations_are_refused,
     dead_letters,
-    the_api_shows_the_same,
+    the_api_shows_the_same_job,
 ]:
     test()
     print(f"{test.__name__}: ok")

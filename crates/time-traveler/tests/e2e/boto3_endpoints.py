@@ -1,4 +1,7 @@
-"""Models, endpoint configurations and endpoints with boto3, as a notebook makes them. Argument: `create`, or `restarted` after that."""
+"""Creates models, endpoint configurations and endpoints with boto3, as a notebook does.
+
+The argument is `create`, or `restarted` after the cloud was restarted.
+"""
 
 import io
 import sys
@@ -8,6 +11,7 @@ import time
 import boto3
 import numpy as np
 from botocore.exceptions import ClientError, WaiterError
+from eventually import eventually
 
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/time-traveler"
 ROLE = "arn:aws:iam::123456789012:role/anybody"
@@ -24,30 +28,19 @@ def wait(waiter, name):
     sagemaker.get_waiter(waiter).wait(EndpointName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 1200})
 
 
-def eventually(look, seconds=60):
-    """The first true answer of `look`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never happened")
-
-
 def refused(call, code="ValidationException", status=400, **arguments):
-    """The message of a refusal."""
+    """Asserts that a call is refused, and returns the message."""
     try:
         call(**arguments)
     except ClientError as error:
         assert error.response["Error"]["Code"] == code, error.response
         assert error.response["ResponseMetadata"]["HTTPStatusCode"] == status, error.response
         return error.response["Error"]["Message"]
-    raise AssertionError(f"{arguments} was taken")
+    raise AssertionError(f"{arguments} was accepted")
 
 
 def put_archive(key, files):
-    """A `model.tar.gz` of these files and an empty `code/`; its location."""
+    """Uploads a `model.tar.gz` of these files and an empty `code/`, and returns its location."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         code = tarfile.TarInfo("code")
@@ -68,7 +61,7 @@ def create_model(name, data, image=f"{REPOSITORY}:latest", **environment):
 
 
 def create_config(name, asynchronous=True):
-    """A configuration of the model of that name."""
+    """Creates a configuration for the model of the same name."""
     more = {}
     if asynchronous:
         more["AsyncInferenceConfig"] = {
@@ -90,7 +83,7 @@ def create_config(name, asynchronous=True):
 
 
 def strip(endpoint, **arguments):
-    """The strip that an endpoint makes of the sample portrait, by way of S3."""
+    """The key and the pixels of the strip that an endpoint makes of the sample portrait. Both go through S3."""
     s3.put_object(Bucket="portraits", Key="mine/photo.png", Body=PHOTO)
     queued = runtime.invoke_endpoint_async(
         EndpointName=endpoint, InputLocation="s3://portraits/mine/photo.png", ContentType="image/png", **arguments
@@ -110,12 +103,12 @@ def names(answer, kind):
     return [item[f"{kind}Name"] for item in answer[f"{kind}s"]]
 
 
-def in_service():
+def an_endpoint_comes_into_service():
     create_model("one", put_archive("models/one.tar.gz", {}), DEFAULT_AGES="30")
     create_config("one")
     started = time.monotonic()
     sagemaker.create_endpoint(EndpointName="first", EndpointConfigName="one")
-    assert time.monotonic() - started < 1, "it waited"
+    assert time.monotonic() - started < 1, "create_endpoint blocked"
     assert sagemaker.describe_endpoint(EndpointName="first")["EndpointStatus"] == "Creating"
     assert "in-progress" in refused(sagemaker.delete_endpoint, EndpointName="first")
     wait("endpoint_in_service", "first")
@@ -127,8 +120,8 @@ def in_service():
     assert answer["InvokedProductionVariant"] == "AllTraffic"
 
 
-def two_at_once():
-    # Its own detector counts; without a queue it answers at once or not at all.
+def two_endpoints_run_at_once():
+    # The archive's own detector is used. An endpoint without an asynchronous configuration answers directly.
     create_model("two", put_archive("models/two.tar.gz", {"face_detector.svm": DETECTOR}), REPOSITORY + "@sha256:" + 64 * "0")
     create_config("two", asynchronous=False)
     sagemaker.create_endpoint(EndpointName="second", EndpointConfigName="two")
@@ -141,7 +134,7 @@ def two_at_once():
     assert strip("first")[1].shape == (1024, 2048, 3)
 
 
-def failures_say_why():
+def a_failed_endpoint_has_a_reason():
     s3.put_object(Bucket="portraits", Key="models/none.tar.gz", Body=b"no archive")
     broken = put_archive("models/broken.tar.gz", {"face_detector.svm": b"no detector"})
     for name, data, image, words in [
@@ -163,7 +156,7 @@ def failures_say_why():
         assert "not found" in refused(runtime.invoke_endpoint, "ValidationError", EndpointName=name, Body=b"x")
 
 
-def updates():
+def a_failed_update_is_rolled_back():
     sagemaker.update_endpoint(EndpointName="first", EndpointConfigName="file")
     updating = sagemaker.describe_endpoint(EndpointName="first")
     assert updating["EndpointStatus"] == "Updating" and updating["EndpointConfigName"] == "one", updating
@@ -183,7 +176,7 @@ def updates():
     assert key.startswith("by-better/") and pixels.shape == (1024, 4096, 3), (key, pixels.shape)
 
 
-def descriptions():
+def resources_are_described_and_listed():
     model = sagemaker.describe_model(ModelName="better")
     container = model["PrimaryContainer"]
     assert container["Environment"] == {"DEFAULT_AGES": "10,20,30"} and model["ExecutionRoleArn"] == ROLE, model
@@ -203,7 +196,7 @@ def descriptions():
     assert paged == ["better", "file", "archive", "missing", "image", "two", "one", "face-aging"], paged
 
 
-def refusals():
+def invalid_requests_are_refused():
     arn = "arn:aws:sagemaker:us-east-1:000000000000:"
     assert refused(sagemaker.describe_model, ModelName="no") == f'Could not find model "{arn}model/no".'
     words = refused(sagemaker.create_endpoint, EndpointName="x", EndpointConfigName="no")
@@ -222,7 +215,7 @@ def refusals():
     refused(sagemaker.list_training_jobs, "NotImplemented", 501)
 
 
-def restarted():
+def endpoints_survive_a_restart():
     wait("endpoint_in_service", "first")
     wait("endpoint_in_service", "second")
     assert strip("first")[1].shape == (1024, 4096, 3)
@@ -230,7 +223,7 @@ def restarted():
         sagemaker.delete_endpoint(EndpointName=name)
     for name in ["first", "second"]:
         wait("endpoint_deleted", name)
-    # The waiter takes Failed for the end, which those were before.
+    # The waiter counts Failed endpoints as deleted, and these had failed before.
     eventually(lambda: names(sagemaker.list_endpoints(), "Endpoint") == ["face-aging"])
     for name in names(sagemaker.list_endpoint_configs(MaxResults=100), "EndpointConfig"):
         if name != "face-aging":
@@ -241,8 +234,15 @@ def restarted():
 
 
 for test in {
-    "create": [in_service, two_at_once, failures_say_why, updates, descriptions, refusals],
-    "restarted": [restarted],
+    "create": [
+        an_endpoint_comes_into_service,
+        two_endpoints_run_at_once,
+        a_failed_endpoint_has_a_reason,
+        a_failed_update_is_rolled_back,
+        resources_are_described_and_listed,
+        invalid_requests_are_refused,
+    ],
+    "restarted": [endpoints_survive_a_restart],
 }[sys.argv[1]]:
     started = time.monotonic()
     test()

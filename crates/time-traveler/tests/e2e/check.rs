@@ -1,4 +1,4 @@
-//! `check`, against the container and against servers with one fault each.
+//! The command `check`, against the container and against servers with one fault each.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -33,14 +33,14 @@ impl Server {
         Self { process, url: url.trim().to_owned() }
     }
 
-    /// The model server, as the command line holds it.
+    /// The model server that is part of the command line.
     fn own() -> Self {
         let mut command = Command::new(BINARY);
         command.arg0("serve").env("SAGEMAKER_BIND_TO_PORT", "0").env("BIND_HOST", "127.0.0.1");
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
         let ready = lines.find(|line| line.contains("\"ready\"")).unwrap();
-        // It goes on writing, and somebody has to read it.
+        // The server keeps writing, and would block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let ready: Value = serde_json::from_str(&ready).unwrap();
         Self { process, url: format!("http://{}", ready["address"].as_str().unwrap()) }
@@ -52,7 +52,7 @@ impl Server {
     }
 }
 
-/// The rules that are broken.
+/// The broken rules of a report.
 fn broken(output: &Output) -> Vec<String> {
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
@@ -118,7 +118,7 @@ fn a_server_without_a_fault_keeps_every_rule_and_each_fault_is_named() {
         ("mixes-up", &["load"]),
         ("overload-is-an-error", &["load", "overload"]),
         ("no-retry-after", &["overload"]),
-        ("busy-is-ill", &["ping-under-load"]),
+        ("busy-is-unhealthy", &["ping-under-load"]),
         ("healthy-while-draining", &["drain-ping"]),
         ("loses-at-sigterm", &["drain-answers"]),
     ] {
@@ -128,7 +128,7 @@ fn a_server_without_a_fault_keeps_every_rule_and_each_fault_is_named() {
 }
 
 #[test]
-fn faults_that_break_everything_are_named_first() {
+fn a_fault_that_breaks_every_rule_is_named_first() {
     for (fault, first) in [
         ("never-healthy", "healthy"),
         ("healthy-but-broken", "invocation"),
@@ -142,20 +142,20 @@ fn faults_that_break_everything_are_named_first() {
 }
 
 #[test]
-fn a_server_that_does_not_end_is_named() {
+fn a_server_that_ignores_sigterm_is_named() {
     let found = broken(&Server::with_fault("ignores-sigterm").check(&["--json"]));
     assert_eq!(found, ["drain-ping", "drain-exit"]);
 }
 
 #[test]
-fn what_is_no_server_is_said() {
+fn an_address_without_a_server_is_reported() {
     let refused = |arguments: &[&str]| {
         let output = Command::new(BINARY).arg("check").args(arguments).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, message) = refused(&["localhost:8080"]);
     assert!(code == 1 && message.contains("http://127.0.0.1:8080 would be one"), "{message}");
-    // Nobody listens on the port that is nobody's.
+    // No server listens on port 1.
     let (code, message) = refused(&["http://127.0.0.1:1", "--wait", "0"]);
     assert!(code == 1 && message.contains("breaks 1 of 1 rules"), "{message}");
     assert_eq!(refused(&["http://127.0.0.1:1", "--clients", "0"]).0, 2);

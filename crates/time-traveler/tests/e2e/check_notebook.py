@@ -1,4 +1,4 @@
-"""Checks what a notebook shows, as it was run just now and as it is kept in the repository:
+"""Checks the outputs of a notebook, both those saved in the repository and those of a fresh run:
 
     python check_notebook.py notebooks/pipeline.ipynb executed/pipeline.ipynb
 """
@@ -14,13 +14,13 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-# The figures of each notebook, in order: rows and columns of panels, and which of them (by number) are the original and
-# then older and older.
+# The figures of each notebook, in order: the rows and columns of panels, and the numbers of the panels that show the original
+# and then rising ages.
 FIGURES = {
     "deploy.ipynb": [((1, 1), []), ((1, 5), [0, 3, 4])],
     "pipeline.ipynb": [((1, 5), [0, 3, 4]), ((1, 3), []), ((4, 4), [5, 8, 10, 12, 15])],
 }
-# What has to be said, in this order.
+# The lines that have to be printed, in this order.
 WORDS = {
     "deploy.ipynb": [
         r"^model: s3://.*/model\.tar\.gz$",
@@ -53,11 +53,11 @@ WORDS = {
         r"^404 /jobs/notebook-text$",
     ],
 }
-# What has no place in a repository: addresses, folders of a machine, times, random names.
+# Texts that must not be saved in the repository: addresses, folders of a machine, times, random names.
 OF_A_MACHINE = r"127\.0\.0\.1|localhost|/(home|root|tmp|Users)/|\d\d:\d\d:\d\d|[0-9a-f]{8}-[0-9a-f]{4}-"
-# The most that the pictures of one notebook may have together, in bytes.
+# The limit for all pictures of one notebook together, in bytes.
 MOST_BYTES = 400_000
-# How far two pictures of the same thing are apart at most, in levels: another machine rounds otherwise.
+# The largest mean difference between two renderings of a picture, in levels. Machines round differently.
 ALIKE = 2.0
 
 wrong = []
@@ -69,7 +69,7 @@ def check(condition, where, what):
 
 
 class Shown:
-    """The sources, words and pictures of a notebook, with the cells they are in."""
+    """The sources, printed lines and pictures of a notebook, with the numbers of their cells."""
 
     def __init__(self, path):
         self.path = path
@@ -86,7 +86,7 @@ class Shown:
         if output.output_type == "error":
             return check(False, where, f"it failed: {output.ename}: {output.evalue}")
         if output.output_type == "stream":
-            check(output.name == "stdout", where, f"it says on {output.name}: {output.text}")
+            check(output.name == "stdout", where, f"it writes to {output.name}: {output.text}")
             self.words += [(number, line) for line in output.text.splitlines()]
             return None
         for kind, data in output.data.items():
@@ -101,13 +101,13 @@ class Shown:
 
 
 def spans(filled):
-    """Where a row of booleans is true for longer than a title is high."""
+    """The runs of true values in a row of booleans that are longer than the height of a title."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], filled.astype(int), [0]])))
     return [(start, end) for start, end in edges.reshape(-1, 2) if end - start > 50]
 
 
 def panels(figure):
-    """The pictures in a figure, rows first: what is not the white of the figure."""
+    """The number of rows and columns in a figure, and its panels row by row. The figure's background is white."""
     ink = figure.min(axis=2) < 240
     rows = spans(ink.mean(axis=1) > 0.6)
     columns = spans(ink[slice(*rows[0])].mean(axis=0) > 0.3) if rows else []
@@ -115,7 +115,7 @@ def panels(figure):
 
 
 def apart(one, other):
-    """The mean difference, in levels. Panels of one figure may differ by a pixel in size."""
+    """The mean difference of two pictures, in levels. The panels of a figure may differ by a pixel in size."""
     height, width = np.minimum(one.shape[:2], other.shape[:2])
     return np.abs(one[:height, :width] - other[:height, :width]).mean()
 
@@ -145,31 +145,31 @@ def check_words(shown, expected):
     left = iter(shown.words)
     for pattern in expected:
         found = any(re.search(pattern, line) for _, line in left)
-        check(found, shown.path, f"nothing says {pattern!r}, or not in its place: {shown.words}")
+        check(found, shown.path, f"no line matches {pattern!r} in its place: {shown.words}")
         if not found:
             return
     for number, line in shown.words:
         found = re.search(OF_A_MACHINE, line)
-        check(not found, shown.at(number), f"{line!r} is of one machine or moment")
+        check(not found, shown.at(number), f"{line!r} depends on the machine or the time")
 
 
 def check_kept(kept, ran):
-    """Whether what is in the repository is what its code shows."""
-    renew = f"`run_notebook.py {kept.path} {Path(kept.path).parent}` renews it"
+    """Checks that the saved outputs are those of the code."""
+    renew = f"`run_notebook.py {kept.path} {Path(kept.path).parent}` updates it"
     sources = [[(cell.cell_type, cell.source) for cell in shown.cells] for shown in (kept, ran)]
-    check(sources[0] == sources[1], kept.path, "what was run is another notebook")
+    check(sources[0] == sources[1], kept.path, "the notebook that was run has other cells")
     counts = [cell.execution_count for cell in kept.cells if cell.cell_type == "code"]
     check(counts == list(range(1, len(counts) + 1)), kept.path, f"it was not run from top to bottom: {counts}; {renew}")
     for (number, one), (_, other) in zip(kept.words, ran.words):
-        check(one == other, kept.at(number), f"{one!r} is kept, where it says {other!r}; {renew}")
+        check(one == other, kept.at(number), f"{one!r} is saved, but it prints {other!r}; {renew}")
         if one != other:
             break
-    check(len(kept.words) == len(ran.words), kept.path, f"{len(kept.words)} lines are kept of {len(ran.words)}; {renew}")
+    check(len(kept.words) == len(ran.words), kept.path, f"{len(kept.words)} lines are saved, but it prints {len(ran.words)}; {renew}")
     for (number, one), (_, other) in zip(kept.pictures, ran.pictures):
         difference = apart(one, other) if np.abs(np.subtract(one.shape, other.shape)).max() <= 4 else np.inf
         seen = f"{one.shape} and {other.shape}, {difference:.2f} levels apart"
-        check(difference < ALIKE, kept.at(number), f"the picture that is kept is not the one it shows: {seen}; {renew}")
-    check(kept.bytes <= MOST_BYTES, kept.path, f"its pictures have {kept.bytes} bytes: {MOST_BYTES} are the most")
+        check(difference < ALIKE, kept.at(number), f"the saved picture is not the one it shows: {seen}; {renew}")
+    check(kept.bytes <= MOST_BYTES, kept.path, f"its pictures have {kept.bytes} bytes: at most {MOST_BYTES} are allowed")
 
 
 kept, ran = (Shown(path) for path in sys.argv[1:])

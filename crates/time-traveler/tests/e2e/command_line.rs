@@ -1,4 +1,4 @@
-//! The command line as its users meet it.
+//! The command line, run as its users run it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,11 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{BINARY, Up, picture, sample};
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).current_dir(folder).output().unwrap()
-}
+use crate::support::{BINARY, Up, picture, run, sample};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -44,7 +40,7 @@ fn demo_shows_each_hop_and_writes_the_pictures() {
 }
 
 #[test]
-fn a_plan_that_makes_no_sense_is_refused() {
+fn an_unknown_fault_in_a_plan_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["up", "--chaos", "seed=7,drop-notices=0.1"]);
     assert_eq!(output.status.code(), Some(2));
@@ -79,7 +75,7 @@ fn faces_are_listed_and_the_largest_is_cut_out() {
     let crop = image::open(folder.path().join("crop.png")).unwrap();
     assert_eq!((crop.width(), crop.height()), (300, 300));
 
-    // What was cut out is taken as it is.
+    // An aligned picture is used unchanged.
     let output = run(folder.path(), &["age", "crop.png", "--aligned", "--ages", "60"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     check_pictures(&folder.path().join("out/crop"), 2);
@@ -91,7 +87,7 @@ fn faces_are_listed_and_the_largest_is_cut_out() {
 }
 
 #[test]
-fn bench_measures() {
+fn bench_measures_every_stage() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["bench", "face", "--runs", "1", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -106,10 +102,10 @@ fn bench_measures() {
 }
 
 #[test]
-fn functions_are_run_as_they_are_deployed() {
+fn deployed_function_programs_are_run() {
     let folder = tempfile::tempdir().unwrap();
     for function in ["image-processor", "job-tracker"] {
-        // In place of what `cargo lambda build` makes: the same program by its own name.
+        // This stands for the program that `cargo lambda build` makes: the same code under its own name.
         let bootstrap = folder.path().join("lambda").join(function).join("bootstrap");
         std::fs::create_dir_all(bootstrap.parent().unwrap()).unwrap();
         std::fs::write(&bootstrap, format!("#!/bin/bash\nexec -a {function} {BINARY}\n")).unwrap();
@@ -131,7 +127,7 @@ fn functions_are_run_as_they_are_deployed() {
 }
 
 #[test]
-fn send_waits_and_fetches() {
+fn send_waits_for_a_job_and_fetches_its_pictures() {
     let up = Up::start();
     let folder = tempfile::tempdir().unwrap();
     for n in 1..=2 {
@@ -145,7 +141,7 @@ fn send_waits_and_fetches() {
     check_pictures(&folder.path().join("out/p1"), 2);
     check_pictures(&folder.path().join("out/p2"), 2);
 
-    // Another picture under the same id: never the pictures of the first.
+    // Another picture under the same id never gives the pictures of the first.
     let output =
         run(folder.path(), &["send", "p2.png", "--id", "p1", "--api", &up.api, "--ages", "50", "--out", "again"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -162,7 +158,7 @@ fn send_waits_and_fetches() {
     }
 }
 
-/// What a client asks a server for that refuses it: the head of its request, and what the client says then.
+/// Runs a client against a server that refuses every request. Returns the head of the client's request, and its output.
 fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> (String, String) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let api = format!("http://{}", server.local_addr().unwrap());
@@ -171,7 +167,7 @@ fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> (String, String)
         let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
         let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
         let body = r#"{"message":"Forbidden"}"#;
-        // Nobody may be there to read it.
+        // The client may not read the answer.
         drop(write!(stream, "HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
         head.join("\n")
     });
@@ -181,7 +177,7 @@ fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> (String, String)
     command.env_clear().env("HOME", folder.path()).env("AWS_EC2_METADATA_DISABLED", "true");
     let output = command.envs(environment.iter().copied()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    // So that a client that never asked leaves nobody waiting.
+    // Ends the server's wait if the client never sent a request.
     drop(TcpStream::connect(api.strip_prefix("http://").unwrap()));
     (asked.join().unwrap(), stderr(&output))
 }
@@ -204,7 +200,7 @@ fn requests_are_authorized() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said() {
+fn errors_have_their_exit_code_and_name_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("notes.txt"), "hello").unwrap();
     std::fs::create_dir(folder.path().join("model")).unwrap();

@@ -1,4 +1,4 @@
-//! A portrait travels through the pipeline.
+//! The way of a portrait through the pipeline, from its upload to its pictures.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use crate::support::{PATIENCE, Up, encoded, picture, portrait, sample};
 
 #[tokio::test]
-async fn from_put_to_pictures() {
+async fn an_upload_becomes_pictures() {
     let up = Up::start();
     let photo = std::fs::read(sample()).unwrap();
     let answer = up.put("/images/ada?ages=30,70", photo).await;
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["etag"].len(), 34, "a quoted MD5");
+    assert_eq!(answer.headers()["etag"].len(), 34, "the ETag is not a quoted MD5");
     let job = up.settled("ada").await;
     assert_eq!(job["status"], "SUCCESS", "{job}");
     assert_eq!(job["ages"], json!([30, 70]));
@@ -60,7 +60,7 @@ async fn from_put_to_pictures() {
 }
 
 #[tokio::test]
-async fn the_same_work_costs_one_invocation() {
+async fn the_same_upload_is_invoked_once() {
     let up = Up::start();
     let first = up.send("ada", picture(1)).await;
     let second = up.send("ada", picture(1)).await;
@@ -86,11 +86,11 @@ async fn until(up: &Up, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     };
     tokio::time::timeout(PATIENCE, waited)
         .await
-        .unwrap_or_else(|_| panic!("the job {id} never came to what was wanted"))
+        .unwrap_or_else(|_| panic!("the job {id} never reached the wanted state"))
 }
 
 #[tokio::test]
-async fn ten_at_once() {
+async fn ten_uploads_at_once_succeed() {
     let up = Up::start();
     let ids: Vec<String> = (0..10).map(|n| format!("portrait-{n}")).collect();
     let jobs = ids.iter().enumerate().map(|(n, id)| up.send(id, picture(u8::try_from(n).unwrap())));
@@ -116,7 +116,7 @@ async fn ten_at_once() {
 }
 
 #[tokio::test]
-async fn the_newest_upload_wins_whatever_the_order_of_events() {
+async fn the_newest_upload_wins_for_any_order_of_events() {
     let up = Up::start();
     assert!(up.put("/images/ada", picture(1)).await.status().is_success());
     let second = up.put("/images/ada", picture(2)).await;
@@ -124,7 +124,7 @@ async fn the_newest_upload_wins_whatever_the_order_of_events() {
     let of_second = |job: &Value| job["status"] == "SUCCESS" && job["revision"] == revision.as_str();
     let newest = until(&up, "ada", of_second).await;
 
-    // The first upload's event once more, and one from the past: neither changes anything.
+    // A repeat of the first upload's event and an older event change nothing.
     let lambda = aws_sdk_lambda::Client::new(&up.sdk_config().await);
     let s3 = up.s3().await;
     let head = s3.head_object().bucket("portraits").key("uploads/ada").send().await.unwrap();
@@ -141,9 +141,9 @@ async fn the_newest_upload_wins_whatever_the_order_of_events() {
 }
 
 #[tokio::test]
-async fn large_pictures_go_by_a_presigned_url() {
+async fn large_pictures_are_uploaded_with_a_presigned_url() {
     let up = Up::start();
-    // Noise does not compress: 12 MB of PNG around a face.
+    // Noise does not compress, so the PNG has 12 MB.
     let mut state = 1_u32;
     let mut photo = image::RgbImage::from_fn(2000, 2000, |_, _| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -171,7 +171,7 @@ async fn large_pictures_go_by_a_presigned_url() {
 }
 
 #[tokio::test]
-async fn cancelled_then_deleted_then_gone() {
+async fn a_running_job_is_cancelled_and_a_finished_one_deleted() {
     let up = Up::start();
     let finished = up.send("ada", picture(1)).await;
     let deleted = up.http.delete(format!("{}/jobs/ada", up.api)).send().await.unwrap();
@@ -184,8 +184,7 @@ async fn cancelled_then_deleted_then_gone() {
         assert_eq!(s3.list_objects_v2().bucket(bucket).send().await.unwrap().key_count(), Some(0), "{bucket}");
     }
 
-    // A running job is cancelled, and its late result changes nothing.
-    // Sixteen ages keep the model busy for a while.
+    // A running job is cancelled, and its late result changes nothing. Sixteen ages keep the model busy for a while.
     let slow = format!("/images/bob?ages={}", ["70"; 16].join(","));
     assert!(up.put(&slow, std::fs::read(sample()).unwrap()).await.status().is_success());
     up.wait_for_hops("InvokeEndpointAsync", 2);
@@ -204,7 +203,7 @@ async fn cancelled_then_deleted_then_gone() {
     // The same photograph starts it again.
     assert!(up.put(&slow, std::fs::read(sample()).unwrap()).await.status().is_success());
     until(&up, "bob", |job| job["status"] == "SUCCESS").await;
-    // Pictures whose record the table forgot can still be deleted.
+    // Pictures whose record has expired can still be deleted.
     let dynamodb = aws_sdk_dynamodb::Client::new(&up.sdk_config().await);
     dynamodb.delete_item().table_name("jobs").key("id", AttributeValue::S("bob".into())).send().await.unwrap();
     let deleted = up.http.delete(format!("{}/jobs/bob", up.api)).send().await.unwrap();
@@ -215,7 +214,7 @@ async fn cancelled_then_deleted_then_gone() {
 }
 
 #[tokio::test]
-async fn sdk_clients_with_any_credentials() {
+async fn sdk_clients_work_with_any_credentials() {
     let up = Up::start();
     let config = up.sdk_config().await;
     let s3 = aws_sdk_s3::Client::new(&config);
@@ -233,7 +232,7 @@ async fn sdk_clients_with_any_credentials() {
     let damaged = damaged.body(ByteStream::from_static(b"not what was hashed")).send().await.unwrap_err();
     assert_eq!(damaged.code(), Some("BadDigest"), "{damaged:?}");
     let kept = s3.head_object().bucket("portraits").key("uploads/sdk").send().await.unwrap();
-    assert_eq!(kept.content_length(), Some(photo.len().try_into().unwrap()), "a damaged body took its place");
+    assert_eq!(kept.content_length(), Some(photo.len().try_into().unwrap()), "a damaged body replaced the photograph");
 
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
     let item = dynamodb.get_item().table_name("jobs").key("id", AttributeValue::S("sdk".into())).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! Events that failed as often as they are tried: they lie in a queue, and can be handled again.
+//! Events that failed in every retry are in the dead-letter queue, and can be redriven.
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn letters(up: &Up) -> String {
 }
 
 #[tokio::test]
-async fn what_was_given_up_is_shown_and_handled_again() {
+async fn dead_letters_are_shown_and_redriven() {
     let up = Up::start();
     let none = redrive(&up, &["--json"]);
     let line: Value = serde_json::from_slice(&none.stdout).unwrap();
@@ -42,9 +42,9 @@ async fn what_was_given_up_is_shown_and_handled_again() {
     let shown = redrive(&up, &["--dry-run"]);
     let stdout = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(stdout.contains(r#"{"poison": true}"#) && stdout.contains(&format!("1 found in {QUEUE}")), "{stdout}");
-    assert_eq!(letters(&up).await, "1", "only shown");
+    assert_eq!(letters(&up).await, "1", "a dry run changes nothing");
 
-    // For half a minute after it was shown, nobody else sees it.
+    // A message that was received is invisible for half a minute.
     let again = async {
         loop {
             let line: Value = serde_json::from_slice(&redrive(&up, &["--json"]).stdout).unwrap();
@@ -55,11 +55,11 @@ async fn what_was_given_up_is_shown_and_handled_again() {
         }
     };
     tokio::time::timeout(PATIENCE, again).await.unwrap();
-    assert_eq!(letters(&up).await, "0", "it is tried again");
+    assert_eq!(letters(&up).await, "0", "the event is redriven");
 }
 
 #[tokio::test]
-async fn what_cannot_be_redriven_is_said() {
+async fn a_missing_queue_is_named() {
     let up = Up::start();
     let output = redrive(&up, &["--queue", "no-such-queue"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

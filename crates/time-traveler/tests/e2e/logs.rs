@@ -1,4 +1,4 @@
-//! What is logged, at the level that tells most.
+//! The contents of logs, at the most detailed levels.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support::{Up, picture};
 
-/// Every file below a folder that is a log.
+/// The name and text of every log file.
 fn logs(data: &Path) -> Vec<(String, String)> {
     let entries = std::fs::read_dir(data.join("logs")).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -16,7 +16,7 @@ fn logs(data: &Path) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn no_log_has_the_secret_or_the_photograph() {
+async fn no_log_contains_the_secret_or_the_photograph() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start_logging(folder.path(), "debug,hyper=trace,lambda=trace,container=trace");
     let photograph = picture(1);

@@ -1,5 +1,4 @@
-//! The notebooks, unchanged, against a local cloud of their own: that they run, what they show, and that what is kept of
-//! them in the repository is what they show.
+//! The unmodified notebooks run against a local cloud. Their outputs are checked, and so are the saved ones.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,12 +10,12 @@ fn notebook(name: &str) {
     let up = Up::start();
     let tests = repository().join("crates/time-traveler/tests/e2e");
     let kept = Path::new("notebooks").join(name);
-    // Stays, to be looked at.
+    // The executed notebooks are kept for inspection.
     let executed = Path::new(env!("CARGO_TARGET_TMPDIR")).join("notebooks");
     let in_python = |script: &str| {
         let mut command = Command::new(python());
         command.arg(tests.join(script)).arg(&kept).current_dir(repository());
-        // Nothing but what the notebook says of its environment.
+        // The environment has only the variables that the notebook names.
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("TIME_TRAVELER_") || name.starts_with("AWS_")) {
                 command.env_remove(name);
@@ -35,11 +34,11 @@ fn notebook(name: &str) {
 }
 
 #[test]
-fn deploy() {
+fn the_deploy_notebook_runs_as_saved() {
     notebook("deploy.ipynb");
 }
 
 #[test]
-fn pipeline() {
+fn the_pipeline_notebook_runs_as_saved() {
     notebook("pipeline.ipynb");
 }

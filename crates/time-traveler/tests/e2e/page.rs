@@ -1,4 +1,4 @@
-//! The web page in a real browser: Chromium, driven by Playwright from Node.js, with axe-core's rules of accessibility.
+//! The web page in Chromium, driven by Playwright from Node.js, with axe-core's accessibility rules.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use image::{ImageFormat, Rgb, RgbImage, imageops};
 use crate::boto3::run;
 use crate::support::{BINARY, encoded, picture, portrait, repository};
 
-/// A folder with the tests, and beside them the packages of their `package-lock.json`, installed once.
+/// A folder with the tests and the packages of their `package-lock.json`, which are installed once.
 fn installed() -> PathBuf {
     let source = repository().join("crates/time-traveler/tests/e2e/page");
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
@@ -25,7 +25,7 @@ fn installed() -> PathBuf {
     folder
 }
 
-/// What the tests send.
+/// Writes the files that the tests send.
 fn fixtures(folder: &Path) {
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
     write("portrait.png", &picture(1));
@@ -35,7 +35,7 @@ fn fixtures(folder: &Path) {
     write("broken.png", &picture(3)[..5000]);
     write("wall.png", &encoded(&RgbImage::from_pixel(300, 200, Rgb([90, 90, 90])), ImageFormat::Png));
 
-    // More than 10 MB: enlarged, with noise that does not compress.
+    // An enlarged picture with noise, which does not compress, has more than 10 MB.
     let mut large = imageops::resize(&portrait(), 2800, 2800, imageops::FilterType::Triangle);
     let mut state = 1_u32;
     for level in large.iter_mut() {
@@ -46,7 +46,7 @@ fn fixtures(folder: &Path) {
     assert!(large.len() > 10 << 20, "{} bytes", large.len());
     write("large.png", &large);
 
-    // A format that browsers read and the pipeline does not: rows from the bottom up, blue first.
+    // BMP is a format that browsers read and the pipeline does not. Its rows go from the bottom up, blue first.
     let face = portrait();
     let size = 54 + 3 * face.width() * face.height();
     let mut bmp = b"BM".to_vec();
@@ -59,11 +59,11 @@ fn fixtures(folder: &Path) {
     assert_eq!(bmp.len(), size as usize);
     write("portrait.bmp", &bmp);
 
-    // What the camera sees.
+    // The video of the fake camera.
     write("portrait.mjpeg", &encoded(&face, ImageFormat::Jpeg).repeat(3));
 }
 
-/// The animation that the page made of two ages, as a viewer of GIFs shows it.
+/// Checks the animation that the page made of two ages.
 fn check_animation(file: &Path) {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::RGBA);
@@ -76,18 +76,18 @@ fn check_animation(file: &Path) {
     }
     assert_eq!(frames.len(), 16);
     let held: Vec<usize> = (0..frames.len()).filter(|&n| frames[n].0 == 70).collect();
-    assert_eq!(held, [0, 8], "as long as an age is looked at");
-    // The mean difference of levels: within a picture's own grain of itself, and more between the ages.
+    assert_eq!(held, [0, 8], "the frames of the two ages are not the long ones");
+    // Neighbouring frames differ by about their grain, the two ages by more.
     let away = |one: usize, other: usize| {
         let pairs = frames[one].1.iter().zip(&frames[other].1);
         pairs.map(|(one, other)| f64::from(one.abs_diff(*other))).sum::<f64>() / frames[one].1.len() as f64
     };
     assert!(away(0, 8) > 2.0 * away(0, 1), "{} {}", away(0, 8), away(0, 1));
-    assert!(away(8, 15) > away(0, 15), "the last frame leads to the first");
+    assert!(away(8, 15) > away(0, 15), "the last frame is not a step back to the first");
 }
 
 #[test]
-fn in_a_browser() {
+fn the_page_works_in_a_browser() {
     let folder = installed();
     let made = tempfile::tempdir().unwrap();
     fixtures(made.path());

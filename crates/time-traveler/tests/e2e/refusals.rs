@@ -1,4 +1,4 @@
-//! Bad input: a clear answer each, and nothing else harmed.
+//! Every kind of bad input gets a clear answer, and harms nothing else.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn refusal(answer: reqwest::Response) -> (StatusCode, String, String) {
 }
 
 #[tokio::test]
-async fn before_anything_is_stored() {
+async fn invalid_uploads_are_refused_before_anything_is_stored() {
     let up = Up::start();
     let photo = picture(1);
     let cases = [
@@ -34,7 +34,7 @@ async fn before_anything_is_stored() {
         assert_eq!((found.as_u16(), found_code.as_str()), (status, code), "{path}: {message}");
         assert!(message.contains(word), "{path}: {message}");
     }
-    // As a raw line: an HTTP client would tidy up `..` by itself.
+    // A raw request line is sent, since HTTP clients resolve `..` themselves.
     let raw = up.raw("PUT /images/.. HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     assert!(raw.starts_with("HTTP/1.1 400") && raw.contains("INVALID_ID"), "{raw}");
     let typed = up.http.put(format!("{}/images/a", up.api)).header("content-type", "text/plain").body("hi");
@@ -46,11 +46,11 @@ async fn before_anything_is_stored() {
     assert_eq!((status, code.as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "IMAGE_TOO_LARGE"));
     assert!(message.contains("10 MB"), "{message}");
     assert_eq!(up.json("/jobs").await["jobs"], json!([]));
-    assert_eq!(up.send("a", photo).await["status"], "SUCCESS", "nothing else was harmed");
+    assert_eq!(up.send("a", photo).await["status"], "SUCCESS", "later uploads fail");
 }
 
 #[tokio::test]
-async fn as_a_failed_job() {
+async fn unusable_pictures_become_failed_jobs() {
     let up = Up::start();
     let jpeg = encoded(&portrait(), image::ImageFormat::Jpeg);
     let one_pixel = encoded(&image::RgbImage::new(1, 1), image::ImageFormat::Png);
@@ -73,7 +73,7 @@ async fn as_a_failed_job() {
         assert!(message.contains(word) && message.len() > 20, "{message}");
         assert_eq!((&job["images"], &job["ages"]), (&json!([]), &json!([20, 40, 60, 80])));
     }
-    // Past the REST API nobody has looked at the ages and the id.
+    // Uploads that bypass the REST API have unchecked ages and ids.
     let s3 = up.s3().await;
     let body = picture(1);
     let put = |key: &'static str| s3.put_object().bucket("portraits").key(key).body(body.clone().into());
@@ -88,7 +88,7 @@ async fn as_a_failed_job() {
     assert!(!ids.contains(&"a b") && ids.len() == 9, "{ids:?}");
 }
 
-/// A PNG whose header says 20,000 by 20,000 pixels of which there are none.
+/// A PNG whose header claims 20,000 x 20,000 pixels, without their data.
 fn png_bomb() -> Vec<u8> {
     let mut png = encoded(&image::RgbImage::new(1, 1), image::ImageFormat::Png);
     png[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
@@ -100,7 +100,7 @@ fn png_bomb() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn of_the_http_api() {
+async fn the_http_api_refuses_invalid_requests() {
     let up = Up::start();
     let (status, code, message) = refusal(up.get("/jobs/nobody").await).await;
     assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"));
@@ -121,7 +121,7 @@ async fn of_the_http_api() {
 }
 
 #[tokio::test]
-async fn of_the_aws_endpoint() {
+async fn the_aws_endpoint_refuses_unsigned_foreign_and_unknown_requests() {
     let up = Up::start();
     let unsigned = up.http.get(format!("{}/portraits", up.aws)).send().await.unwrap();
     assert_eq!(unsigned.status(), StatusCode::FORBIDDEN);
@@ -139,7 +139,7 @@ async fn of_the_aws_endpoint() {
     let lambda = aws_sdk_lambda::Client::new(&up.sdk_config().await);
     let missing = lambda.invoke().function_name("nothing").send().await.unwrap_err().into_service_error();
     assert!(missing.is_resource_not_found_exception(), "{missing:?}");
-    assert!(lambda.list_functions().send().await.is_err(), "a made-up success");
+    assert!(lambda.list_functions().send().await.is_err(), "an operation that does not exist succeeded");
     let rubbish = lambda.invoke().function_name("image-processor");
     let rubbish = rubbish.payload(aws_sdk_lambda::primitives::Blob::new(r#"{"hello":"world"}"#)).send().await.unwrap();
     assert_eq!(rubbish.function_error(), Some("Unhandled"));
@@ -148,7 +148,7 @@ async fn of_the_aws_endpoint() {
 }
 
 #[tokio::test]
-async fn of_pages_that_are_not_of_this_machine() {
+async fn pages_of_other_machines_are_refused() {
     let up = Up::start();
     let asked = async |method: &str, origin: Option<&str>, site: &str| {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
@@ -164,7 +164,7 @@ async fn of_pages_that_are_not_of_this_machine() {
     let said = Some(local.to_owned());
     assert_eq!(asked("GET", Some(local), "cross-site").await, (200, said.clone(), None));
     assert_eq!(asked("OPTIONS", Some(local), "cross-site").await, (204, said, Some("GET,PUT,POST,DELETE".to_owned())));
-    // What a page elsewhere shows of pictures here, it would show without saying where it is from.
+    // An image element of a foreign page sends no origin, so `sec-fetch-site` decides.
     assert_eq!(asked("GET", None, "cross-site").await, (403, None, None));
     for method in ["GET", "OPTIONS"] {
         assert_eq!(asked(method, Some("https://evil.example"), "cross-site").await, (403, None, None));

@@ -1,4 +1,4 @@
-//! `kill -9` loses nothing that was acknowledged.
+//! `kill -9` loses no acknowledged upload.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::support::{PATIENCE, Up, children, is_running, picture};
 
 const JOBS: u8 = 10;
 
-/// Ten uploads, a kill after so many hops of a kind, and another start over the same folder.
+/// Sends ten uploads, kills `up` after `count` hops of a kind, and starts it again on the same folder.
 async fn killed_after(action: &str, count: usize) {
     let up = Up::start();
     for n in 0..JOBS {
@@ -15,7 +15,7 @@ async fn killed_after(action: &str, count: usize) {
     }
     up.wait_for_hops(action, count);
     let processes = children(up.pid());
-    assert!(processes.len() >= 2, "functions and a model server: {processes:?}");
+    assert!(processes.len() >= 2, "functions or the model server are missing: {processes:?}");
     let folder = up.kill().unwrap();
     until_gone(&processes).await;
 
@@ -29,7 +29,7 @@ async fn killed_after(action: &str, count: usize) {
     }
 }
 
-/// Children end with their parent, however it ended; the kernel may take a moment.
+/// Waits until the children have ended. They end with their parent, but the kernel may take a moment.
 async fn until_gone(processes: &[u32]) {
     let gone = async {
         while processes.iter().any(|pid| is_running(*pid)) {
@@ -40,32 +40,32 @@ async fn until_gone(processes: &[u32]) {
 }
 
 #[tokio::test]
-async fn killed_before_the_first_invocation() {
+async fn a_kill_before_the_first_invocation_loses_nothing() {
     killed_after("Object Created", usize::from(JOBS)).await;
 }
 
 #[tokio::test]
-async fn killed_in_the_middle_of_the_invocations() {
+async fn a_kill_between_invocations_loses_nothing() {
     killed_after("InvokeEndpointAsync", 5).await;
 }
 
 #[tokio::test]
-async fn killed_while_the_model_works() {
+async fn a_kill_while_the_model_works_loses_nothing() {
     killed_after("InvokeEndpointAsync", usize::from(JOBS)).await;
 }
 
 #[tokio::test]
-async fn killed_when_the_first_results_are_told() {
+async fn a_kill_at_the_first_notices_loses_nothing() {
     killed_after("face-aging-success -> image-processor", 2).await;
 }
 
 #[tokio::test]
-async fn killed_while_panels_are_written() {
+async fn a_kill_while_panels_are_written_loses_nothing() {
     killed_after("/3.jpg", 3).await;
 }
 
 #[tokio::test]
-async fn told_to_stop_it_stops_and_leaves_the_rest_for_later() {
+async fn sigterm_stops_it_and_the_next_start_resumes_the_jobs() {
     let up = Up::start();
     for n in 0..JOBS {
         assert!(up.put(&format!("/images/job-{n}"), picture(n)).await.status().is_success());
@@ -83,7 +83,7 @@ async fn told_to_stop_it_stops_and_leaves_the_rest_for_later() {
 }
 
 #[tokio::test]
-async fn two_on_one_folder_are_refused() {
+async fn a_second_process_on_a_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _up = Up::start_over(folder.path());
     let second = std::process::Command::new(crate::support::BINARY)

@@ -1,4 +1,4 @@
-"""Runs a command in a pseudo-terminal of so many columns and rows, and passes on what it writes there and how it ends.
+"""Runs a command in a pseudo-terminal of a given size, and passes on its output and its exit code.
 
     python3 run_in_terminal.py COLUMNS ROWS COMMAND...
 """
@@ -18,7 +18,7 @@ if child == 0:
 while True:
     try:
         written = os.read(terminal, 65536)
-    except OSError:  # what Linux says once nobody holds the other end any more
+    except OSError:  # Linux reports EIO once the command has closed the terminal
         break
     if not written:
         break

@@ -1,9 +1,9 @@
-"""Runs a notebook as Jupyter would, and writes it with what it shows into a folder:
+"""Runs a notebook as Jupyter does, and writes it with its outputs into a folder:
 
     python run_notebook.py notebooks/pipeline.ipynb executed
 
-With the folder `notebooks` the outputs of the notebook itself are renewed: in the repository's root, with a fresh
-`time-traveler up` running and the environment that the notebook's first cell tells of.
+With the folder `notebooks`, it updates the outputs of the notebook itself. That needs a fresh `time-traveler up`, the
+environment that the notebook's first cell names, and the repository's root as the working folder.
 """
 
 import os
@@ -16,16 +16,16 @@ SECONDS_PER_CELL = 180
 
 def main(path, folder):
     with tempfile.TemporaryDirectory() as settings:
-        # Nobody's own settings, whose figures and start-up files would be others.
+        # The user's own settings would change figures and start-up files.
         for name in ["IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"]:
             os.environ[name] = os.path.join(settings, name.lower())
             os.mkdir(os.environ[name])
         os.environ.pop("MPLBACKEND", None)
         os.environ["MPLCONFIGDIR"] = os.path.join(sys.prefix, "matplotlib")
-        # Which fonts there are is found out here: in the notebook it would say so if it took long.
+        # Matplotlib builds its font cache here. In the notebook, it would print a message about that.
         import matplotlib.font_manager  # noqa: F401
 
-        # The kernel is that of this very Python.
+        # The kernel has to be that of this Python.
         os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
         error = executed(path, folder)
     if error:
@@ -33,7 +33,7 @@ def main(path, folder):
 
 
 def executed(path, folder):
-    """What went wrong, if something did: then too what it showed is written, unless over the notebook itself."""
+    """Runs and writes the notebook, and returns the error, if any. A failed run never overwrites the notebook itself."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -57,19 +57,19 @@ def executed(path, folder):
         words = f"{failure.ename}: {failure.evalue}" if isinstance(failure, CellExecutionError) else str(failure)
         cell = notebook.cells[reached[-1]]
         said = "".join(output.text for output in cell.outputs if output.output_type == "stream")
-        error = f"{path}, cell {reached[-1]}: {words}\n\n{cell.source}\n\nIt said: {said!r}"
+        error = f"{path}, cell {reached[-1]}: {words}\n\n{cell.source}\n\nIts output: {said!r}"
     written = Path(folder) / Path(path).name
     if error and written.exists() and written.samefile(path):
         return error
-    # Nothing of this machine: which Python it was.
+    # The version of this machine's Python must not be saved.
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            # The description of a figure whose picture is there.
+            # A figure's text description is dropped, since its picture is saved.
             if any(kind.startswith("image/") for kind in output.get("data", {})):
                 output.data.pop("text/plain", None)
     written.parent.mkdir(parents=True, exist_ok=True)
-    # As it is kept in the repository: pictures and text, one change a line.
+    # The repository's format: pictures and text, with one change a line.
     with open(written, "w", encoding="utf-8") as file:
         nbformat.write(notebook, file)
     return error

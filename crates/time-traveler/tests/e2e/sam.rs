@@ -1,18 +1,14 @@
-//! The SAM engine through the command line and the whole pipeline, on made-up weights.
+//! The SAM engine with made-up weights, in the command line and in the whole pipeline.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use aging::checkpoint::{self, ElementType};
 use aging::sam;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::support::{BINARY, picture, repository, sample};
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).current_dir(folder).output().unwrap()
-}
+use crate::support::{picture, repository, run, sample};
 
 #[track_caller]
 fn stdout(output: &Output) -> String {
@@ -20,7 +16,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The last pixels of a strip of so many panels that belong to one of them, row by row.
+/// The pixels of one panel of a strip with `panels` panels, row by row.
 fn panel(file: &Path, panels: usize, number: usize) -> Vec<u8> {
     let strip = std::fs::read(file).unwrap();
     let row = 3 * 1024;
@@ -28,7 +24,7 @@ fn panel(file: &Path, panels: usize, number: usize) -> Vec<u8> {
     pixels.chunks_exact(row * panels).flat_map(|line| line[number * row..(number + 1) * row].to_vec()).collect()
 }
 
-/// One test, since making the weights up takes seconds, and they take a gigabyte.
+/// This is one test, since the made-up weights take seconds and a gigabyte.
 #[test]
 fn a_model_folder_with_a_checkpoint_ages_with_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -38,11 +34,12 @@ fn a_model_folder_with_a_checkpoint_ages_with_it() {
     checkpoint::save(&sam::made_up(256), Some(ElementType::Float16), &file, &mut |_, _| ()).unwrap();
     let at = |name: &str| folder.path().join(name);
 
-    let told: Value =
+    let inspected: Value =
         serde_json::from_str(&stdout(&run(folder.path(), &["model", "inspect", "model/model.safetensors", "--json"])))
             .unwrap();
-    assert_eq!((&told["network"], &told["outputSize"], &told["misfit"]), (&"sam".into(), &256.into(), &Value::Null));
-    assert!(told["elements"]["float16"].as_u64() == told["parameters"].as_u64(), "{told}");
+    let [network, size, misfit] = ["network", "outputSize", "misfit"].map(|name| &inspected[name]);
+    assert_eq!((network, size, misfit), (&"sam".into(), &256.into(), &Value::Null));
+    assert!(inspected["elements"]["float16"].as_u64() == inspected["parameters"].as_u64(), "{inspected}");
 
     let photo = sample();
     let photo = photo.to_str().unwrap();
@@ -58,16 +55,16 @@ fn a_model_folder_with_a_checkpoint_ages_with_it() {
     }
     assert!(!cfg!(target_os = "linux") || line["peakMemoryBytes"].as_u64() > Some(1_000_000_000));
 
-    // An age looks the same whatever other ages are asked for, and in the pipeline.
+    // An age has the same pixels with any other ages, and in the pipeline.
     let said = stdout(&run(folder.path(), &["demo", photo, "--model", "model", "--ages", "80,20", "--out", "two"]));
     assert!(said.contains("in the model (sam)"), "{said}");
     let (three, two) = (at("three/strip.npy"), at("two/strip.npy"));
     for (there, here) in [(0, 0), (3, 1), (1, 2)] {
-        assert!(panel(&three, 4, there) == panel(&two, 3, here), "panel {there} of three is panel {here} of two");
+        assert!(panel(&three, 4, there) == panel(&two, 3, here), "panel {there} of three is not panel {here} of two");
     }
-    assert!(panel(&three, 4, 1) != panel(&three, 4, 2), "ages differ");
+    assert!(panel(&three, 4, 1) != panel(&three, 4, 2), "the ages are equal");
 
-    // What is aligned needs no face to be found.
+    // In an aligned picture, no face has to be found.
     std::fs::write(at("noface.png"), picture(1)).unwrap();
     image::open(at("noface.png"))
         .unwrap()
@@ -97,7 +94,7 @@ fn a_model_folder_with_a_checkpoint_ages_with_it() {
 }
 
 #[test]
-fn the_network_is_measured_without_a_checkpoint() {
+fn the_benchmark_needs_no_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["bench", "aging", "--size", "256", "--ages", "1", "--runs", "1", "--threads", "2", "--json"];
     let line: Value = serde_json::from_str(&stdout(&run(folder.path(), &arguments))).unwrap();
@@ -114,7 +111,7 @@ fn the_network_is_measured_without_a_checkpoint() {
 }
 
 #[test]
-fn what_is_no_checkpoint_is_refused_in_words() {
+fn an_unusable_checkpoint_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let fixtures = repository().join("crates/aging/tests/checkpoints");
     let other = fixtures.join("zip.pt");
@@ -132,8 +129,9 @@ fn what_is_no_checkpoint_is_refused_in_words() {
     let error = refused(&["model", "inspect", fixtures.join("code.pt").to_str().unwrap()]);
     assert!(error.contains("Python would use \"posix.system\"") && error.contains("Nothing of it was run"), "{error}");
     assert!(refused(&["model", "pack", "."]).contains("has no model.safetensors and no model.pt"));
-    let told = stdout(&run(folder.path(), &["model", "inspect", other]));
-    assert!(told.contains("nothing that the SAM engine can use") && told.contains("PyTorch (zip)"), "{told}");
+    let inspected = stdout(&run(folder.path(), &["model", "inspect", other]));
+    let expected = ["nothing that the SAM engine can use", "PyTorch (zip)"];
+    assert!(expected.iter().all(|words| inspected.contains(words)), "{inspected}");
 
     std::fs::copy(other, folder.path().join("model.pt")).unwrap();
     let photo = sample();

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -14,8 +14,13 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_time-traveler");
-/// How long anything may take before a test calls it stuck.
+/// How long any step may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs the command line in a folder.
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).current_dir(folder).output().unwrap()
+}
 
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -29,7 +34,7 @@ pub(crate) fn portrait() -> RgbImage {
     image::open(sample()).unwrap().into_rgb8()
 }
 
-/// A small picture of a face, in another light for every seed.
+/// A small picture of a face. Every seed gives it another tint.
 pub(crate) fn picture(seed: u8) -> Vec<u8> {
     let mut picture = imageops::crop_imm(&portrait(), 120, 40, 217, 191).to_image();
     picture.pixels_mut().for_each(|Rgb([_, _, blue])| *blue = blue.saturating_add(3 * seed));
@@ -54,20 +59,20 @@ pub(crate) struct Up {
     pub(crate) aws: String,
     pub(crate) http: reqwest::Client,
     log: Arc<Log>,
-    /// Removed with the last one that uses it.
+    /// The data folder, if it is temporary. It is deleted when it is dropped.
     folder: Option<tempfile::TempDir>,
 }
 
 impl Drop for Up {
     fn drop(&mut self) {
-        // Its children die with it: `restart` holds that.
+        // Its children end with it, which the tests in `restart` check.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Up {
-    /// Over a folder of its own.
+    /// Starts on a temporary folder.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut up = Self::start_over(folder.path());
@@ -75,12 +80,12 @@ impl Up {
         up
     }
 
-    /// Over a folder that may have been used before.
+    /// Starts on a folder that may have been used before.
     pub(crate) fn start_over(data: &Path) -> Self {
         Self::start_by(Command::new(BINARY), data)
     }
 
-    /// With `RUST_LOG`.
+    /// Starts with `RUST_LOG` set.
     pub(crate) fn start_logging(data: &Path, level: &str) -> Self {
         let mut command = Command::new(BINARY);
         command.env("RUST_LOG", level);
@@ -118,31 +123,31 @@ impl Up {
         self.child.id()
     }
 
-    /// What `kill -9` does, children included: they die with it.
+    /// Kills the process as `kill -9` does. Its children end with it.
     pub(crate) fn kill(mut self) -> Option<tempfile::TempDir> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.folder.take()
     }
 
-    /// What Ctrl-C and a service manager do.
+    /// Stops the process with SIGTERM, as a service manager does.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Option<tempfile::TempDir>) {
-        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
-        assert!(told.success());
+        let kill = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
+        assert!(kill.success());
         (self.child.wait().unwrap(), self.folder.take())
     }
 
-    /// All that it has said so far.
+    /// The output to stderr so far.
     pub(crate) fn log(&self) -> String {
         self.log.lines.lock().unwrap().join("\n")
     }
 
-    /// How many hops so far were of this kind, such as `InvokeEndpointAsync`.
+    /// The number of hops of a kind so far, such as `InvokeEndpointAsync`.
     pub(crate) fn hops(&self, action: &str) -> usize {
         self.log.lines.lock().unwrap().iter().filter(|line| line.contains(action)).count()
     }
 
-    /// Waits until there were so many hops of a kind.
+    /// Waits until there were `count` hops of a kind.
     pub(crate) fn wait_for_hops(&self, action: &str, count: usize) {
         let lines = self.log.lines.lock().unwrap();
         let few = |lines: &mut Vec<String>| lines.iter().filter(|line| line.contains(action)).count() < count;
@@ -154,7 +159,7 @@ impl Up {
         self.http.put(format!("{}{path}", self.api)).body(body).send().await.unwrap()
     }
 
-    /// The answer to bytes sent as they are.
+    /// Sends raw bytes and returns the answer.
     pub(crate) fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.api.strip_prefix("http://").unwrap()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -178,7 +183,7 @@ impl Up {
         self.settled(id).await
     }
 
-    /// The job, once it is final.
+    /// Waits until a job is final, and returns it.
     pub(crate) async fn settled(&self, id: &str) -> Value {
         let mut job = Value::Null;
         let waited = async {
@@ -196,7 +201,7 @@ impl Up {
         job
     }
 
-    /// What the SDKs need to talk to this cloud, with credentials that it never heard of.
+    /// The configuration of SDK clients for this cloud, with arbitrary credentials.
     pub(crate) async fn sdk_config(&self) -> SdkConfig {
         aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(&self.aws)
@@ -211,13 +216,13 @@ impl Up {
     }
 }
 
-/// The process ids of everything started by a process.
+/// The ids of a process's children.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let listed = Command::new("ps").args(["-o", "pid=", "--ppid", &pid.to_string()]).output().unwrap();
     String::from_utf8(listed.stdout).unwrap().split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn is_running(pid: u32) -> bool {
     let listed = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     let state = String::from_utf8(listed.stdout).unwrap();

@@ -1,5 +1,5 @@
-//! The sweep takes up what nobody is at any more. The records of finished jobs are put back to where a crash or a lost
-//! notice would have left them.
+//! The sweep resumes abandoned jobs. The tests set the records of finished jobs back to a state in which a crash or a
+//! lost notice leaves them.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-async fn put_back(up: &Up, id: &str, changes: &[(&str, &str)]) -> HashMap<String, AttributeValue> {
+async fn set_back(up: &Up, id: &str, changes: &[(&str, &str)]) -> HashMap<String, AttributeValue> {
     let jobs = aws_sdk_dynamodb::Client::new(&up.sdk_config().await);
     let found = jobs.get_item().table_name("jobs").key("id", text(id)).send().await.unwrap();
     let mut item = found.item.unwrap();
@@ -35,18 +35,18 @@ async fn sweep(up: &Up) {
 }
 
 #[tokio::test]
-async fn what_was_never_invoked_is_invoked_or_given_up() {
+async fn a_job_without_an_invocation_is_invoked_or_fails() {
     let up = Up::start();
     for (n, id) in ["again", "too-late", "gone"].into_iter().enumerate() {
         assert_eq!(up.send(id, picture(u8::try_from(n).unwrap())).await["status"], "SUCCESS");
     }
     let now = "2999-01-01T00:00:00.000Z";
-    put_back(&up, "again", &[("status", "PENDING"), ("createdAt", now)]).await;
-    put_back(&up, "too-late", &[("status", "PENDING"), ("createdAt", LONG_AGO)]).await;
+    set_back(&up, "again", &[("status", "PENDING"), ("createdAt", now)]).await;
+    set_back(&up, "too-late", &[("status", "PENDING"), ("createdAt", LONG_AGO)]).await;
     let s3 = up.s3().await;
     s3.delete_object().bucket("portraits").key("uploads/gone").send().await.unwrap();
     let changes = [("status", "PENDING"), ("createdAt", now), ("input", "inputs/gone/000000000000/1")];
-    put_back(&up, "gone", &changes).await;
+    set_back(&up, "gone", &changes).await;
     sweep(&up).await;
     assert_eq!(up.settled("again").await["status"], "SUCCESS");
     assert_eq!(up.hops("InvokeEndpointAsync"), 4);
@@ -55,7 +55,7 @@ async fn what_was_never_invoked_is_invoked_or_given_up() {
 }
 
 #[tokio::test]
-async fn what_got_no_notice_is_settled_from_what_lies_there() {
+async fn a_job_without_a_notice_is_settled_from_its_objects() {
     let up = Up::start();
     for (n, id) in ["output", "failure", "nothing"].into_iter().enumerate() {
         assert_eq!(up.send(id, picture(u8::try_from(n).unwrap())).await["status"], "SUCCESS");
@@ -73,21 +73,21 @@ async fn what_got_no_notice_is_settled_from_what_lies_there() {
     failure.send().await.unwrap();
 
     let output = [("status", "PROCESSING"), ("outputLocation", "s3://time-traveler/strips/lost.out")];
-    put_back(&up, "output", &output).await;
+    set_back(&up, "output", &output).await;
     let failure = [("status", "PROCESSING"), ("failureLocation", "s3://time-traveler/failures/lost.out")];
-    put_back(&up, "failure", &failure).await;
-    put_back(&up, "nothing", &[("status", "PROCESSING")]).await;
-    // Long before its deadline, as soon as it is time to look.
+    set_back(&up, "failure", &failure).await;
+    set_back(&up, "nothing", &[("status", "PROCESSING")]).await;
+    // This job is settled at its `lookAt`, long before its deadline.
     assert_eq!(up.send("early", picture(8)).await["status"], "SUCCESS");
     let key = format!("images/early/{}/strip.npy", up.json("/jobs/early").await["revision"].as_str().unwrap());
     let copy = s3.copy_object().copy_source(format!("time-traveler/{key}")).bucket("time-traveler");
     copy.key("strips/early.out").send().await.unwrap();
     let far = "2999-01-01T00:00:00.000Z";
     let output = [("status", "PROCESSING"), ("outputLocation", "s3://time-traveler/strips/early.out")];
-    put_back(&up, "early", &[&output[..], &[("dueAt", far), ("lookAt", LONG_AGO)]].concat()).await;
-    // One that is not due yet stays as it is.
+    set_back(&up, "early", &[&output[..], &[("dueAt", far), ("lookAt", LONG_AGO)]].concat()).await;
+    // This job is not due and does not change.
     assert_eq!(up.send("waits", picture(9)).await["status"], "SUCCESS");
-    put_back(&up, "waits", &[("status", "PROCESSING"), ("dueAt", far)]).await;
+    set_back(&up, "waits", &[("status", "PROCESSING"), ("dueAt", far)]).await;
     sweep(&up).await;
     assert_eq!(up.settled("early").await["status"], "SUCCESS");
     assert_eq!(up.settled("output").await["status"], "SUCCESS");

@@ -1,4 +1,4 @@
-//! What the command line shows: several portraits at once, animations, pictures in terminals, completions, the manual.
+//! The command line's output: several portraits at once, animations, pictures in terminals, completions, the manual.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -11,16 +11,12 @@ use gif::{DecodeOptions, Repeat};
 use pipeline::Revision;
 use serde_json::{Value, json};
 
-use crate::support::{BINARY, Up, picture, repository, sample};
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).current_dir(folder).output().unwrap()
-}
+use crate::support::{BINARY, Up, picture, repository, run, sample};
 
 /// Width of the terminal in characters.
 const COLUMNS: usize = 120;
 
-/// In a terminal of [`COLUMNS`] x 30 characters of 10 x 20 pixels; stdout and stderr both go there.
+/// Runs the command line in a terminal of [`COLUMNS`] x 30 characters of 10 x 20 pixels, which gets stdout and stderr.
 fn run_in_terminal(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = Command::new("python3");
     command.arg(repository().join("crates/time-traveler/tests/e2e/run_in_terminal.py")).args([
@@ -44,7 +40,7 @@ fn succeeded(output: &Output) -> String {
     text(&output.stdout)
 }
 
-/// What is on a terminal in the end, line by line, without colours.
+/// The final text of a terminal, line by line, without colours.
 fn screen(written: &str) -> Vec<String> {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
     let (mut line, mut column) = (0, 0);
@@ -72,7 +68,7 @@ fn screen(written: &str) -> Vec<String> {
                 }
             }
             letter => {
-                // What comes after the last column begins the next line.
+                // A letter after the last column starts the next line.
                 if column == COLUMNS {
                     (line, column) = (line + 1, 0);
                     lines.resize(lines.len().max(line + 1), Vec::new());
@@ -88,7 +84,7 @@ fn screen(written: &str) -> Vec<String> {
     lines.iter().map(|line| line.iter().collect::<String>().trim_end().to_owned()).collect()
 }
 
-/// Two portraits, and half of one between them.
+/// Writes two portraits, and a truncated one between them.
 fn photographs(folder: &Path) -> [&'static str; 3] {
     let mut broken = picture(3);
     broken.truncate(broken.len() / 2);
@@ -98,7 +94,7 @@ fn photographs(folder: &Path) -> [&'static str; 3] {
     ["p1.png", "broken.png", "p2.png"]
 }
 
-/// How often an animation stays for how long, in hundredths of a second.
+/// The delay of each frame of an animation, in hundredths of a second.
 fn delays(file: &Path) -> Vec<u16> {
     let mut decoder = DecodeOptions::new().read_info(std::fs::File::open(file).unwrap()).unwrap();
     assert_eq!((decoder.width(), decoder.height(), decoder.repeat()), (480, 480, Repeat::Infinite));
@@ -110,7 +106,7 @@ fn delays(file: &Path) -> Vec<u16> {
 }
 
 #[test]
-fn several_portraits_are_sent_at_once_and_one_failure_costs_no_other() {
+fn several_portraits_are_sent_at_once_and_one_failure_stops_no_other() {
     let up = Up::start();
     let folder = tempfile::tempdir().unwrap();
     let [one, broken, two] = photographs(folder.path());
@@ -124,7 +120,7 @@ fn several_portraits_are_sent_at_once_and_one_failure_costs_no_other() {
     let first_end = at("p1: done").min(at("broken: failed")).min(at("p2: done"));
     for id in ["p1", "broken", "p2"] {
         assert!(at(&format!("{id}: uploading")) < at(&format!("{id}: queued")));
-        assert!(at(&format!("{id}: uploading")) < first_end, "one after the other: {said}");
+        assert!(at(&format!("{id}: uploading")) < first_end, "the portraits are sent one after the other: {said}");
     }
     assert!(at("p2: queued") < at("p2: fetching") && at("p2: fetching") < at("p2: done"));
 
@@ -139,7 +135,7 @@ fn several_portraits_are_sent_at_once_and_one_failure_costs_no_other() {
     assert_eq!(delays.len(), 16);
     assert_eq!(delays.iter().filter(|delay| **delay == 90).count(), 2);
 
-    // The same in a terminal: live lines, which stay, and nothing else is left of them.
+    // In a terminal, each portrait has one live line, which keeps only its final state.
     let arguments = ["send", one, broken, two, "--api", &up.api, "--ages", "70,30", "--out", "o", "--no-animation"];
     let output = run_in_terminal(folder.path(), &[], &arguments);
     assert_eq!(output.status.code(), Some(1));
@@ -162,7 +158,7 @@ fn several_portraits_are_sent_at_once_and_one_failure_costs_no_other() {
     assert_eq!(screen.iter().filter(|line| line.contains("uploading")).count(), 0, "{screen:#?}");
 }
 
-/// A deployment in which a job is `PENDING`, then `PROCESSING`, then `FAILED` each time it is asked for; what it is asked.
+/// A deployment whose job is first `PENDING`, then `PROCESSING`, then `FAILED`. Returns the requests.
 fn slow_deployment(listener: TcpListener) -> Vec<String> {
     let revision = Revision::new("\"e\"", "40").to_string();
     let mut states = ["PENDING", "PROCESSING", "FAILED"].into_iter();
@@ -206,7 +202,7 @@ fn slow_deployment(listener: TcpListener) -> Vec<String> {
 }
 
 #[test]
-fn a_job_is_seen_when_it_is_worked_on() {
+fn a_client_sees_when_its_job_is_processed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
     let deployment = std::thread::spawn(move || slow_deployment(listener));
@@ -240,7 +236,7 @@ fn a_demo_takes_several_portraits() {
     assert_eq!(delays(&folder.path().join("o/p2/animation.gif")).len(), 16);
 }
 
-/// What is printed of the sample at one age, as the arguments say, after the list of files.
+/// The picture of the sample at one age, as printed after the list of files.
 fn shown(folder: &Path, how: &str) -> String {
     let photo = sample();
     let arguments = ["age", photo.to_str().unwrap(), "--ages", "60", "--no-animation", how];
@@ -248,18 +244,18 @@ fn shown(folder: &Path, how: &str) -> String {
     stdout.split_once("strip.npy\n").unwrap().1.to_owned()
 }
 
-/// A PNG picture is the sheet of two panels; 80 x 24 characters of 10 x 20 pixels are taken where there is no terminal.
+/// Asserts that a PNG is the sheet of two panels. Without a terminal, 80 x 24 characters of 10 x 20 pixels are assumed.
 fn is_the_sheet(base64: &str) {
     let sheet = image::load_from_memory(&STANDARD.decode(base64).unwrap()).unwrap().into_rgb8();
     assert_eq!((sheet.width(), sheet.height()), (800, 400));
     let (original, aged) = (sheet.get_pixel(200, 30), sheet.get_pixel(600, 30));
-    // Hair, which turns grey.
+    // The pixels show hair, which turns grey.
     let colourful = |pixel: &image::Rgb<u8>| pixel.0.iter().max().unwrap() - pixel.0.iter().min().unwrap();
     assert!(colourful(original) > colourful(aged), "{original:?} {aged:?}");
 }
 
 #[test]
-fn pictures_are_shown_by_what_is_asked_for() {
+fn pictures_are_shown_by_the_chosen_protocol() {
     let folder = tempfile::tempdir().unwrap();
     let kitty = shown(folder.path(), "--show=kitty");
     let commands = kitty.strip_suffix('\n').unwrap().split_terminator("\x1b\\");
@@ -285,14 +281,14 @@ fn pictures_are_shown_by_what_is_asked_for() {
 }
 
 #[test]
-fn pictures_are_shown_by_what_the_terminal_can() {
+fn pictures_are_shown_by_a_protocol_of_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let photo = sample();
     let arguments = ["age", photo.to_str().unwrap(), "--ages", "60", "--no-animation", "--show"];
     let colours = [("COLORTERM", "truecolor")];
     let blocks = succeeded(&run_in_terminal(folder.path(), &colours, &arguments));
     assert!(blocks.contains("\x1b[38;2;") && !blocks.contains("\x1b_G") && blocks.ends_with("\x1b[0m\r\n"));
-    // Two rows are left of 30, so the sheet is 56 pixels high: less than the width of 120 allows.
+    // Two of the 30 rows stay free, so the sheet is 56 pixels high, less than the width of 120 allows.
     assert_eq!(blocks.matches('▀').count(), 112 * 28);
     let kitty = succeeded(&run_in_terminal(folder.path(), &[("TERM", "xterm-kitty")], &arguments));
     assert!(kitty.contains("\x1b_Ga=T,f=100,q=2,c=112,m=1;") && !kitty.contains('▀'));
@@ -310,7 +306,7 @@ fn pictures_are_shown_by_what_the_terminal_can() {
     }
 }
 
-/// The names of all commands, as the help lists them.
+/// The names of all commands in the help.
 fn commands(folder: &Path, of: &[&str]) -> Vec<String> {
     let help = succeeded(&run(folder, &[of, &["--help"]].concat()));
     let listed = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
@@ -325,7 +321,7 @@ fn shells_complete_every_command() {
     assert!(names.len() > 9, "{names:?}");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = succeeded(&run(folder.path(), &["completions", shell]));
-        // The last two complete no values.
+        // The scripts for the last two shells complete no values.
         let values: &[&str] = if ["elvish", "powershell"].contains(&shell) { &[] } else { &["sixel", "bfloat16"] };
         for word in names.iter().map(String::as_str).chain(["no-animation"]).chain(values.iter().copied()) {
             assert!(script.contains(word), "{shell} knows no {word}");
@@ -333,7 +329,7 @@ fn shells_complete_every_command() {
         if shell == "bash" {
             let file = folder.path().join("completions.bash");
             std::fs::write(&file, script).unwrap();
-            // What bash itself then completes.
+            // Bash runs the completion itself.
             let ask = "source completions.bash; COMP_WORDS=(time-traveler se); COMP_CWORD=1; \
                 _time__traveler time-traveler se time-traveler; echo \"${COMPREPLY[@]}\"";
             let output = Command::new("bash").args(["-c", ask]).current_dir(folder.path()).output().unwrap();

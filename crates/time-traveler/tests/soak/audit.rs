@@ -1,4 +1,4 @@
-//! What has to hold when everything is over, looked at from outside: records, objects, pictures, invocations.
+//! The invariants after a soak, checked from outside: records, objects, pictures, invocations.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -11,17 +11,18 @@ use futures::{StreamExt, stream};
 use pipeline::{InferenceId, PortraitId, Status, Timestamp, keys};
 use serde_json::Value;
 
-use crate::client::{AGE, Client, Expected, Told};
+use crate::client::{AGE, Client, Expected, Story};
 
-/// What a job may take, from its record to its end: pending, in SageMaker's queue, in the model, and one round of the sweep.
+/// The longest time from a job's creation to its end: pending, in SageMaker's queue, in the model, and one round of the
+/// sweep.
 pub(crate) const DEADLINE_SECONDS: i64 = 3600 + 3600 + 900 + 60 + 600;
-/// How far a JPEG's flat colour may be off.
+/// The largest error of a JPEG's flat colour, in levels.
 const TOLERANCE: u8 = 4;
 
-/// Something that does not hold.
+/// A violation of an invariant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Violation {
-    /// Which invariant.
+    /// The name of the invariant.
     pub(crate) rule: &'static str,
     pub(crate) id: String,
     seen: String,
@@ -37,7 +38,7 @@ fn violation(rule: &'static str, id: &str, seen: impl Into<String>) -> Violation
     Violation { rule, id: id.to_owned(), seen: seen.into() }
 }
 
-/// A record, as the table has it.
+/// A job's record in the table.
 pub(crate) struct Record {
     revision: String,
     pub(crate) status: String,
@@ -48,7 +49,7 @@ pub(crate) struct Record {
     pub(crate) is_settled: bool,
 }
 
-/// Asks again until nothing goes wrong: the plan is not done with whoever looks.
+/// Repeats a request until it succeeds, since faults also strike the audit's requests.
 async fn until_answered<T, E>(mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
     loop {
         if let Ok(answer) = ask().await {
@@ -95,7 +96,7 @@ pub(crate) async fn objects(client: &Client) -> BTreeSet<String> {
     keys
 }
 
-/// The objects that belong to nobody.
+/// The objects that no record owns.
 pub(crate) fn orphans(objects: &BTreeSet<String>, records: &BTreeMap<String, Record>) -> Vec<String> {
     let owned = |key: &String| match keys::owner(key)
         .map(|id| id.to_string())
@@ -107,7 +108,7 @@ pub(crate) fn orphans(objects: &BTreeSet<String>, records: &BTreeMap<String, Rec
     objects.iter().filter(|key| !owned(key)).cloned().collect()
 }
 
-/// What happened, by the cloud's own history.
+/// The events of a soak, by the cloud's own log.
 pub(crate) struct History {
     lines: Vec<Value>,
     log: PathBuf,
@@ -120,7 +121,7 @@ impl History {
         Self { lines: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(), log }
     }
 
-    /// How often each fault struck.
+    /// The number of times that each fault struck.
     pub(crate) fn faults(&self) -> BTreeMap<String, usize> {
         let mut faults = BTreeMap::new();
         for fault in self.lines.iter().filter_map(|line| line["fault"].as_str()) {
@@ -129,14 +130,14 @@ impl History {
         faults
     }
 
-    /// All that happened to a portrait, for people.
+    /// All events of a portrait, for a failed test's message.
     pub(crate) fn of(&self, id: &str) -> String {
         let lines = self.lines.iter().filter(|line| line["what"].as_str().is_some_and(|what| what.contains(id)));
         let lines: Vec<String> = lines.map(Value::to_string).collect();
         format!("{}\n(from {})", lines.join("\n"), self.log.display())
     }
 
-    /// Invocations of each inference that SageMaker accepted.
+    /// The number of accepted invocations of each inference.
     fn invocations(&self) -> HashMap<String, usize> {
         let mut accepted = HashMap::new();
         for line in &self.lines {
@@ -149,7 +150,7 @@ impl History {
         accepted
     }
 
-    /// How often something that dealt with each portrait was interrupted.
+    /// The number of interruptions of each portrait's requests and functions.
     fn interruptions(&self) -> HashMap<String, usize> {
         let mut portraits: HashMap<&str, HashSet<&str>> = HashMap::new();
         let mut deaths: HashMap<&str, usize> = HashMap::new();
@@ -175,81 +176,80 @@ impl History {
     }
 }
 
-/// All that does not hold.
-pub(crate) async fn audit(client: &Client, told: &[Told], history: &History) -> Vec<Violation> {
+/// All violations of invariants.
+pub(crate) async fn audit(client: &Client, stories: &[Story], history: &History) -> Vec<Violation> {
     let (records, objects) = (records(client).await, objects(client).await);
     let mut violations = Vec::new();
-    for told in told {
-        violations.extend(record_is_right(told, records.get(&told.id)));
+    for story in stories {
+        violations.extend(check_record(story, records.get(&story.id)));
     }
-    violations
-        .extend(orphans(&objects, &records).into_iter().map(|key| violation("orphans", &key, "belongs to nobody")));
-    let successes = told.iter().filter(|told| told.expected == Expected::Success);
-    let seen = stream::iter(successes).map(async |told| pictures_are_right(client, told).await).buffer_unordered(16);
+    violations.extend(orphans(&objects, &records).into_iter().map(|key| violation("orphans", &key, "has no owner")));
+    let successes = stories.iter().filter(|story| story.expected == Expected::Success);
+    let seen = stream::iter(successes).map(async |story| check_pictures(client, story).await).buffer_unordered(16);
     violations.extend(seen.collect::<Vec<_>>().await.into_iter().flatten());
-    violations.extend(once(&history.invocations(), &history.interruptions(), told));
+    violations.extend(check_invocations(&history.invocations(), &history.interruptions(), stories));
     violations.sort();
     violations
 }
 
-/// The record's state, revision and time are what they have to be.
-fn record_is_right(told: &Told, record: Option<&Record>) -> Option<Violation> {
-    let id = &told.id;
+/// Checks the state, the revision and the duration of a record.
+fn check_record(story: &Story, record: Option<&Record>) -> Option<Violation> {
+    let id = &story.id;
     let Some(record) = record else {
-        let expected = told.expected == Expected::Gone;
-        return (!expected).then(|| violation("lost", id, format!("{:?}: there is no record", told.kind)));
+        let expected = story.expected == Expected::Gone;
+        return (!expected).then(|| violation("lost", id, format!("{:?}: there is no record", story.kind)));
     };
-    if told.revision.as_ref().is_none_or(|revision| revision.as_str() != record.revision) {
+    if story.revision.as_ref().is_none_or(|revision| revision.as_str() != record.revision) {
         return Some(violation(
             "newest",
             id,
-            format!("{:?}: {} is not the newest revision", told.kind, record.revision),
+            format!("{:?}: {} is not the newest revision", story.kind, record.revision),
         ));
     }
     if !record.is_settled {
-        return Some(violation("stuck", id, format!("{:?}: still {}", told.kind, record.status)));
+        return Some(violation("stuck", id, format!("{:?}: still {}", story.kind, record.status)));
     }
     if record.seconds > DEADLINE_SECONDS {
-        return Some(violation("deadline", id, format!("{:?}: ended after {} s", told.kind, record.seconds)));
+        return Some(violation("deadline", id, format!("{:?}: ended after {} s", story.kind, record.seconds)));
     }
     let error = record.error.as_deref().unwrap_or_default();
-    let right = match &told.expected {
+    let right = match &story.expected {
         Expected::Success => record.status == Status::Success.as_str(),
         Expected::Failed(codes) => record.status == Status::Failed.as_str() && codes.contains(&error),
         Expected::Cancelled => record.status == Status::Cancelled.as_str(),
         Expected::Gone => false,
     };
-    let seen = || format!("{:?}: {} {error}, not {:?}", told.kind, record.status, told.expected);
+    let seen = || format!("{:?}: {} {error}, not {:?}", story.kind, record.status, story.expected);
     (!right).then(|| violation("outcome", id, seen()))
 }
 
-/// All pictures are there, can be decoded, and show the newest photograph.
-async fn pictures_are_right(client: &Client, told: &Told) -> Option<Violation> {
-    let job = client.job(&told.id).await.filter(|job| job.status == Status::Success)?;
+/// Checks that all pictures exist, can be decoded, and show the newest photograph.
+async fn check_pictures(client: &Client, story: &Story) -> Option<Violation> {
+    let job = client.job(&story.id).await.filter(|job| job.status == Status::Success)?;
     if job.images.len() != 2 {
-        return Some(violation("pictures", &told.id, format!("{} pictures", job.images.len())));
+        return Some(violation("pictures", &story.id, format!("{} pictures", job.images.len())));
     }
     for (image, age) in job.images.iter().zip([0, AGE]) {
         let answer = client.http.get(format!("{}{}", client.api, image.path)).send().await.unwrap();
         let status = answer.status();
         let bytes = answer.bytes().await.unwrap();
         if !status.is_success() {
-            return Some(violation("pictures", &told.id, format!("{}: {status}", image.path)));
+            return Some(violation("pictures", &story.id, format!("{}: {status}", image.path)));
         }
-        let wanted = told.colour.map(|level| level + age);
+        let wanted = story.colour.map(|level| level + age);
         if let Err(seen) = is_flat(&bytes, wanted) {
-            return Some(violation("pictures", &told.id, format!("{}: {seen}", image.path)));
+            return Some(violation("pictures", &story.id, format!("{}: {seen}", image.path)));
         }
     }
-    let strip = format!("{}/images/{}/{}/strip.npy", client.api, told.id, job.revision);
+    let strip = format!("{}/images/{}/{}/strip.npy", client.api, story.id, job.revision);
     let answer = client.http.get(strip).header("range", "bytes=0-127").send().await.unwrap();
-    (answer.status() != 206).then(|| violation("pictures", &told.id, format!("strip.npy: {}", answer.status())))
+    (answer.status() != 206).then(|| violation("pictures", &story.id, format!("strip.npy: {}", answer.status())))
 }
 
-/// A file, and the colour that it shows.
+/// A file, and its colour.
 type Panel = (Vec<u8>, [u8; 3]);
 
-/// Whether a file is a panel of one colour. Panels of the same colour are the same file, so few are decoded.
+/// Checks that a file is a panel of one colour. Panels of the same colour are the same file, so few are decoded.
 fn is_flat(bytes: &[u8], colour: [u8; 3]) -> Result<(), String> {
     static KNOWN: LazyLock<Mutex<HashSet<Panel>>> = LazyLock::new(Mutex::default);
     let panel = (bytes.to_vec(), colour);
@@ -268,22 +268,26 @@ fn is_flat(bytes: &[u8], colour: [u8; 3]) -> Result<(), String> {
     Ok(())
 }
 
-/// A revision is invoked once for each time that it was begun, and again only where something was interrupted.
-fn once(invoked: &HashMap<String, usize>, interrupted: &HashMap<String, usize>, told: &[Told]) -> Vec<Violation> {
+/// Checks that a revision is invoked once for each upload of it, and again only after an interruption.
+fn check_invocations(
+    invoked: &HashMap<String, usize>,
+    interrupted: &HashMap<String, usize>,
+    stories: &[Story],
+) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for told in told {
-        let id: PortraitId = told.id.parse().unwrap();
-        for revision in told.uploads.iter().collect::<HashSet<_>>() {
-            let begun = told.uploads.iter().filter(|upload| *upload == revision).count();
+    for story in stories {
+        let id: PortraitId = story.id.parse().unwrap();
+        for revision in story.uploads.iter().collect::<HashSet<_>>() {
+            let begun = story.uploads.iter().filter(|upload| *upload == revision).count();
             let inference_id = InferenceId { id: id.clone(), revision: revision.clone() }.to_string();
             let (invoked, interrupted) =
-                (invoked.get(&inference_id).copied().unwrap_or(0), interrupted.get(&told.id).copied().unwrap_or(0));
+                (invoked.get(&inference_id).copied().unwrap_or(0), interrupted.get(&story.id).copied().unwrap_or(0));
             if invoked > begun + interrupted {
                 let seen = format!(
                     "{:?}: {inference_id} begun {begun} times, interrupted {interrupted}, invoked {invoked}",
-                    told.kind
+                    story.kind
                 );
-                violations.push(violation("once", &told.id, seen));
+                violations.push(violation("once", &story.id, seen));
             }
         }
     }

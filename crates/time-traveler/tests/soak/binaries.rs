@@ -1,4 +1,4 @@
-//! The real binaries: `up --chaos`, its functions and a model server of milliseconds, all of them processes of their own.
+//! Soaks of the real binaries: `up --chaos`, its functions and the quick model server, each a process.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -9,16 +9,17 @@ use local_cloud::FaultPlan;
 use serde_json::Value;
 
 use crate::audit::{History, audit, objects, orphans, records};
-use crate::client::{Client, Told};
+use crate::client::{Client, Story};
 use crate::{alone, binary, number, plan, quick_server};
 
 /// Clients at once.
 const CLIENTS: usize = 24;
-/// How long it may take until everything is settled, beyond what the load took: every deadline below, and some.
+/// How long all jobs may take to settle after the load. It exceeds every deadline below.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// For how long nothing may be left to do: an event that failed is tried again after five seconds, and may hang and fail again.
+/// How long nothing may happen before all work counts as done. A failed event is retried after five seconds, and may
+/// hang and fail again.
 const QUIET: Duration = Duration::from_secs(15);
-/// How long things may take, in seconds, so that nobody has to wait for an hour.
+/// Short deadlines in seconds, so that the test does not take hours.
 const TIMES: [(&str, &str); 5] = [
     ("REQUEST_TTL_SECONDS", "60"),
     ("INVOCATION_TIMEOUT_SECONDS", "10"),
@@ -68,7 +69,7 @@ impl Up {
     }
 }
 
-/// Waits until nothing is left to be done; how many events were redriven.
+/// Waits until all work is done. Returns the number of redriven events.
 async fn settle(client: &Client) -> u64 {
     let (start, mut quiet, mut redriven) = (Instant::now(), Instant::now(), 0);
     while start.elapsed() < PATIENCE && quiet.elapsed() < QUIET {
@@ -79,7 +80,7 @@ async fn settle(client: &Client) -> u64 {
         if again > 0 || !settled || !orphans(&objects(client).await, &records).is_empty() {
             quiet = Instant::now();
         }
-        // Every ten minutes is enough for people, not for tests.
+        // The schedule of every ten minutes is too slow for a test.
         collect_orphans(client).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -99,13 +100,13 @@ async fn soak(plan: &FaultPlan, jobs: usize) {
     let up = Up::start(Some(plan), data.path());
     let client = Client::new(up.api.clone(), &up.aws).await;
     let start = Instant::now();
-    let told: Vec<Told> = client.stories(plan.seed, jobs, CLIENTS, None).await;
+    let stories: Vec<Story> = client.stories(plan.seed, jobs, CLIENTS, None).await;
     let load = start.elapsed();
     let redriven = settle(&client).await;
     let history = History::read(data.path());
-    let violations = audit(&client, &told, &history).await;
+    let violations = audit(&client, &stories, &history).await;
     println!(
-        "seed {}: {jobs} jobs in {:.1} s, settled and looked at after {:.1} s; {redriven} events redriven; {:?}",
+        "seed {}: {jobs} jobs in {:.1} s, settled and audited after {:.1} s; {redriven} events redriven; {:?}",
         plan.seed,
         load.as_secs_f64(),
         start.elapsed().as_secs_f64(),
@@ -117,11 +118,11 @@ async fn soak(plan: &FaultPlan, jobs: usize) {
 }
 
 #[test]
-fn every_job_ends_well_whatever_goes_wrong() {
+fn every_job_ends_correctly_under_faults() {
     let jobs = usize::try_from(number("SOAK_BINARY_JOBS", 60)).unwrap();
     let first = number("SOAK_FIRST_SEED", 1);
     for seed in first..first + number("SOAK_BINARY_SEEDS", 1) {
-        // In real time.
+        // The clock is real here, so delays are shorter.
         let plan: FaultPlan = format!("{},delay-seconds=2", plan(seed)).parse().unwrap();
         alone(soak(&plan, jobs));
     }

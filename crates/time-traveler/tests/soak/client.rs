@@ -1,4 +1,4 @@
-//! A client of the two APIs, who asks again when a server fails and remembers what it was told.
+//! A client of the two APIs. It repeats failed requests, and records the outcome that each portrait must have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,47 +11,47 @@ use pipeline::{Ages, JobView, Revision};
 use reqwest::StatusCode;
 use tokio::task::JoinSet;
 
-use crate::story::{self, Kind, colour, photograph};
+use crate::story::{Kind, colour, id, photograph};
 
-/// How long a client waits for one thing before it goes on without.
+/// How long a client waits for a state before it continues without it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the client of one photograph looks after it: that it ends well is looked at in the end.
+/// How long a client polls a job whose end it does not need. The audit checks the end.
 const INTEREST: Duration = Duration::from_secs(2);
-/// Time between two looks.
-const LOOK: Duration = Duration::from_millis(150);
-/// The one age of every photograph: strips are as small as can be.
+/// The time between two requests.
+const POLL_INTERVAL: Duration = Duration::from_millis(150);
+/// The one age of every photograph, so that strips are as small as possible.
 pub(crate) const AGE: u8 = 40;
 
-/// How to reach a pipeline.
+/// A client of one pipeline.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) api: String,
     pub(crate) http: reqwest::Client,
     pub(crate) aws: SdkConfig,
-    /// Deletions under way.
+    /// The number of running deletions.
     pub(crate) deleting: Arc<AtomicUsize>,
 }
 
-/// What has to have become of a portrait in the end.
+/// The outcome that a portrait must have in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     Success,
-    /// With one of these codes.
+    /// A failure with one of these codes.
     Failed(&'static [&'static str]),
     Cancelled,
     /// No record, no objects.
     Gone,
 }
 
-/// What a client did, and was told.
+/// A client's actions on one portrait, and their expected outcome.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub(crate) struct Story {
     pub(crate) id: String,
     pub(crate) kind: Kind,
     /// The newest upload's revision and colour.
     pub(crate) revision: Option<Revision>,
     pub(crate) colour: [u8; 3],
-    /// Every revision that was uploaded, as often as it was.
+    /// The revision of every upload, repeats included.
     pub(crate) uploads: Vec<Revision>,
     pub(crate) expected: Expected,
 }
@@ -69,7 +69,7 @@ impl Client {
         Self { api, http, aws, deleting: Arc::default() }
     }
 
-    /// Uploads a picture until it is taken; its revision.
+    /// Uploads a picture until it is accepted, and returns its revision.
     async fn put(&self, id: &str, picture: &[u8]) -> Revision {
         loop {
             let put = self.http.put(format!("{}/images/{id}?ages={AGE}", self.api)).body(picture.to_vec());
@@ -79,11 +79,11 @@ impl Client {
                 let etag = answer.headers()["etag"].to_str().unwrap().trim_matches('"').to_owned();
                 return revision(&etag, AGE.to_string().as_str());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// The job; none if there is no such job. Asked for until the answer is one of the two.
+    /// The job, or `None` if there is no such job. Other answers are retried.
     pub(crate) async fn job(&self, id: &str) -> Option<JobView> {
         loop {
             if let Ok(answer) = self.http.get(format!("{}/jobs/{id}", self.api)).send().await {
@@ -93,12 +93,12 @@ impl Client {
                     _ => {}
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Whether the job of a revision comes to be as wanted within some time.
-    async fn comes(&self, id: &str, revision: &Revision, within: Duration, wanted: fn(&JobView) -> bool) -> bool {
+    /// Whether the job of a revision reaches a wanted state within some time.
+    async fn reaches(&self, id: &str, revision: &Revision, within: Duration, wanted: fn(&JobView) -> bool) -> bool {
         let start = Instant::now();
         loop {
             let job = self.job(id).await;
@@ -108,11 +108,11 @@ impl Client {
             if start.elapsed() > within {
                 return false;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Deletes until somebody says what became of it.
+    /// Deletes or cancels a job, until an answer gives its outcome.
     async fn delete(&self, id: &str) -> Expected {
         loop {
             self.deleting.fetch_add(1, Ordering::SeqCst);
@@ -121,16 +121,16 @@ impl Client {
             match answer.map(|answer| answer.status()) {
                 Ok(StatusCode::OK) => return Expected::Cancelled,
                 Ok(StatusCode::NO_CONTENT | StatusCode::NOT_FOUND) => return Expected::Gone,
-                _ => tokio::time::sleep(LOOK).await,
+                _ => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     }
 
-    /// Does what a portrait's client does.
-    async fn tell(&self, number: usize, kind: Kind) -> Told {
-        let id = story::id(number);
+    /// Acts out the story of one portrait.
+    async fn act_out(&self, number: usize, kind: Kind) -> Story {
+        let id = id(number);
         let first = colour(number, 0);
-        let mut told = Told {
+        let mut story = Story {
             id: id.clone(),
             kind,
             revision: None,
@@ -146,46 +146,46 @@ impl Client {
         };
         match kind {
             Kind::NoPicture => {
-                told.uploads.push(self.put(&id, b"hello").await);
-                told.expected = Expected::Failed(&["UNSUPPORTED_IMAGE"]);
+                story.uploads.push(self.put(&id, b"hello").await);
+                story.expected = Expected::Failed(&["UNSUPPORTED_IMAGE"]);
             }
-            Kind::Torn => {
+            Kind::Truncated => {
                 let whole = photograph(first);
-                told.uploads.push(self.put(&id, &whole[..whole.len() - 20]).await);
-                told.expected = Expected::Failed(&["CORRUPT_IMAGE", "UNSUPPORTED_IMAGE"]);
+                story.uploads.push(self.put(&id, &whole[..whole.len() - 20]).await);
+                story.expected = Expected::Failed(&["CORRUPT_IMAGE", "UNSUPPORTED_IMAGE"]);
             }
             Kind::BadAges => {
-                told.uploads.push(self.put_with_bad_ages(&id, photograph(first)).await);
-                told.expected = Expected::Failed(&["INVALID_AGES"]);
+                story.uploads.push(self.put_with_bad_ages(&id, photograph(first)).await);
+                story.expected = Expected::Failed(&["INVALID_AGES"]);
             }
             _ => {
                 for (nth, version) in versions.iter().enumerate() {
                     if nth > 0 {
-                        // Some come while the one before is looked at.
+                        // Some uploads arrive while the one before is processed.
                         tokio::time::sleep(Duration::from_millis(number as u64 * 37 % 200)).await;
                     }
-                    told.colour = colour(number, *version);
-                    told.uploads.push(self.put(&id, &photograph(told.colour)).await);
+                    story.colour = colour(number, *version);
+                    story.uploads.push(self.put(&id, &photograph(story.colour)).await);
                 }
             }
         }
-        let revision = told.uploads[told.uploads.len() - 1].clone();
-        told.revision = Some(revision.clone());
+        let revision = story.uploads[story.uploads.len() - 1].clone();
+        story.revision = Some(revision.clone());
         let ended = |job: &JobView| job.status.is_final();
         match kind {
-            Kind::Cancelled | Kind::CancelledAndAgain if self.comes(&id, &revision, PATIENCE, |_| true).await => {
-                told.expected = self.delete(&id).await;
+            Kind::Cancelled | Kind::CancelledAndAgain if self.reaches(&id, &revision, PATIENCE, |_| true).await => {
+                story.expected = self.delete(&id).await;
             }
-            Kind::Deleted | Kind::DeletedAndAgain if self.comes(&id, &revision, PATIENCE, ended).await => {
-                told.expected = self.delete(&id).await;
+            Kind::Deleted | Kind::DeletedAndAgain if self.reaches(&id, &revision, PATIENCE, ended).await => {
+                story.expected = self.delete(&id).await;
             }
-            _ => _ = self.comes(&id, &revision, INTEREST, ended).await,
+            _ => _ = self.reaches(&id, &revision, INTEREST, ended).await,
         }
         if matches!(kind, Kind::CancelledAndAgain | Kind::DeletedAndAgain) {
-            told.uploads.push(self.put(&id, &photograph(first)).await);
-            told.expected = Expected::Success;
+            story.uploads.push(self.put(&id, &photograph(first)).await);
+            story.expected = Expected::Success;
         }
-        told
+        story
     }
 
     async fn put_with_bad_ages(&self, id: &str, picture: Vec<u8>) -> Revision {
@@ -195,27 +195,27 @@ impl Client {
         revision(put.e_tag().unwrap().trim_matches('"'), "old")
     }
 
-    /// Has many clients tell the stories of a seed, or that of one kind again and again.
-    pub(crate) async fn stories(&self, seed: u64, jobs: usize, clients: usize, only: Option<Kind>) -> Vec<Told> {
+    /// Acts out the stories of a seed with many clients at once. With `only`, all stories are of that kind.
+    pub(crate) async fn stories(&self, seed: u64, jobs: usize, clients: usize, only: Option<Kind>) -> Vec<Story> {
         let next = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         for _ in 0..clients {
             let (client, next) = (self.clone(), Arc::clone(&next));
             tasks.spawn(async move {
-                let mut told = Vec::new();
+                let mut stories = Vec::new();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= jobs {
-                        return told;
+                        return stories;
                     }
-                    told.push(client.tell(number, only.unwrap_or_else(|| Kind::of(seed, number))).await);
+                    stories.push(client.act_out(number, only.unwrap_or_else(|| Kind::of(seed, number))).await);
                 }
             });
         }
         tasks.join_all().await.into_iter().flatten().collect()
     }
 
-    /// Has the command line handle what was given up; how many events.
+    /// Redrives dead letters with the command line. Returns the number of events.
     pub(crate) async fn redrive(&self) -> u64 {
         let output = tokio::process::Command::new(crate::binary())
             .args(["redrive", "--json", "--endpoint-url", self.aws.endpoint_url().unwrap()])

@@ -1,5 +1,5 @@
-//! The handlers in this process, over the same wire protocols: every call of theirs goes through the AWS SDK to the local cloud.
-//! The clock is the test's.
+//! Soaks with the handlers in this process. They use the same wire protocols: all their calls go through the AWS SDK to
+//! the local cloud. The test advances the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::audit::{History, Violation, audit, objects, orphans, records};
-use crate::client::{Client, Told};
-use crate::sabotage::{Strip, Without};
+use crate::client::{Client, Story};
+use crate::sabotage::{Saboteur, Without};
 use crate::story::Kind;
 use crate::{alone, number, plan, quick_server};
 
@@ -31,11 +31,11 @@ const TRACKER: &str = "job-tracker";
 const DEAD_LETTERS: &str = "image-processor-dead-letters";
 /// Clients at once.
 const CLIENTS: usize = 48;
-/// Seeds in which a missing mechanism has to show: some need two things to meet.
+/// The most seeds before a missing mechanism has to be found. Some need a coincidence of two faults.
 const SEEDS: u64 = 6;
-/// How far the clock is set forward when nobody has anything to do.
+/// The most that the clock is advanced in one step, when all work waits for it.
 const STEP: Duration = Duration::from_secs(5);
-/// How often it is set forward in the end, at most: well beyond every deadline.
+/// The most steps at the end, well beyond every deadline.
 const STEPS: usize = 4000;
 
 fn settings() -> Settings {
@@ -49,10 +49,10 @@ fn settings() -> Settings {
     Settings::read(set).unwrap()
 }
 
-/// What a function makes of an event of a Lambda request, or why it fails.
+/// The answer of a function to an event, or its error.
 type Answer = Result<Value, String>;
 
-/// A runtime that hands events to `handle`, which is made anew for each execution environment.
+/// A Lambda runtime that passes events to a handler. Each execution environment makes its own handler.
 fn runtime<F, H>(handler: F) -> InProcess
 where
     F: Fn(BTreeMap<String, String>) -> H + Send + Sync + 'static,
@@ -98,7 +98,7 @@ impl AsyncHandler for JobTracker {
     }
 }
 
-/// The clients of one execution environment: its own credentials, the connections of all.
+/// The clients of one execution environment. It has its own credentials, and shares connections with all others.
 fn clients(base: &SdkConfig, environment: &BTreeMap<String, String>, sabotage: Option<Without>) -> Clients {
     let variable = |name: &str| environment[name].clone();
     let credentials = Credentials::new(
@@ -112,15 +112,15 @@ fn clients(base: &SdkConfig, environment: &BTreeMap<String, String>, sabotage: O
     let clients = Clients::new(&config);
     let Some(sabotage) = sabotage else { return clients };
     Clients {
-        s3: aws_sdk_s3::Client::from_conf(clients.s3.config().to_builder().interceptor(Strip(sabotage)).build()),
+        s3: aws_sdk_s3::Client::from_conf(clients.s3.config().to_builder().interceptor(Saboteur(sabotage)).build()),
         dynamodb: aws_sdk_dynamodb::Client::from_conf(
-            clients.dynamodb.config().to_builder().interceptor(Strip(sabotage)).build(),
+            clients.dynamodb.config().to_builder().interceptor(Saboteur(sabotage)).build(),
         ),
         ..clients
     }
 }
 
-/// As the command line's, but that the functions are tasks.
+/// The command line's stack, except that the functions are tasks.
 fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
     let read = |name: &str| -> Value {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra").join(name);
@@ -256,7 +256,7 @@ impl World {
         Self { cloud, clock, client, sabotage, data }
     }
 
-    /// Sets the clock forward whenever nobody has anything to do but wait for it.
+    /// Advances the clock whenever all work waits for it.
     async fn drive(&self) {
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -264,7 +264,7 @@ impl World {
         }
     }
 
-    /// True if the clock was set forward.
+    /// Advances the clock if all work waits for it. Returns whether it did.
     fn step(&self) -> bool {
         let backlog = self.cloud.backlog().unwrap();
         let idle = backlog.ready == 0 && self.client.deleting.load(Ordering::SeqCst) == 0;
@@ -285,17 +285,17 @@ impl World {
         }
     }
 
-    /// Goes on until nothing is left to be done, or far beyond every deadline. How many events were redriven.
+    /// Continues until all work is done, or all deadlines have passed. Returns the number of redriven events.
     async fn settle(&self) -> u64 {
         let (mut steps, mut redriven) = (0, 0);
         while steps < STEPS {
             tokio::time::sleep(Duration::from_millis(4)).await;
             steps += usize::from(self.step());
-            // Then nothing is ever recorded as done.
+            // Without memory, no job is ever recorded as done.
             if self.sabotage == Some(Without::Memory) && steps > 100 {
                 break;
             }
-            // Now and then: is it over?
+            // Every 50 steps, check whether all work is done.
             if steps % 50 == 49 {
                 steps += 1;
                 redriven += self.redrive().await;
@@ -314,7 +314,7 @@ impl World {
     }
 }
 
-/// What does not hold after so many jobs.
+/// Runs `jobs` jobs. Returns the violations, and the history of the first.
 async fn soak(
     plan: &FaultPlan,
     jobs: usize,
@@ -323,17 +323,17 @@ async fn soak(
 ) -> (Vec<Violation>, String) {
     let start = Instant::now();
     let world = World::start(plan.clone(), sabotage).await;
-    let told: Vec<Told> = tokio::select! {
-        told = world.client.stories(plan.seed, jobs, CLIENTS, only) => told,
+    let stories: Vec<Story> = tokio::select! {
+        stories = world.client.stories(plan.seed, jobs, CLIENTS, only) => stories,
         () = world.drive() => unreachable!("the clock is driven for ever"),
     };
     let load = start.elapsed();
     let redriven = world.settle().await;
     let settled = start.elapsed();
     let history = History::read(world.data.path());
-    let violations = audit(&world.client, &told, &history).await;
+    let violations = audit(&world.client, &stories, &history).await;
     println!(
-        "seed {}: {jobs} jobs in {:.1} s, settled after {:.1} s, looked at after {:.1} s; {redriven} events redriven; {:?}",
+        "seed {}: {jobs} jobs in {:.1} s, settled after {:.1} s, audited after {:.1} s; {redriven} events redriven; {:?}",
         plan.seed,
         load.as_secs_f64(),
         settled.as_secs_f64(),
@@ -346,7 +346,7 @@ async fn soak(
 }
 
 #[test]
-fn every_job_ends_well_whatever_goes_wrong() {
+fn every_job_ends_correctly_under_faults() {
     let jobs = usize::try_from(number("SOAK_JOBS", 300)).unwrap();
     let first = number("SOAK_FIRST_SEED", 1);
     for seed in first..first + number("SOAK_SEEDS", 2) {
@@ -356,7 +356,7 @@ fn every_job_ends_well_whatever_goes_wrong() {
     }
 }
 
-/// Without a mechanism, a rule that it keeps is broken; with it, none is: that is the test above.
+/// Asserts that a disabled mechanism breaks one of `rules`. The test above shows that none is broken with it.
 #[track_caller]
 fn is_found(sabotage: Without, plan: &str, jobs: usize, only: Option<Kind>, rules: &[&str]) {
     for seed in 1..=SEEDS {
@@ -368,54 +368,54 @@ fn is_found(sabotage: Without, plan: &str, jobs: usize, only: Option<Kind>, rule
             return;
         }
     }
-    panic!("taking away {sabotage:?} breaks none of {rules:?} in {SEEDS} seeds");
+    panic!("disabling {sabotage:?} breaks none of {rules:?} in {SEEDS} seeds");
 }
 
 #[test]
-fn without_conditions_it_is_found() {
-    // What is read stays true for longer when writes are throttled.
+fn missing_conditions_are_found() {
+    // Throttled writes leave more time between a read and the write that depends on it.
     is_found(Without::Conditions, "throttle=0.2", 200, Some(Kind::Cancelled), &["outcome"]);
 }
 
 #[test]
 fn without_memory_work_is_done_twice() {
-    // Nothing else goes wrong, which would be a reason to do it again.
+    // Other faults are off, since they would justify a repeated invocation.
     is_found(Without::Memory, "all=0,duplicate-event=0.9", 40, Some(Kind::One), &["once"]);
 }
 
 #[test]
-fn without_memory_the_older_may_win() {
+fn without_memory_an_older_upload_may_win() {
     is_found(Without::Memory, "all=0,delay-event=0.4", 40, Some(Kind::Replaced), &["newest"]);
 }
 
 #[test]
-fn without_a_prompt_sweep_it_is_found() {
+fn a_late_sweep_is_found() {
     is_found(Without::PromptSweep, "drop-notice=0.2", 40, Some(Kind::One), &["deadline"]);
 }
 
 #[test]
-fn without_if_match_it_is_found() {
+fn a_missing_if_match_is_found() {
     let (plan, only) = ("delay-event=0.4,delay-seconds=2", Some(Kind::ThereAndBack));
     is_found(Without::IfMatch, plan, 150, only, &["pictures"]);
 }
 
 #[test]
-fn without_the_sweep_it_is_found() {
+fn a_missing_sweep_is_found() {
     is_found(Without::Sweep, "drop-notice=0.2", 60, Some(Kind::One), &["stuck"]);
 }
 
 #[test]
-fn without_redriving_it_is_found() {
+fn missing_redrives_are_found() {
     is_found(Without::Redriving, "kill=0.9", 80, Some(Kind::One), &["lost"]);
 }
 
 #[test]
-fn without_collecting_orphans_it_is_found() {
+fn a_missing_orphan_collection_is_found() {
     let plan = "drop-notice=0.3,lose-answer=0.1";
     is_found(Without::OrphanCollection, plan, 100, Some(Kind::CancelledAndAgain), &["orphans"]);
 }
 
 #[test]
-fn without_retries_it_is_found() {
+fn missing_retries_are_found() {
     is_found(Without::Retries, "kill=0.3", 80, Some(Kind::One), &["lost"]);
 }

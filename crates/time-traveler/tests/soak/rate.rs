@@ -1,6 +1,7 @@
-//! Uploads at a steady rate to the real binaries, with nothing going wrong: nothing is lost, and memory stays.
+//! Uploads at a steady rate to the real binaries, without faults: none is lost, and memory does not grow.
 //!
-//! `SOAK_UPLOADS` and `SOAK_RATE` say how many and how many a second; how long each took, from its PUT to its pictures, is printed.
+//! `SOAK_UPLOADS` is the number of uploads, and `SOAK_RATE` the number a second. The test prints the latencies from PUT
+//! to SUCCESS.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
@@ -15,21 +16,21 @@ use crate::client::{AGE, Client};
 use crate::story::{colour, id, photograph};
 use crate::{alone, number};
 
-/// How long everything may take, beyond the time in which it is uploaded.
+/// How long all jobs may take after their uploads.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Of how many uploads one comes before memory is measured first: as many processes as there may be have been busy by then, and hold
-/// what they come to hold.
+/// One upload in this many is sent before memory is first measured. By then all processes have been busy, and have
+/// allocated their working memory.
 const WARM: usize = 5;
-/// By how much memory may grow with many uploads, and with few, which come before everything is warm.
+/// The largest growth of memory with many uploads, and with few, after which processes are not yet warm.
 const GROWTH: (f64, f64) = (1.15, 1.6);
-/// Uploads that are many.
+/// The number from which uploads count as many.
 const MANY: usize = 1000;
 
 fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Resident memory of a process and all that it started, in MB.
+/// The resident memory of a process and its descendants, in MB.
 fn memory(pid: u32) -> f64 {
     let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid=,rss="]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
@@ -44,7 +45,7 @@ fn memory(pid: u32) -> f64 {
     kilobytes as f64 / 1000.0
 }
 
-/// Uploads at a rate; when each was sent, in milliseconds since 1970.
+/// Uploads at a rate. Returns the time of each upload, in milliseconds since 1970.
 async fn upload(client: &Client, numbers: std::ops::Range<usize>, rate: f64) -> HashMap<String, i64> {
     let sent = Arc::new(Mutex::new(HashMap::new()));
     let mut tasks = JoinSet::new();
@@ -64,7 +65,7 @@ async fn upload(client: &Client, numbers: std::ops::Range<usize>, rate: f64) -> 
     Arc::into_inner(sent).unwrap().into_inner().unwrap()
 }
 
-/// Waits until so many jobs are final; when each ended.
+/// Waits until `jobs` jobs are final. Returns the time of each end, in milliseconds since 1970.
 async fn ended(client: &Client, jobs: usize) -> BTreeMap<String, i64> {
     let start = Instant::now();
     loop {
@@ -72,19 +73,19 @@ async fn ended(client: &Client, jobs: usize) -> BTreeMap<String, i64> {
         if records.len() == jobs && records.values().all(|record| record.is_settled) {
             assert!(records.values().all(|record| record.status == "SUCCESS"));
             let left = orphans(&objects(client).await, &records);
-            assert!(left.is_empty() || start.elapsed() < PATIENCE, "objects of nobody: {left:?}");
+            assert!(left.is_empty() || start.elapsed() < PATIENCE, "orphaned objects: {left:?}");
             if left.is_empty() {
                 return records.into_iter().map(|(id, record)| (id, record.ended)).collect();
             }
         }
         assert!(start.elapsed() < PATIENCE, "{} of {jobs} jobs", records.len());
-        // To look takes its time too, and is none of the pipeline's.
+        // These requests load the pipeline too, so they are rare.
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
 }
 
 #[test]
-fn nothing_is_lost_and_memory_stays() {
+fn no_upload_is_lost_and_memory_does_not_grow() {
     let uploads = usize::try_from(number("SOAK_UPLOADS", 200)).unwrap();
     alone(at_rate(uploads, number("SOAK_RATE", 40) as f64));
 }

@@ -1,4 +1,6 @@
-//! What keeps jobs sound, taken away one by one on the wire between the functions and the cloud: the soak has to find it.
+//! Disables, one by one, the mechanisms that keep jobs correct. The soak has to find every missing mechanism.
+//!
+//! Most are disabled in the calls between the functions and the cloud.
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
 use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
@@ -10,34 +12,34 @@ use aws_sdk_s3::operation::copy_object::CopyObjectInput;
 use aws_sdk_s3::operation::get_object::GetObjectInput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Input;
 
-/// A mechanism that is taken away.
+/// A mechanism that is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Without {
     /// Writes of records are unconditional.
     Conditions,
-    /// A portrait is begun as if nothing were known of it yet, nor whether its photograph is still the one of the event.
+    /// Jobs start without a look at their records, and without a check that the photograph is still that of the event.
     Memory,
-    /// The photograph of an attempt is copied whatever it is by now.
+    /// Photographs are copied even if they have been replaced.
     IfMatch,
-    /// Nobody looks after jobs that nobody is at.
+    /// Abandoned jobs are not swept.
     Sweep,
-    /// Somebody does, but every four hours.
+    /// Abandoned jobs are swept only every four hours.
     PromptSweep,
-    /// What was given up stays given up.
+    /// Dead letters are not redriven.
     Redriving,
-    /// Objects that belong to nobody stay.
+    /// Orphaned objects are not deleted.
     OrphanCollection,
-    /// An event that failed is not tried again, nor kept.
+    /// Failed events are neither retried nor kept as dead letters.
     Retries,
 }
 
-/// Takes conditions and attributes off the inputs of calls before they are written.
+/// Removes conditions and attributes from the inputs of calls before they are serialized.
 #[derive(Debug)]
-pub(crate) struct Strip(pub(crate) Without);
+pub(crate) struct Saboteur(pub(crate) Without);
 
-impl Intercept for Strip {
+impl Intercept for Saboteur {
     fn name(&self) -> &'static str {
-        "Strip"
+        "Saboteur"
     }
 
     fn modify_before_serialization(
@@ -65,7 +67,7 @@ impl Intercept for Strip {
                 get.if_match = None;
             }
         }
-        // The sweep, too, looks for what SageMaker left.
+        // The sweep also lists the objects that SageMaker left.
         if self.0 == Without::OrphanCollection
             && let Some(list) = input.downcast_mut::<ListObjectsV2Input>()
             && list.prefix.as_deref().is_some_and(|prefix| ["strips/", "failures/"].contains(&prefix))

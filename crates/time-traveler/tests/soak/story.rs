@@ -1,46 +1,46 @@
-//! What a client does with one portrait.
+//! The kinds of a client's story with one portrait, and the photographs for them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Cursor;
 
 use image::{ImageFormat, Rgb, RgbImage};
 
-/// What a portrait's client does.
+/// The actions of a portrait's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// One photograph.
+    /// Uploads one photograph.
     One,
-    /// Another one right after it.
+    /// Uploads a photograph, and right after it another one.
     Replaced,
-    /// Another one, and the first again.
+    /// Uploads a photograph, another one, and the first again.
     ThereAndBack,
-    /// The same one twice.
+    /// Uploads the same photograph twice.
     Twice,
-    /// What is no picture at all.
+    /// Uploads a file that is not a picture.
     NoPicture,
-    /// A picture that breaks off, which only the model server sees.
-    Torn,
-    /// A photograph whose ages are none.
+    /// Uploads a truncated picture, which only the model server notices.
+    Truncated,
+    /// Uploads a photograph with invalid ages.
     BadAges,
-    /// A photograph, and a `DELETE` as soon as there is a job.
+    /// Uploads a photograph, and sends a `DELETE` as soon as there is a job.
     Cancelled,
-    /// The same, and then the photograph again.
+    /// As `Cancelled`, and uploads the photograph again.
     CancelledAndAgain,
-    /// A photograph, and a `DELETE` when the job has ended.
+    /// Uploads a photograph, and sends a `DELETE` when the job has ended.
     Deleted,
-    /// The same, and then the photograph again.
+    /// As `Deleted`, and uploads the photograph again.
     DeletedAndAgain,
 }
 
 impl Kind {
-    /// Of a hundred portraits.
+    /// The number of each kind in a hundred portraits.
     const SHARES: [(Self, u64); 11] = [
         (Self::One, 46),
         (Self::Replaced, 8),
         (Self::ThereAndBack, 8),
         (Self::Twice, 6),
         (Self::NoPicture, 3),
-        (Self::Torn, 4),
+        (Self::Truncated, 4),
         (Self::BadAges, 3),
         (Self::Cancelled, 6),
         (Self::CancelledAndAgain, 6),
@@ -48,7 +48,7 @@ impl Kind {
         (Self::DeletedAndAgain, 5),
     ];
 
-    /// The kind of a seed's portrait.
+    /// The kind of story of a portrait, by seed and number.
     pub(crate) fn of(seed: u64, number: usize) -> Self {
         let mut hasher = DefaultHasher::new();
         (seed, number).hash(&mut hasher);
@@ -63,12 +63,13 @@ impl Kind {
     }
 }
 
-/// The name of a portrait: no name is the beginning of another.
+/// The id of a portrait. No id is the beginning of another.
 pub(crate) fn id(number: usize) -> String {
     format!("portrait-{number:06}")
 }
 
-/// The colour of a portrait's photograph, which the quick model makes brighter with age. Few enough that the same panel comes often.
+/// The colour of a portrait's photograph, which the quick model makes brighter with age. There are few colours, so
+/// panels repeat and few have to be decoded.
 pub(crate) fn colour(number: usize, version: usize) -> [u8; 3] {
     let number = number * 3 + version;
     [number % 5, number / 5 % 5, number / 25 % 5].map(|level| 20 + 30 * level as u8)
@@ -82,7 +83,7 @@ pub(crate) fn photograph(colour: [u8; 3]) -> Vec<u8> {
 }
 
 #[test]
-fn a_portrait_has_photographs_of_its_own_and_every_story_is_told() {
+fn the_versions_of_a_photograph_differ_and_every_kind_occurs() {
     assert!((0..1000).all(|number| colour(number, 0) != colour(number, 1)));
     assert_eq!(Kind::SHARES.iter().map(|(_, share)| share).sum::<u64>(), 100);
     for (kind, _) in Kind::SHARES {

@@ -1,4 +1,4 @@
-// The web page as its users meet it. Run by `cargo test --workspace --test e2e page`, which makes the fixtures.
+// The web page, used as its users use it. `cargo test --workspace --test e2e page` makes the fixtures and runs this file.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -13,7 +13,7 @@ let browser;
 before(async () => (browser = await browse()));
 after(() => browser.close());
 
-/** A test with an `up` of its own. */
+/** A test with its own `up`. */
 function scenario(name, run) {
   test(name, async () => {
     const up = await Up.start();
@@ -29,17 +29,17 @@ function scenario(name, run) {
 }
 
 for (const size of ['small', 'large']) {
-  scenario(`from a photograph to the slider (${size})`, async (up) => {
+  scenario(`a photograph becomes pictures, and the slider chooses the age (${size})`, async (up) => {
     const tab = await Tab.open(browser, up.url, { size });
     const { page } = tab;
-    await tab.says('#earlier-told', 'None yet');
+    await tab.says('#earlier-message', 'None yet');
     await tab.look('empty');
 
     up.hold();
     await tab.choose('portrait.png');
     await tab.says('.steps [aria-current]', 'Working');
     assert.match(tab.id, /^portrait-[a-z0-9]{5}$/);
-    await tab.says('#told', 'The face is being aged to 20, 40, 60 and 80.');
+    await tab.says('#message', 'The face is being aged to 20, 40, 60 and 80.');
     await tab.says('#list', 'working');
     await tab.look('working');
 
@@ -49,7 +49,7 @@ for (const size of ['small', 'large']) {
     await tab.says('#sketch', 'a sketch by the preview engine');
     await tab.look('done');
 
-    // By keyboard: a year, a tenth, an end.
+    // The keyboard moves the slider by a year, by a tenth, or to an end.
     const time = page.locator('#time');
     await time.focus();
     const press = async (key, age, opacities) => {
@@ -65,10 +65,10 @@ for (const size of ['small', 'large']) {
     await press('PageUp', 27, [1, 0.35, 0, 0]);
     await press('End', 80, [0, 0, 0, 1]);
     const old = await page.locator('#stage').screenshot();
-    assert.ok(!young.equals(old), 'another picture at another age');
+    assert.ok(!young.equals(old), 'the picture does not change with the age');
     assert.match(await page.locator('#stage').getAttribute('aria-label'), /80 years old$/);
 
-    // By pointer: on the slider, and on the picture.
+    // The pointer works on the slider and on the picture.
     const middle = async (selector) => {
       const box = await page.locator(selector).boundingBox();
       return [box.x + box.width / 2, box.y + box.height / 2, box.width];
@@ -88,7 +88,7 @@ for (const size of ['small', 'large']) {
     }
     assert.equal(await time.inputValue(), '35');
     if (size === 'small') {
-      // A finger that scrolls leaves the age alone; one that goes sideways changes it.
+      // A finger that scrolls does not change the age. One that moves sideways does.
       const touch = await page.context().newCDPSession(page);
       for (const [from, across, along, age] of [[width / 4, 4, -90, '35'], [-width / 4, width / 4, 3, '50']]) {
         const [x, y] = await middle('#stage');
@@ -113,7 +113,7 @@ for (const size of ['small', 'large']) {
     assert.deepEqual([await clip(), await marked()], ['inset(0px 0% 0px 0px)', ['original']]);
     assert.match(await page.locator('#stage').getAttribute('aria-label'), /, the original$/);
 
-    // It travels by itself until it is touched.
+    // The journey plays until it is paused.
     await page.locator('#play').click();
     await page.waitForFunction(() => Number(document.getElementById('age').textContent) > 65);
     await page.locator('#play').click();
@@ -121,7 +121,7 @@ for (const size of ['small', 'large']) {
     assert.deepEqual(await tab.shown(), await tab.shown());
     assert.equal(await tab.text('#age'), stopped);
 
-    // Beside the original.
+    // The picture is shown beside the original.
     await page.getByLabel('Compare with the original').check();
     assert.equal(await clip(), 'inset(0px 50% 0px 0px)');
     await page.locator('#split').focus();
@@ -130,13 +130,13 @@ for (const size of ['small', 'large']) {
     await page.locator('#stage').scrollIntoViewIfNeeded();
     await page.mouse.click(...(await middle('#stage')).slice(0, 2));
     assert.equal(await clip(), 'inset(0px 50% 0px 0px)');
-    assert.equal(await tab.text('#age'), stopped, 'the age stays');
+    assert.equal(await tab.text('#age'), stopped, 'the age has changed');
     await tab.look('compared');
     await tab.close();
   });
 }
 
-scenario('downloads', async (up) => {
+scenario('pictures and the animation are downloaded', async (up) => {
   const tab = await Tab.open(browser, up.url);
   const { page } = tab;
   await page.getByLabel('20').uncheck();
@@ -154,27 +154,27 @@ scenario('downloads', async (up) => {
     const [suggested, bytes] = await save(name);
     assert.equal(suggested, file);
     const answer = await fetch(up.url + job.images[n].path);
-    assert.ok(bytes.equals(Buffer.from(await answer.arrayBuffer())), 'the very bytes');
+    assert.ok(bytes.equals(Buffer.from(await answer.arrayBuffer())), 'the file has other bytes than the API');
   }
   const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#gif').click()]);
   assert.equal(download.suggestedFilename(), `${id}.gif`);
-  // Looked into by who started this test.
+  // The Rust test that started this file checks the animation.
   await download.saveAs(join(SCREENSHOTS, 'animation.gif'));
-  await tab.says('#gif-told', `${id}.gif, `);
+  await tab.says('#gif-message', `${id}.gif, `);
   await tab.look('downloads');
   await tab.close();
 });
 
-scenario('what cannot be sent is said', async (up) => {
+scenario('files that cannot be sent are named', async (up) => {
   for (const size of ['small', 'large']) {
     const tab = await Tab.open(browser, up.url, { size });
     await tab.choose('notes.txt');
-    await tab.says('#refused', 'notes.txt is no picture that this browser can read. A JPEG, PNG or WebP photograph works.');
-    assert.equal(tab.id, '', 'nothing was sent');
+    await tab.says('#refused', 'notes.txt is not a picture that this browser can read. A JPEG, PNG or WebP photograph works.');
+    assert.equal(tab.id, '', 'something was sent');
     await tab.look('refused');
     await tab.choose('empty.jpg');
     await tab.says('#refused', 'empty.jpg is empty.');
-    // One that works among others that do not.
+    // Only one of these files can be sent.
     await tab.choose('notes.txt', 'broken.png', 'empty.jpg');
     await tab.says('#failed-title', 'The picture is damaged');
     await tab.says('#failed-why', 'Open it in a picture viewer');
@@ -189,7 +189,7 @@ scenario('what cannot be sent is said', async (up) => {
   }
 });
 
-scenario('what is too large, or of another format, is made to fit', async (up) => {
+scenario('pictures that are too large or of another format are converted', async (up) => {
   const tab = await Tab.open(browser, up.url);
   for (const name of ['large.png', 'portrait.bmp']) {
     await tab.page.goto(`${up.url}/#/`);
@@ -200,7 +200,7 @@ scenario('what is too large, or of another format, is made to fit', async (up) =
   await tab.close();
 });
 
-scenario('ages', async (up) => {
+scenario('1 to 16 ages are chosen and remembered', async (up) => {
   const tab = await Tab.open(browser, up.url);
   const { page } = tab;
   const add = async (age) => {
@@ -208,34 +208,34 @@ scenario('ages', async (up) => {
     await page.keyboard.press('Enter');
   };
   await add('101');
-  await tab.says('#ages-told', 'An age is a whole number from 0 to 100.');
+  await tab.says('#ages-message', 'An age is a whole number from 0 to 100.');
   await add('2.5');
-  await tab.says('#ages-told', 'An age is a whole number from 0 to 100.');
+  await tab.says('#ages-message', 'An age is a whole number from 0 to 100.');
   await add('33');
-  await tab.says('#ages-told', '5 chosen');
+  await tab.says('#ages-message', '5 chosen');
   for (let age = 1; age <= 11; age++) await add(String(age));
-  await tab.says('#ages-told', '16 chosen');
+  await tab.says('#ages-message', '16 chosen');
   await add('99');
-  await tab.says('#ages-told', '16 ages are the most');
+  await tab.says('#ages-message', '16 ages at most');
   await tab.look('ages');
   const boxes = page.locator('#chips input');
   for (let n = (await boxes.count()) - 1; n > 0; n--) await boxes.nth(n).uncheck();
-  await tab.says('#ages-told', '1 chosen');
+  await tab.says('#ages-message', '1 chosen');
   await boxes.first().click();
-  await tab.says('#ages-told', 'One age there has to be');
+  await tab.says('#ages-message', 'At least one age is needed');
   await page.reload();
-  await tab.says('#ages-told', '1 chosen');
+  await tab.says('#ages-message', '1 chosen');
   await tab.choose('portrait.png');
   const id = await tab.pictures();
   assert.deepEqual((await up.json(`/jobs/${id}`)).ages, [1]);
-  // One age leaves nowhere to travel to, and something to compare with.
+  // With one age there is no slider, but the original can be compared.
   assert.equal(await page.locator('#time').isVisible(), false);
   assert.match(await page.locator('#stage').getAttribute('aria-label'), /, 1 year old$/);
   await tab.look('one-age');
   await tab.close();
 });
 
-scenario('the list, cancel and delete', async (up) => {
+scenario('portraits are listed, cancelled and deleted', async (up) => {
   const tab = await Tab.open(browser, up.url);
   const { page } = tab;
   await tab.choose('portrait.png', 'other.png');
@@ -245,12 +245,12 @@ scenario('the list, cancel and delete', async (up) => {
   assert.deepEqual(thumbs, [1024, 1024]);
   await tab.look('list');
 
-  // Another one, by its link.
+  // The link of another portrait opens it.
   await page.locator('#list a:not([aria-current])').click();
   await page.waitForFunction((before) => document.getElementById('viewer-title').textContent !== before, id);
   assert.notEqual(await tab.pictures(), id);
 
-  // Not without being asked.
+  // Deleting asks for confirmation.
   await page.getByRole('button', { name: `Delete ${id}` }).click();
   await tab.says('#sure-title', `Delete ${id}?`);
   await tab.look('sure');
@@ -263,10 +263,10 @@ scenario('the list, cancel and delete', async (up) => {
   assert.equal((await fetch(`${up.url}/jobs/${id}`)).status, 404);
   await page.waitForFunction(() => document.activeElement.id === 'earlier-title');
 
-  // The one that is open.
+  // The open portrait is deleted.
   await page.locator('#delete').click();
   await page.locator('#sure').getByRole('button', { name: 'Delete' }).click();
-  await tab.says('#earlier-told', 'None yet');
+  await tab.says('#earlier-message', 'None yet');
   assert.equal(await page.locator('#viewer').isVisible(), false);
 
   up.hold();
@@ -282,7 +282,7 @@ scenario('the list, cancel and delete', async (up) => {
   await tab.close();
 });
 
-scenario('what comes from elsewhere shows up, page by page', async (up) => {
+scenario('portraits sent by other clients are listed, page by page', async (up) => {
   for (let n = 0; n < 22; n++) {
     const answer = await fetch(`${up.url}/images/job-${n}`, { method: 'PUT', body: Buffer.from('no picture') });
     assert.equal(answer.status, 200);
@@ -295,14 +295,14 @@ scenario('what comes from elsewhere shows up, page by page', async (up) => {
   const items = tab.page.locator('#list li');
   await items.nth(19).waitFor();
   assert.equal(await items.count(), 20);
-  await tab.says('#list li:first-child', 'That is no picture that can be used');
+  await tab.says('#list li:first-child', 'This picture cannot be used');
   await tab.page.getByRole('button', { name: 'Show more' }).click();
   await items.nth(21).waitFor();
   assert.equal(await tab.page.getByRole('button', { name: 'Show more' }).isVisible(), false);
   await tab.close();
 });
 
-scenario('a reload in the middle of a job', async (up) => {
+scenario('a running job survives a reload', async (up) => {
   const tab = await Tab.open(browser, up.url);
   up.hold();
   await tab.choose('portrait.png');
@@ -313,13 +313,13 @@ scenario('a reload in the middle of a job', async (up) => {
   await tab.says('#viewer-title', id);
   up.release();
   assert.equal(await tab.pictures(), id);
-  // A finished one opens again as well.
+  // A reload opens a finished portrait again.
   await tab.page.reload();
   assert.equal(await tab.pictures(), id);
   await tab.close();
 });
 
-test('a restart of the server in the middle of a job', async () => {
+test('a running job survives a restart of the server', async () => {
   let up = await Up.start();
   try {
     const tab = await Tab.open(browser, up.url);
@@ -329,12 +329,12 @@ test('a restart of the server in the middle of a job', async () => {
     const { id } = tab;
     assert.deepEqual(tab.complaints, []);
     await up.kill();
-    await tab.says('#told', 'The pipeline cannot be reached. Trying again.');
+    await tab.says('#message', 'The pipeline cannot be reached. Trying again.');
     await tab.look('unreachable');
     up = await Up.start(up.folder, up.port);
     assert.equal(await tab.pictures(), id);
-    await tab.page.waitForFunction(() => document.getElementById('earlier-told').textContent === '');
-    // The browser itself tells of requests that nobody answered; nothing else went wrong.
+    await tab.page.waitForFunction(() => document.getElementById('earlier-message').textContent === '');
+    // The browser reports failed requests. There must be no other errors.
     const others = tab.complaints.filter((text) => !/net::ERR_(CONNECTION|EMPTY|SOCKET|INCOMPLETE)/.test(text));
     assert.deepEqual(others, []);
     tab.complaints = [];
@@ -347,11 +347,11 @@ test('a restart of the server in the middle of a job', async () => {
   }
 });
 
-scenario('a lost connection while a photograph is sent', async (up) => {
+scenario('an upload is repeated after a lost connection', async (up) => {
   const tab = await Tab.open(browser, up.url);
   await tab.page.route('**/images/**', (route) => route.abort());
   await tab.choose('portrait.png');
-  await tab.says('#told', 'The connection was lost. Trying again.');
+  await tab.says('#message', 'The connection was lost. Trying again.');
   await tab.says('.steps [aria-current]', 'Uploading');
   await tab.page.unroute('**/images/**');
   await tab.pictures();
@@ -359,7 +359,7 @@ scenario('a lost connection while a photograph is sent', async (up) => {
   await tab.close();
 });
 
-scenario('what is sent before the page knows its pipeline waits', async (up) => {
+scenario('a photograph waits until the addresses of the APIs are known', async (up) => {
   const tab = await Tab.open(browser, 'about:blank', { path: '' });
   let known;
   const later = new Promise((resolve) => (known = resolve));
@@ -374,7 +374,7 @@ scenario('what is sent before the page knows its pipeline waits', async (up) => 
   await tab.close();
 });
 
-scenario('cancelled on its way, a photograph is not sent', async (up) => {
+scenario('a cancelled upload is aborted', async (up) => {
   const tab = await Tab.open(browser, up.url);
   const { page } = tab;
   let held;
@@ -384,7 +384,7 @@ scenario('cancelled on its way, a photograph is not sent', async (up) => {
   const failed = page.waitForEvent('requestfailed');
   await page.locator('#cancel').click();
   assert.equal((await failed).method(), 'PUT');
-  await tab.says('#earlier-told', 'None yet');
+  await tab.says('#earlier-message', 'None yet');
   await tab.says('#status', 'is gone');
   await page.waitForFunction(() => document.activeElement.id === 'new');
   await held.continue().catch(() => {});
@@ -392,7 +392,7 @@ scenario('cancelled on its way, a photograph is not sent', async (up) => {
   await tab.close();
 });
 
-scenario('pictures that are refused are asked for again', async (up) => {
+scenario('refused pictures are requested again', async (up) => {
   const tab = await Tab.open(browser, up.url);
   await tab.page.route('**/images/**/2.jpg', (route) => route.fulfill({ status: 404, json: { message: 'there is nothing' } }));
   await tab.choose('portrait.png');
@@ -408,7 +408,7 @@ scenario('pictures that are refused are asked for again', async (up) => {
   await tab.close();
 });
 
-scenario('where the browser lets nothing be remembered', async (up) => {
+scenario('the page works without browser storage', async (up) => {
   const tab = await Tab.open(browser, 'about:blank', { path: '' });
   await tab.page.addInitScript(() => {
     for (const name of ['localStorage', 'sessionStorage']) {
@@ -423,7 +423,7 @@ scenario('where the browser lets nothing be remembered', async (up) => {
   await tab.close();
 });
 
-scenario('pasted and dropped', async (up) => {
+scenario('photographs are pasted and dropped', async (up) => {
   const tab = await Tab.open(browser, up.url);
   const bytes = readFileSync(fixture('portrait.png')).toString('base64');
   for (const [type, kind, at] of [['paste', 'ClipboardEvent', 'clipboardData'], ['drop', 'DragEvent', 'dataTransfer']]) {
@@ -439,24 +439,24 @@ scenario('pasted and dropped', async (up) => {
   await tab.close();
 });
 
-scenario('taken with the camera', async (up) => {
+scenario('a photograph is taken with the camera', async (up) => {
   const args = ['--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${fixture('portrait.mjpeg')}`];
   const camera = await browse({ args });
   try {
     for (const size of ['small', 'large']) {
       const tab = await Tab.open(camera, up.url, { size, permissions: ['camera'] });
       await tab.page.locator('#camera').click();
-      await tab.says('#shooting-told', 'Look at the camera');
+      await tab.says('#shooting-message', 'Look at the camera');
       await tab.look('camera');
       await tab.page.locator('#shoot').click();
       await tab.page.waitForURL(/#\/camera-/);
       await tab.pictures();
       await tab.close();
     }
-    // Not allowed.
+    // The camera is not allowed.
     const tab = await Tab.open(camera, up.url, { permissions: [] });
     await tab.page.locator('#camera').click();
-    await tab.says('#shooting-told', /The camera is not allowed to this page|There is no camera here/);
+    await tab.says('#shooting-message', /This page may not use the camera|There is no camera here/);
     await tab.page.locator('#shooting-close').click();
     assert.equal(await tab.page.locator('#shooting').isVisible(), false);
     await tab.close();
@@ -465,25 +465,25 @@ scenario('taken with the camera', async (up) => {
   }
 });
 
-scenario('the sample', async (up) => {
+scenario('the sample is sent', async (up) => {
   const tab = await Tab.open(browser, up.url, { size: 'small' });
   await tab.page.getByRole('button', { name: 'Take the sample' }).click();
   assert.match(await tab.pictures(), /^astronaut-/);
   await tab.close();
 });
 
-scenario('a portrait that is not there', async (up) => {
+scenario('a missing portrait is named', async (up) => {
   const tab = await Tab.open(browser, up.url, { path: '/#/nobody' });
   await tab.says('#refused', 'There is no portrait nobody');
   assert.equal(tab.id, '');
-  assert.equal(await tab.page.evaluate(() => history.length), 2, 'the way back leads out');
-  // The browser tells of the answer that it is not there.
+  assert.equal(await tab.page.evaluate(() => history.length), 2, 'the missing portrait has a history entry');
+  // The browser reports the 404.
   assert.ok(tab.complaints.every((text) => text.includes('404')), String(tab.complaints));
   tab.complaints = [];
   await tab.close();
 });
 
-/** A server of the page's files as any static host is one, and a gateway that asks for a token. */
+/** Runs a test with an HTTP server that answers with `answer`. */
 async function serving(answer, run) {
   const server = createServer(answer);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -497,7 +497,7 @@ async function serving(answer, run) {
 
 const TYPES = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', jpg: 'image/jpeg' };
 
-/** The page as any static host has it, below a path, with these addresses of the APIs. */
+/** A static host of the page, below a path, with these addresses of the APIs. */
 const hosting = (config) => (request, response) => {
   const name = request.url.replace('/portraits/', '') || 'index.html';
   if (name === 'config.json') return response.end(JSON.stringify(config));
@@ -505,7 +505,7 @@ const hosting = (config) => (request, response) => {
   return response.end(readFileSync(join(SITE, name)));
 };
 
-/** A gateway before an `up` that lets nobody in without a token; `silent`: its refusals cannot be read by other origins. */
+/** A gateway before an `up` that refuses requests without a token. If `silent`, other origins cannot read its refusals. */
 const guarding = (up, { silent = false } = {}) => async (request, response) => {
   const cors = { 'access-control-allow-origin': '*', 'access-control-allow-headers': 'authorization,content-type', 'access-control-allow-methods': '*' };
   if (request.method === 'OPTIONS') return response.writeHead(204, cors).end();
@@ -522,7 +522,7 @@ const guarding = (up, { silent = false } = {}) => async (request, response) => {
   return response.end(Buffer.from(await got.arrayBuffer()));
 };
 
-scenario('as a static site elsewhere, by the addresses in config.json', async (up) => {
+scenario('a static host elsewhere serves the page with the addresses in config.json', async (up) => {
   await serving(hosting({ restApi: `${up.url}/`, httpApi: up.url }), async (url) => {
     for (const host of [url, url.replace('127.0.0.1', 'localhost')]) {
       const tab = await Tab.open(browser, host, { path: '/portraits/' });
@@ -532,41 +532,41 @@ scenario('as a static site elsewhere, by the addresses in config.json', async (u
       assert.equal(await thumb.evaluate((image) => image.decode().then(() => image.naturalWidth)), 1024);
       await tab.page.getByRole('button', { name: `Delete ${id}` }).click();
       await tab.page.locator('#sure').getByRole('button', { name: 'Delete' }).click();
-      await tab.says('#earlier-told', 'None yet');
+      await tab.says('#earlier-message', 'None yet');
       await tab.close();
     }
   });
 });
 
-/** Shows a token where one is asked for, and sends a portrait. */
+/** Enters a token in the dialog for it, and sends a portrait. */
 async function introduced(tab) {
-  await tab.says('#who-title', 'Who is asking?');
+  await tab.says('#who-title', 'A token is needed');
   await tab.look('who');
   await tab.page.getByLabel('Token').fill('e30.e30.x');
   await tab.page.keyboard.press('Enter');
-  await tab.says('#earlier-told', 'None yet');
-  // The browser itself tells of refusals; there are no more.
+  await tab.says('#earlier-message', 'None yet');
+  // The browser reports refused requests. There must be no other errors.
   assert.ok(tab.complaints.every((text) => /401|CORS|ERR_FAILED/.test(text)), String(tab.complaints));
   tab.complaints = [];
   await tab.choose('portrait.png');
   const id = await tab.pictures();
-  // Pictures in the list cannot show the token: they are fetched.
+  // Image elements in the list cannot send the token, so the page fetches their pictures.
   const thumb = tab.page.locator(`#list a[href="#/${id}"] img`);
   assert.equal(await thumb.evaluate((image) => image.decode().then(() => image.naturalWidth)), 1024);
   await tab.close();
 }
 
-scenario('a pipeline that asks who is there', async (up) => {
+scenario('a pipeline that needs a token', async (up) => {
   await serving(guarding(up), async (url) => introduced(await Tab.open(browser, url)));
 });
 
-scenario('two APIs elsewhere, one of which asks where nobody hears it', async (up) => {
+scenario('two APIs elsewhere, one with refusals that the page cannot read', async (up) => {
   await serving(guarding(up), (restApi) =>
     serving(guarding(up, { silent: true }), (httpApi) =>
       serving(hosting({ restApi, httpApi }), async (url) => introduced(await Tab.open(browser, url, { path: '/portraits/' })))));
 });
 
-scenario('the page is light, strict and quick', async (up) => {
+scenario('the page is small, has a strict policy and paints early', async (up) => {
   const answer = await fetch(up.url);
   assert.match(answer.headers.get('content-security-policy'), /^default-src 'none'; script-src 'self'; style-src 'sha256-[^']{44}'; img-src 'self' blob:; connect-src 'self'; /);
   const sizes = [];
@@ -582,9 +582,9 @@ scenario('the page is light, strict and quick', async (up) => {
       if (!urls.get(requestId)?.includes('/jobs')) bytes += encodedDataLength;
     });
     await tab.page.goto(up.url);
-    await tab.says('#earlier-told', 'None yet');
+    await tab.says('#earlier-message', 'None yet');
     const origins = new Set([...urls.values()].map((url) => new URL(url).origin));
-    assert.deepEqual([...origins], [up.url], 'nothing comes from elsewhere');
+    assert.deepEqual([...origins], [up.url], 'files come from other origins');
     assert.ok(bytes > 10_000 && bytes < 60_000, `${bytes} bytes`);
     sizes.push(bytes);
     const paint = await tab.page.evaluate(() => performance.getEntriesByName('first-paint')[0].startTime);

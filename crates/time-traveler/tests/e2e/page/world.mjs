@@ -1,4 +1,4 @@
-// A real `up`, a real browser, and what tests look at.
+// A real `up`, a real browser, and the observations of the tests.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -11,9 +11,9 @@ import { chromium } from 'playwright-core';
 
 const { BINARY, CHROMIUM, FIXTURES, SCREENSHOTS } = process.env;
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-/** How long anything may take before a test calls it stuck, in milliseconds. */
+/** How long any step may take before a test fails, in milliseconds. */
 const PATIENCE = 60_000;
-/** Without what Chromium would ask the internet for. */
+/** Options that keep Chromium from requests to the internet. */
 const ARGUMENTS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
@@ -24,9 +24,9 @@ mkdirSync(SCREENSHOTS, { recursive: true });
 
 export const fixture = (name) => join(FIXTURES, name);
 
-/** `time-traveler up`, over a folder that goes with it. */
+/** `time-traveler up` on a temporary folder. */
 export class Up {
-  /** What it says it does. */
+  /** The lines of its log. */
   hops = [];
 
   static async start(folder = mkdtempSync(join(tmpdir(), 'page-')), port = 0) {
@@ -46,14 +46,14 @@ export class Up {
     return new URL(this.url).port;
   }
 
-  /** The processes of the model server. */
+  /** The process ids of the model server. */
   #servers() {
     const listed = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(this.process.pid)], { encoding: 'utf8' });
     const lines = listed.split('\n').map((line) => line.trim().split(/\s+/));
     return lines.filter(([, name]) => name === 'serve').map(([pid]) => Number(pid));
   }
 
-  /** Has the model server stand still, so that jobs stay under way. */
+  /** Pauses the model server, so that jobs stay unfinished. */
   hold() {
     const servers = this.#servers();
     assert.equal(servers.length, 1);
@@ -64,7 +64,7 @@ export class Up {
     this.#servers().forEach((pid) => process.kill(pid, 'SIGCONT'));
   }
 
-  /** As `kill -9` does; what is started then takes its place. */
+  /** Kills the process as `kill -9` does. */
   async kill() {
     this.process.kill('SIGKILL');
     await this.ended;
@@ -84,13 +84,13 @@ export async function browse(options = {}) {
   return chromium.launch({ executablePath: CHROMIUM, args: [...ARGUMENTS, ...(options.args ?? [])] });
 }
 
-/** A tab on the page, and everything that goes wrong in it. */
+/** A browser tab with the page, and the errors in it. */
 export class Tab {
-  /** What the console and the page itself complain of. */
+  /** The errors and warnings of the console and the page. */
   complaints = [];
   static #last = null;
 
-  /** What was to be seen last, for whoever wonders why a test failed. */
+  /** The last state of the page, for the message of a failed test. */
   static async state(up) {
     const { page, complaints } = Tab.#last;
     await page.screenshot({ path: join(SCREENSHOTS, 'failed.png'), fullPage: true });
@@ -118,7 +118,7 @@ export class Tab {
     assert.deepEqual(this.complaints, []);
   }
 
-  /** Holds this state of the page against axe-core's rules, by day and by night, and keeps pictures of it. */
+  /** Checks this state of the page with axe-core in light and dark mode, and saves screenshots. */
   async look(name) {
     const { page } = this;
     for (const colorScheme of ['light', 'dark']) {
@@ -138,7 +138,7 @@ export class Tab {
     await this.page.setInputFiles('#choose', names.map(fixture));
   }
 
-  /** Waits for pictures, and returns the portrait's id. */
+  /** Waits for the pictures, and returns the portrait's id. */
   async pictures() {
     await this.page.locator('#result').waitFor();
     return this.id;
@@ -156,7 +156,7 @@ export class Tab {
     await this.page.locator(selector).filter({ hasText: words }).waitFor();
   }
 
-  /** Every picture on the stage that shows, as `url: opacity`, once it has come to rest at an age. */
+  /** The opacity of every picture on the stage, once the transition has ended. */
   async shown() {
     return this.page.evaluate(async () => {
       const images = [...document.querySelectorAll('#stage img:not(.original)')];

@@ -1,21 +1,23 @@
-/// Turns of all pairs of columns before it is given up: a handful is enough.
+//! The singular value decomposition (SVD) of a small matrix.
+
+/// The most sweeps over all pairs of columns. A handful is usually enough.
 const MAX_SWEEPS: usize = 60;
 
-/// A singular value with its vectors, each times the root of the value: `column` times `row` is one summand of the
-/// matrix.
+/// One summand of a matrix: `column` times `row`. They are a pair of singular vectors, scaled so that the singular
+/// value is in their product.
 pub(crate) struct OuterProduct {
+    /// The singular value.
     pub(crate) strength: f64,
     pub(crate) column: Vec<f64>,
     pub(crate) row: Vec<f64>,
 }
 
-/// The singular value decomposition of a matrix, row by row in `values`: outer products, the strongest first, which
-/// add up to it.
+/// Decomposes a matrix, given row by row in `values`, into outer products that add up to it, the strongest first.
 ///
-/// One-sided Jacobi rotations (Hestenes 1958), which find small singular values as precisely as large ones.
+/// One-sided Jacobi rotations (Hestenes 1958) find small singular values as precisely as large ones.
 pub(crate) fn outer_products(values: &[f64], rows: usize, columns: usize) -> Vec<OuterProduct> {
-    // The matrix's columns, turned until they are orthogonal; and the rotations so far, column by column.
-    let mut turned: Vec<Vec<f64>> =
+    // The matrix's columns, rotated until they are orthogonal, and the product of the rotations, column by column.
+    let mut rotated: Vec<Vec<f64>> =
         (0..columns).map(|column| (0..rows).map(|row| values[row * columns + column]).collect()).collect();
     let mut rotation: Vec<Vec<f64>> =
         (0..columns).map(|column| (0..columns).map(|row| f64::from(u8::from(row == column))).collect()).collect();
@@ -23,8 +25,8 @@ pub(crate) fn outer_products(values: &[f64], rows: usize, columns: usize) -> Vec
         let mut orthogonal = true;
         for first in 0..columns {
             for second in first + 1..columns {
-                let [one, other] = [first, second].map(|column| dot(&turned[column], &turned[column]));
-                let common = dot(&turned[first], &turned[second]);
+                let [one, other] = [first, second].map(|column| dot(&rotated[column], &rotated[column]));
+                let common = dot(&rotated[first], &rotated[second]);
                 if common.abs() <= 1e-15 * (one * other).sqrt() {
                     continue;
                 }
@@ -32,7 +34,7 @@ pub(crate) fn outer_products(values: &[f64], rows: usize, columns: usize) -> Vec
                 let cotangent = (other - one) / (2.0 * common);
                 let tangent = cotangent.signum() / (cotangent.abs() + cotangent.hypot(1.0));
                 let cosine = 1.0 / tangent.hypot(1.0);
-                for columns in [&mut turned, &mut rotation] {
+                for columns in [&mut rotated, &mut rotation] {
                     let (head, tail) = columns.split_at_mut(second);
                     for (a, b) in head[first].iter_mut().zip(&mut tail[0]) {
                         (*a, *b) = (cosine * (*a - tangent * *b), cosine * (tangent * *a + *b));
@@ -44,7 +46,7 @@ pub(crate) fn outer_products(values: &[f64], rows: usize, columns: usize) -> Vec
             break;
         }
     }
-    let mut products: Vec<OuterProduct> = turned
+    let mut products: Vec<OuterProduct> = rotated
         .into_iter()
         .zip(rotation)
         .map(|(column, row)| (dot(&column, &column).sqrt(), column, row))
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn adds_up_to_the_matrix() {
+    fn the_outer_products_add_up_to_the_matrix() {
         for (rows, columns) in [(1, 1), (3, 7), (7, 3), (12, 12)] {
             let matrix: Vec<f64> =
                 (0..rows * columns).map(|i| ((i * i * 31 + 7 * i) % 101) as f64 / 50.0 - 1.0).collect();
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_rank_and_small_values() {
+    fn the_rank_and_small_singular_values_are_found() {
         // Two orthogonal outer products, 10^6 apart, in a 10 x 10 matrix.
         let (u, v): (Vec<f64>, Vec<f64>) =
             ((0..10).map(|i| (i as f64).sin()).collect(), (0..10).map(|i| (i as f64).cos()).collect());

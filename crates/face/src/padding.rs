@@ -1,17 +1,17 @@
-//! Continues a picture beyond its edges: reflected, the further out the more blurred and the closer to one colour.
+//! Continues a picture beyond its edges by reflection. The blur and the share of one colour grow with the distance.
 
 use image::{RgbImage, imageops};
 use rayon::prelude::*;
 
-/// A Gaussian is cut off at this many standard deviations, as SciPy's.
+/// SciPy cuts a Gaussian off at this many standard deviations, and so does this filter.
 const TRUNCATE: f64 = 4.0;
-/// Standard deviations, in pixels, that are blurred at full resolution; wider ones on a shrunk copy.
+/// The widest standard deviation, in pixels, that is blurred at full resolution. Wider ones use a shrunk copy.
 const FINEST_SIGMA: f64 = 8.0;
 
-/// The picture with so many more pixels on the left, top, right and bottom (1 at least), which become one colour at the
-/// outer edge. `sigma` is the blur's standard deviation in pixels.
+/// Adds pixels on the left, top, right and bottom (at least 1 each), which become one colour at the outer edge. `sigma`
+/// is the blur's standard deviation in pixels.
 ///
-/// As the padding of FFHQ's `recreate_aligned_images`.
+/// This is the padding of FFHQ's `recreate_aligned_images`.
 pub(crate) fn pad(picture: &RgbImage, [left, top, right, bottom]: [usize; 4], sigma: f64) -> RgbImage {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let columns: Vec<u32> = (0..left + width + right).map(|x| reflect(x as i64 - left as i64, width)).collect();
@@ -30,7 +30,7 @@ pub(crate) fn pad(picture: &RgbImage, [left, top, right, bottom]: [usize; 4], si
     padded
 }
 
-/// The index that a place beyond the ends is a reflection of, without repeating the ends (NumPy's `reflect`).
+/// Reflects an index beyond the ends into the picture, without repeating the ends (NumPy's `reflect`).
 fn reflect(at: i64, size: usize) -> u32 {
     let last = size as i64 - 1;
     if last == 0 {
@@ -40,19 +40,20 @@ fn reflect(at: i64, size: usize) -> u32 {
     folded.min(2 * last - folded) as u32
 }
 
-/// How far along the way to the outer edge a row or column is: 1 on the edge, 0 where the picture begins, less within.
+/// The depth of each row or column in the padding: 1 at the outer edge, 0 where the picture begins, negative within it.
 fn depths(size: usize, before: usize, after: usize) -> Vec<f32> {
     let depth = |at: usize| 1.0 - (at as f32 / before as f32).min((size - 1 - at) as f32 / after as f32);
     (0..size).map(depth).collect()
 }
 
+/// The depths of all columns and rows. A pixel's depth is the larger of its two.
 struct Depth {
     columns: Vec<f32>,
     rows: Vec<f32>,
 }
 
 impl Depth {
-    /// Mixes another colour in: `slope` times the depth plus `offset`, within 0 to 1, of it.
+    /// Mixes another colour in. Its share is `slope` times the depth plus `offset`, limited to 0 to 1.
     fn mix(&self, picture: &mut RgbImage, slope: f32, offset: f32, other: impl Fn(usize, usize) -> [f32; 3] + Sync) {
         picture.par_chunks_exact_mut(3 * self.columns.len()).zip(&self.rows).enumerate().for_each(
             |(y, (row, down))| {
@@ -70,9 +71,9 @@ impl Depth {
     }
 }
 
-/// A blurred picture, at a fraction of the size where the blur is wide.
+/// A blurred picture. Where the blur is wide, it is kept at a fraction of the size.
 struct Blurred {
-    /// The fraction, across and down.
+    /// The fraction of the full width and of the full height.
     scale: [f32; 2],
     width: usize,
     height: usize,
@@ -93,7 +94,7 @@ impl Blurred {
         Self { scale, width, height, pixels }
     }
 
-    /// The colour of a pixel of the full size.
+    /// The blurred colour of a pixel of the full-size picture.
     fn at(&self, x: usize, y: usize) -> [f32; 3] {
         if self.scale == [1.0; 2] {
             return self.pixels[y * self.width + x];
@@ -115,7 +116,7 @@ impl Blurred {
     }
 }
 
-/// The weights of a Gaussian, from one end to the other.
+/// The weights of a Gaussian kernel, from end to end. Their sum is 1.
 fn gaussian(sigma: f64) -> Vec<f32> {
     let reach = (TRUNCATE * sigma + 0.5) as i64;
     let weights: Vec<f64> = (-reach..=reach).map(|x| (-0.5 * (x as f64 / sigma).powi(2)).exp()).collect();
@@ -123,7 +124,7 @@ fn gaussian(sigma: f64) -> Vec<f32> {
     weights.iter().map(|weight| (weight / sum) as f32).collect()
 }
 
-/// Each row convolved; beyond the ends the row is mirrored, the ends repeated (SciPy's `reflect`).
+/// Convolves each row. Beyond its ends the row is mirrored, with the ends repeated (SciPy's `reflect`).
 fn blur_rows(pixels: &[[f32; 3]], width: usize, weights: &[f32]) -> Vec<[f32; 3]> {
     let reach = weights.len() / 2;
     let mirrored: Vec<usize> = (0..width + 2 * reach)
