@@ -29,7 +29,8 @@ case "$1 $2 ${3:-}" in
 "run --release --") shift 3 && exec time-traveler "$@" ;;
 "run --release --example")
     program=$4 && shift 4 && [[ ${1:-} != -- ]] || shift
-    exec "$EXAMPLES/$program" "$@" ;;
+    [[ -x $EXAMPLES/$program ]] && exec "$EXAMPLES/$program" "$@"
+    echo "the example $program is not built: cargo build -p time-traveler --examples" >&2 && exit 1 ;;
 "build --release -p")
     [[ $4 == time-traveler || $4 == container ]] && exit ;;
 esac
