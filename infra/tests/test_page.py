@@ -88,7 +88,7 @@ def test_the_http_api_answers_preflights_itself(there):
 def test_the_deployment_guide_lists_the_headers_of_up():
     source = re.sub(r"\\\n\s*", "", (INFRA.parent / "crates/web/src/lib.rs").read_text())
     (sent,) = re.findall(r"HEADERS: [^=]*= \[\n(.*?)\n\];", source, re.DOTALL)
-    (listed,) = re.findall(r"```\n(Content-Security-Policy: .*?)```", (INFRA / "README.md").read_text(), re.DOTALL)
+    (listed,) = re.findall(r"```text\n(Content-Security-Policy: .*?)```", (INFRA.parent / "docs/deploy.md").read_text(), re.DOTALL)
     listed = [line.replace(" REST", "").replace(" HTTP", "").split(": ", 1) for line in listed.splitlines()]
     assert [(name.lower(), value) for name, value in listed] == re.findall(r'\(\s*"(.*?)",\s*"(.*?)",?\s*\)', sent)
 

@@ -1,34 +1,9 @@
 //! Unmodified clients: boto3 with only `endpoint_url` set, and curl.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
+use crate::python::{python, run};
 use crate::support::{Up, repository, sample};
-
-/// The Python of a virtual environment with the packages of `tests/e2e/requirements.txt`. It is made once.
-pub(crate) fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let requirements = repository().join("crates/time-traveler/tests/e2e/requirements.txt");
-        let wanted = std::fs::read_to_string(&requirements).unwrap();
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("boto3-venv");
-        let python = folder.join("bin/python");
-        let installed = folder.join("installed.txt");
-        if std::fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
-            run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements));
-            std::fs::write(installed, wanted).unwrap();
-        }
-        python
-    })
-}
-
-pub(crate) fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy);
-    assert!(output.status.success(), "{command:?}:\n{}\n{}", said[0], said[1]);
-}
 
 /// A script of this folder, configured as a client of a local cloud.
 fn script(up: &Up, name: &str) -> Command {

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::boto3::{python, run};
+use crate::python::{python, run};
 use crate::support::{Up, repository};
 
 fn conforms_to(description: &str) {

@@ -11,6 +11,7 @@ mod given_up;
 mod logs;
 mod notebooks;
 mod page;
+mod python;
 mod refusals;
 mod restart;
 mod sam;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::boto3::{python, run};
+use crate::python::{python, run};
 use crate::support::{Up, repository};
 
 fn notebook(name: &str) {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use image::{ImageFormat, Rgb, RgbImage, imageops};
 
-use crate::boto3::run;
+use crate::python::run;
 use crate::support::{BINARY, encoded, picture, portrait, repository};
 
 /// A folder with the tests and the packages of their `package-lock.json`, which are installed once.
