@@ -2,13 +2,14 @@ use std::io::Cursor;
 
 use aging::sam::SamError;
 use aging::strip::{self, Strip, StripError};
-use aging::{Engine, EngineKind, LoadError, PANEL, Portrait, Stages, View, sam};
+use aging::{Engine, EngineKind, LoadError, PANEL, Portrait, View, sam};
 use anyhow::Context;
 use face::{Rectangle, RgbImage};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder, Rgb};
+use nn::Stages;
 use pipeline::ImageType;
 
 use crate::aligner::Aligner;
@@ -91,7 +92,7 @@ impl InferenceHandler for FaceAging {
     }
 
     fn input(&self, request: &Request, stages: &mut Stages) -> Result<Strip, Refusal> {
-        let picture = stages.measure("decode", || aging::decode(&request.picture)).map_err(logged)?;
+        let picture = stages.measure("decode", || picture::decode(&request.picture)).map_err(logged)?;
         let portrait = stages.measure("align", || self.aligner.portrait(&picture))?;
         let ages = request.ages.as_slice();
         let header = match request.answer_type {
@@ -103,7 +104,7 @@ impl InferenceHandler for FaceAging {
 
     fn predict(&self, engine: &mut Engine, strips: &mut [&mut Strip], stages: &mut Stages) -> Result<(), Failure> {
         strip::step(engine, strips, self.settings.batch_size, stages).map_err(|error| match error {
-            StripError::Sam(SamError::Device(reason)) => Failure::Device(reason),
+            StripError::Sam(SamError::Device(source)) => Failure::Device(source.to_string()),
             other => Failure::Request(other.into()),
         })
     }
@@ -126,7 +127,7 @@ impl InferenceHandler for FaceAging {
 }
 
 /// The client is told what would work; why the decoder gave up is for whoever reads the log.
-fn logged(error: aging::ImageError) -> aging::ImageError {
+fn logged(error: picture::PictureError) -> picture::PictureError {
     if let Some(source) = std::error::Error::source(&error) {
         tracing::info!(%error, %source, "picture refused");
     }

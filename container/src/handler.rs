@@ -1,4 +1,4 @@
-use aging::Stages;
+use nn::Stages;
 use pipeline::Ages;
 
 use crate::answer_type::AnswerType;

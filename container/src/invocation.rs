@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aging::Stages;
 use axum::body::Body;
 use axum::extract::{self, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use nn::Stages;
 use pipeline::invocation::{CUSTOM_ATTRIBUTES_HEADER, INFERENCE_ID_HEADER, ages_of};
 use pipeline::{Ages, AgesError, ErrorCode, ImageType};
 use tokio::task::spawn_blocking;

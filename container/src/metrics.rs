@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use aging::Stages;
 use axum::http::StatusCode;
+use nn::Stages;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

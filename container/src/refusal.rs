@@ -2,11 +2,12 @@ use std::time::Duration;
 
 use crate::aligner::face_error_code;
 use crate::health::Unhealthy;
-use aging::{ImageError, strip::StripError};
+use aging::strip::StripError;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use face::FaceError;
+use picture::PictureError;
 use pipeline::{AgesError, ErrorCode, JobError};
 
 /// Why an invocation gets no strip: a status and `{"code","message"}`.
@@ -50,16 +51,16 @@ impl Refusal {
     }
 }
 
-impl From<ImageError> for Refusal {
-    fn from(error: ImageError) -> Self {
+impl From<PictureError> for Refusal {
+    fn from(error: PictureError) -> Self {
         let (status, code) = match error {
-            ImageError::Unsupported | ImageError::UnsupportedVariety { .. } => {
+            PictureError::Unsupported | PictureError::UnsupportedVariety { .. } => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedImage)
             }
-            ImageError::Corrupt { .. } | ImageError::Truncated { .. } => {
+            PictureError::Corrupt { .. } | PictureError::Truncated { .. } => {
                 (StatusCode::BAD_REQUEST, ErrorCode::CorruptImage)
             }
-            ImageError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
+            PictureError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
         };
         Self::new(status, code, error.to_string())
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use aging::Compute;
+use nn::Compute;
 use pipeline::{Ages, MAX_UPLOAD_BYTES};
 
 /// Where SageMaker unpacks a model.
@@ -159,8 +159,8 @@ impl<F: Fn(&'static str) -> Option<String>> Environment<F> {
 
 #[cfg(test)]
 mod tests {
-    use aging::DeviceChoice;
-    use aging::sam::Precision;
+    use nn::DeviceChoice;
+    use nn::Precision;
 
     use super::*;
 

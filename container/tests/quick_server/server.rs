@@ -5,8 +5,8 @@ use std::future::pending;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use aging::Stages;
 use container::{AnswerType, Failure, InferenceHandler, Refusal, Request, Settings, Work};
+use nn::Stages;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -50,7 +50,7 @@ impl InferenceHandler for Quick {
     }
 
     fn input(&self, request: &Request, stages: &mut Stages) -> Result<Colour, Refusal> {
-        let picture = stages.measure("decode", || aging::decode(&request.picture))?;
+        let picture = stages.measure("decode", || picture::decode(&request.picture))?;
         let colour = picture.pixels().next().map_or([0; 3], |pixel| pixel.0);
         Ok(Colour { colour, ages: request.ages.as_slice().to_vec(), panels: Vec::new() })
     }

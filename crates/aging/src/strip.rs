@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use image::RgbImage;
+use nn::Stages;
 
 use crate::preview::{Analysis, Preview};
 use crate::sam::{Codes, Face, Picture, Sam, SamError};
-use crate::{Engine, EngineKind, PANEL, Portrait, Stages, View, to_panel};
+use crate::{Engine, EngineKind, PANEL, Portrait, View, to_panel};
 
 /// Ages that go through an encoder together, so that its weights are read once for them: more gain nothing on a CPU.
 pub const AT_ONCE: usize = 4;
@@ -312,11 +313,11 @@ mod tests {
     use std::cell::Cell;
 
     use image::Rgb;
+    use nn::{Device, Precision};
 
     use super::*;
-    use crate::Device;
     use crate::preview::face_like;
-    use crate::sam::{FACE, Precision, made_up};
+    use crate::sam::{FACE, made_up};
 
     fn portrait() -> Portrait {
         let panel = RgbImage::from_fn(PANEL, PANEL, |x, y| Rgb([(x / 4) as u8, (y / 4) as u8, ((x ^ y) & 0xff) as u8]));

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use aging::{Compute, Engine, Stages, strip};
+use aging::{Engine, strip};
 use anyhow::{Context, anyhow, ensure};
 use container::{Aligner, face_error_code};
 use lambda::ImageFormat;
 use ndarray::ArrayView3;
 use ndarray_npy::WriteNpyExt;
+use nn::{Compute, Stages};
 use serde_json::{Map, json};
 
 use crate::cli::Age;
@@ -28,7 +29,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
 
     let start = Instant::now();
     let mut stages = Stages::default();
-    let picture = stages.measure("decode", || aging::decode(&bytes));
+    let picture = stages.measure("decode", || picture::decode(&bytes));
     let picture = picture.with_context(|| format!("the photo {}", photo.display()))?;
     let (width, height) = picture.dimensions();
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());

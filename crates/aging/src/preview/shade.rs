@@ -1,4 +1,4 @@
-use crate::plane::Plane;
+use super::plane::Plane;
 
 /// How strongly a slope darkens or brightens.
 const SLOPE: f32 = 1.05;

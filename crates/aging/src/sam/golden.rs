@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, Axis, s};
 use ndarray_npy::{ReadableElement, read_npy};
+use nn::checkpoint::StoredTensor;
 
 use super::*;
-use crate::checkpoint::StoredTensor;
 
 const AGES: [u8; 4] = [20, 40, 60, 80];
 /// The greatest difference that codes and pictures may have on the CPU, and on a GPU, if this build and machine have one.
@@ -23,12 +23,12 @@ fn answer<T: ReadableElement>(name: &str) -> ArrayD<T> {
 }
 
 fn device() -> Device {
-    crate::DeviceChoice::Auto.find().unwrap()
+    nn::DeviceChoice::Auto.find().unwrap()
 }
 
 fn face(sam: &Sam) -> Face {
     let file = std::fs::read(golden("astronaut_aligned256.png")).unwrap();
-    sam.face(&crate::decode(&file).unwrap())
+    sam.face(&picture::decode(&file).unwrap())
 }
 
 fn pretrained(sam: &Sam, face: &Face) -> Codes {

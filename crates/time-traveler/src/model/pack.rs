@@ -2,12 +2,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
-use aging::checkpoint::Checkpoint;
 use aging::{checkpoint_file, sam};
 use anyhow::{Context, anyhow};
 use container::{DETECTOR, LANDMARKS};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use nn::checkpoint::Checkpoint;
 use serde_json::json;
 
 use crate::cli::Pack;

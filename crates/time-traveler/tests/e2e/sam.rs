@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use aging::checkpoint::{self, ElementType};
 use aging::sam;
 use flate2::read::GzDecoder;
+use nn::checkpoint::{self, ElementType};
 use serde_json::Value;
 
 use crate::support::{BINARY, picture, repository, sample};
@@ -116,7 +116,7 @@ fn the_network_is_measured_without_a_checkpoint() {
 #[test]
 fn what_is_no_checkpoint_is_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
-    let fixtures = repository().join("crates/aging/tests/checkpoints");
+    let fixtures = repository().join("crates/nn/tests/checkpoints");
     let other = fixtures.join("zip.pt");
     let other = other.to_str().unwrap();
     let refused = |arguments: &[&str]| {
