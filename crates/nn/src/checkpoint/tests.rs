@@ -1,4 +1,4 @@
-//! On small files that PyTorch wrote (`tests/make_checkpoints.py`), on those turned into safetensors, and on broken ones.
+//! On small files of PyTorch's (`tests/make_checkpoints.py`), on their conversions to safetensors, and on broken files.
 
 use std::sync::LazyLock;
 
@@ -22,7 +22,7 @@ fn floats(checkpoint: &Checkpoint, name: &str) -> (Vec<usize>, Vec<f32>) {
     (tensor.shape().to_vec(), bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
-/// What every whole fixture holds, wherever it has it.
+/// The tensors that every whole fixture has.
 fn assert_whole(checkpoint: &Checkpoint) {
     let input: Vec<f32> = (0..24_u8).map(|value| f32::from(value) / 8.0 - 1.0).collect();
     assert_eq!(floats(checkpoint, "decoder.input.input"), (vec![1, 2, 3, 4], input));
@@ -40,7 +40,7 @@ fn saved(name: &str, element_type: Option<ElementType>) -> (TempDir, PathBuf) {
 }
 
 #[test]
-fn whatever_pytorch_wrote_is_read() {
+fn every_format_of_pytorch_is_read() {
     for (name, format, dtype) in [
         ("zip.pt", Format::PyTorchZip, Dtype::F32),
         ("half.pt", Format::PyTorchZip, Dtype::F16),
@@ -62,7 +62,7 @@ fn whatever_pytorch_wrote_is_read() {
 }
 
 #[test]
-fn safetensors_hold_the_same_and_stay_where_they_are() {
+fn safetensors_keep_values_and_are_not_copied() {
     for name in ["zip.pt", "half.pt", "legacy.pt"] {
         for element_type in [None, Some(ElementType::Float32), Some(ElementType::Float16), Some(ElementType::BFloat16)]
         {
@@ -92,7 +92,7 @@ fn safetensors_hold_the_same_and_stay_where_they_are() {
 }
 
 #[test]
-fn what_float16_cannot_hold_is_told() {
+fn values_beyond_float16_are_refused() {
     let wide = StoredTensor::computed(vec![2], || vec![1.0, 1e6]);
     let checkpoint = Checkpoint::computed("wide", [("weight".to_owned(), wide)]);
     let folder = tempfile::tempdir().unwrap();
@@ -102,11 +102,11 @@ fn what_float16_cannot_hold_is_told() {
         error.to_string(),
         "1000000 in the tensor weight is beyond what elements of 16 bits hold here: float32 would work"
     );
-    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing half done stays");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "no partial file remains");
 }
 
 #[test]
-fn code_is_told_and_not_run() {
+fn code_is_refused_and_not_run() {
     for (name, call) in
         [("code.pt", "posix.system"), ("code_in_weights.pt", "__builtin__.eval"), ("only_code.pt", "posix.system")]
     {
@@ -119,7 +119,7 @@ fn code_is_told_and_not_run() {
 }
 
 #[test]
-fn bombs_are_told_before_they_go_off() {
+fn bombs_are_refused_before_they_allocate() {
     assert!(matches!(open("views.pt"), Err(CheckpointError::Bomb { .. })));
     let error = open("bomb.pt").unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
@@ -127,7 +127,7 @@ fn bombs_are_told_before_they_go_off() {
 }
 
 #[test]
-fn other_files_are_told_with_what_would_work() {
+fn other_files_are_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.pt");
     for bytes in [&b""[..], b"<!DOCTYPE html>", b"PK\x03\x04", b"\x80\x02", b"\x08\0\0\0\0\0\0\0{\"a\":1}"] {
@@ -157,7 +157,7 @@ fn a_network_lists_its_tensors_and_those_that_do_not_fit() {
     );
 }
 
-/// Opens what is left of a file and reads all of it; the bytes of its tensors, if there are no errors.
+/// Writes bytes to a file, opens it and reads the bytes of all its tensors.
 fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, CheckpointError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut file, bytes).unwrap();
@@ -181,13 +181,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_cut_file_is_told(which in 0..3_usize, at: prop::sample::Index) {
+    fn a_truncated_file_is_an_error(which in 0..3_usize, at: prop::sample::Index) {
         let (bytes, _) = &WHOLE[which];
         prop_assert!(read(&bytes[..at.index(bytes.len())]).is_err());
     }
 
     #[test]
-    fn a_flipped_bit_is_told_or_harmless(
+    fn a_flipped_bit_is_an_error_or_harmless(
         which in 0..3_usize,
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8), 1..4),
     ) {
