@@ -217,7 +217,7 @@ impl StyledConv {
             modulation: Modulation::load(&loader.at("conv"), inputs, 3),
             squares,
             noise: match loader.execution() {
-                Execution::Burn => Noise::Tensor(noise),
+                Execution::Burn => Noise::Tensor(Box::new(noise)),
                 Execution::Kernels => Noise::Values(host(noise)),
             },
             activate: Channelwise::new(bias, loader.execution()),
@@ -281,21 +281,21 @@ impl StyledConv {
 #[derive(Debug)]
 enum Noise {
     /// `(1, 1, side, side)`.
-    Tensor(Tensor<4>),
+    Tensor(Box<Tensor<4>>),
     Values(Arc<[f32]>),
 }
 
 impl Noise {
     fn values(&self) -> Arc<[f32]> {
         match self {
-            Self::Tensor(tensor) => host(tensor.clone()),
+            Self::Tensor(tensor) => host(Tensor::clone(tensor)),
             Self::Values(values) => values.clone(),
         }
     }
 
     fn tensor(&self) -> Tensor<4> {
         match self {
-            Self::Tensor(tensor) => tensor.clone(),
+            Self::Tensor(tensor) => Tensor::clone(tensor),
             Self::Values(values) => {
                 let side = values.len().isqrt();
                 Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, side, side]), &nn::Device::Cpu.burn())

@@ -10,7 +10,7 @@ use super::loader::Execution;
 #[derive(Debug)]
 pub enum Channelwise {
     /// For Burn's operations.
-    Tensor(Tensor<1>),
+    Tensor(Box<Tensor<1>>),
     /// For the kernels of the CPU.
     Values(Arc<[f32]>),
 }
@@ -19,7 +19,7 @@ impl Channelwise {
     /// Of a tensor.
     pub fn new(tensor: Tensor<1>, execution: Execution) -> Self {
         match execution {
-            Execution::Burn => Self::Tensor(tensor),
+            Execution::Burn => Self::Tensor(Box::new(tensor)),
             Execution::Kernels => Self::Values(host(tensor)),
         }
     }
@@ -27,7 +27,7 @@ impl Channelwise {
     /// As values in memory.
     pub fn values(&self) -> Arc<[f32]> {
         match self {
-            Self::Tensor(tensor) => host(tensor.clone()),
+            Self::Tensor(tensor) => host(Tensor::clone(tensor)),
             Self::Values(values) => values.clone(),
         }
     }
@@ -35,7 +35,7 @@ impl Channelwise {
     /// As a tensor.
     pub fn tensor(&self) -> Tensor<1> {
         match self {
-            Self::Tensor(tensor) => tensor.clone(),
+            Self::Tensor(tensor) => Tensor::clone(tensor),
             Self::Values(values) => {
                 Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &crate::Device::Cpu.burn())
             }
