@@ -5,9 +5,9 @@ use std::future::pending;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use aging::Stages;
 use container::handlers::face_aging::{self, wire};
 use container::{Answer, Environment, Failure, Head, InferenceHandler, Reason, Refusal, Settings, Work, heap};
+use nn::Stages;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 

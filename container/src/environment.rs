@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use aging::Compute;
+use nn::Compute;
 
 /// Where SageMaker unpacks a model.
 const MODEL_DIR: &str = "/opt/ml/model";

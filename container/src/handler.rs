@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use aging::Stages;
+use nn::Stages;
 
 use crate::execution_parameters::BatchStrategy;
 use crate::head::Head;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aging::Stages;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use nn::Stages;
 use pipeline::invocation::INFERENCE_ID_HEADER;
 use tokio::task::spawn_blocking;
 

@@ -26,7 +26,6 @@ mod settings;
 mod state;
 mod worker;
 
-pub use aging::Stages;
 pub use axum::http::StatusCode;
 pub use environment::{Environment, SettingsError};
 pub use execution_parameters::BatchStrategy;
@@ -35,6 +34,7 @@ pub use head::Head;
 pub use health::Unhealthy;
 pub use log_line::LogLine;
 pub use media_type::{MediaType, preferred};
+pub use nn::Stages;
 pub use program::main;
 pub use refusal::{Reason, Refusal};
 pub use server::serve;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aging::Stages;
 use axum::http::StatusCode;
+use nn::Stages;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

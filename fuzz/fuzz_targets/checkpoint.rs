@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use aging::checkpoint::{Checkpoint, CheckpointError, ElementType, save};
 use libfuzzer_sys::fuzz_target;
+use nn::checkpoint::{Checkpoint, CheckpointError, ElementType, StoredTensor, save};
 use tempfile::TempDir;
 
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("there is a folder for files"));
@@ -34,7 +34,7 @@ fuzz_target!(init: fuzz::limit_memory(20, 64), |bytes: &[u8]| {
             assert!(whole.is_ok(), "{whole:?}");
             let saved = Checkpoint::open(&copy).expect("what was written can be read");
             let shapes = |checkpoint: &Checkpoint| {
-                let shape = |(name, tensor): (&String, &aging::checkpoint::StoredTensor)| {
+                let shape = |(name, tensor): (&String, &StoredTensor)| {
                     (name.clone(), tensor.shape().to_vec())
                 };
                 checkpoint.tensors().iter().map(shape).collect::<Vec<_>>()

@@ -1,15 +1,15 @@
 //! An uploaded photograph is recognized by its first bytes, and decoded.
 #![no_main]
 
-use aging::{ImageError, MAX_PIXELS};
 use libfuzzer_sys::fuzz_target;
+use picture::{MAX_PIXELS, PictureError};
 use pipeline::ImageType;
 
 // The largest picture has 64 million pixels of 8 bytes. It is decoded, then turned upright, and the decoder needs
 // memory too.
 fuzz_target!(init: fuzz::limit_memory(1200, 1536), |bytes: &[u8]| {
     let recognized = ImageType::sniff(bytes);
-    match aging::decode(bytes) {
+    match picture::decode(bytes) {
         Ok(picture) => {
             let (width, height) = picture.dimensions();
             assert!(recognized.is_some(), "a picture was decoded that its first bytes do not identify");
@@ -17,7 +17,7 @@ fuzz_target!(init: fuzz::limit_memory(1200, 1536), |bytes: &[u8]| {
         }
         Err(error) => {
             assert!(!error.to_string().is_empty());
-            let unsupported = matches!(error, ImageError::Unsupported);
+            let unsupported = matches!(error, PictureError::Unsupported);
             assert_eq!(unsupported, recognized.is_none(), "{recognized:?} and {error:?}");
         }
     }

@@ -6,10 +6,11 @@ pub mod wire;
 
 use aging::sam::SamError;
 use aging::strip::{self, Strip, StripError};
-use aging::{Aligner, Device, Engine, EngineKind, LoadError, PANEL, Portrait, Stages, View, sam};
+use aging::{Aligner, Engine, EngineKind, LoadError, PANEL, Portrait, View, sam};
 use anyhow::Context;
 use face::{Rectangle, RgbImage};
 use image::Rgb;
+use nn::{Device, Stages};
 
 pub use self::settings::Settings;
 use self::wire::Request;

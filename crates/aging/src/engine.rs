@@ -1,24 +1,25 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::Checkpoint;
+use nn::checkpoint::Checkpoint;
+use nn::{Compute, Device, DeviceError};
+
 use crate::preview::Preview;
 use crate::sam::{Sam, SamError};
-use crate::{Compute, Device, DeviceError};
 
-/// The files of a SAM checkpoint, as a model folder holds them; the first that is there counts.
+/// The names of a SAM checkpoint in a model folder. The first that exists is used.
 pub const CHECKPOINTS: [&str; 2] = ["model.safetensors", "model.pt"];
 
-/// What ages a portrait.
+/// An engine that ages portraits.
 #[derive(Debug)]
 pub enum Engine {
-    /// Classical picture processing, without weights.
+    /// Classical image processing, without weights.
     Preview(Preview),
     /// The face-ageing GAN.
     Sam(Box<Sam>),
 }
 
-/// Which engine it is.
+/// The kind of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
     /// Without weights.
@@ -28,7 +29,7 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// The engine that a model folder is for: SAM if it has a checkpoint; without one, or without a folder, the preview.
+    /// The engine for a model folder: SAM if the folder has a checkpoint, else the preview.
     ///
     /// # Errors
     /// [`LoadError::Folder`]: the folder cannot be read.
@@ -37,7 +38,7 @@ impl EngineKind {
         Ok(if file.is_some() { Self::Sam } else { Self::Preview })
     }
 
-    /// The name that every surface shows with a result: `preview` or `sam`.
+    /// The name in all output: `preview` or `sam`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Preview => "preview",
@@ -46,32 +47,32 @@ impl EngineKind {
     }
 }
 
-/// Why there is no engine for a model folder.
+/// Why an engine cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder cannot be read.
     #[error("the model folder {} cannot be read: name a folder that exists, or none for the preview engine", folder.display())]
     Folder {
-        /// As it was given.
+        /// The folder.
         folder: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// Its checkpoint is not the SAM network's, or cannot be read.
+    /// The checkpoint is not the SAM network's, or cannot be read.
     #[error(transparent)]
     Sam(#[from] SamError),
-    /// The device cannot be had.
+    /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
 
 impl Engine {
-    /// The engine for the files of a model folder; without a folder, or without a checkpoint in it, the preview, which is
-    /// always on the CPU.
+    /// Loads the engine for a model folder. Without a folder, or without a checkpoint in it, that is the preview, which always
+    /// computes on the CPU.
     ///
     /// # Errors
-    /// [`LoadError`]: a folder that cannot be read, a checkpoint that cannot be run, or no such device. A checkpoint is
-    /// never passed over.
+    /// [`LoadError`]: the folder cannot be read, the checkpoint cannot be run, or the device cannot be used. A checkpoint is
+    /// never skipped.
     pub fn load(model_dir: Option<&Path>, compute: Compute) -> Result<Self, LoadError> {
         let device = compute.device.find()?;
         let Some(folder) = model_dir else { return Ok(Self::Preview(Preview)) };
@@ -84,7 +85,7 @@ impl Engine {
         }
     }
 
-    /// Which it is.
+    /// The kind of the engine.
     pub fn kind(&self) -> EngineKind {
         match self {
             Self::Preview(_) => EngineKind::Preview,
@@ -92,12 +93,12 @@ impl Engine {
         }
     }
 
-    /// The memory that it has on a device of its own, in bytes; what it has of this machine's is the process's.
+    /// The memory of a GPU that this process holds, in bytes; `None` on a CPU.
     pub fn device_memory(&self) -> Option<u64> {
         self.device().memory()
     }
 
-    /// Where it computes.
+    /// The device that it computes on.
     pub fn device(&self) -> Device {
         match self {
             Self::Preview(_) => Device::Cpu,
@@ -106,7 +107,7 @@ impl Engine {
     }
 }
 
-/// The checkpoint of a model folder, if it has one.
+/// The checkpoint of a model folder; `None` if it has none.
 ///
 /// # Errors
 /// [`LoadError::Folder`]: the folder cannot be read.
@@ -120,8 +121,9 @@ pub fn checkpoint_file(folder: &Path) -> Result<Option<PathBuf>, LoadError> {
 
 #[cfg(test)]
 mod tests {
+    use nn::DeviceChoice;
+
     use super::*;
-    use crate::DeviceChoice;
 
     fn load(folder: Option<&Path>) -> Result<Engine, LoadError> {
         Engine::load(folder, Compute { device: DeviceChoice::Cpu, ..Compute::default() })
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_is_never_passed_over() {
+    fn a_checkpoint_is_never_skipped() {
         for name in CHECKPOINTS {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join(name), b"weights").unwrap();

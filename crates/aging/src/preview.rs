@@ -35,6 +35,7 @@ mod head;
 mod look;
 mod marks;
 mod oklab;
+mod plane;
 mod shade;
 mod shape;
 mod skin;

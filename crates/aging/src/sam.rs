@@ -1,13 +1,13 @@
 //! The network of *Only a Matter of Style: Age Transformation Using a Style-Based Regression Model* (Alaluf et al. 2021, arXiv
 //! 2102.02754), which its authors' code calls SAM.
 //!
-//! Two encoders look at a face of 256 x 256 pixels: one knows only the face, the other also the age wanted. The sum of
-//! their codes and of the average face's are the styles of a StyleGAN2 generator. Every module has the name that it has in the
-//! published checkpoint.
+//! Two encoders take a face of 256 x 256 pixels. One takes only the face, the other also the target age. The sum of their codes
+//! and of the average face's code are the styles of a StyleGAN2 generator. Modules are named as in the published checkpoint.
 
 mod encoder;
+mod equal_linear;
 mod generator;
-mod layer;
+mod kernels;
 mod made_up;
 
 use std::fmt;
@@ -17,12 +17,12 @@ use std::path::PathBuf;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
+use nn::checkpoint::{Checkpoint, CheckpointError};
+use nn::layers::{Budget, Execution, Loader};
+use nn::weights::{self, Weights};
+use nn::{Device, ExecutionError, Precision};
 use rayon::prelude::*;
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Weights};
-use crate::device::Device;
-use crate::heap;
-use crate::kernels::COLUMNS;
 use encoder::GradualStyleEncoder;
 use generator::Generator;
 pub use made_up::made_up;
@@ -34,49 +34,39 @@ pub const OUTPUT_SIZES: [usize; 3] = [256, 512, 1024];
 /// The length of a style.
 const STYLE_DIM: usize = 512;
 
-/// What the network computes with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// As its weights were trained.
-    #[default]
-    Float32,
-    /// Half the bytes once it is loaded, and faster where a GPU has units for it; colours are off by a level or two.
-    BFloat16,
-}
-
-/// Why the network cannot be had, or makes nothing.
+/// Why the network cannot be loaded, or fails.
 #[derive(Debug, thiserror::Error)]
 pub enum SamError {
-    /// Its tensors are not those of this network, or cannot be read.
+    /// The checkpoint is not that of this network, or cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// Its generator is too small or too large.
+    /// The generator is too small or too large.
     #[error(
         "{} is a checkpoint for pictures of {output_size} pixels: one for 256, 512 or 1024 would work",
         file.display()
     )]
     OutputSize {
-        /// Where it is.
+        /// The checkpoint.
         file: PathBuf,
-        /// Width and height of its pictures.
+        /// Width and height of its pictures, in pixels.
         output_size: usize,
     },
-    /// It was trained to do without the encoder of the face itself.
+    /// The network was trained without the encoder of the face itself.
     #[error(
         "{} was trained with {option}, and its codes mean something else: one trained with \
          start_from_encoded_w_plus, as the published checkpoint was, would work",
         file.display()
     )]
     Variant {
-        /// Where it is.
+        /// The checkpoint.
         file: PathBuf,
-        /// What it says of its training.
+        /// The option of its training.
         option: &'static str,
     },
     /// The device failed.
-    #[error("the device failed: {0}")]
-    Device(String),
-    /// A picture is not made of numbers.
+    #[error("the device failed")]
+    Device(#[from] ExecutionError),
+    /// A picture has values that are no numbers.
     #[error(
         "the network made a picture with values that are no numbers: its checkpoint is damaged, or was not trained well"
     )]
@@ -89,8 +79,7 @@ pub struct Sam {
     device: Device,
     precision: Precision,
     output_size: usize,
-    /// Whether this crate's kernels compute it.
-    kernels: bool,
+    execution: Execution,
 }
 
 impl fmt::Debug for Sam {
@@ -112,11 +101,11 @@ struct Network {
 #[derive(Clone, Debug)]
 pub struct Face(Vec<f32>);
 
-/// One style for each layer of the generator, `(1, styles, 512)`.
+/// A style for each layer of the generator, `(1, styles, 512)`.
 #[derive(Clone, Debug)]
 pub struct Codes(Tensor<3>);
 
-/// What the generator makes: three colours of `size` by `size` pixels, most values of which are -1 to 1.
+/// A picture of the generator: three colours of `size` by `size` pixels, most values of which are -1 to 1.
 #[derive(Clone, Debug)]
 pub struct Picture {
     /// `(1, 3, size, size)`, or `(1, size, size, 3)`.
@@ -125,29 +114,30 @@ pub struct Picture {
 }
 
 impl Network {
-    fn load(weights: &Weights, output_size: usize) -> Self {
+    fn load(loader: &Loader, output_size: usize) -> Self {
         let styles = styles(output_size);
+        // It runs once for a strip, the others once for an age.
+        let pretrained = loader.at("pretrained_encoder").with_budget(Budget::SPARING);
         Self {
-            encoder: GradualStyleEncoder::load(&weights.at("encoder"), 4, styles),
-            // Once for a strip.
-            pretrained_encoder: GradualStyleEncoder::load(&weights.at("pretrained_encoder").sparingly(), 3, styles),
-            decoder: Generator::load(&weights.at("decoder"), output_size),
-            latent_avg: weights.tensor("latent_avg", [styles, STYLE_DIM]).unsqueeze(),
+            encoder: GradualStyleEncoder::load(&loader.at("encoder"), 4, styles),
+            pretrained_encoder: GradualStyleEncoder::load(&pretrained, 3, styles),
+            decoder: Generator::load(&loader.at("decoder"), output_size),
+            latent_avg: loader.tensor("latent_avg", [styles, STYLE_DIM]).unsqueeze(),
         }
     }
 }
 
-/// The styles of a generator of pictures of a size: two for each doubling from 4 pixels on, and two more.
+/// The number of styles of a generator: two for each doubling from 4 pixels on, and two more.
 fn styles(output_size: usize) -> usize {
     2 * output_size.ilog2() as usize - 2
 }
 
-/// What messages call the network.
+/// The network, as messages call it.
 fn name(output_size: usize) -> String {
     format!("the SAM network for pictures of {output_size} x {output_size}")
 }
 
-/// Width and height of the pictures that a checkpoint is for, in pixels: the published size if it does not say.
+/// Width and height of a checkpoint's pictures, in pixels: the published size where its tensors do not determine it.
 fn output_size(checkpoint: &Checkpoint) -> usize {
     let scales =
         (0_u32..).take_while(|index| checkpoint.tensors().contains_key(&format!("decoder.to_rgbs.{index}.bias")));
@@ -178,7 +168,7 @@ pub fn multiplications(output_size: usize) -> Multiplications {
     }
 }
 
-/// What a checkpoint of this network is.
+/// A checkpoint that is this network's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Width and height of its pictures, in pixels.
@@ -187,57 +177,59 @@ pub struct Identity {
     pub tensors: Vec<(String, Vec<usize>)>,
 }
 
-/// Whether a checkpoint is this network's. None of its values is read.
+/// Identifies a checkpoint as this network's. Its values are not read.
 ///
 /// # Errors
-/// [`SamError`]: it is not, and why.
+/// [`SamError`]: why the checkpoint is not this network's.
 pub fn identify(checkpoint: &Checkpoint) -> Result<Identity, SamError> {
     let (file, output_size) = (checkpoint.file().to_owned(), output_size(checkpoint));
-    // Without the pretrained encoder, its tensors are not there either: the reason says more than they would.
-    if checkpoint.flag("start_from_latent_avg") == Some(true) {
+    // Such a checkpoint also lacks tensors. The option is the reason, and the better message.
+    if checkpoint.flag("opts.start_from_latent_avg") == Some(true) {
         return Err(SamError::Variant { file, option: "start_from_latent_avg" });
     }
-    if checkpoint.flag("start_from_encoded_w_plus") == Some(false) {
+    if checkpoint.flag("opts.start_from_encoded_w_plus") == Some(false) {
         return Err(SamError::Variant { file, option: "start_from_encoded_w_plus off" });
     }
     if !OUTPUT_SIZES.contains(&output_size) {
         return Err(SamError::OutputSize { file, output_size });
     }
-    let network = |weights: &Weights| Network::load(weights, output_size);
-    let tensors = checkpoint::survey(checkpoint, &name(output_size), network).map_err(CheckpointError::from)?;
+    let network = |weights: &Weights| Network::load(&Loader::new(weights, Execution::Burn), output_size);
+    let tensors = weights::survey(checkpoint, &name(output_size), network).map_err(CheckpointError::from)?;
     Ok(Identity { output_size, tensors })
 }
 
 impl Sam {
-    /// Loads the network.
+    /// Loads the network. On a CPU, a program saves time by an allocator that keeps large freed blocks (glibc's
+    /// `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD`): the first touch of new memory takes longer than the computation on it.
     ///
     /// # Errors
     /// [`SamError`]: the checkpoint is not this network's, or damaged.
     pub fn load(checkpoint: &Checkpoint, device: Device, precision: Precision) -> Result<Self, SamError> {
-        let kernels = device == Device::Cpu && precision == Precision::Float32;
-        Self::with(checkpoint, device, precision, kernels)
+        Self::with(checkpoint, device, precision, Execution::fastest(device, precision))
     }
 
-    /// Loads the network as Burn alone computes it, which is slower on a CPU: the reference for this crate's kernels.
+    /// Loads the network on Burn's operations alone, which are slower on a CPU: the reference for the kernels.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_reference(checkpoint: &Checkpoint, device: Device, precision: Precision) -> Result<Self, SamError> {
-        Self::with(checkpoint, device, precision, false)
+        Self::with(checkpoint, device, precision, Execution::Burn)
     }
 
-    fn with(checkpoint: &Checkpoint, device: Device, precision: Precision, kernels: bool) -> Result<Self, SamError> {
+    fn with(
+        checkpoint: &Checkpoint,
+        device: Device,
+        precision: Precision,
+        execution: Execution,
+    ) -> Result<Self, SamError> {
         let Identity { output_size, .. } = identify(checkpoint)?;
-        if device == Device::Cpu {
-            heap::keep_large_blocks();
-        }
         let dtype = match precision {
             Precision::Float32 => FloatDType::F32,
             Precision::BFloat16 => FloatDType::BF16,
         };
-        let network = |weights: &Weights| Network::load(weights, output_size);
-        let network = checkpoint::build(checkpoint, &device.burn(), dtype, kernels, network)?;
-        let sam = Self { network, device, precision, output_size, kernels };
+        let network = |weights: &Weights| Network::load(&Loader::new(weights, execution), output_size);
+        let network = weights::load(checkpoint, &device.burn(), dtype, network)?;
+        let sam = Self { network, device, precision, output_size, execution };
         sam.sync()?;
         Ok(sam)
     }
@@ -247,13 +239,13 @@ impl Sam {
         self.output_size
     }
 
-    /// Where it computes.
+    /// The device that it computes on.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// An aligned square picture as the encoders take it; one of another size than [`FACE`] is resized as
-    /// `torchvision.transforms.Resize` does.
+    /// Prepares an aligned square picture for the encoders. A picture of another size than [`FACE`] is resized as by
+    /// `torchvision.transforms.Resize`.
     pub fn face(&self, square: &RgbImage) -> Face {
         let resized;
         let face = if square.dimensions() == (FACE, FACE) {
@@ -268,32 +260,32 @@ impl Sam {
         Face((0..3).flat_map(channel).collect())
     }
 
-    /// The codes of faces themselves, from `pretrained_encoder`, without the average's. The same for every age.
+    /// The codes of faces themselves, from `pretrained_encoder`, without the average's code. They are the same for every age.
     pub fn pretrained_codes(&self, faces: &[&Face]) -> Vec<Codes> {
         let faces: Vec<_> = faces.iter().map(|face| (*face, None)).collect();
         split(&self.network.pretrained_encoder.forward(self.faces(&faces)), faces.len())
     }
 
-    /// The codes of faces at ages in years, from `encoder`. What those of one are depends on no other.
+    /// The codes of faces at ages in years, from `encoder`. They do not depend on the other faces of the batch.
     pub fn codes(&self, faces: &[(&Face, u8)]) -> Vec<Codes> {
         let faces: Vec<_> = faces.iter().map(|(face, age)| (*face, Some(*age))).collect();
         split(&self.network.encoder.forward(self.faces(&faces)), faces.len())
     }
 
-    /// How many pictures the device is worth making at once.
+    /// The number of pictures that the device computes best at once.
     pub fn pictures_at_once(&self) -> usize {
         if self.device == Device::Cpu { 1 } else { 4 }
     }
 
-    /// The pictures of faces at ages: by each face's own codes, from `pretrained_encoder`, and those of its age.
+    /// The pictures of faces at ages, from each face's own codes of `pretrained_encoder` and its codes at an age of `encoder`.
     pub fn pictures(&self, codes: &[(Codes, Codes)]) -> Vec<Picture> {
         let latents = codes.iter().map(|(itself, aged)| {
-            // In this order of sums, which levels depend on.
+            // Levels depend on the order of these sums.
             aged.0.clone() + (itself.0.clone() + self.network.latent_avg.clone())
         });
-        let picture =
-            |latent: Tensor<3>| Picture { tensor: self.network.decoder.forward(&latent), channels_last: self.kernels };
-        if self.kernels || codes.len() < 2 {
+        let channels_last = self.execution == Execution::Kernels;
+        let picture = |latent: Tensor<3>| Picture { tensor: self.network.decoder.forward(&latent), channels_last };
+        if channels_last || codes.len() < 2 {
             return latents.map(picture).collect();
         }
         let Picture { tensor, channels_last } = picture(Tensor::cat(latents.collect(), 0));
@@ -301,37 +293,26 @@ impl Sam {
         (0..codes.len()).map(one).collect()
     }
 
-    /// A batch of faces, all with their age in years as one more channel, or all without.
+    /// A batch of faces: all with their age in years as a fourth channel, or all without.
     fn faces(&self, faces: &[(&Face, Option<u8>)]) -> Tensor<4> {
         let side = FACE as usize;
         let pixels = side * side;
-        let level = |age: u8| f32::from(age) / 100.0;
-        if self.kernels {
-            let mut values = vec![0.0; faces.len() * pixels * COLUMNS];
-            for ((Face(face), age), values) in faces.iter().zip(values.chunks_exact_mut(pixels * COLUMNS)) {
-                for (pixel, line) in values.chunks_exact_mut(COLUMNS).enumerate() {
-                    line[..3].copy_from_slice(&[face[pixel], face[pixels + pixel], face[2 * pixels + pixel]]);
-                    line[3] = age.map_or(0.0, level);
-                }
-            }
-            return self.on_device(TensorData::new(values, [faces.len(), side, side, COLUMNS]));
-        }
-        let values: Vec<f32> = faces
-            .iter()
-            .flat_map(|(Face(face), age)| {
-                face.iter().copied().chain(age.iter().flat_map(|age| repeat_n(level(*age), pixels)))
-            })
-            .collect();
         let channels = if faces.iter().any(|(_, age)| age.is_some()) { 4 } else { 3 };
-        self.on_device(TensorData::new(values, [faces.len(), channels, side, side]))
+        let mut values = Vec::with_capacity(faces.len() * channels * pixels);
+        for (Face(face), age) in faces {
+            values.extend_from_slice(face);
+            values.extend(age.iter().flat_map(|age| repeat_n(f32::from(*age) / 100.0, pixels)));
+        }
+        let faces = self.on_device(TensorData::new(values, [faces.len(), channels, side, side]));
+        if self.execution == Execution::Kernels { faces.permute([0, 2, 3, 1]) } else { faces }
     }
 
-    /// Waits until the device is done with everything it was told.
+    /// Waits until the device has done all its work.
     ///
     /// # Errors
-    /// [`SamError::Device`]: it failed.
+    /// [`SamError::Device`]: the device failed.
     pub fn sync(&self) -> Result<(), SamError> {
-        self.device.burn().sync().map_err(|error| SamError::Device(error.to_string()))
+        Ok(self.device.sync()?)
     }
 
     fn on_device<const D: usize>(&self, data: TensorData) -> Tensor<D> {
@@ -347,7 +328,7 @@ impl Codes {
     /// Style after style.
     ///
     /// # Errors
-    /// [`SamError::Device`]: it failed.
+    /// [`SamError::Device`]: the device failed.
     pub fn into_values(self) -> Result<Vec<f32>, SamError> {
         values(self.0)
     }
@@ -357,12 +338,12 @@ impl Picture {
     /// Channel after channel, row after row.
     ///
     /// # Errors
-    /// [`SamError::Device`]: it failed.
+    /// [`SamError::Device`]: the device failed.
     pub fn into_values(self) -> Result<Vec<f32>, SamError> {
         values(if self.channels_last { self.tensor.permute([0, 3, 1, 2]) } else { self.tensor })
     }
 
-    /// As a picture of 8 bits: what is below -1 is black, what is above 1 is white, and levels are rounded down.
+    /// As a picture of 8 bits: -1 and below is black, 1 and above is white, and levels are rounded down.
     ///
     /// # Errors
     /// [`SamError`]: values that are no numbers, or a device that failed.
@@ -385,15 +366,16 @@ impl Picture {
     }
 }
 
-/// The codes of each of a batch, `(images, styles, 512)`.
+/// The codes of each image of a batch, `(images, styles, 512)`.
 fn split(codes: &Tensor<3>, images: usize) -> Vec<Codes> {
     (0..images).map(|index| Codes(codes.clone().narrow(0, index, 1))).collect()
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, SamError> {
-    let data = tensor.try_into_data().map_err(|error| SamError::Device(error.to_string()))?;
-    Ok(data.try_into_vec_as().expect("floating-point numbers convert to each other"))
+    Ok(tensor.try_into_data()?.try_into_vec_as().expect("floating-point numbers convert to each other"))
 }
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod identify_tests;

@@ -1,17 +1,18 @@
-//! The strip: the aligned original and every age side by side, as bytes.
+//! The strip: the aligned portrait and one panel for each age, side by side, as bytes.
 
 use std::collections::VecDeque;
 
 use image::RgbImage;
+use nn::Stages;
 
 use crate::preview::{Analysis, Preview};
 use crate::sam::{Codes, Face, Picture, Sam, SamError};
-use crate::{Engine, EngineKind, PANEL, Portrait, Stages, View, to_panel};
+use crate::{Engine, EngineKind, PANEL, Portrait, View, to_panel};
 
-/// Ages that go through an encoder together, so that its weights are read once for them: more gain nothing on a CPU.
+/// Ages that share a step of an encoder, so that its weights are read once for them. More ages gain nothing on a CPU.
 pub const AT_ONCE: usize = 4;
 
-/// Why there is no strip.
+/// Why a strip cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum StripError {
     /// The portrait is not a panel.
@@ -25,18 +26,18 @@ pub enum StripError {
     /// The portrait was prepared for another engine.
     #[error("the portrait was prepared for another engine than {engine}")]
     View {
-        /// The name of the engine that was to age it.
+        /// The name of the engine that was asked to age it.
         engine: &'static str,
     },
-    /// The network makes nothing of it.
+    /// The network failed.
     #[error(transparent)]
     Sam(#[from] SamError),
-    /// Nobody wants it any more.
-    #[error("given up between two ages, as nobody waits for the strip any more")]
+    /// The caller cancelled it.
+    #[error("cancelled between two ages: the strip is not needed any more")]
     Cancelled,
 }
 
-/// The bytes of a strip of so many ages: [`PANEL`] rows of `1 + ages` panels of RGB.
+/// The bytes of a strip of this number of ages: [`PANEL`] rows of `1 + ages` panels of RGB.
 pub fn byte_count(ages: usize) -> usize {
     PANEL as usize * row_bytes(ages)
 }
@@ -46,12 +47,12 @@ fn row_bytes(ages: usize) -> usize {
 }
 
 /// Appends the strip of an aligned portrait to `out`: [`byte_count`] bytes, `u8`, shape `(PANEL, PANEL * (1 + ages), 3)` in C
-/// order; panel 0 is the portrait itself. Ages are years, 0 to 100; what one looks like depends on no other.
+/// order. Panel 0 is the portrait itself. Ages are in years, 0 to 100. The panel of an age does not depend on the other ages.
 ///
-/// `wanted` is asked before each step, and told how many ages are done. How long the engine's stages took is answered.
+/// `wanted` is called before each step with the number of ages that are done. The strip is cancelled when it returns false.
 ///
 /// # Errors
-/// [`StripError`]: a portrait that the engine cannot take, or no longer wanted. `out` is empty then.
+/// [`StripError`]: the engine cannot use the portrait, fails, or the strip is cancelled. `out` is empty then.
 pub fn append(
     engine: &Engine,
     portrait: Portrait,
@@ -71,11 +72,11 @@ pub fn append(
     Ok(stages)
 }
 
-/// Takes strips that are being made one step further, the first of them first. Where the engine gains by it, up to `at_once` ages
-/// share a step, whichever strips they are of; what a strip looks like does not depend on that.
+/// Computes the next step of unfinished strips, the first strip first. Where the engine gains by it, up to `at_once` ages of any of
+/// the strips share the step. The strips do not depend on that.
 ///
 /// # Errors
-/// [`StripError`]: one of the strips cannot be made. Which one it is, each alone would tell, after [`Strip::restart`].
+/// [`StripError`]: one of the strips cannot be made. To find out which one, [restart](Strip::restart) each and step it alone.
 pub fn step(engine: &Engine, strips: &mut [&mut Strip], at_once: usize, stages: &mut Stages) -> Result<(), StripError> {
     match engine {
         Engine::Preview(preview) => match strips.iter_mut().find(|strip| !strip.is_done()) {
@@ -89,37 +90,37 @@ pub fn step(engine: &Engine, strips: &mut [&mut Strip], at_once: usize, stages: 
     }
 }
 
-/// A strip that is being made: [`step`] by [`step`], until it [`is_done`](Self::is_done).
+/// An unfinished strip. [`step`] computes it, until it [`is_done`](Self::is_done).
 #[derive(Debug)]
 pub struct Strip {
     panel: RgbImage,
     ages: Vec<u8>,
     sight: Sight,
-    /// What comes before the panels, and from the first step on the panels.
+    /// The header, and from the first step on the panels.
     bytes: Vec<u8>,
     header: usize,
-    /// Ages whose panels are there.
+    /// Ages whose panels are computed.
     done: usize,
 }
 
-/// What the engine knows of the face: nothing but the view, before its first step.
+/// The engine's knowledge of the face: only the view, before its first step.
 #[derive(Debug)]
 enum Sight {
     Preview { landmarks: Box<face::Landmarks>, analysis: Option<Box<Analysis>> },
     Sam { view: RgbImage, seen: Option<Box<Seen>> },
 }
 
-/// What SAM's encoders said.
+/// The results of SAM's encoders.
 #[derive(Debug)]
 struct Seen {
     face: Face,
     pretrained: Codes,
-    /// Of the ages after those that are done.
+    /// The codes of the next ages, which have no panel yet.
     aged: VecDeque<Codes>,
 }
 
 impl Strip {
-    /// The strip of an aligned portrait at ages in years, 0 to 100, to be written behind `header`.
+    /// Begins the strip of an aligned portrait at ages in years, 0 to 100. Its bytes follow those of `header`.
     ///
     /// # Errors
     /// [`StripError::Size`]: the portrait is no panel.
@@ -136,22 +137,22 @@ impl Strip {
         Ok(Self { panel, ages: ages.to_vec(), sight, header: header.len(), bytes: header, done: 0 })
     }
 
-    /// The ages that it is to have.
+    /// The ages of the strip.
     pub fn ages(&self) -> &[u8] {
         &self.ages
     }
 
-    /// Whether every age is there.
+    /// Whether all panels are computed.
     pub fn is_done(&self) -> bool {
         self.is_laid_out() && self.done == self.ages.len()
     }
 
-    /// The header and the strip behind it, shape `(PANEL, PANEL * (1 + ages), 3)`.
+    /// The header, followed by the strip: shape `(PANEL, PANEL * (1 + ages), 3)`.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Forgets all that was done.
+    /// Discards all panels and results.
     pub fn restart(&mut self) {
         self.bytes.truncate(self.header);
         self.done = 0;
@@ -165,12 +166,12 @@ impl Strip {
         self.bytes.len() > self.header
     }
 
-    /// Makes room for the panels, which a strip that waits does not need, and puts the portrait there.
+    /// Allocates the panels, which a waiting strip does not need, and copies the portrait into the first.
     fn lay_out(&mut self) {
         if self.is_laid_out() {
             return;
         }
-        // New zeros come from the system as they are: nothing is written twice.
+        // The system provides zeroed memory, so that no byte is written twice.
         let mut bytes = vec![0; self.header + byte_count(self.ages.len())];
         bytes[..self.header].copy_from_slice(&self.bytes);
         self.bytes = bytes;
@@ -178,7 +179,7 @@ impl Strip {
         put(&mut self.bytes[self.header..], row_bytes, &self.panel);
     }
 
-    /// Sets the panel of the next age.
+    /// Copies the panel of the next age into the strip.
     fn add(&mut self, panel: &RgbImage) {
         self.done += 1;
         let row_bytes = row_bytes(self.ages.len());
@@ -209,7 +210,7 @@ impl Strip {
         }
     }
 
-    /// Ages that went through the encoder.
+    /// Ages that are encoded.
     fn encoded(&self) -> usize {
         match &self.sight {
             Sight::Sam { seen: Some(seen), .. } => self.done + seen.aged.len(),
@@ -221,14 +222,14 @@ impl Strip {
 /// The bytes of a row of a panel.
 const PANEL_ROW: usize = PANEL as usize * 3;
 
-/// Sets a panel that begins at the first byte of `strip`.
+/// Copies a panel to the first byte of `strip`.
 fn put(strip: &mut [u8], row_bytes: usize, panel: &RgbImage) {
     for (row, from) in strip.chunks_mut(row_bytes).zip(panel.as_raw().chunks_exact(PANEL_ROW)) {
         row[..PANEL_ROW].copy_from_slice(from);
     }
 }
 
-/// The strips, by number, whose next ages are encoded and wait for the generator; a strip once for each.
+/// The numbers of the strips that have encoded ages without panels: one for each such age, up to `most`.
 fn ready(strips: &mut [&mut Strip], most: usize) -> Vec<usize> {
     let waiting = strips.iter_mut().enumerate().flat_map(|(number, strip)| {
         let ages = strip.seen().map_or(0, |seen| seen.aged.len());
@@ -237,7 +238,7 @@ fn ready(strips: &mut [&mut Strip], most: usize) -> Vec<usize> {
     waiting.take(most).collect()
 }
 
-/// Has the next ages encoded, and before them the faces that were not seen yet.
+/// Encodes the next ages, and before them the faces that are not encoded yet.
 fn encode(sam: &Sam, strips: &mut [&mut Strip], at_once: usize, stages: &mut Stages) -> Result<(), StripError> {
     let ages = strips
         .iter()
@@ -245,7 +246,7 @@ fn encode(sam: &Sam, strips: &mut [&mut Strip], at_once: usize, stages: &mut Sta
         .flat_map(|(number, strip)| strip.ages[strip.encoded()..].iter().map(move |age| (number, *age)));
     let next: Vec<(usize, u8)> = ages.take(at_once.max(1)).collect();
     let mut unseen = Vec::new();
-    // A strip without ages waits for none.
+    // A strip without ages needs no encoder.
     let last = next.last().map_or(strips.len(), |(number, _)| number + 1);
     for (number, strip) in strips[..last].iter_mut().enumerate() {
         strip.lay_out();
@@ -290,7 +291,7 @@ fn encode(sam: &Sam, strips: &mut [&mut Strip], at_once: usize, stages: &mut Sta
     Ok(())
 }
 
-/// Has the next encoded age of each of these strips generated.
+/// Generates the panel of the next encoded age for each of these strips.
 fn generate(sam: &Sam, strips: &mut [&mut Strip], ready: &[usize], stages: &mut Stages) -> Result<(), StripError> {
     let codes = ready.iter().filter_map(|&number| {
         let seen = strips[number].seen()?;
@@ -312,11 +313,11 @@ mod tests {
     use std::cell::Cell;
 
     use image::Rgb;
+    use nn::{Device, Precision};
 
     use super::*;
-    use crate::Device;
     use crate::preview::face_like;
-    use crate::sam::{FACE, Precision, made_up};
+    use crate::sam::{FACE, made_up};
 
     fn portrait() -> Portrait {
         let panel = RgbImage::from_fn(PANEL, PANEL, |x, y| Rgb([(x / 4) as u8, (y / 4) as u8, ((x ^ y) & 0xff) as u8]));
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn panels_from_left_to_right_after_what_is_there() {
+    fn panels_follow_the_header_from_left_to_right() {
         let (engine, portrait) = (Engine::Preview(Preview), portrait());
         let original = portrait.panel.clone().into_raw();
         let mut out = b"header".to_vec();
@@ -362,12 +363,13 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_another_engine_needs() {
+    fn refuses_a_portrait_for_another_engine() {
         let portrait = Portrait { view: View::Face(RgbImage::new(FACE, FACE)), ..portrait() };
         let result = append(&Engine::Preview(Preview), portrait, &[1], &mut Vec::new(), &|_| true);
         assert_eq!(result.unwrap_err().to_string(), "the portrait was prepared for another engine than preview");
     }
-    /// One for SAM of a size that takes seconds.
+
+    /// SAM at a size that takes seconds.
     fn engine_of_sam() -> Engine {
         let sam = Sam::load(&made_up(256), Device::Cpu, Precision::Float32).unwrap();
         Engine::Sam(Box::new(sam))
@@ -379,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn strips_that_share_steps_are_strips_made_alone() {
+    fn strips_that_share_steps_equal_strips_made_alone() {
         let engine = engine_of_sam();
         let orders: [(u32, &[u8]); 3] = [(9, &[20, 40]), (31, &[70]), (55, &[5, 95])];
         let begin = |(spacing, ages)| Strip::begin(striped(spacing), ages, b"header".to_vec()).unwrap();
@@ -389,7 +391,7 @@ mod tests {
             out
         });
         let (mut stages, mut strips) = (Stages::default(), orders.map(begin));
-        // Part of the work is done in vain.
+        // The work on the first strip is discarded.
         let [first, second, _] = &mut strips;
         for _ in 0..2 {
             step(&engine, &mut [first, second], AT_ONCE, &mut stages).unwrap();
@@ -401,7 +403,7 @@ mod tests {
             step(&engine, &mut strips.each_mut(), AT_ONCE, &mut stages).unwrap();
             order.push(strips.each_ref().map(|strip| (strip.encoded(), strip.done)));
         }
-        // The second was encoded before, and four ages share the encoder: all but the last.
+        // The second strip was encoded before. Four ages share the encoder: all but the last.
         assert_eq!(order[0], [(0, 0), (1, 1), (0, 0)]);
         assert_eq!(order[1], [(2, 0), (1, 1), (2, 0)]);
         for (strip, alone) in strips.into_iter().zip(alone) {

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use aging::{Aligner, Compute, Device, Engine, EngineKind, Stages, strip};
+use aging::{Aligner, Engine, EngineKind, strip};
 use anyhow::{Context, anyhow, ensure};
 use container::heap;
 use lambda::PanelFormat;
+use nn::{Compute, Device, Stages};
 use serde_json::{Map, json};
 
 use crate::cli::Age;
@@ -31,7 +32,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
 
     let start = Instant::now();
     let mut stages = Stages::default();
-    let picture = stages.measure("decode", || aging::decode(&bytes));
+    let picture = stages.measure("decode", || picture::decode(&bytes));
     let picture = picture.with_context(|| format!("the photo {}", photo.display()))?;
     let (width, height) = picture.dimensions();
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());

@@ -129,7 +129,7 @@ pub(crate) fn portrait(photo: Option<&Path>) -> anyhow::Result<(String, RgbImage
         }
         None => ("the built-in portrait".to_owned(), SAMPLE.to_vec()),
     };
-    let picture = aging::decode(&bytes).with_context(|| name.clone())?;
+    let picture = picture::decode(&bytes).with_context(|| name.clone())?;
     Ok((name, picture))
 }
 

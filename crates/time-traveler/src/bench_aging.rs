@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use aging::checkpoint::Checkpoint;
 use aging::sam::{self, Multiplications, Sam};
-use aging::{Aligner, Device, Engine, EngineKind, Portrait, strip};
+use aging::{Aligner, Engine, EngineKind, Portrait, strip};
 use anyhow::Context;
 use container::heap;
+use nn::Device;
+use nn::checkpoint::Checkpoint;
 use serde_json::json;
 
 use crate::bench;
@@ -52,7 +53,7 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
             times.entry("strip").or_default().push(seconds);
             stages.iter().for_each(|(stage, time)| times.entry(stage).or_default().push(time.as_secs_f64()));
             // In between, since a machine may be faster at one time than at another.
-            peaks.push(aging::peak_operations() / 1e9);
+            peaks.push(nn::kernels::peak_operations() / 1e9);
         }
         progress.at(run, runs);
     }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use aging::checkpoint::ElementType;
-use aging::{DeviceChoice, sam};
+use aging::sam;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use image::ImageFormat;
 use local_cloud::FaultPlan;
+use nn::checkpoint::ElementType;
+use nn::{DeviceChoice, Precision};
 use pipeline::{Ages, PortraitId};
 
 use crate::graphics::Graphics;
@@ -236,8 +237,8 @@ pub(crate) struct Age {
     pub(crate) device: DeviceChoice,
     /// What it computes with; bfloat16 pays on a GPU only
     #[arg(long, value_name = "float32|bfloat16", default_value = "float32", hide_possible_values = true,
-        value_parser = Word::<sam::Precision>::of(&["float32", "bfloat16"]))]
-    pub(crate) precision: sam::Precision,
+        value_parser = Word::<Precision>::of(&["float32", "bfloat16"]))]
+    pub(crate) precision: Precision,
     /// Threads of the CPU [default: the cores that may be used]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -409,8 +410,8 @@ pub(crate) struct BenchAging {
     pub(crate) device: DeviceChoice,
     /// What to compute with
     #[arg(long, value_name = "float32|bfloat16", default_value = "float32", hide_possible_values = true,
-        value_parser = Word::<sam::Precision>::of(&["float32", "bfloat16"]))]
-    pub(crate) precision: sam::Precision,
+        value_parser = Word::<Precision>::of(&["float32", "bfloat16"]))]
+    pub(crate) precision: Precision,
     /// Threads of the CPU [default: the cores that may be used]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

@@ -21,16 +21,16 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
     let finder = face_finder(faces.detector.as_deref(), faces.landmarks.as_deref())?;
     let photo = &faces.photo;
     let bytes = std::fs::read(photo).with_context(|| format!("the photo {} cannot be read", photo.display()))?;
-    let picture = aging::decode(&bytes).with_context(|| format!("the photo {}", photo.display()))?;
+    let picture = picture::decode(&bytes).with_context(|| format!("the photo {}", photo.display()))?;
     let (width, height) = picture.dimensions();
     let enlarged = |upsample: u32| (u64::from(width) * u64::from(height)) << (2 * upsample);
-    let upsample = faces.upsample.unwrap_or_else(|| u32::from(enlarged(1) <= aging::MAX_PIXELS));
-    if enlarged(upsample) > aging::MAX_PIXELS {
+    let upsample = faces.upsample.unwrap_or_else(|| u32::from(enlarged(1) <= picture::MAX_PIXELS));
+    if enlarged(upsample) > picture::MAX_PIXELS {
         bail!(
             "--upsample {upsample} makes {} pixels of the {width} x {height} in {}: at most {} million work",
             enlarged(upsample),
             photo.display(),
-            aging::MAX_PIXELS / 1_000_000
+            picture::MAX_PIXELS / 1_000_000
         );
     }
     let found = finder.detector.detect(&picture, upsample, faces.threshold);
@@ -42,7 +42,7 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
         let largest = found.iter().min_by_key(|(detection, _)| Reverse(detection.rectangle.width()));
         let Some((_, landmarks)) = largest else {
             let mut hint = format!("a --threshold below {}", faces.threshold);
-            if upsample < MAX_UPSAMPLE && enlarged(upsample + 1) <= aging::MAX_PIXELS {
+            if upsample < MAX_UPSAMPLE && enlarged(upsample + 1) <= picture::MAX_PIXELS {
                 hint = format!("--upsample {} or {hint}", upsample + 1);
             }
             bail!(

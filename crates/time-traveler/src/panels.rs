@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use aging::{PANEL, RgbImage};
+use aging::PANEL;
 use anyhow::Context;
 use image::DynamicImage;
 use image::imageops::FilterType;
+use picture::RgbImage;
 use rayon::prelude::*;
 
 /// Reads panels as they were fetched: JPEG or PNG files.
 pub(crate) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<RgbImage>> {
     let read = |file: &PathBuf| {
         let bytes = std::fs::read(file).with_context(|| format!("the panel {} cannot be read", file.display()))?;
-        aging::decode(&bytes).with_context(|| format!("the panel {}", file.display()))
+        picture::decode(&bytes).with_context(|| format!("the panel {}", file.display()))
     };
     files.par_iter().map(read).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aging::Compute;
+use nn::Compute;
 use pipeline::Ages;
 
 use crate::environment::{Environment, SettingsError, default_model_dir};
@@ -62,8 +62,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use aging::DeviceChoice;
-    use aging::sam::Precision;
+    use nn::DeviceChoice;
+    use nn::Precision;
 
     use super::*;
     use crate::environment::only;

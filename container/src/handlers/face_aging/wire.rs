@@ -2,14 +2,15 @@
 
 use std::io::Cursor;
 
+use aging::PANEL;
 use aging::strip::{StripError, byte_count};
-use aging::{ImageError, PANEL, RgbImage};
 use axum::http::StatusCode;
 use face::FaceError;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
+use picture::{PictureError, RgbImage};
 use pipeline::invocation::ages_of;
 use pipeline::{Ages, AgesError, ErrorCode, ImageType, strip};
 
@@ -66,7 +67,7 @@ pub fn answer_bytes(request: &Request) -> Option<usize> {
 /// # Errors
 /// [`Refusal`]: 415, 400 or 413. The decoder's reason is logged.
 pub fn picture(body: &[u8]) -> Result<RgbImage, Refusal> {
-    aging::decode(body).map_err(|error| {
+    picture::decode(body).map_err(|error| {
         if let Some(source) = std::error::Error::source(&error) {
             tracing::info!(%error, %source, "picture refused");
         }
@@ -141,16 +142,16 @@ pub fn refusal(reason: &Reason) -> Refusal {
     Refusal::new(reason.status(), code.as_str(), message)
 }
 
-impl From<ImageError> for Refusal {
-    fn from(error: ImageError) -> Self {
+impl From<PictureError> for Refusal {
+    fn from(error: PictureError) -> Self {
         let (status, code) = match error {
-            ImageError::Unsupported | ImageError::UnsupportedVariety { .. } => {
+            PictureError::Unsupported | PictureError::UnsupportedVariety { .. } => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedImage)
             }
-            ImageError::Corrupt { .. } | ImageError::Truncated { .. } => {
+            PictureError::Corrupt { .. } | PictureError::Truncated { .. } => {
                 (StatusCode::BAD_REQUEST, ErrorCode::CorruptImage)
             }
-            ImageError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
+            PictureError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
         };
         Self::new(status, code.as_str(), error.to_string())
     }

@@ -7,11 +7,11 @@ use super::hair::{self, Hairline};
 use super::head::Head;
 use super::look::ramp;
 use super::marks;
+use super::plane::Plane;
 use super::shape::Shape;
 use super::skin::{self, Small};
 use super::wrinkles::Wrinkles;
 use super::{guided, oklab};
-use crate::plane::Plane;
 
 /// The reduction of the planes on which skin and hair are searched.
 const REDUCTION: usize = 4;

@@ -1,7 +1,7 @@
 use face::{Landmarks, Point};
 
+use super::plane::Plane;
 use super::thin_plate::ThinPlate;
-use crate::plane::Plane;
 
 /// The 68 landmarks of a frontal face, in units of the distance between the eyes. The origin is midway between the
 /// eyes, and v points down. The values are medians over frontal faces, made symmetric.

@@ -1,6 +1,6 @@
 //! The guided filter (He, Sun and Tang, *Guided Image Filtering*, 2010), O(1) per pixel.
 
-use crate::plane::Plane;
+use super::plane::Plane;
 
 /// Smooths a plane over windows of `radius`, but not across edges. Contrasts well above `sqrt(epsilon)` are kept.
 pub(super) fn smoothed(plane: &Plane, radius: usize, epsilon: f32) -> Plane {

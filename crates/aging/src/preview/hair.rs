@@ -4,8 +4,8 @@ use std::array;
 
 use super::frame::Frame;
 use super::look::ramp;
+use super::plane::Plane;
 use super::skin::Small;
-use crate::plane::Plane;
 
 /// Lightness, a, b and texture.
 type Feature = [f32; 4];

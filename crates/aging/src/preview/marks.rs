@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use face::{Landmarks, Point};
 
 use super::frame::Frame;
-use crate::plane::Plane;
+use super::plane::Plane;
 
 /// A soft ellipse: u, v, its half axes, and the part of the light that it takes away.
 type Hollow = [f64; 5];

@@ -1,4 +1,4 @@
-use crate::plane::Plane;
+use super::plane::Plane;
 
 /// The strength with which slopes darken or brighten.
 const SLOPE: f32 = 1.05;

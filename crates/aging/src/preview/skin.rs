@@ -1,6 +1,6 @@
 use super::head::Head;
 use super::look::ramp;
-use crate::plane::Plane;
+use super::plane::Plane;
 
 /// A portrait at a quarter of its width and height: the means of blocks of 4 x 4 pixels.
 pub(super) struct Small {

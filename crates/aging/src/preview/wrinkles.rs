@@ -7,7 +7,7 @@ use super::SOURCE_AGE;
 use super::curves::{CURVES, Curve, smooth};
 use super::frame::Frame;
 use super::look::ramp;
-use crate::plane::Plane;
+use super::plane::Plane;
 
 /// The points of a curve from one control point to the next. They are about 2 pixels apart.
 const SPAN: usize = 36;

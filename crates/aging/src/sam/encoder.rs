@@ -1,25 +1,25 @@
-//! The encoder of pixel2style2pixel (Richardson et al. 2021, arXiv 2008.00951, section 3): a face recognition body, a feature
-//! pyramid on three of its stages, and a small network from a level of the pyramid to each style of the generator.
+//! The encoder of pixel2style2pixel (Richardson et al. 2021, arXiv 2008.00951, section 3): the body of a face recognition network,
+//! a feature pyramid on three of its stages, and for each style of the generator a small network on a level of the pyramid.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
+use nn::kernels::{UpsampleAdd, merge};
+use nn::layers::{After, BatchNorm2d, Conv2d, Execution, Loader, PReLU, SqueezeExcitation};
 
 use super::STYLE_DIM;
-use super::layer::{After, BatchNorm2d, Conv2d, EqualLinear, PReLU, SEModule};
-use crate::checkpoint::Weights;
-use crate::kernels::{Merge, merge};
+use super::equal_linear::EqualLinear;
 
-/// The units of IR-SE-50's four stages, and the channels that they put out; each stage halves the size first.
+/// The units of IR-SE-50's four stages, and their output channels. Each stage halves the size first.
 const STAGES: [(usize, usize); 4] = [(3, 64), (4, 128), (14, 256), (3, 512)];
 /// The units after which the pyramid takes its features: 64, 32 and 16 pixels wide for a face of 256.
 const LATERAL: [usize; 3] = [6, 20, 23];
-/// The styles below which are coarse ones; below the second number they are middle ones, and fine ones from there on.
+/// Styles below the first number are coarse ones. Those below the second are middle ones, and the others fine ones.
 const COARSE: usize = 3;
 const MIDDLE: usize = 7;
 /// PyTorch's slope of `LeakyReLU`.
 const NEGATIVE_SLOPE: f32 = 0.01;
-/// How far `SEModule` reduces the channels.
+/// The factor by which `SEModule` squeezes the channels.
 const REDUCTION: usize = 16;
 
 /// From a face to the styles of the generator.
@@ -30,25 +30,24 @@ pub(super) struct GradualStyleEncoder {
     styles: Vec<GradualStyleBlock>,
     latlayer1: Conv2d,
     latlayer2: Conv2d,
-    /// Whether channels lie side by side, as the kernels of the CPU have them.
-    channels_last: bool,
+    execution: Execution,
 }
 
 impl GradualStyleEncoder {
-    /// For pictures of so many channels, and so many styles.
-    pub(super) fn load(weights: &Weights, channels: usize, styles: usize) -> Self {
-        let input_layer = weights.at("input_layer");
+    /// For pictures of `channels`, to `styles`.
+    pub(super) fn load(loader: &Loader, channels: usize, styles: usize) -> Self {
+        let input_layer = loader.at("input_layer");
         let units = STAGES.iter().scan(STAGES[0].1, |inputs, &(units, outputs)| {
             let first = (std::mem::replace(inputs, outputs), outputs, 2);
             Some(std::iter::once(first).chain(std::iter::repeat_n((outputs, outputs, 1), units - 1)))
         });
         let unit = |(index, (inputs, outputs, stride))| {
-            BottleneckIrSe::load(&weights.at("body").at(index), [inputs, outputs], stride)
+            BottleneckIrSe::load(&loader.at("body").at(index), [inputs, outputs], stride)
         };
-        let style = |index| GradualStyleBlock::load(&weights.at("styles").at(index), side_of(index));
+        let style = |index| GradualStyleBlock::load(&loader.at("styles").at(index), side_of(index));
         let lateral = |name, inputs| {
-            let weights = weights.at(name);
-            Conv2d::load(&weights, [inputs, STYLE_DIM], 1, 1).with_bias(&weights)
+            let loader = loader.at(name);
+            Conv2d::load(&loader, [inputs, STYLE_DIM], 1, 1).with_bias(&loader)
         };
         Self {
             input_layer: (
@@ -60,15 +59,15 @@ impl GradualStyleEncoder {
             styles: (0..styles).map(style).collect(),
             latlayer1: lateral("latlayer1", 256),
             latlayer2: lateral("latlayer2", 128),
-            channels_last: weights.prepares(),
+            execution: loader.execution(),
         }
     }
 
-    /// Faces `(batch, channels, 256, 256)` with values of -1 to 1 to codes `(batch, styles, 512)`. For the kernels of the CPU
-    /// faces are `(batch, 256, 256, 16)`, with zeros for missing channels.
+    /// Faces `(batch, channels, 256, 256)` with values of -1 to 1 to codes `(batch, styles, 512)`. The kernels of the CPU take
+    /// faces `(batch, 256, 256, channels)`.
     pub(super) fn forward(&self, faces: Tensor<4>) -> Tensor<3> {
-        let [c3, p2, p1] = if self.channels_last {
-            // Large maps one after the other, so that they stay in the cache; small ones together, so that weights are read once.
+        let [c3, p2, p1] = if self.execution == Execution::Kernels {
+            // Large maps are computed one by one, to stay in the cache. Small ones are batched, to read weights once.
             let [images, ..] = faces.dims();
             let pyramids: Vec<_> = (0..images).map(|image| self.pyramid(faces.clone().narrow(0, image, 1))).collect();
             [0, 1, 2].map(|level| Tensor::cat(pyramids.iter().map(|pyramid| pyramid[level].clone()).collect(), 0))
@@ -107,10 +106,10 @@ impl GradualStyleEncoder {
         [c3, p2, p1]
     }
 
-    /// The top, enlarged to the size of what comes from the side, plus that.
+    /// The top, upsampled to the size of the lateral maps, plus those.
     fn upsample_add(&self, top: Tensor<4>, lateral: Tensor<4>) -> Tensor<4> {
-        if self.channels_last {
-            return merge(top, lateral, Merge::Enlarge);
+        if self.execution == Execution::Kernels {
+            return merge(UpsampleAdd, top, lateral);
         }
         let [.., height, width] = lateral.dims();
         let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([height, width]);
@@ -118,7 +117,7 @@ impl GradualStyleEncoder {
     }
 }
 
-/// The multiplications of the convolutions that one face of so many channels takes.
+/// The multiplications of the convolutions for one face of `channels`.
 pub(super) fn multiplications(channels: usize, styles: usize) -> u64 {
     let mut side = super::FACE as usize;
     let mut sum = side * side * channels * STAGES[0].1 * 9;
@@ -147,7 +146,7 @@ pub(super) fn multiplications(channels: usize, styles: usize) -> u64 {
     (sum + lateral + heads) as u64
 }
 
-/// The width of the features that a style is made of, in pixels.
+/// The width of the features that a style is computed from, in pixels.
 fn side_of(style: usize) -> usize {
     if style < COARSE {
         16
@@ -161,15 +160,15 @@ fn side_of(style: usize) -> usize {
 /// `bottleneck_IR_SE`: a residual unit of ArcFace's improved ResNet with squeeze and excitation.
 #[derive(Debug)]
 struct BottleneckIrSe {
-    /// None where only pixels are left out, if anything.
+    /// `None` where the shortcut is the input, or every other pixel of it.
     shortcut_layer: Option<(Conv2d, BatchNorm2d)>,
-    res_layer: (BatchNorm2d, Conv2d, PReLU, Conv2d, BatchNorm2d, SEModule),
+    res_layer: (BatchNorm2d, Conv2d, PReLU, Conv2d, BatchNorm2d, SqueezeExcitation),
     stride: usize,
 }
 
 impl BottleneckIrSe {
-    fn load(weights: &Weights, [inputs, outputs]: [usize; 2], stride: usize) -> Self {
-        let (shortcut, res) = (weights.at("shortcut_layer"), weights.at("res_layer"));
+    fn load(loader: &Loader, [inputs, outputs]: [usize; 2], stride: usize) -> Self {
+        let (shortcut, res) = (loader.at("shortcut_layer"), loader.at("res_layer"));
         let shortcut_layer = if inputs == outputs {
             None
         } else {
@@ -182,7 +181,7 @@ impl BottleneckIrSe {
             PReLU::load(&res.at(2), outputs),
             Conv2d::load(&res.at(3), [outputs, outputs], 3, stride),
             BatchNorm2d::load(&res.at(4), outputs),
-            SEModule::load(&res.at(5), outputs, REDUCTION),
+            SqueezeExcitation::load(&res.at(5), outputs, REDUCTION),
         );
         Self { shortcut_layer, res_layer, stride }
     }
@@ -198,7 +197,7 @@ impl BottleneckIrSe {
     }
 }
 
-/// "map2style": halves a level of the pyramid until one pixel is left, the code.
+/// "map2style": halves the size of a level of the pyramid until one pixel remains, the code.
 #[derive(Debug)]
 struct GradualStyleBlock {
     convs: Vec<Conv2d>,
@@ -206,16 +205,16 @@ struct GradualStyleBlock {
 }
 
 impl GradualStyleBlock {
-    /// For features so many pixels wide, a power of two.
-    fn load(weights: &Weights, side: usize) -> Self {
+    /// For features of a width of `side` pixels, a power of two.
+    fn load(loader: &Loader, side: usize) -> Self {
         let conv = |index: u32| {
-            // An activation without weights lies between two of them.
-            let weights = weights.at("convs").at(2 * index);
-            Conv2d::of_maps(&weights, [STYLE_DIM; 2], 3, 2, side >> index).with_bias(&weights)
+            // An activation without weights is between two convolutions.
+            let loader = loader.at("convs").at(2 * index);
+            Conv2d::of_maps(&loader, [STYLE_DIM; 2], 3, 2, side >> index).with_bias(&loader)
         };
         Self {
             convs: (0..side.ilog2()).map(conv).collect(),
-            linear: EqualLinear::load(&weights.at("linear"), [STYLE_DIM; 2]),
+            linear: EqualLinear::load(&loader.at("linear"), [STYLE_DIM; 2]),
         }
     }
 

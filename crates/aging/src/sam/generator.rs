@@ -6,24 +6,24 @@ use std::sync::Arc;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
+use nn::is_gpu;
+use nn::kernels::{Direct, Epilogue, Prologue, Winograd2d, apply, convolve, merge};
+use nn::layers::{self, Channelwise, Execution, Kernel, Loader, channels_last, host, leak};
 
 use super::STYLE_DIM;
-use super::layer::{Channelwise, EqualLinear, Kernel, host, laid_out, leak, plain};
-use crate::checkpoint::Weights;
-use crate::device::is_gpu;
-use crate::kernels::{self, Convolution, Direct, Epilogue, Merge, Nested, Prologue, Scale, Styled, Upsample};
-use crate::kernels::{convolve, merge};
+use super::equal_linear::EqualLinear;
+use super::kernels::{self, AddRgb, Scale, ScaleToRgb, Styled, StyledConvolution, Upsample};
 
-/// What keeps a demodulation from dividing by nothing.
+/// Added to sums of squares, so that no demodulation divides by zero.
 const EPSILON: f64 = 1e-8;
-/// The slope of every activation, and the factor that makes up for what it takes.
+/// The slope of every activation, and the factor that restores the variance after it.
 const NEGATIVE_SLOPE: f64 = 0.2;
 const GAIN: f64 = std::f64::consts::SQRT_2;
 /// The blur along one axis, in eighths.
 const BLUR: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
 /// Colour channels.
 const RGB: usize = 3;
-/// The width from which on maps are worth Winograd's transformations, in pixels.
+/// The smallest width of maps for Winograd's algorithms, in pixels.
 const WINOGRAD: usize = 16;
 
 /// The channels of the feature maps of a width in pixels.
@@ -31,7 +31,7 @@ fn channels(side: usize) -> usize {
     (32 * 1024 / side).min(512)
 }
 
-/// The multiplications of the convolutions that a picture of a width in pixels takes.
+/// The multiplications of the convolutions for a picture of a width in pixels.
 pub(super) fn multiplications(side: usize) -> u64 {
     let at = |side: usize| side * side;
     let to_rgb = |side: usize| at(side) * channels(side) * RGB;
@@ -55,36 +55,36 @@ pub(super) struct Generator {
 
 impl Generator {
     /// For pictures of a width in pixels, a power of two.
-    pub(super) fn load(weights: &Weights, side: usize) -> Self {
+    pub(super) fn load(loader: &Loader, side: usize) -> Self {
         let smallest = channels(4);
-        let blur = Blur::new(weights.device());
+        let blur = Blur::new(loader.device());
         let noise = |index: usize| {
             let side = 1_usize << ((index + 5) / 2);
-            weights.at("noises").tensor(&format!("noise_{index}"), [1, 1, side, side])
+            loader.at("noises").tensor(&format!("noise_{index}"), [1, 1, side, side])
         };
         let mut convs = Vec::new();
         let mut to_rgbs = Vec::new();
         for (index, side) in (3..=side.ilog2()).map(|log| 1 << log).enumerate() {
             let (inputs, outputs) = (channels(side / 2), channels(side));
-            let conv = |which| weights.at("convs").at(2 * index + which);
+            let conv = |which| loader.at("convs").at(2 * index + which);
             convs.push(StyledConv::load(&conv(0), [inputs, outputs], noise(2 * index + 1), Some(blur.clone())));
             convs.push(StyledConv::load(&conv(1), [outputs; 2], noise(2 * index + 2), None));
-            to_rgbs.push(ToRgb::load(&weights.at("to_rgbs").at(index), outputs, Some(blur.clone())));
+            to_rgbs.push(ToRgb::load(&loader.at("to_rgbs").at(index), outputs, Some(blur.clone())));
         }
         Self {
             input: {
-                let input = weights.at("input").tensor("input", [1, smallest, 4, 4]);
-                if weights.prepares() { input.permute([0, 2, 3, 1]) } else { input }
+                let input = loader.at("input").tensor("input", [1, smallest, 4, 4]);
+                if loader.execution() == Execution::Kernels { input.permute([0, 2, 3, 1]) } else { input }
             },
-            conv1: StyledConv::load(&weights.at("conv1"), [smallest; 2], noise(0), None),
-            to_rgb1: ToRgb::load(&weights.at("to_rgb1"), smallest, None),
+            conv1: StyledConv::load(&loader.at("conv1"), [smallest; 2], noise(0), None),
+            to_rgb1: ToRgb::load(&loader.at("to_rgb1"), smallest, None),
             convs,
             to_rgbs,
         }
     }
 
-    /// Styles `(batch, styles, 512)` to pictures `(batch, 3, side, side)`, most values of which are -1 to 1. Those of the
-    /// kernels of the CPU, which take a batch of one, are `(1, side, side, 3)`.
+    /// Styles `(batch, styles, 512)` to pictures `(batch, 3, side, side)`, most values of which are -1 to 1. The kernels of the
+    /// CPU take a batch of one, and return `(1, side, side, 3)`.
     pub(super) fn forward(&self, latent: &Tensor<3>) -> Tensor<4> {
         let style = |index: usize| latent.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
         let [batch, ..] = latent.dims();
@@ -98,10 +98,10 @@ impl Generator {
             let scale = styled.and_then(|(doubling, keeping)| Scale::new(doubling, keeping));
             x = match (scale, &to_rgb.weight) {
                 (Some(scale), Colours::Prepared(weight)) if index == last => {
-                    let (to_rgb, prologue) = (weight.clone(), to_rgb.style(colours));
-                    return merge(x, picture, Merge::Last { scale: Box::new(scale), to_rgb, prologue });
+                    let (to_rgb, style) = (weight.clone(), to_rgb.style(colours));
+                    return merge(ScaleToRgb { scale, to_rgb, style }, x, picture);
                 }
-                (Some(scale), _) => kernels::scale(x, scale),
+                (Some(scale), _) => apply(scale, x),
                 (None, _) => convs[1].forward(convs[0].forward(x, doubling), keeping),
             };
             picture = to_rgb.forward(x.clone(), colours, Some(picture));
@@ -110,7 +110,7 @@ impl Generator {
     }
 }
 
-/// How a style scales the inputs of a convolution, so that the same weights serve every picture of a batch.
+/// The scaling of a convolution's inputs by a style. It replaces a scaling of the weights, which a batch shares.
 #[derive(Debug)]
 struct Modulation {
     modulation: EqualLinear,
@@ -118,9 +118,9 @@ struct Modulation {
 }
 
 impl Modulation {
-    /// For a convolution of so many inputs and a side of its kernel.
-    fn load(weights: &Weights, inputs: usize, side: usize) -> Self {
-        let modulation = EqualLinear::load(&weights.at("modulation"), [STYLE_DIM, inputs]);
+    /// For a convolution of `inputs` channels and a kernel of `side`.
+    fn load(loader: &Loader, inputs: usize, side: usize) -> Self {
+        let modulation = EqualLinear::load(&loader.at("modulation"), [STYLE_DIM, inputs]);
         Self { modulation, scale: ((inputs * side * side) as f64).sqrt().recip() }
     }
 
@@ -131,17 +131,14 @@ impl Modulation {
 }
 
 /// Outputs by inputs by kernel.
-fn weight(weights: &Weights, [inputs, outputs]: [usize; 2], side: usize) -> Tensor<4> {
-    let weight: Tensor<5> = weights.at("conv").tensor("weight", [1, outputs, inputs, side, side]);
-    if weights.lists() {
-        // Zeros that take no memory have to be made anew for another rank.
-        return Tensor::<4>::zeros([1; 4], weights.device()).expand([outputs, inputs, side, side]);
-    }
-    weight.squeeze_dim(0)
+fn weight(loader: &Loader, [inputs, outputs]: [usize; 2], side: usize) -> Tensor<4> {
+    let shape = [outputs, inputs, side, side];
+    loader.at("conv").weights().reshaped("weight", [1, outputs, inputs, side, side], shape)
 }
 
-/// The weights of one convolution that does what a transposed one with stride 2 and the blur behind it do: for each pixel, the four
-/// that become of it. Four times the multiplications, but of the kind that a GPU is made for, and no maps in between.
+/// The weights of one convolution that replaces a transposed one with stride 2 and the blur after it. Its outputs are, for each
+/// pixel, the four pixels in its place. It takes four times the multiplications, but no transposed convolution, which is slow on a
+/// GPU, and no maps between the two.
 fn phases(weight: Tensor<4>) -> Tensor<4> {
     let [outputs, inputs, ..] = weight.dims();
     let (device, dtype) = (weight.device(), weight.dtype());
@@ -169,7 +166,7 @@ fn phases(weight: Tensor<4>) -> Tensor<4> {
     Tensor::<4>::from_data(TensorData::new(all, [4 * outputs, inputs, 3, 3]), &device).cast(dtype)
 }
 
-/// Four pixels of each, whose channels lie one after the other, in their places.
+/// Moves the four pixels of each pixel, which are groups of its channels, to their places.
 fn doubled(maps: Tensor<4>) -> Tensor<4> {
     let [images, channels, height, width] = maps.dims();
     let maps = maps.permute([0, 2, 3, 1]).reshape([images, height, width, 2, 2, channels / 4]);
@@ -181,16 +178,14 @@ fn channelwise(factors: Tensor<2>) -> Tensor<4> {
     factors.unsqueeze_dims(&[2, 3])
 }
 
-/// A modulated and demodulated convolution of 3x3 with noise, bias and activation; the one with a blur doubles the size.
+/// A modulated and demodulated convolution of 3x3 with noise, bias and activation. With a blur, it doubles the size.
 #[derive(Debug)]
 struct StyledConv {
-    weight: Kernel,
+    weight: Kernel<StyledConvolution>,
     modulation: Modulation,
     /// Inputs by outputs: the sum of the squares of each kernel.
     squares: Tensor<2>,
-    /// Already weighted.
-    noise: Tensor<4>,
-    noise_values: Arc<[f32]>,
+    noise: Noise,
     activate: Channelwise,
     upsample: Option<Blur>,
     /// Whether the weights are those of [`phases`].
@@ -199,30 +194,33 @@ struct StyledConv {
 
 impl StyledConv {
     /// `noise` is `(1, 1, side, side)` for maps of that width.
-    fn load(weights: &Weights, channels: [usize; 2], noise: Tensor<4>, upsample: Option<Blur>) -> Self {
+    fn load(loader: &Loader, channels: [usize; 2], noise: Tensor<4>, upsample: Option<Blur>) -> Self {
         let [inputs, outputs] = channels;
-        let weight = weight(weights, channels, 3);
-        let squares = if weights.lists() {
-            Tensor::zeros([inputs, outputs], weights.device())
-        } else {
-            weight.clone().powi_scalar(2).sum_dims_squeeze::<2, _>(&[2, 3]).transpose()
-        };
+        let weight = weight(loader, channels, 3);
+        let squares = loader
+            .weights()
+            .derived([inputs, outputs], || weight.clone().powi_scalar(2).sum_dims_squeeze::<2, _>(&[2, 3]).transpose());
         let [.., side] = noise.dims();
-        let in_phases = upsample.is_some() && is_gpu(weights.device()) && !weights.lists();
+        let in_phases = upsample.is_some() && is_gpu(loader.device());
         let weight = if in_phases { phases(weight) } else { weight };
-        let kernel = Kernel::new(&weights.at("conv"), weight, |values| match &upsample {
-            Some(_) => Convolution::Upsample(Upsample::new(values, outputs, inputs)),
-            None if side >= WINOGRAD => Convolution::Same(Nested::new(values, outputs, inputs)),
-            None => Convolution::Direct(Direct::new(values, [outputs, inputs], 3, 1)),
+        let kernel = Kernel::new(&loader.at("conv"), weight, |values| {
+            Arc::new(match &upsample {
+                Some(_) => StyledConvolution::Upsample(Arc::new(Upsample::new(values, outputs, inputs))),
+                None if side >= WINOGRAD => StyledConvolution::Same(Arc::new(Winograd2d::new(values, outputs, inputs))),
+                None => StyledConvolution::Direct(Direct::new(values, [outputs, inputs], 3, 1)),
+            })
         });
-        let noise = noise * weights.at("noise").tensor("weight", [1]).reshape([1, 1, 1, 1]);
+        let noise = noise * loader.at("noise").tensor("weight", [1]).reshape([1, 1, 1, 1]);
+        let bias = loader.at("activate").tensor("bias", [outputs]);
         Self {
             weight: kernel,
-            modulation: Modulation::load(&weights.at("conv"), inputs, 3),
+            modulation: Modulation::load(&loader.at("conv"), inputs, 3),
             squares,
-            noise_values: host(noise.clone()),
-            noise,
-            activate: Channelwise::new(weights.at("activate").tensor("bias", [outputs])),
+            noise: match loader.execution() {
+                Execution::Burn => Noise::Tensor(Box::new(noise)),
+                Execution::Kernels => Noise::Values(host(noise)),
+            },
+            activate: Channelwise::new(bias, loader.execution()),
             upsample,
             phases: in_phases,
         }
@@ -235,24 +233,24 @@ impl StyledConv {
         [factors, demodulation]
     }
 
-    /// What comes before and after the convolution, for the kernels of the CPU.
-    fn around(&self, [factors, demodulation]: [Tensor<2>; 2]) -> (Prologue, Epilogue) {
+    /// The operations before and after the convolution, for the kernels of the CPU.
+    fn fused(&self, [factors, demodulation]: [Tensor<2>; 2]) -> (Prologue, Epilogue) {
         let [_, outputs] = demodulation.dims();
         let prologue = Prologue { scale: Some(host(factors)), shift: None };
         let epilogue = Epilogue {
             scale: Some(host(demodulation)),
-            noise: Some(self.noise_values.clone()),
-            shift: self.activate.values(),
+            noise: Some(self.noise.values()),
+            shift: Some(self.activate.values()),
             slope: Some(vec![NEGATIVE_SLOPE as f32; outputs].into()),
             gain: Some(GAIN as f32),
         };
         (prologue, epilogue)
     }
 
-    /// For the kernels of the CPU, if they compute it.
-    fn styled(&self, style: Tensor<2>) -> Option<Styled> {
+    /// For the kernels of the CPU, if they compute the convolution.
+    fn styled(&self, style: Tensor<2>) -> Option<Styled<StyledConvolution>> {
         let Kernel::Prepared(convolution) = &self.weight else { return None };
-        let (prologue, epilogue) = self.around(self.factors(style));
+        let (prologue, epilogue) = self.fused(self.factors(style));
         Some(Styled { convolution: convolution.clone(), prologue, epilogue })
     }
 
@@ -261,25 +259,52 @@ impl StyledConv {
         let weight = match &self.weight {
             Kernel::Plain(weight) => Tensor::clone(weight),
             Kernel::Prepared(convolution) => {
-                let (prologue, epilogue) = self.around([factors, demodulation]);
-                return convolve(x, convolution, prologue, epilogue);
+                let (prologue, epilogue) = self.fused([factors, demodulation]);
+                return convolve(x, convolution.clone(), prologue, epilogue);
             }
         };
         let x = x * channelwise(factors);
         let x = match &self.upsample {
-            None => plain(x, weight, 1),
-            Some(_) if self.phases => doubled(plain(x, weight, 1)),
+            None => layers::convolve(x, weight, 1),
+            Some(_) if self.phases => doubled(layers::convolve(x, weight, 1)),
             Some(blur) => {
                 let options = ConvTransposeOptions::new([2; 2], [0; 2], [0; 2], [1; 2], 1);
                 blur.forward(conv_transpose2d(x, weight.swap_dims(0, 1), None, options))
             }
         };
-        let x = x * channelwise(demodulation) + self.noise.clone() + self.activate.of_maps();
+        let x = x * channelwise(demodulation) + self.noise.tensor() + self.activate.of_maps();
         leak(x, |below| below * (1.0 - NEGATIVE_SLOPE)) * GAIN
     }
 }
 
-/// A picture of one scale, on top of the enlarged one of the scale before.
+/// Noise, weighted: a value for each pixel, where the layer's [`Execution`] reads it.
+#[derive(Debug)]
+enum Noise {
+    /// `(1, 1, side, side)`.
+    Tensor(Box<Tensor<4>>),
+    Values(Arc<[f32]>),
+}
+
+impl Noise {
+    fn values(&self) -> Arc<[f32]> {
+        match self {
+            Self::Tensor(tensor) => host(Tensor::clone(tensor)),
+            Self::Values(values) => values.clone(),
+        }
+    }
+
+    fn tensor(&self) -> Tensor<4> {
+        match self {
+            Self::Tensor(tensor) => Tensor::clone(tensor),
+            Self::Values(values) => {
+                let side = values.len().isqrt();
+                Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, side, side]), &nn::Device::Cpu.burn())
+            }
+        }
+    }
+}
+
+/// A picture of one scale, added to the upsampled one of the scale before.
 #[derive(Debug)]
 struct ToRgb {
     weight: Colours,
@@ -288,7 +313,7 @@ struct ToRgb {
     upsample: Option<Blur>,
 }
 
-/// The weights of a convolution of 1x1 to three colours: as they are, or prepared for the kernels of the CPU.
+/// The weights of a convolution of 1x1 to three colours: a tensor, or prepared for the kernels of the CPU.
 #[derive(Debug)]
 enum Colours {
     Plain(Box<Tensor<4>>),
@@ -296,16 +321,17 @@ enum Colours {
 }
 
 impl ToRgb {
-    fn load(weights: &Weights, inputs: usize, upsample: Option<Blur>) -> Self {
-        let weight = weight(weights, [inputs, RGB], 1);
-        let modulation = Modulation::load(&weights.at("conv"), inputs, 1);
-        let bias: Tensor<4> = weights.tensor("bias", [1, RGB, 1, 1]);
-        let bias = Channelwise::new(bias.reshape([RGB]));
-        let weight = if weights.prepares() {
-            let [red, green, blue] = *bias.of_channels() else { unreachable!("three colours") };
-            Colours::Prepared(Arc::new(kernels::ToRgb::new(&host(weight), [red, green, blue])))
-        } else {
-            Colours::Plain(Box::new(laid_out(weight)))
+    fn load(loader: &Loader, inputs: usize, upsample: Option<Blur>) -> Self {
+        let weight = weight(loader, [inputs, RGB], 1);
+        let modulation = Modulation::load(&loader.at("conv"), inputs, 1);
+        let bias = loader.weights().reshaped("bias", [1, RGB, 1, 1], [RGB]);
+        let bias = Channelwise::new(bias, loader.execution());
+        let weight = match loader.execution() {
+            Execution::Burn => Colours::Plain(Box::new(channels_last(weight))),
+            Execution::Kernels => {
+                let [red, green, blue] = *bias.values() else { unreachable!("three colours") };
+                Colours::Prepared(Arc::new(kernels::ToRgb::new(&host(weight), [red, green, blue])))
+            }
         };
         Self { weight, modulation, bias, upsample }
     }
@@ -319,13 +345,15 @@ impl ToRgb {
         let weight = match &self.weight {
             Colours::Plain(weight) => Tensor::clone(weight),
             Colours::Prepared(to_rgb) => {
-                let prologue = self.style(style);
-                let merging = Merge::ToRgb { to_rgb: to_rgb.clone(), prologue, on_top: before.is_some() };
-                return merge(x.clone(), before.unwrap_or(x), merging);
+                let op = AddRgb { to_rgb: to_rgb.clone(), style: self.style(style) };
+                return match before {
+                    Some(before) => merge(op, x, before),
+                    None => apply(op, x),
+                };
             }
         };
         let factors = self.modulation.factors(style);
-        let x = plain(x * channelwise(factors), weight, 1) + self.bias.of_maps();
+        let x = layers::convolve(x * channelwise(factors), weight, 1) + self.bias.of_maps();
         match (&self.upsample, before) {
             (Some(blur), Some(before)) => x + blur.upsample(before),
             _ => x,
@@ -336,7 +364,7 @@ impl ToRgb {
 /// The separable low-pass filter around every doubling of the size (`upfirdn2d` with [1, 3, 3, 1]), zeros beyond the edge.
 #[derive(Clone, Debug)]
 struct Blur {
-    /// `(1, 1, 4, 4)`, of sum four: each new pixel has the brightness of an old one.
+    /// `(1, 1, 4, 4)`, of sum four, which keeps the mean of maps with zeros between their pixels.
     kernel: Tensor<4>,
 }
 
@@ -369,8 +397,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn phases_make_what_a_transposed_convolution_and_a_blur_make() {
-        let device = crate::Device::Cpu.burn();
+    fn phases_equal_a_transposed_convolution_and_a_blur() {
+        let device = nn::Device::Cpu.burn();
         let tensor = |shape: [usize; 4]| {
             let values = (0..shape.iter().product::<usize>()).map(|index| (index * index % 17) as f32 - 8.0);
             Tensor::<4>::from_data(TensorData::new(values.collect(), shape), &device)
@@ -379,7 +407,7 @@ mod tests {
         let options = ConvTransposeOptions::new([2; 2], [0; 2], [0; 2], [1; 2], 1);
         let transposed = conv_transpose2d(maps.clone(), weight.clone().swap_dims(0, 1), None, options);
         let expected = Blur::new(&device).forward(transposed);
-        let found = doubled(plain(maps, phases(weight), 1));
+        let found = doubled(layers::convolve(maps, phases(weight), 1));
         assert_eq!(found.dims(), [2, 4, 10, 14]);
         let furthest = (found - expected).abs().max().into_scalar::<f32>();
         assert!(furthest < 1e-3, "{furthest}");

@@ -1,16 +1,16 @@
-//! Against what the authors' own code (PyTorch, float32, CPU) makes of the made-up weights and the sample portrait.
-//! `tests/golden/README.md` says how its answers came to be.
+//! The network against the authors' own code (PyTorch, float32, CPU), on made-up weights and the sample portrait.
+//! `tests/golden/README.md` documents the origin of the figures.
 
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, Axis, s};
 use ndarray_npy::{ReadableElement, read_npy};
+use nn::checkpoint::StoredTensor;
 
 use super::*;
-use crate::checkpoint::StoredTensor;
 
 const AGES: [u8; 4] = [20, 40, 60, 80];
-/// The greatest difference that codes and pictures may have on the CPU, and on a GPU, if this build and machine have one.
+/// The greatest difference of codes and pictures on the CPU, and on a GPU, which is used where build and machine support it.
 const TOLERANCE: f32 = 2e-3;
 const GPU_TOLERANCE: f32 = 2e-2;
 
@@ -23,12 +23,12 @@ fn answer<T: ReadableElement>(name: &str) -> ArrayD<T> {
 }
 
 fn device() -> Device {
-    crate::DeviceChoice::Auto.find().unwrap()
+    nn::DeviceChoice::Auto.find().unwrap()
 }
 
 fn face(sam: &Sam) -> Face {
     let file = std::fs::read(golden("astronaut_aligned256.png")).unwrap();
-    sam.face(&crate::decode(&file).unwrap())
+    sam.face(&picture::decode(&file).unwrap())
 }
 
 fn pretrained(sam: &Sam, face: &Face) -> Codes {
@@ -58,7 +58,7 @@ fn shaped(values: Vec<f32>, shape: &[usize]) -> ArrayD<f32> {
 }
 
 #[test]
-fn the_network_computes_what_the_authors_code_computes() {
+fn the_network_equals_the_authors_code() {
     let sam = Sam::load(&made_up(256), device(), Precision::Float32).unwrap();
     let face = face(&sam);
     let itself = pretrained(&sam, &face);
@@ -95,7 +95,7 @@ fn levels_of(pictures: Vec<Picture>) -> Vec<u8> {
     picture.into_rgb().unwrap().into_raw()
 }
 
-/// Smooth shapes and noise that look like nothing.
+/// Smooth shapes and noise without a face.
 fn random_face(sam: &Sam, seed: u32) -> Face {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
     let mut random = || {
@@ -116,7 +116,7 @@ fn random_face(sam: &Sam, seed: u32) -> Face {
 }
 
 #[test]
-fn the_kernels_compute_what_burn_computes() {
+fn the_kernels_equal_burn() {
     let made_up = made_up(256);
     let fast = Sam::load(&made_up, device(), Precision::Float32).unwrap();
     let reference = Sam::load_reference(&made_up, device(), Precision::Float32).unwrap();
@@ -136,7 +136,7 @@ fn the_kernels_compute_what_burn_computes() {
 }
 
 #[test]
-fn ages_together_are_ages_alone() {
+fn batched_ages_equal_single_ages() {
     let sam = Sam::load(&made_up(256), device(), Precision::Float32).unwrap();
     let face = face(&sam);
     let together = codes(&sam, &face, &AGES);
@@ -153,7 +153,7 @@ fn ages_together_are_ages_alone() {
 }
 
 #[test]
-fn pictures_in_a_batch_are_pictures_alone() {
+fn batched_pictures_equal_single_pictures() {
     let sam = Sam::load_reference(&made_up(256), device(), Precision::Float32).unwrap();
     let itself = pretrained(&sam, &face(&sam));
     let aged = [0.0, 0.5].map(|value| Codes(Tensor::full([1, 14, 512], value, &device().burn())));
@@ -189,7 +189,7 @@ fn bfloat16_is_off_by_less_than_two_levels() {
 }
 
 #[test]
-fn a_network_that_makes_no_numbers_says_so() {
+fn pictures_without_numbers_are_refused() {
     let made_up = made_up(256);
     let mut tensors = made_up.tensors().clone();
     tensors.insert(

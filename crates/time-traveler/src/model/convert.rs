@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use aging::checkpoint::{self, Checkpoint};
 use aging::sam;
 use anyhow::ensure;
+use nn::checkpoint::{self, Checkpoint};
 use serde_json::json;
 
 use crate::cli::Convert;

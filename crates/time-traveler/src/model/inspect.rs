@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use aging::checkpoint::{Checkpoint, Dtype};
 use aging::sam;
+use nn::checkpoint::{Checkpoint, Dtype};
 use serde_json::{Map, json};
 
 use crate::cli::Inspect;

@@ -2,11 +2,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
-use aging::checkpoint::Checkpoint;
 use aging::{DETECTOR, LANDMARKS, checkpoint_file, sam};
 use anyhow::{Context, anyhow};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use nn::checkpoint::Checkpoint;
 use serde_json::json;
 
 use crate::cli::Pack;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Output;
 
-use aging::checkpoint::{self, ElementType};
 use aging::sam;
 use flate2::read::GzDecoder;
+use nn::checkpoint::{self, ElementType};
 use serde_json::Value;
 
 use crate::support::{picture, repository, run, sample};
@@ -113,7 +113,7 @@ fn the_benchmark_needs_no_checkpoint() {
 #[test]
 fn an_unusable_checkpoint_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let fixtures = repository().join("crates/aging/tests/checkpoints");
+    let fixtures = repository().join("crates/nn/tests/checkpoints");
     let other = fixtures.join("zip.pt");
     let other = other.to_str().unwrap();
     let refused = |arguments: &[&str]| {

@@ -18,7 +18,7 @@ type Name = Vec<String>;
 
 /// The modules of one crate by their names; the crate's root has the empty name.
 #[derive(Default)]
-pub struct Modules(BTreeMap<Name, Module>);
+pub(crate) struct Modules(BTreeMap<Name, Module>);
 
 #[derive(Default)]
 struct Module {
@@ -30,7 +30,7 @@ struct Module {
 
 impl Modules {
     /// Reads the files of a crate from its root on, `lib.rs` or `main.rs`.
-    pub fn of_crate(source: &Path) -> Self {
+    pub(crate) fn of_crate(source: &Path) -> Self {
         let mut modules = Self::default();
         let root = ["lib.rs", "main.rs"].map(|name| source.join(name)).into_iter().find(|file| file.exists());
         modules.read(Vec::new(), &root.expect("a crate has a root"), source);
@@ -49,7 +49,7 @@ impl Modules {
     }
 
     /// Adds the module of a file and answers with the names of its child modules that lie in other files.
-    pub fn add(&mut self, name: Name, text: &str) -> Vec<String> {
+    pub(crate) fn add(&mut self, name: Name, text: &str) -> Vec<String> {
         let mut reading = Reading::default();
         reading.visit_file(&syn::parse_file(text).expect("the compiler has parsed it"));
         self.0.insert(name, reading.module);
@@ -57,15 +57,20 @@ impl Modules {
     }
 
     /// The groups of files that import each other in a circle, each as the imports that tie it.
-    pub fn circles(&self) -> Vec<Vec<String>> {
+    pub(crate) fn circles(&self) -> Vec<Vec<String>> {
         let imports: BTreeMap<&Name, BTreeSet<&Name>> = self.0.keys().map(|name| (name, self.imports(name))).collect();
-        let reach: BTreeMap<&Name, BTreeSet<&Name>> = imports.keys().map(|name| (*name, reached(&imports, name))).collect();
+        let reach: BTreeMap<&Name, BTreeSet<&Name>> =
+            imports.keys().map(|name| (*name, reached(&imports, name))).collect();
         let mut circles: BTreeMap<BTreeSet<&Name>, Vec<String>> = BTreeMap::new();
         for (name, to) in &imports {
             let tied = |other: &&&Name| reach[name].contains(**other) && reach[**other].contains(*name);
             let members: BTreeSet<&Name> = reach[name].iter().filter(tied).copied().collect();
             for other in to.iter().filter(|other| members.contains(**other)) {
-                circles.entry(members.clone()).or_default().push(format!("{} -> {}", name.join("::"), other.join("::")));
+                circles.entry(members.clone()).or_default().push(format!(
+                    "{} -> {}",
+                    name.join("::"),
+                    other.join("::")
+                ));
             }
         }
         circles.into_values().collect()
@@ -238,11 +243,8 @@ mod tests {
             ("s3::store", "use super::Key; #[cfg(test)] mod tests { use crate::s3::Key; }"),
         ];
         assert_eq!(circles(&files), Vec::<Vec<String>>::new());
-        let files = [
-            ("", "mod a; mod b;"),
-            ("a", "use crate::b::B;"),
-            ("b", "#[cfg(test)] mod tests { use crate::a::A; }"),
-        ];
+        let files =
+            [("", "mod a; mod b;"), ("a", "use crate::b::B;"), ("b", "#[cfg(test)] mod tests { use crate::a::A; }")];
         assert_eq!(circles(&files), Vec::<Vec<String>>::new());
     }
 

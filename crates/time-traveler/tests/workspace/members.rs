@@ -71,12 +71,12 @@ const RULES: [Rule; 10] = [
 ];
 
 /// The names of all members.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|rule| rule.name)
 }
 
 /// What `cargo metadata` says of the members.
-pub fn metadata() -> Value {
+pub(crate) fn metadata() -> Value {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(repository())
@@ -87,7 +87,7 @@ pub fn metadata() -> Value {
 }
 
 /// Dependencies that no rule allows, and members without a rule.
-pub fn violations(metadata: &Value) -> Vec<String> {
+pub(crate) fn violations(metadata: &Value) -> Vec<String> {
     let mut violations = Vec::new();
     let packages = metadata["packages"].as_array().expect("packages");
     for rule in &RULES {

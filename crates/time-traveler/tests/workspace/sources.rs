@@ -37,7 +37,18 @@ const VOCABULARIES: [Vocabulary; 5] = [
     Vocabulary {
         under: "crates/nn/",
         forbidden: &[
-            "sam", "stylegan", "stylegan2", "psp", "retinaface", "dsfd", "ssd", "latent", "face", "faces", "ages", "portrait",
+            "sam",
+            "stylegan",
+            "stylegan2",
+            "psp",
+            "retinaface",
+            "dsfd",
+            "ssd",
+            "latent",
+            "face",
+            "faces",
+            "ages",
+            "portrait",
         ],
         why: "layers, kernels and checkpoints know no network",
     },
@@ -59,7 +70,7 @@ const VOCABULARIES: [Vocabulary; 5] = [
 ];
 
 /// Every Rust source of the repository: its path there, and its text.
-pub fn all(repository: &Path) -> Vec<(String, String)> {
+pub(crate) fn all(repository: &Path) -> Vec<(String, String)> {
     let mut sources = Vec::new();
     for folder in ["container", "crates", "examples", "fuzz", "lambda"] {
         walk(repository, &repository.join(folder), &mut sources);
@@ -83,7 +94,7 @@ fn walk(repository: &Path, folder: &Path, sources: &mut Vec<(String, String)>) {
 }
 
 /// What is wrong with a file.
-pub fn violations(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn violations(path: &str, text: &str) -> Vec<String> {
     let mut violations = Vec::new();
     let lines = text.lines().count();
     if lines > MAX_LINES {
@@ -109,7 +120,8 @@ fn says(line: &str, word: &str) -> bool {
         let starts = at == 0 || apart(bytes.get(at - 1)) || bytes[at].is_ascii_uppercase();
         let ends = apart(bytes.get(end)) || (bytes[end].is_ascii_uppercase() && bytes[end - 1].is_ascii_lowercase());
         // What the standard library calls so.
-        let standard = word == "strip" && ["strip_prefix", "strip_suffix"].iter().any(|name| line[at..].starts_with(name));
+        let standard =
+            word == "strip" && ["strip_prefix", "strip_suffix"].iter().any(|name| line[at..].starts_with(name));
         starts && ends && !standard
     })
 }
@@ -120,7 +132,9 @@ mod tests {
 
     #[test]
     fn words_are_found_in_prose_and_in_names() {
-        for line in ["// of a portrait", "let portrait_key = 1;", "struct PortraitKey;", "fn new_portrait()", "\"Portrait\""] {
+        for line in
+            ["// of a portrait", "let portrait_key = 1;", "struct PortraitKey;", "fn new_portrait()", "\"Portrait\""]
+        {
             assert!(says(line, "portrait"), "{line}");
         }
         for line in ["let surface = 1;", "packages", "// a self-portraitist", "Interfaces"] {

@@ -1,0 +1,141 @@
+//! Checkpoints: named tensors in a file, as `torch.save` or safetensors writes them.
+
+mod checkpoint_error;
+mod mapped;
+mod misfits;
+mod pickle;
+mod pickled;
+mod save;
+mod stored;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+pub use checkpoint_error::CheckpointError;
+pub use misfits::{Misfit, Misfits};
+pub use safetensors::Dtype;
+pub use save::{ElementType, save};
+pub use stored::StoredTensor;
+
+/// The largest header that safetensors allows, in bytes.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// The format of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A zip archive with a pickle in it: PyTorch 1.6 and later.
+    PyTorchZip,
+    /// A sequence of pickles: PyTorch 0.1.10 to 1.5.
+    PyTorchLegacy,
+    /// Hugging Face's safetensors.
+    Safetensors,
+    /// No file: the values are computed.
+    Computed,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PyTorchZip => "PyTorch (zip)",
+            Self::PyTorchLegacy => "PyTorch (legacy)",
+            Self::Safetensors => "safetensors",
+            Self::Computed => "computed",
+        })
+    }
+}
+
+/// The tensors of a checkpoint by name. Their values are read one tensor at a time, on demand.
+#[derive(Debug)]
+pub struct Checkpoint {
+    file: PathBuf,
+    file_bytes: u64,
+    format: Format,
+    tensors: BTreeMap<String, StoredTensor>,
+    /// The boolean entries beside the tensors, such as training options, by their path.
+    flags: BTreeMap<String, bool>,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint. Its first bytes decide the format, not its name.
+    ///
+    /// The tensors of a `state_dict` in a PyTorch file are named as they are in it. A pickle is never run, and one that names
+    /// anything but data is refused. A safetensors file is mapped into memory: it must not change while any part of it is used.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]: the file does not exist, is truncated, damaged or of another format, or its pickle contains code.
+    pub fn open(file: &Path) -> Result<Self, CheckpointError> {
+        let unreadable = |source| CheckpointError::Open { file: file.to_owned(), source };
+        // Opening a pipe would block until a writer opens it.
+        if !file.metadata().map_err(unreadable)?.is_file() {
+            return Err(CheckpointError::NoFile { file: file.to_owned() });
+        }
+        let mut handle = File::open(file).map_err(unreadable)?;
+        let mut head = Vec::new();
+        handle.by_ref().take(9).read_to_end(&mut head).map_err(unreadable)?;
+        handle.rewind().map_err(unreadable)?;
+        let length = head.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        if length.is_some_and(|length| length <= MAX_HEADER) && head.get(8) == Some(&b'{') {
+            mapped::open(file, &handle)
+        } else {
+            pickled::open(file, handle)
+        }
+    }
+
+    /// A checkpoint without a file, whose tensors are [computed](StoredTensor::computed). Messages call it `name`.
+    pub fn computed(name: &str, tensors: impl IntoIterator<Item = (String, StoredTensor)>) -> Self {
+        let tensors = tensors.into_iter().collect();
+        Self { file: PathBuf::from(name), file_bytes: 0, format: Format::Computed, tensors, flags: BTreeMap::new() }
+    }
+
+    /// The path of the file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The size of the file, in bytes.
+    pub fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// The format of the file.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Its tensors by name.
+    pub fn tensors(&self) -> &BTreeMap<String, StoredTensor> {
+        &self.tensors
+    }
+
+    /// The number of all elements of all tensors.
+    pub fn parameters(&self) -> u64 {
+        self.tensors.values().map(|tensor| tensor.elements() as u64).sum()
+    }
+
+    /// Drops all tensors except those with these names.
+    pub fn keep(&mut self, names: &HashSet<String>) {
+        self.tensors.retain(|name, _| names.contains(name));
+    }
+
+    /// Reads every tensor once, which checks the checksums of the file.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Tensor`]: the first tensor that cannot be read.
+    pub fn verify(&self) -> Result<(), CheckpointError> {
+        self.tensors.iter().try_for_each(|(name, tensor)| match tensor.raw() {
+            Ok(_) => Ok(()),
+            Err(source) => Err(CheckpointError::Tensor { file: self.file.clone(), tensor: name.clone(), source }),
+        })
+    }
+
+    /// A boolean entry beside the tensors of a PyTorch file: `name` in its root, or `dictionary.name` in a dictionary there.
+    pub fn flag(&self, path: &str) -> Option<bool> {
+        self.flags.get(path).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;

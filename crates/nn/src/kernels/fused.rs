@@ -1,0 +1,144 @@
+//! Channelwise operations that a convolution applies to its inputs (prologue) and to its outputs (epilogue), while the values are
+//! in registers.
+
+use std::sync::Arc;
+
+use pulp::Simd;
+
+/// Operations on the inputs, channel by channel. The padding around a map stays zero.
+#[derive(Clone, Debug, Default)]
+pub struct Prologue {
+    /// A factor: styles, or a normalization.
+    pub scale: Option<Arc<[f32]>>,
+    /// An offset, added after the factor.
+    pub shift: Option<Arc<[f32]>>,
+}
+
+/// Operations on the outputs, channel by channel, in the order of the fields.
+#[derive(Clone, Debug, Default)]
+pub struct Epilogue {
+    /// A factor: a demodulation, or a normalization.
+    pub scale: Option<Arc<[f32]>>,
+    /// A value for each pixel, added to every channel.
+    pub noise: Option<Arc<[f32]>>,
+    /// An offset.
+    pub shift: Option<Arc<[f32]>>,
+    /// A factor for values below zero.
+    pub slope: Option<Arc<[f32]>>,
+    /// A factor for all channels, above zero.
+    pub gain: Option<f32>,
+}
+
+/// A [`Prologue`] as vectors of channels.
+pub struct SimdPrologue<'a, S: Simd> {
+    scale: &'a [S::f32s],
+    shift: &'a [S::f32s],
+}
+
+/// An [`Epilogue`] with a value for every channel: neutral ones where the epilogue has none. The gain is multiplied into them.
+#[derive(Clone, Debug)]
+pub struct DenseEpilogue<'a> {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+    slope: Vec<f32>,
+    noise: &'a [f32],
+    gain: f32,
+}
+
+/// A [`DenseEpilogue`] as vectors of channels.
+pub struct SimdEpilogue<'a, S: Simd> {
+    scale: &'a [S::f32s],
+    shift: &'a [S::f32s],
+    slope: &'a [S::f32s],
+    noise: &'a [f32],
+    gain: f32,
+}
+
+impl Prologue {
+    /// Whether the prologue leaves all values unchanged.
+    pub fn is_empty(&self) -> bool {
+        self.scale.is_none() && self.shift.is_none()
+    }
+
+    /// The same with both factors and offsets for all `channels`. An empty prologue stays empty.
+    pub fn dense(&self, channels: usize) -> Self {
+        if self.is_empty() {
+            return Self::default();
+        }
+        let or = |values: &Option<Arc<[f32]>>, neutral: f32| {
+            values.clone().unwrap_or_else(|| std::iter::repeat_n(neutral, channels).collect())
+        };
+        Self { scale: Some(or(&self.scale, 1.0)), shift: Some(or(&self.shift, 0.0)) }
+    }
+
+    /// The vectors of a [`dense`](Self::dense) prologue; `None` for an empty one.
+    #[inline(always)]
+    pub fn simd<S: Simd>(&self) -> Option<SimdPrologue<'_, S>> {
+        let of = |values| S::as_simd_f32s(values).0;
+        Some(SimdPrologue { scale: of(self.scale.as_deref()?), shift: of(self.shift.as_deref()?) })
+    }
+}
+
+impl<S: Simd> SimdPrologue<'_, S> {
+    /// The number of vectors of a pixel.
+    #[inline(always)]
+    pub fn vectors(&self) -> usize {
+        self.scale.len()
+    }
+
+    /// Applies the prologue to one vector of a pixel.
+    #[inline(always)]
+    pub fn apply(&self, simd: S, values: S::f32s, vector: usize) -> S::f32s {
+        simd.mul_add_e_f32s(values, self.scale[vector], self.shift[vector])
+    }
+}
+
+impl Epilogue {
+    /// The same with a value for each of `channels`.
+    pub fn dense(&self, channels: usize) -> DenseEpilogue<'_> {
+        let gain = self.gain.unwrap_or(1.0);
+        let or = |values: &Option<Arc<[f32]>>, neutral: f32, gain: f32| -> Vec<f32> {
+            let values = values.as_deref();
+            (0..channels).map(|channel| gain * values.map_or(neutral, |values| values[channel])).collect()
+        };
+        DenseEpilogue {
+            scale: or(&self.scale, 1.0, gain),
+            shift: or(&self.shift, 0.0, gain),
+            slope: or(&self.slope, 1.0, 1.0),
+            noise: self.noise.as_deref().unwrap_or_default(),
+            gain,
+        }
+    }
+}
+
+impl DenseEpilogue<'_> {
+    /// The vectors of all channels.
+    #[inline(always)]
+    pub fn simd<S: Simd>(&self) -> SimdEpilogue<'_, S> {
+        let of = |values| S::as_simd_f32s(values).0;
+        let Self { scale, shift, slope, noise, gain } = self;
+        SimdEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain }
+    }
+
+    /// Applies the epilogue to one value.
+    #[inline]
+    pub fn apply(&self, value: f32, channel: usize, pixel: usize) -> f32 {
+        let noise = self.noise.get(pixel).map_or(0.0, |noise| noise * self.gain);
+        let value = value.mul_add(self.scale[channel], self.shift[channel] + noise);
+        if value < 0.0 { value * self.slope[channel] } else { value }
+    }
+}
+
+impl<S: Simd> SimdEpilogue<'_, S> {
+    /// Applies the epilogue to one vector of a pixel.
+    #[inline(always)]
+    pub fn apply(&self, simd: S, values: S::f32s, vector: usize, pixel: usize) -> S::f32s {
+        let mut shift = self.shift[vector];
+        if let Some(noise) = self.noise.get(pixel) {
+            shift = simd.add_f32s(shift, simd.splat_f32s(noise * self.gain));
+        }
+        let values = simd.mul_add_e_f32s(values, self.scale[vector], shift);
+        let below = simd.mul_f32s(values, self.slope[vector]);
+        simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values)
+    }
+}

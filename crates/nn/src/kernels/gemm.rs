@@ -1,0 +1,142 @@
+//! The matrix product of every convolution: rows of values times packed weights, with the sums in registers.
+
+use pulp::Simd;
+
+/// Output channels whose weights are adjacent in memory. Numbers of channels are multiples of it.
+pub const COLUMNS: usize = 16;
+/// The weights of one input for [`COLUMNS`] outputs, or the values of as many channels.
+pub type Line = [f32; COLUMNS];
+
+/// Packed weights: panels of [`COLUMNS`] outputs, each with a line for every input.
+#[derive(Clone, Copy, Debug)]
+pub struct Panels<'a> {
+    /// The lines of all panels.
+    pub lines: &'a [Line],
+    /// Lines from one panel to the next one.
+    pub stride: usize,
+    /// Lines of a panel.
+    pub depth: usize,
+    /// The number of panels.
+    pub count: usize,
+}
+
+impl<'a> Panels<'a> {
+    #[inline(always)]
+    fn panel(&self, index: usize) -> &'a [Line] {
+        &self.lines[index * self.stride..][..self.depth]
+    }
+}
+
+/// Multiplies rows with all panels.
+///
+/// `row` returns the values of a row, at least as many as a panel has lines. `out` has a line for each panel of each row; with
+/// `add`, the products are added to it. The terms of a sum keep their order for any number of rows.
+#[inline(always)]
+pub fn multiply<'a, S: Simd>(
+    simd: S,
+    rows: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    weights: Panels,
+    out: &mut [Line],
+    add: bool,
+) {
+    macro_rules! panels {
+        ($vectors:literal: $first:expr, $panels:literal by $($rows:literal),+) => {{
+            let mut done = 0;
+            while done < rows {
+                let mut out = Sums { out: &mut out[done * weights.count + $first..], stride: weights.count, add };
+                $(if rows - done >= $rows {
+                    block::<S, $rows, $panels, $vectors>(simd, done, &row, weights, $first, &mut out);
+                    done += $rows;
+                    continue;
+                })+
+            }
+        }};
+    }
+    // The sums fill the registers, except a few for the factors.
+    match COLUMNS / S::F32_LANES {
+        1 => {
+            for panel in (0..weights.count / 4 * 4).step_by(4) {
+                panels!(1: panel, 4 by 6, 4, 2, 1);
+            }
+            for panel in (weights.count / 4 * 4..weights.count / 2 * 2).step_by(2) {
+                panels!(1: panel, 2 by 8, 4, 2, 1);
+            }
+            for panel in weights.count / 2 * 2..weights.count {
+                panels!(1: panel, 1 by 8, 2, 1);
+            }
+        }
+        2 => {
+            for panel in 0..weights.count {
+                panels!(2: panel, 1 by 6, 4, 2, 1);
+            }
+        }
+        4 => {
+            for panel in 0..weights.count {
+                panels!(4: panel, 1 by 6, 2, 1);
+            }
+        }
+        _ => {
+            for panel in 0..weights.count {
+                panels!(16: panel, 1 by 1);
+            }
+        }
+    }
+}
+
+/// The destination of sums: a line for each panel of each row.
+struct Sums<'a> {
+    out: &'a mut [Line],
+    /// Lines from row to row.
+    stride: usize,
+    /// Whether the sums are added to its values.
+    add: bool,
+}
+
+/// Multiplies `ROWS` rows with `PANELS` panels, from `first_row` and `first_panel` on.
+#[inline(always)]
+fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    simd: S,
+    first_row: usize,
+    row: &impl Fn(usize) -> &'a [f32],
+    weights: Panels,
+    first_panel: usize,
+    sums: &mut Sums,
+) {
+    let depth = weights.depth;
+    // Slices of one length spare the bounds checks below.
+    let mut values: [&[f32]; ROWS] = [&[]; ROWS];
+    for index in 0..ROWS {
+        values[index] = &row(first_row + index)[..depth];
+    }
+    let mut panels: [&[[S::f32s; VECTORS]]; PANELS] = [&[]; PANELS];
+    for index in 0..PANELS {
+        let lines = weights.panel(first_panel + index).as_flattened();
+        panels[index] = &S::as_simd_f32s(lines).0.as_chunks::<VECTORS>().0[..depth];
+    }
+    let mut found = [[[simd.splat_f32s(0.0); VECTORS]; PANELS]; ROWS];
+    for index in 0..depth {
+        let mut lines = [[simd.splat_f32s(0.0); VECTORS]; PANELS];
+        for panel in 0..PANELS {
+            lines[panel] = panels[panel][index];
+        }
+        for row in 0..ROWS {
+            let value = simd.splat_f32s(values[row][index]);
+            for panel in 0..PANELS {
+                for vector in 0..VECTORS {
+                    found[row][panel][vector] =
+                        simd.mul_add_e_f32s(value, lines[panel][vector], found[row][panel][vector]);
+                }
+            }
+        }
+    }
+    for row in 0..ROWS {
+        for panel in 0..PANELS {
+            let line = S::as_mut_simd_f32s(&mut sums.out[row * sums.stride + panel]).0;
+            for vector in 0..VECTORS {
+                let sum = found[row][panel][vector];
+                line[vector] = if sums.add { simd.add_f32s(line[vector], sum) } else { sum };
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Operations on feature maps in Burn's CPU backend. Kernels of this crate and of networks implement [`MapOp`].
+#![allow(missing_docs, unreachable_pub, reason = "what `backend_extension` makes of the trait")]
+
+use std::fmt;
+use std::sync::Arc;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, ExtensionType, Flex, backend_extension};
+use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
+
+use super::extent::Extent;
+use super::scratch::Scratch;
+
+/// An operation on feature maps: maps in, maps out.
+pub trait MapOp: fmt::Debug + Send + Sync {
+    /// The extent and the channels of the output.
+    fn shape(&self, inputs: &[Maps]) -> (Extent, usize);
+
+    /// Computes the output. What `out` holds before is arbitrary, so every value has to be written.
+    fn forward(&self, inputs: &[Maps], out: &mut [f32]);
+}
+
+/// A batch of float32 feature maps, with the channels innermost.
+#[derive(Clone, Copy, Debug)]
+pub struct Maps<'a> {
+    /// Image by row by column by channel.
+    pub values: &'a [f32],
+    /// Images, rows and columns.
+    pub extent: Extent,
+    /// Channels of a pixel.
+    pub channels: usize,
+}
+
+impl<'a> Maps<'a> {
+    /// Of a contiguous tensor.
+    fn of(tensor: &'a FloatTensor<Flex>) -> Self {
+        let layout = tensor.layout();
+        let [images, height, width, channels] = layout.shape()[..] else { panic!("maps of four dimensions") };
+        let values = &tensor.storage::<f32>()[layout.start_offset()..][..layout.num_elements()];
+        Self { values, extent: Extent { images, height, width }, channels }
+    }
+}
+
+/// Applies an operation to float32 maps, `(images, height, width, channels)`, on the CPU.
+pub fn apply(op: impl MapOp + 'static, maps: Tensor<4>) -> Tensor<4> {
+    dispatch(op, Inputs::One(maps.into_dispatch()))
+}
+
+/// Applies an operation to two batches of float32 maps, `(images, height, width, channels)`, on the CPU.
+pub fn merge(op: impl MapOp + 'static, first: Tensor<4>, second: Tensor<4>) -> Tensor<4> {
+    dispatch(op, Inputs::Two(first.into_dispatch(), second.into_dispatch()))
+}
+
+fn dispatch(op: impl MapOp + 'static, inputs: Inputs<Dispatch>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as MapOps>::map_op(inputs, Arc::new(op)))
+}
+
+/// The tensors that an operation reads.
+#[derive(ExtensionType)]
+pub enum Inputs<B: Backend> {
+    One(FloatTensor<B>),
+    Two(FloatTensor<B>, FloatTensor<B>),
+}
+
+#[backend_extension(Flex)]
+pub trait MapOps: Backend {
+    fn map_op(#[extension_type] inputs: Inputs<Self>, op: Arc<dyn MapOp>) -> FloatTensor<Self>;
+}
+
+impl MapOps for Flex {
+    fn map_op(inputs: Inputs<Self>, op: Arc<dyn MapOp>) -> FloatTensor<Self> {
+        FloatTensor::<Self>::from_data(match inputs {
+            Inputs::One(maps) => output(&*op, &[Maps::of(&maps.to_contiguous())]),
+            Inputs::Two(first, second) => {
+                output(&*op, &[Maps::of(&first.to_contiguous()), Maps::of(&second.to_contiguous())])
+            }
+        })
+    }
+}
+
+fn output(op: &dyn MapOp, inputs: &[Maps]) -> TensorData {
+    let (Extent { images, height, width }, channels) = op.shape(inputs);
+    let mut scratch = Scratch::new(images * height * width * channels);
+    op.forward(inputs, scratch.values_mut());
+    let bytes = Bytes::from_shared(bytes::Bytes::from_owner(scratch), AllocationProperty::Other);
+    TensorData::from_bytes(bytes, [images, height, width, channels], DType::F32)
+}

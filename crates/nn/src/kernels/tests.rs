@@ -1,0 +1,290 @@
+//! Kernels against plain sums in double precision, on maps of odd sizes, borders included.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use super::{
+    Convolution, Direct, Epilogue, ExciteAdd, Extent, F23, F43, MapOp, Maps, PadChannels, Prologue, SqueezeExcitation,
+    Stride2, TEST_INSTRUCTIONS, UpsampleAdd, Winograd, Winograd2d,
+};
+
+/// Numbers between -1 and 1 that look random.
+fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Maps, weights, and the operations before and after, of these sizes.
+struct Case {
+    outputs: usize,
+    inputs: usize,
+    extent: Extent,
+    maps: Vec<f32>,
+    weights: Vec<f32>,
+    prologue: Prologue,
+    epilogue: Epilogue,
+}
+
+impl Case {
+    fn new([outputs, inputs]: [usize; 2], taps: usize, extent: Extent, out_pixels: usize) -> Self {
+        Self {
+            outputs,
+            inputs,
+            extent,
+            maps: numbers(inputs * extent.pixels(), 1),
+            weights: numbers(outputs * inputs * taps, 2),
+            prologue: Prologue { scale: Some(numbers(inputs, 3).into()), shift: Some(numbers(inputs, 4).into()) },
+            epilogue: Epilogue {
+                scale: Some(numbers(outputs, 5).into()),
+                noise: (extent.images == 1).then(|| numbers(out_pixels, 6).into()),
+                shift: Some(numbers(outputs, 7).into()),
+                slope: Some(numbers(outputs, 8).into()),
+                gain: Some(1.5),
+            },
+        }
+    }
+
+    /// The value of an input, after the prologue; zero beyond the edge.
+    fn input(&self, image: usize, row: isize, column: isize, channel: usize) -> f64 {
+        let Extent { height, width, .. } = self.extent;
+        if !(0..height as isize).contains(&row) || !(0..width as isize).contains(&column) {
+            return 0.0;
+        }
+        let pixel = (image * height + row as usize) * width + column as usize;
+        let of = |values: &Option<Arc<[f32]>>| values.as_ref().map(|values| f64::from(values[channel]));
+        let value = f64::from(self.maps[pixel * self.inputs + channel]);
+        value * of(&self.prologue.scale).unwrap_or(1.0) + of(&self.prologue.shift).unwrap_or(0.0)
+    }
+
+    fn finished(&self, pixel: usize, channel: usize, sum: f64) -> f64 {
+        let of = |values: &Option<Arc<[f32]>>, index: usize| values.as_ref().map(|values| f64::from(values[index]));
+        let Epilogue { scale, noise, shift, slope, .. } = &self.epilogue;
+        let noise = of(noise, pixel).unwrap_or(0.0);
+        let value = sum * of(scale, channel).unwrap() + noise + of(shift, channel).unwrap();
+        1.5 * if value < 0.0 { value * of(slope, channel).unwrap() } else { value }
+    }
+
+    /// A convolution as plain sums.
+    fn convolved(&self, side: usize, stride: usize) -> Vec<f64> {
+        let (height, width) = (self.extent.height.div_ceil(stride), self.extent.width.div_ceil(stride));
+        let mut values = Vec::new();
+        for pixel in 0..self.extent.images * height * width {
+            let (image, place) = (pixel / (height * width), pixel % (height * width));
+            let (row, column) = ((place / width * stride) as isize, (place % width * stride) as isize);
+            let inputs: Vec<f64> = (0..self.inputs * side * side)
+                .map(|index| {
+                    let (input, tap) = (index / (side * side), index % (side * side));
+                    let half = (side / 2) as isize;
+                    let (y, x) = ((tap / side) as isize - half, (tap % side) as isize - half);
+                    self.input(image, row + y, column + x, input)
+                })
+                .collect();
+            for output in 0..self.outputs {
+                let weights = &self.weights[output * inputs.len()..];
+                let sum = inputs.iter().zip(weights).map(|(input, weight)| input * f64::from(*weight)).sum();
+                values.push(self.finished(place, output, sum));
+            }
+        }
+        values
+    }
+}
+
+#[track_caller]
+fn close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((f64::from(*found) - expected).abs() <= tolerance, "{what}: {found}, not {expected}, at {index}");
+    }
+}
+
+/// Output and input channels.
+const CHANNELS: [[usize; 2]; 4] = [[16, 16], [32, 16], [48, 32], [112, 48]];
+
+const SIZES: [[usize; 2]; 11] =
+    [[1, 1], [2, 3], [4, 4], [5, 8], [16, 16], [9, 61], [7, 64], [12, 67], [3, 140], [70, 9], [41, 35]];
+
+/// Every size, as one image, and some as two.
+fn extents() -> impl Iterator<Item = Extent> {
+    let one = SIZES.map(|[height, width]| Extent { images: 1, height, width });
+    let two = [[1, 1], [5, 3], [8, 8], [13, 6]].map(|[height, width]| Extent { images: 2, height, width });
+    one.into_iter().chain(two)
+}
+
+fn keeps_any_size<F: Winograd>() {
+    for channels in CHANNELS {
+        for extent in extents() {
+            let mut case = Case::new(channels, 9, extent, extent.pixels());
+            let mut out = vec![f32::NAN; channels[0] * extent.pixels()];
+            let same = Winograd2d::<F>::new(&case.weights, channels[0], channels[1]);
+            same.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+            close(&out, &case.convolved(3, 1), 2e-4, &format!("{channels:?} channels of {extent:?}"));
+            case.prologue = Prologue::default();
+            same.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+            close(&out, &case.convolved(3, 1), 2e-4, &format!("{channels:?} channels of {extent:?} alone"));
+        }
+    }
+}
+
+#[test]
+fn f43_on_any_size() {
+    keeps_any_size::<F43>();
+}
+
+#[test]
+fn f23_on_any_size() {
+    keeps_any_size::<F23>();
+}
+
+#[test]
+fn half_on_any_size() {
+    for channels in CHANNELS {
+        for extent in extents() {
+            let half = Winograd2d::<Stride2>::new(&numbers(9 * channels[0] * channels[1], 2), channels[0], channels[1]);
+            let out_pixels = half.out(extent).pixels();
+            let case = Case::new(channels, 9, extent, out_pixels);
+            let mut out = vec![f32::NAN; channels[0] * out_pixels];
+            half.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+            close(&out, &case.convolved(3, 2), 1e-4, &format!("{channels:?} channels of {extent:?}"));
+        }
+    }
+}
+
+#[test]
+fn direct_on_any_size() {
+    for channels in [[16, 16], [7, 16], [35, 32], [112, 48]] {
+        for extent in extents() {
+            for (side, stride) in [(1_usize, 1_usize), (1, 2), (3, 1), (3, 2)] {
+                let weights = numbers(channels[0] * channels[1] * side * side, 2);
+                let direct = Direct::new(&weights, channels, side, stride);
+                let out_pixels = direct.out(extent).pixels();
+                let case = Case::new(channels, side * side, extent, out_pixels);
+                let mut out = vec![f32::NAN; channels[0] * out_pixels];
+                direct.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                let what = format!("{channels:?} channels of {extent:?}, {side}, {stride}");
+                close(&out, &case.convolved(side, stride), 1e-4, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_does_not_depend_on_its_neighbours() {
+    let extent = Extent { images: 3, height: 9, width: 6 };
+    let channels = [32, 16];
+    let weights = numbers(9 * channels[0] * channels[1], 2);
+    let (same, half) = (Winograd2d::<F43>::new(&weights, 32, 16), Winograd2d::<Stride2>::new(&weights, 32, 16));
+    let direct = Direct::new(&weights, channels, 3, 2);
+    let maps = numbers(extent.pixels() * channels[1], 1);
+    let (before, after) = (Prologue::default(), Epilogue::default());
+    type Forward<'a> = &'a dyn Fn(&[f32], Extent, &mut [f32]);
+    let forwards: [(Forward, Extent); 3] = [
+        (&|maps, extent, out| same.forward(maps, extent, &before, &after, out), same.out(extent)),
+        (&|maps, extent, out| half.forward(maps, extent, &before, &after, out), half.out(extent)),
+        (&|maps, extent, out| direct.forward(maps, extent, &before, &after, out), direct.out(extent)),
+    ];
+    for (forward, out_extent) in forwards {
+        let mut together = vec![0.0; out_extent.pixels() * channels[0]];
+        forward(&maps, extent, &mut together);
+        let alone = maps.chunks_exact(maps.len() / 3).flat_map(|map| {
+            let mut out = vec![0.0; together.len() / 3];
+            forward(map, Extent { images: 1, ..extent }, &mut out);
+            out
+        });
+        assert_eq!(alone.collect::<Vec<f32>>(), together);
+    }
+}
+
+#[test]
+fn excite_weighs_channels_and_adds_every_other_pixel() {
+    for stride in [1, 2] {
+        let (extent, channels, squeezed) = (Extent { images: 2, height: 3, width: 5 }, 32, 2);
+        let other_extent = Extent { images: 2, height: 3 * stride, width: 5 * stride };
+        let (maps, others) = (numbers(extent.pixels() * channels, 1), numbers(other_extent.pixels() * channels, 2));
+        let (fc1, fc2) = (numbers(squeezed * channels, 3), numbers(channels * squeezed, 4));
+        let mut out = vec![f32::NAN; maps.len()];
+        let layers = Arc::new(SqueezeExcitation::new(channels, fc1.clone(), fc2.clone()));
+        let inputs =
+            [Maps { values: &maps, extent, channels }, Maps { values: &others, extent: other_extent, channels }];
+        ExciteAdd { layers, stride }.forward(&inputs, &mut out);
+
+        let mut expected = Vec::new();
+        for (image, maps) in maps.chunks_exact(15 * channels).enumerate() {
+            let mean =
+                |channel: usize| maps[channel..].iter().step_by(channels).map(|v| f64::from(*v)).sum::<f64>() / 15.0;
+            let unit = |unit: usize| {
+                (0..channels).map(|c| f64::from(fc1[unit * channels + c]) * mean(c)).sum::<f64>().max(0.0)
+            };
+            let units: Vec<f64> = (0..squeezed).map(unit).collect();
+            for pixel in 0..15 {
+                for channel in 0..channels {
+                    let sum: f64 = (0..squeezed).map(|u| f64::from(fc2[channel * squeezed + u]) * units[u]).sum();
+                    let (y, x) = (pixel / 5 * stride, pixel % 5 * stride);
+                    let other = ((image * 3 * stride + y) * 5 * stride + x) * channels + channel;
+                    let value = f64::from(maps[pixel * channels + channel]) / (1.0 + (-sum).exp());
+                    expected.push(value + f64::from(others[other]));
+                }
+            }
+        }
+        close(&out, &expected, 1e-5, &format!("stride {stride}"));
+    }
+}
+
+#[test]
+fn padded_channels_are_zero() {
+    let (extent, values) = (Extent { images: 2, height: 3, width: 5 }, numbers(30 * 3, 1));
+    let inputs = [Maps { values: &values, extent, channels: 3 }];
+    assert_eq!(PadChannels(16).shape(&inputs), (extent, 16));
+    let mut out = vec![f32::NAN; 30 * 16];
+    PadChannels(16).forward(&inputs, &mut out);
+    for (out, values) in out.chunks_exact(16).zip(values.chunks_exact(3)) {
+        assert!(out[..3] == *values && out[3..] == [0.0; 13]);
+    }
+}
+
+#[test]
+fn upsampling_keeps_the_corners() {
+    let (from, to) = (Extent { images: 2, height: 2, width: 3 }, Extent { images: 2, height: 4, width: 5 });
+    let (maps, others) = (numbers(from.pixels() * 16, 1), numbers(to.pixels() * 16, 2));
+    let mut out = vec![f32::NAN; others.len()];
+    let inputs =
+        [Maps { values: &maps, extent: from, channels: 16 }, Maps { values: &others, extent: to, channels: 16 }];
+    UpsampleAdd.forward(&inputs, &mut out);
+    let value =
+        |image: usize, y: usize, x: usize, channel: usize| f64::from(maps[((image * 2 + y) * 3 + x) * 16 + channel]);
+    let mut expected = Vec::new();
+    for pixel in 0..to.pixels() {
+        let (image, y, x) = (pixel / 20, pixel / 5 % 4, pixel % 5);
+        let (down, across) = (y as f64 / 3.0, x as f64 / 2.0);
+        let (left, right) = (across.floor() as usize, (across.floor() as usize + 1).min(2));
+        for channel in 0..16 {
+            let row = |y| {
+                let share = across.fract();
+                value(image, y, left, channel) * (1.0 - share) + value(image, y, right, channel) * share
+            };
+            let upsampled = row(0) * (1.0 - down) + row(1) * down;
+            expected.push(upsampled + f64::from(others[pixel * 16 + channel]));
+        }
+    }
+    close(&out, &expected, 1e-5, "upsampled");
+}
+
+/// All tests of this file again with narrower vector instructions, or none. They run in another process, since the environment
+/// variable applies to a whole process.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn on_other_machines() {
+    if std::env::var_os(TEST_INSTRUCTIONS).is_some() {
+        return;
+    }
+    for instructions in ["scalar", "v3"] {
+        let mut tests = Command::new(std::env::current_exe().unwrap());
+        let output = tests.arg("kernels::tests::").env(TEST_INSTRUCTIONS, instructions).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && report.contains(" passed"), "{instructions}: {report}");
+    }
+}

@@ -1,0 +1,210 @@
+//! Winograd's minimal filtering algorithms (Lavin and Gray 2016, arXiv 1509.09308): convolutions with three taps along one axis
+//! by few products. [`Winograd2d`](super::Winograd2d) applies one along both axes. The algorithms for stride 2 and for transposed
+//! convolutions filter even and odd values separately.
+
+use pulp::Simd;
+
+/// The most inputs, products or outputs of a tile along an axis, over all algorithms.
+pub const MOST: usize = 7;
+
+/// Values of a tile along an axis, for a vector of channels.
+pub type Values<S> = [<S as Simd>::f32s; MOST];
+
+/// A minimal filtering algorithm along one axis. The patch of inputs and the weights are transformed, multiplied position by
+/// position, and the products are transformed into the outputs of a tile. The transformations are additions and few factors.
+pub trait Winograd: Copy + std::fmt::Debug + Send + Sync + 'static {
+    /// Outputs of a tile.
+    const OUTPUTS: usize;
+    /// Inputs from tile to tile.
+    const STEP: usize;
+    /// Inputs that a tile depends on. The first is the one before the tile.
+    const PATCH: usize;
+    /// Products of a tile.
+    const POSITIONS: usize;
+    /// Distinct transformed weights.
+    const WEIGHTS: usize;
+
+    /// The transformed weight of a position.
+    fn weight(position: usize) -> usize;
+    /// Transforms the weights of three taps. Values after the first [`WEIGHTS`](Self::WEIGHTS) are arbitrary.
+    fn weights(taps: [f64; 3]) -> [f64; MOST];
+    /// Transforms the first [`PATCH`](Self::PATCH) values into the first [`POSITIONS`](Self::POSITIONS) ones.
+    fn patch<S: Simd>(simd: S, inputs: Values<S>) -> Values<S>;
+    /// Transforms the first [`POSITIONS`](Self::POSITIONS) values into the first [`OUTPUTS`](Self::OUTPUTS) ones.
+    fn outputs<S: Simd>(simd: S, products: Values<S>) -> Values<S>;
+}
+
+/// `a + factor * b`.
+#[inline(always)]
+fn more<S: Simd>(simd: S, a: S::f32s, factor: f32, b: S::f32s) -> S::f32s {
+    simd.mul_add_e_f32s(simd.splat_f32s(factor), b, a)
+}
+
+/// Stride 1: F(4, 3) with the points 0, ±3/4, ±3/2 and infinity. Its rounding errors are a third of those of the usual points 0,
+/// ±1, ±2.
+#[derive(Clone, Copy, Debug)]
+pub struct F43;
+
+/// Its points, and their squares.
+const A: f32 = 0.75;
+const B: f32 = 1.5;
+const A2: f32 = A * A;
+const B2: f32 = B * B;
+
+impl Winograd for F43 {
+    const OUTPUTS: usize = 4;
+    const STEP: usize = 4;
+    const PATCH: usize = 6;
+    const POSITIONS: usize = 6;
+    const WEIGHTS: usize = 6;
+
+    fn weight(position: usize) -> usize {
+        position
+    }
+
+    #[inline(always)]
+    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
+        let (a, b) = (f64::from(A), f64::from(B));
+        let (near, far) = (2.0 * a * a * (a * a - b * b), 2.0 * b * b * (b * b - a * a));
+        let (near_even, near_odd) = ((first + a * a * third) / near, a * second / near);
+        let (far_even, far_odd) = ((first + b * b * third) / far, b * second / far);
+        let zero = first / (a * a * b * b);
+        [zero, near_even + near_odd, near_even - near_odd, far_even + far_odd, far_even - far_odd, third, 0.0]
+    }
+
+    #[inline(always)]
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, none]: Values<S>) -> Values<S> {
+        let (even, odd) = (more(simd, d4, -B2, d2), more(simd, d3, -B2, d1));
+        let (even_far, odd_far) = (more(simd, d4, -A2, d2), more(simd, d3, -A2, d1));
+        [
+            more(simd, more(simd, d4, -(A2 + B2), d2), A2 * B2, d0),
+            more(simd, even, A, odd),
+            more(simd, even, -A, odd),
+            more(simd, even_far, B, odd_far),
+            more(simd, even_far, -B, odd_far),
+            more(simd, more(simd, d5, -(A2 + B2), d3), A2 * B2, d1),
+            none,
+        ]
+    }
+
+    #[inline(always)]
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, none]: Values<S>) -> Values<S> {
+        let (near, near_odd) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
+        let (far, far_odd) = (simd.add_f32s(m3, m4), simd.sub_f32s(m3, m4));
+        // Products of the points' powers are exact.
+        let (first, second) = (more(simd, near_odd, B / A, far_odd), more(simd, near, B2 / A2, far));
+        let third = more(simd, near_odd, B2 * B / (A2 * A), far_odd);
+        [
+            simd.add_f32s(m0, simd.add_f32s(near, far)),
+            simd.mul_f32s(simd.splat_f32s(A), first),
+            simd.mul_f32s(simd.splat_f32s(A2), second),
+            more(simd, m5, A2 * A, third),
+            none,
+            none,
+            none,
+        ]
+    }
+}
+
+/// Stride 1: F(2, 3) with the points 0, ±1 and infinity. Its weights take less than half the memory of those of [`F43`].
+#[derive(Clone, Copy, Debug)]
+pub struct F23;
+
+impl Winograd for F23 {
+    const OUTPUTS: usize = 2;
+    const STEP: usize = 2;
+    const PATCH: usize = 4;
+    const POSITIONS: usize = 4;
+    const WEIGHTS: usize = 4;
+
+    fn weight(position: usize) -> usize {
+        position
+    }
+
+    #[inline(always)]
+    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
+        let (even, odd) = ((first + third) / 2.0, second / 2.0);
+        [first, even + odd, even - odd, third, 0.0, 0.0, 0.0]
+    }
+
+    #[inline(always)]
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, none, ..]: Values<S>) -> Values<S> {
+        let (a, b) = (simd.sub_f32s(d0, d2), simd.add_f32s(d1, d2));
+        let (c, d) = (simd.sub_f32s(d2, d1), simd.sub_f32s(d3, d1));
+        [a, b, c, d, none, none, none]
+    }
+
+    #[inline(always)]
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, none, ..]: Values<S>) -> Values<S> {
+        let (sum, difference) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
+        [simd.add_f32s(m0, sum), simd.add_f32s(difference, m3), none, none, none, none, none]
+    }
+}
+
+/// Stride 2: an output is the sum of two odd inputs times the outer taps, by F(2, 2) with the points 0, 1 and infinity, and of an
+/// even input times the middle tap.
+#[derive(Clone, Copy, Debug)]
+pub struct Stride2;
+
+impl Winograd for Stride2 {
+    const OUTPUTS: usize = 2;
+    const STEP: usize = 4;
+    const PATCH: usize = 5;
+    const POSITIONS: usize = 5;
+    const WEIGHTS: usize = 4;
+
+    fn weight(position: usize) -> usize {
+        position.min(3)
+    }
+
+    #[inline(always)]
+    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
+        [first, first + third, third, second, 0.0, 0.0, 0.0]
+    }
+
+    #[inline(always)]
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, none, _]: Values<S>) -> Values<S> {
+        [simd.sub_f32s(d0, d2), d2, simd.sub_f32s(d4, d2), d1, d3, none, none]
+    }
+
+    #[inline(always)]
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, none, _]: Values<S>) -> Values<S> {
+        let first = simd.add_f32s(simd.add_f32s(m0, m1), m3);
+        [first, simd.add_f32s(simd.add_f32s(m1, m2), m4), none, none, none, none, none]
+    }
+}
+
+/// Transposed with stride 2: even outputs are sums of two inputs times the outer taps, by F(3, 2) with the points 0, ±1 and
+/// infinity. Odd outputs are inputs times the middle tap.
+#[derive(Clone, Copy, Debug)]
+pub struct Transposed;
+
+impl Winograd for Transposed {
+    const OUTPUTS: usize = 6;
+    const STEP: usize = 3;
+    const PATCH: usize = 4;
+    const POSITIONS: usize = 7;
+    const WEIGHTS: usize = 5;
+
+    fn weight(position: usize) -> usize {
+        position.min(4)
+    }
+
+    #[inline(always)]
+    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
+        [-third, (third + first) / 2.0, (third - first) / 2.0, first, second, 0.0, 0.0]
+    }
+
+    #[inline(always)]
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, ..]: Values<S>) -> Values<S> {
+        let (a, b) = (simd.sub_f32s(d2, d0), simd.add_f32s(d1, d2));
+        let (c, d) = (simd.sub_f32s(d2, d1), simd.sub_f32s(d3, d1));
+        [a, b, c, d, d1, d2, d3]
+    }
+
+    #[inline(always)]
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6]: Values<S>) -> Values<S> {
+        let (sum, difference) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
+        [simd.add_f32s(m0, sum), m4, difference, m5, simd.add_f32s(sum, m3), m6, m6]
+    }
+}

@@ -1,0 +1,454 @@
+//! Convolutions with 3x3 kernels by one [`Winograd`] algorithm along both axes.
+
+use std::marker::PhantomData;
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::arch::arch;
+use super::convolution::Convolution;
+use super::extent::Extent;
+use super::fused::{DenseEpilogue, Epilogue, Prologue};
+use super::gemm::{self, COLUMNS, Line, Panels};
+use super::huge_pages::HugePages;
+use super::scratch::Scratch;
+use super::winograd::{MOST, Winograd};
+
+/// Tiles whose patches are adjacent in memory.
+const BLOCK: usize = 16;
+/// The memory for the transformed values of the tiles in work, in bytes: if all cores share the tiles, and if one core has its own.
+const WORKING_SET: usize = 32 << 20;
+const LOCAL_SET: usize = 256 << 10;
+/// Weights up to this size, in bytes, are read again for every part of a map.
+const LOCAL_WEIGHTS: usize = 4 << 20;
+
+/// A convolution with a 3x3 kernel, whose weights are transformed.
+#[derive(Debug)]
+pub struct Winograd2d<F> {
+    inputs: usize,
+    outputs: usize,
+    /// For each pair of weights, down and across: for each panel of outputs, a line of every input.
+    weights: HugePages,
+    algorithm: PhantomData<F>,
+}
+
+impl<F: Winograd> Winograd2d<F> {
+    /// Transforms weights: outputs by inputs by 3 by 3.
+    ///
+    /// # Panics
+    /// If the numbers of channels are no multiples of 16.
+    pub fn new(kernels: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert_eq!((outputs % COLUMNS, inputs % COLUMNS), (0, 0), "whole lines of {outputs} and {inputs} channels");
+        let kernels = kernels.as_chunks::<9>().0;
+        let panels = outputs / COLUMNS;
+        let mut weights = HugePages::new(F::WEIGHTS * F::WEIGHTS * outputs * inputs);
+        let mut tasks: Vec<Vec<&mut [Line]>> = (0..panels).map(|_| Vec::new()).collect();
+        let lines = weights.values_mut().as_chunks_mut::<COLUMNS>().0;
+        for matrix in lines.chunks_exact_mut(panels * inputs) {
+            matrix.chunks_exact_mut(inputs).zip(&mut tasks).for_each(|(panel, task)| task.push(panel));
+        }
+        tasks.into_par_iter().enumerate().for_each(|(panel, mut matrices)| {
+            let kernels = &kernels[panel * COLUMNS * inputs..][..COLUMNS * inputs];
+            arch().dispatch(Transform::<F> { kernels, matrices: &mut matrices, algorithm: PhantomData });
+        });
+        Self { inputs, outputs, weights, algorithm: PhantomData }
+    }
+
+    /// Input channels.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The weights of a position.
+    fn panels(&self, position: usize) -> Panels<'_> {
+        let (depth, count) = (self.inputs, self.outputs / COLUMNS);
+        let (y, x) = (F::weight(position / F::POSITIONS), F::weight(position % F::POSITIONS));
+        let lines = &self.weights.values().as_chunks().0[(y * F::WEIGHTS + x) * count * depth..];
+        Panels { lines, stride: depth, depth, count }
+    }
+
+    /// Lines from one tile's patch to the next tile's. One line is unused: strides of powers of two would share cache sets.
+    fn patch_stride(&self) -> usize {
+        self.inputs / COLUMNS + 1
+    }
+
+    fn patch_lines(&self, tiles: usize) -> usize {
+        tiles.next_multiple_of(BLOCK) * F::POSITIONS * F::POSITIONS * self.patch_stride()
+    }
+
+    /// Lines from the products of one position to those of the next.
+    fn product_stride(&self, tiles: usize) -> usize {
+        tiles * self.outputs / COLUMNS + 1
+    }
+
+    fn product_lines(&self, tiles: usize) -> usize {
+        F::POSITIONS * F::POSITIONS * self.product_stride(tiles)
+    }
+
+    /// The tiles whose transformed values fit in `bytes`.
+    fn tiles_within(&self, bytes: usize) -> usize {
+        bytes / size_of::<f32>() / (F::POSITIONS * F::POSITIONS * (self.inputs + self.outputs))
+    }
+
+    /// The tiles of the whole output. `prologue` is [dense](Prologue::dense).
+    pub fn tiling<'a>(
+        &'a self,
+        maps: &'a [f32],
+        extent: Extent,
+        prologue: &'a Prologue,
+        epilogue: &'a DenseEpilogue,
+    ) -> Tiling<'a, F> {
+        let Extent { height, width, .. } = self.out(extent);
+        let tiles = [height, width].map(|size| size.div_ceil(F::OUTPUTS));
+        let epilogue = Some(epilogue);
+        Tiling { convolution: self, maps, extent, prologue, tiles, above: 0, stride: width, width, epilogue, pixel: 0 }
+    }
+}
+
+impl<F: Winograd> Convolution for Winograd2d<F> {
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn out(&self, Extent { images, height, width }: Extent) -> Extent {
+        let size = |size: usize| (size * F::OUTPUTS).div_ceil(F::STEP);
+        Extent { images, height: size(height), width: size(width) }
+    }
+
+    fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
+        let Extent { height, width, .. } = self.out(extent);
+        let (prologue, epilogue) = (prologue.dense(self.inputs), epilogue.dense(self.outputs));
+        let tiling = self.tiling(maps, extent, &prologue, &epilogue);
+        let row = width * self.outputs;
+        let images = out.chunks_exact_mut(height * row);
+        let mut bands: Vec<&mut [f32]> = images.flat_map(|image| image.chunks_mut(F::OUTPUTS * row)).collect();
+        tiling.bands(0, &mut bands);
+    }
+}
+
+/// Transforms the weights of a panel.
+struct Transform<'a, 'b, F> {
+    /// Outputs by inputs.
+    kernels: &'a [[f32; 9]],
+    /// A line of every input for each pair of weights.
+    matrices: &'a mut [&'b mut [Line]],
+    algorithm: PhantomData<F>,
+}
+
+impl<F: Winograd> WithSimd for Transform<'_, '_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { kernels, matrices, .. } = self;
+        let inputs = kernels.len() / COLUMNS;
+        let mut down = [[[0.0; COLUMNS]; 3]; MOST];
+        for input in 0..inputs {
+            for x in 0..3 {
+                for column in 0..COLUMNS {
+                    let kernel = &kernels[column * inputs + input];
+                    let weights = F::weights([kernel[x], kernel[x + 3], kernel[x + 6]].map(f64::from));
+                    for y in 0..F::WEIGHTS {
+                        down[y][x][column] = weights[y];
+                    }
+                }
+            }
+            for y in 0..F::WEIGHTS {
+                let mut lines = [[0.0; COLUMNS]; MOST];
+                for column in 0..COLUMNS {
+                    let weights = F::weights([down[y][0][column], down[y][1][column], down[y][2][column]]);
+                    for x in 0..F::WEIGHTS {
+                        lines[x][column] = weights[x] as f32;
+                    }
+                }
+                for x in 0..F::WEIGHTS {
+                    matrices[y * F::WEIGHTS + x][input] = lines[x];
+                }
+            }
+        }
+    }
+}
+
+/// The tiles of a convolution's output: its inputs, and where its outputs go.
+#[derive(Clone, Copy, Debug)]
+pub struct Tiling<'a, F> {
+    /// The weights.
+    pub convolution: &'a Winograd2d<F>,
+    /// The input.
+    pub maps: &'a [f32],
+    /// The extent of the input.
+    pub extent: Extent,
+    /// [Dense](Prologue::dense).
+    pub prologue: &'a Prologue,
+    /// Tiles of an image, down and across.
+    pub tiles: [usize; 2],
+    /// Rows at the top of the input that only the rows below them depend on. The first tile begins after them.
+    pub above: usize,
+    /// Pixels from one row of outputs to the next.
+    pub stride: usize,
+    /// Pixels of a row of outputs that belong to the map.
+    pub width: usize,
+    /// `None` leaves the sums as they are.
+    pub epilogue: Option<&'a DenseEpilogue<'a>>,
+    /// The number of the first output pixel.
+    pub pixel: usize,
+}
+
+impl<F: Winograd> Tiling<'_, F> {
+    /// The tiles of a row that one task computes at once.
+    fn at_once(&self) -> usize {
+        let tiles = self.convolution.tiles_within(LOCAL_SET) / BLOCK * BLOCK;
+        tiles.clamp(BLOCK, self.tiles[1].next_multiple_of(BLOCK))
+    }
+
+    /// Scratch memory of one task for [`band`](Self::band): its patches and its products.
+    pub fn scratch(&self) -> [Scratch; 2] {
+        let at_once = self.at_once();
+        [self.convolution.patch_lines(at_once), self.convolution.product_lines(at_once)]
+            .map(|lines| Scratch::new(lines * COLUMNS))
+    }
+
+    /// Computes one row of tiles into the rows of outputs that it covers.
+    pub fn band(self, row: usize, [patches, products]: &mut [Scratch; 2], band: &mut [f32]) {
+        let (convolution, across, at_once) = (self.convolution, self.tiles[1], self.at_once());
+        for tile in (0..across).step_by(at_once) {
+            let tiles = at_once.min(across - tile);
+            let patches = &mut patches.lines_mut()[..convolution.patch_lines(tiles)];
+            let products = &mut products.lines_mut()[..convolution.product_lines(tiles)];
+            arch().dispatch(All { tiling: self, tile: row * across + tile, tiles, patches, products, band });
+        }
+    }
+
+    /// Computes rows of tiles from number `first` on, each into the rows of outputs that it covers. Rows of tiles are counted
+    /// through all images.
+    pub fn bands(self, first: usize, bands: &mut [&mut [f32]]) {
+        let [_, across] = self.tiles;
+        let convolution = self.convolution;
+        if size_of_val(convolution.weights.values()) <= LOCAL_WEIGHTS && bands.len() >= 2 * rayon::current_num_threads()
+        {
+            // Each task does all steps on its own tiles.
+            let scratch = || self.scratch();
+            bands.par_iter_mut().enumerate().for_each_init(scratch, |scratch, (index, band)| {
+                self.band(first + index, scratch, band);
+            });
+            return;
+        }
+        // All tasks share each step on many tiles, so that weights are read once for all of them.
+        let at_once = (convolution.tiles_within(WORKING_SET) / across).clamp(1, bands.len());
+        let mut patches = Scratch::new(convolution.patch_lines(at_once * across) * COLUMNS);
+        let mut products = Scratch::new(convolution.product_lines(at_once * across) * COLUMNS);
+        for (index, bands) in bands.chunks_mut(at_once).enumerate() {
+            let tile = (first + index * at_once) * across;
+            let tiles = bands.len() * across;
+            let patches = &mut patches.lines_mut()[..convolution.patch_lines(tiles)];
+            patches.par_chunks_mut(convolution.patch_lines(BLOCK)).enumerate().for_each(|(block, out)| {
+                let tiles = BLOCK.min(tiles - block * BLOCK);
+                arch().dispatch(Patches { tiling: self, tile: tile + block * BLOCK, tiles, out });
+            });
+            let patches = &*patches;
+            let products = &mut products.lines_mut()[..convolution.product_lines(tiles)];
+            products.par_chunks_exact_mut(convolution.product_stride(tiles)).enumerate().for_each(|(position, out)| {
+                arch().dispatch(Product { convolution, patches, position, tiles, out });
+            });
+            let products = &*products;
+            bands.par_iter_mut().enumerate().for_each(|(index, band)| {
+                let first = index * across;
+                let range = first..first + across;
+                arch().dispatch(Outputs { tiling: self, products, tile, tiles, range, band });
+            });
+        }
+    }
+}
+
+/// All steps on some tiles of a row.
+struct All<'a, F> {
+    tiling: Tiling<'a, F>,
+    tile: usize,
+    tiles: usize,
+    patches: &'a mut [Line],
+    products: &'a mut [Line],
+    band: &'a mut [f32],
+}
+
+impl<F: Winograd> WithSimd for All<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiling, tile, tiles, patches, products, band } = self;
+        let convolution = tiling.convolution;
+        for (block, out) in patches.chunks_mut(convolution.patch_lines(BLOCK)).enumerate() {
+            let tiles = BLOCK.min(tiles - block * BLOCK);
+            Patches { tiling, tile: tile + block * BLOCK, tiles, out }.with_simd(simd);
+        }
+        for (position, out) in products.chunks_exact_mut(convolution.product_stride(tiles)).enumerate() {
+            Product { convolution, patches, position, tiles, out }.with_simd(simd);
+        }
+        Outputs { tiling, products, tile, tiles, range: 0..tiles, band }.with_simd(simd);
+    }
+}
+
+/// Computes the transformed patches of up to [`BLOCK`] tiles: position by tile by channel.
+struct Patches<'a, F> {
+    tiling: Tiling<'a, F>,
+    tile: usize,
+    tiles: usize,
+    out: &'a mut [Line],
+}
+
+impl<F: Winograd> WithSimd for Patches<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiling, tile, tiles, out } = self;
+        let Tiling { convolution, maps, extent, prologue, tiles: [down, across], above, .. } = tiling;
+        let Extent { height, width, .. } = extent;
+        let maps = S::as_simd_f32s(maps).0;
+        let out = S::as_mut_simd_f32s(out.as_flattened_mut()).0;
+        let vectors = convolution.inputs / S::F32_LANES;
+        let stride = convolution.patch_stride() * COLUMNS / S::F32_LANES;
+        let zero = simd.splat_f32s(0.0);
+        let mut columns = [[zero; MOST]; MOST];
+        for index in 0..tiles {
+            let (row, column) = ((tile + index) / across, (tile + index) % across);
+            let (image, row) = (row / down, row % down);
+            // A patch begins one row and one column before its tile.
+            let (top, left) = (above + row * F::STEP, column * F::STEP);
+            let inside = |first: usize, size: usize| first > 0 && first - 1 + F::PATCH <= size;
+            let origin = (image * height + top).wrapping_sub(1).wrapping_mul(width).wrapping_add(left).wrapping_sub(1);
+            let out = &mut out[index * stride..];
+            macro_rules! tile {
+                ($y:ident, $x:ident, $vector:ident, $value:expr) => {
+                    for $vector in 0..vectors {
+                        for $x in 0..F::PATCH {
+                            let mut values = [zero; MOST];
+                            for $y in 0..F::PATCH {
+                                values[$y] = $value;
+                            }
+                            let values = F::patch(simd, values);
+                            for position in 0..F::POSITIONS {
+                                columns[position][$x] = values[position];
+                            }
+                        }
+                        for y in 0..F::POSITIONS {
+                            let values = F::patch(simd, columns[y]);
+                            for x in 0..F::POSITIONS {
+                                out[(y * F::POSITIONS + x) * BLOCK * stride + $vector] = values[x];
+                            }
+                        }
+                    }
+                };
+            }
+            macro_rules! value {
+                ($y:ident, $x:ident, $vector:ident) => {
+                    maps[origin.wrapping_add($y * width + $x).wrapping_mul(vectors) + $vector]
+                };
+            }
+            macro_rules! or_zero {
+                ($y:ident, $x:ident, $value:expr) => {
+                    if (1..=height).contains(&(top + $y)) && (1..=width).contains(&(left + $x)) { $value } else { zero }
+                };
+            }
+            match (prologue.simd::<S>(), inside(top, height) && inside(left, width)) {
+                (None, true) => tile!(y, x, vector, value!(y, x, vector)),
+                (None, false) => tile!(y, x, vector, or_zero!(y, x, value!(y, x, vector))),
+                (Some(prologue), true) => tile!(y, x, vector, prologue.apply(simd, value!(y, x, vector), vector)),
+                (Some(prologue), false) => {
+                    tile!(y, x, vector, or_zero!(y, x, prologue.apply(simd, value!(y, x, vector), vector)))
+                }
+            }
+        }
+    }
+}
+
+/// Computes the products of one position: tile by output channel.
+struct Product<'a, F> {
+    convolution: &'a Winograd2d<F>,
+    patches: &'a [Line],
+    position: usize,
+    tiles: usize,
+    out: &'a mut [Line],
+}
+
+impl<F: Winograd> WithSimd for Product<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { convolution, patches, position, tiles, out } = self;
+        let stride = convolution.patch_stride();
+        let patch = |tile: usize| {
+            let line = ((tile / BLOCK * F::POSITIONS * F::POSITIONS + position) * BLOCK + tile % BLOCK) * stride;
+            patches[line..][..stride].as_flattened()
+        };
+        gemm::multiply(simd, tiles, patch, convolution.panels(position), out, false);
+    }
+}
+
+/// Computes the output pixels of tiles of one row.
+struct Outputs<'a, F> {
+    tiling: Tiling<'a, F>,
+    products: &'a [Line],
+    /// The first tile of the products, and their number.
+    tile: usize,
+    tiles: usize,
+    /// The tiles to compute, counted from the first.
+    range: std::ops::Range<usize>,
+    band: &'a mut [f32],
+}
+
+impl<F: Winograd> WithSimd for Outputs<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiling, products, tile, tiles, range, band } = self;
+        let Tiling { convolution, tiles: [down, across], stride, width, epilogue, pixel, .. } = tiling;
+        let products = S::as_simd_f32s(products.as_flattened()).0;
+        let band = S::as_mut_simd_f32s(band).0;
+        let vectors = convolution.outputs / S::F32_LANES;
+        let position_stride = convolution.product_stride(tiles) * COLUMNS / S::F32_LANES;
+        let epilogue = epilogue.map(|epilogue| epilogue.simd::<S>());
+        let rows = band.len() / (stride * vectors);
+        let zero = simd.splat_f32s(0.0);
+        let mut between = [[zero; MOST]; MOST];
+        for index in range {
+            let (row, column) = ((tile + index) / across % down, (tile + index) % across * F::OUTPUTS);
+            let columns = F::OUTPUTS.min(width - column);
+            let products = &products[index * vectors..];
+            macro_rules! tile {
+                ($y:ident, $x:ident, $vector:ident, $value:ident, $finished:expr) => {
+                    for $vector in 0..vectors {
+                        for x in 0..F::POSITIONS {
+                            let mut values = [zero; MOST];
+                            for y in 0..F::POSITIONS {
+                                values[y] = products[(y * F::POSITIONS + x) * position_stride + $vector];
+                            }
+                            let values = F::outputs(simd, values);
+                            for y in 0..F::OUTPUTS {
+                                between[y][x] = values[y];
+                            }
+                        }
+                        for $y in 0..rows {
+                            let values = F::outputs(simd, between[$y]);
+                            for $x in 0..F::OUTPUTS {
+                                if $x < columns {
+                                    let $value = values[$x];
+                                    band[($y * stride + column + $x) * vectors + $vector] = $finished;
+                                }
+                            }
+                        }
+                    }
+                };
+            }
+            match &epilogue {
+                None => tile!(y, x, vector, value, value),
+                Some(epilogue) => {
+                    let first = pixel + row * F::OUTPUTS * width + column;
+                    tile!(y, x, vector, value, epilogue.apply(simd, value, vector, first + y * width + x));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! How a network takes its weights out of a checkpoint. One description of the network both [lists](list) its tensors and
+//! [loads](load) them.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+
+use crate::checkpoint::{Checkpoint, CheckpointError, Misfit, Misfits};
+
+/// The state that all [`Weights`] of one network share.
+struct Source<'a> {
+    device: &'a Device,
+    dtype: FloatDType,
+    /// `None` while only names and shapes are listed.
+    checkpoint: Option<&'a Checkpoint>,
+    asked: RefCell<Vec<(String, Vec<usize>)>>,
+    /// The first tensor that could not be read.
+    failed: RefCell<Option<CheckpointError>>,
+}
+
+/// The tensors of a checkpoint under one prefix, for the module of that name.
+#[derive(Clone)]
+pub struct Weights<'a> {
+    source: &'a Source<'a>,
+    prefix: String,
+}
+
+impl Weights<'_> {
+    /// The weights of a module in this one.
+    pub fn at(&self, name: impl Display) -> Self {
+        let Self { source, prefix } = self;
+        let prefix = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
+        Self { source, prefix }
+    }
+
+    /// The device of the tensors.
+    pub fn device(&self) -> &Device {
+        self.source.device
+    }
+
+    /// Releases the memory of a tensor of this module that was copied elsewhere. The tensor can still be read, from the file.
+    pub fn release(&self, name: &str) {
+        if let Some(stored) =
+            self.source.checkpoint.and_then(|checkpoint| checkpoint.tensors().get(&self.at(name).prefix))
+        {
+            stored.release();
+        }
+    }
+
+    /// A tensor of this module. It is zeros while tensors are only listed, and after one could not be read.
+    pub fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        self.reshaped(name, shape, shape)
+    }
+
+    /// As [`tensor`](Self::tensor), of a tensor that is stored in another shape with as many elements.
+    pub fn reshaped<const D: usize, const E: usize>(
+        &self,
+        name: &str,
+        stored: [usize; E],
+        shape: [usize; D],
+    ) -> Tensor<D> {
+        let Source { device, dtype, checkpoint, asked, failed } = self.source;
+        let name = self.at(name).prefix;
+        let Some(checkpoint) = checkpoint else {
+            asked.borrow_mut().push((name, stored.to_vec()));
+            return self.zeros(shape);
+        };
+        if failed.borrow().is_some() {
+            return self.zeros(shape);
+        }
+        match checkpoint.tensors()[&name].floats() {
+            Ok(values) => {
+                let data = TensorData::from_bytes(values, shape, DType::F32);
+                let tensor = Tensor::from_data(data, (*device, DType::F32));
+                if *dtype == FloatDType::F32 { tensor } else { tensor.cast(*dtype) }
+            }
+            Err(source) => {
+                let file = checkpoint.file().to_owned();
+                *failed.borrow_mut() = Some(CheckpointError::Tensor { file, tensor: name, source });
+                self.zeros(shape)
+            }
+        }
+    }
+
+    /// A tensor computed from others. It is zeros, and nothing is computed, while tensors are only listed.
+    pub fn derived<const D: usize>(&self, shape: [usize; D], compute: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
+        if self.source.checkpoint.is_none() { self.zeros(shape) } else { compute() }
+    }
+
+    /// Zeros that take no memory.
+    fn zeros<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
+        let Source { device, dtype, .. } = self.source;
+        Tensor::<D>::zeros([1; D], (*device, DType::from(*dtype))).expand(shape)
+    }
+}
+
+/// The names and shapes of all tensors that a network asks for, in its order.
+pub fn list<N>(network: impl Fn(&Weights) -> N) -> Vec<(String, Vec<usize>)> {
+    let device = Device::flex();
+    let (asked, failed) = Default::default();
+    let source = Source { device: &device, dtype: FloatDType::F32, checkpoint: None, asked, failed };
+    network(&Weights { source: &source, prefix: String::new() });
+    source.asked.into_inner()
+}
+
+/// [Lists](list) the tensors of a network, if a checkpoint has them all. No values are read. Messages call the network `name`.
+///
+/// # Errors
+/// [`Misfits`]: tensors that the checkpoint lacks, or has in another shape or type.
+pub fn survey<N>(
+    checkpoint: &Checkpoint,
+    name: &str,
+    network: impl Fn(&Weights) -> N,
+) -> Result<Vec<(String, Vec<usize>)>, Misfits> {
+    let wanted = list(network);
+    let misfit = |(name, shape): &(String, Vec<usize>)| {
+        let stored = checkpoint.tensors().get(name);
+        let fits = stored.is_some_and(|stored| stored.is_float() && stored.shape() == shape);
+        let found = stored.map(|stored| (stored.dtype(), stored.shape().to_vec()));
+        (!fits).then(|| Misfit { tensor: name.clone(), needed: shape.clone(), found })
+    };
+    let tensors: Vec<Misfit> = wanted.iter().filter_map(misfit).collect();
+    if tensors.is_empty() {
+        return Ok(wanted);
+    }
+    Err(Misfits { file: checkpoint.file().to_owned(), network: name.to_owned(), needed: wanted.len(), tensors })
+}
+
+/// Loads a network from a checkpoint that [`survey`] has found complete, with elements of `dtype`.
+///
+/// # Errors
+/// [`CheckpointError::Tensor`]: a tensor that cannot be read.
+pub fn load<N>(
+    checkpoint: &Checkpoint,
+    device: &Device,
+    dtype: FloatDType,
+    network: impl Fn(&Weights) -> N,
+) -> Result<N, CheckpointError> {
+    let (asked, failed) = Default::default();
+    let source = Source { device, dtype, checkpoint: Some(checkpoint), asked, failed };
+    let network = network(&Weights { source: &source, prefix: String::new() });
+    match source.failed.into_inner() {
+        None => Ok(network),
+        Some(error) => Err(error),
+    }
+}
