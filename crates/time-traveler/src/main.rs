@@ -1,39 +1,25 @@
 //! Time Traveler's command line.
 
-mod age;
-mod animation;
-mod authorization;
-mod bench;
-mod bench_aging;
-mod bench_functions;
-mod bench_serve;
-mod check;
+// `println!` panics when the reader of a pipe has gone: `print_line!` does not.
+#![warn(clippy::print_stdout)]
+
+#[macro_use]
+mod stdout;
+
+mod choice;
 mod cli;
 mod client;
-mod delivery;
-mod demo;
-mod faces;
-mod graphics;
-mod hops;
-mod lines;
-mod manual;
+mod commands;
 mod memory;
-mod model;
-mod output;
-mod palette;
-mod panels;
-mod programs;
-mod progress;
-mod redrive;
-mod send;
-mod sheet;
+mod models;
+mod pictures;
+mod runtime;
 mod stack;
 mod terminal;
-mod threads;
-mod up;
-mod word;
 
 use std::process::ExitCode;
+
+use crate::stack::programs;
 
 fn main() -> ExitCode {
     match programs::called_as() {

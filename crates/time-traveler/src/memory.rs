@@ -1,6 +1,6 @@
 //! The memory of this process.
 
-/// The most memory this process has had, in bytes, where the system tells.
+/// The peak of this process's resident memory, in bytes; `None` where the system does not report it.
 pub(crate) fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,5 +1,7 @@
-//! What Time Traveler is made of, as a template would say it.
+//! The local stack: the resources of `infra/template.yaml`, for the local cloud.
 
+pub(crate) mod local;
+pub(crate) mod programs;
 #[cfg(test)]
 mod template;
 #[cfg(test)]
@@ -19,11 +21,11 @@ use local_cloud::{
 use pipeline::{Ages, ErrorCode, ImageType, JobError, MAX_PUT_BYTES, PortraitId, event, keys};
 use serde_json::json;
 
-use crate::programs::Inner;
+use programs::BuiltIn;
 
-/// What clients upload, and what SageMaker reads.
+/// The bucket of uploads, which SageMaker reads.
 const INPUT_BUCKET: &str = "portraits";
-/// What SageMaker writes, and what clients fetch.
+/// The bucket of results, which SageMaker writes and clients read.
 const OUTPUT_BUCKET: &str = "time-traveler";
 const ENDPOINT: &str = "face-aging";
 /// The repository of the model server's image, as `container/build_and_push.sh` names it.
@@ -35,7 +37,7 @@ const DEAD_LETTERS: &str = "image-processor-dead-letters";
 const JOBS_TABLE: &str = include_str!("../../../infra/jobs-table.json");
 const UPLOAD_RULE: &str = include_str!("../../../infra/upload-rule.json");
 
-/// What the functions are told, where it is set.
+/// Variables of this process's environment that the functions get too.
 const FUNCTIONS: [&str; 7] = [
     "IMAGE_FORMAT",
     "REQUEST_TTL_SECONDS",
@@ -46,23 +48,23 @@ const FUNCTIONS: [&str; 7] = [
     "RETENTION_DAYS",
 ];
 
-/// What the pipeline is put together from.
+/// The parts of the pipeline that the user may choose.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts<'a> {
-    /// The folder of the model's files.
+    /// The folder of the model's files; without one, the preview engine runs.
     pub(crate) model: Option<&'a Path>,
-    /// Another model server than the built-in one.
+    /// The program of another model server than the built-in one.
     pub(crate) model_server: Option<&'a Path>,
-    /// A folder with the functions as `cargo lambda build` leaves them, instead of the built-in ones.
+    /// The folder of functions that `cargo lambda build` built, instead of the built-in ones.
     pub(crate) functions: Option<&'a Path>,
-    /// Ages of a portrait that asks for none.
+    /// Ages of an upload that names none.
     pub(crate) ages: Ages,
 }
 
-/// The whole of it.
+/// The stack of the whole pipeline.
 ///
 /// # Errors
-/// Where a part is not there, or a variable of the environment makes no sense.
+/// Where a part does not exist, or a variable of the environment has an invalid value.
 pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
     let table: serde_json::Value = serde_json::from_str(JOBS_TABLE).context("infra/jobs-table.json is not JSON")?;
     let pattern = serde_json::from_str(UPLOAD_RULE).context("infra/upload-rule.json is not JSON")?;
@@ -77,11 +79,11 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
         ("ENDPOINT_NAME", ENDPOINT.to_owned()),
         ("DEFAULT_AGES", parts.ages.to_string()),
     ]);
-    // As many strips as a function has ever had would stay with it.
+    // By default, glibc's arenas would keep the memory of many strips in each function.
     let memory = [("MALLOC_ARENA_MAX", "2".to_owned()), ("MALLOC_MMAP_THRESHOLD_", (1 << 20).to_string())];
     let set = FUNCTIONS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
     let environment: BTreeMap<&str, String> = environment.into_iter().chain(memory).chain(set).collect();
-    // Here, where it can be told, rather than in the log of a function.
+    // Wrong values are reported here, where the user sees them, rather than in a function's log.
     lambda::Settings::read(|name| environment.get(name).cloned())?;
     Ok(Stack {
         buckets: vec![INPUT_BUCKET.to_owned(), OUTPUT_BUCKET.to_owned()],
@@ -91,17 +93,17 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
         rules: vec![Rule {
             name: "uploads".to_owned(),
             pattern,
-            functions: vec![Inner::ImageProcessor.name().to_owned()],
+            functions: vec![BuiltIn::ImageProcessor.name().to_owned()],
         }],
         schedules: [("sweep", Duration::from_secs(10)), (event::ORPHANS, Duration::from_secs(600))]
             .map(|(name, rate)| Schedule {
                 name: name.to_owned(),
                 rate,
-                function: Inner::ImageProcessor.name().to_owned(),
+                function: BuiltIn::ImageProcessor.name().to_owned(),
             })
             .to_vec(),
         subscriptions: [SUCCESS_TOPIC, ERROR_TOPIC]
-            .map(|topic| Subscription { topic: topic.to_owned(), function: Inner::ImageProcessor.name().to_owned() })
+            .map(|topic| Subscription { topic: topic.to_owned(), function: BuiltIn::ImageProcessor.name().to_owned() })
             .to_vec(),
         images: vec![image(parts.model_server)?],
         endpoints: vec![endpoint(parts)?],
@@ -112,7 +114,7 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
 }
 
 fn functions(folder: Option<&Path>, environment: &BTreeMap<&str, String>) -> anyhow::Result<Vec<Function>> {
-    let code = |function: Inner| {
+    let code = |function: BuiltIn| {
         let mut program = function.program(environment.iter().map(|(name, value)| (*name, value.clone())));
         if let Some(folder) = folder {
             let bootstrap = folder.join(function.name()).join("bootstrap");
@@ -130,24 +132,24 @@ fn functions(folder: Option<&Path>, environment: &BTreeMap<&str, String>) -> any
     };
     Ok(vec![
         Function {
-            name: Inner::ImageProcessor.name().to_owned(),
-            code: code(Inner::ImageProcessor)?,
+            name: BuiltIn::ImageProcessor.name().to_owned(),
+            code: code(BuiltIn::ImageProcessor)?,
             timeout: Duration::from_secs(60),
             memory_size: 1769,
             concurrency: 4,
             provisioned_concurrency: 1,
-            // AWS waits one minute, then two: on one machine nobody wants to.
+            // AWS waits one minute, then two. On one machine, shorter waits do.
             retry: RetryPolicy {
                 backoff: vec![Duration::from_secs(1), Duration::from_secs(5)],
                 dead_letter_queue: Some(DEAD_LETTERS.to_owned()),
             },
         },
         Function {
-            name: Inner::JobTracker.name().to_owned(),
-            code: code(Inner::JobTracker)?,
+            name: BuiltIn::JobTracker.name().to_owned(),
+            code: code(BuiltIn::JobTracker)?,
             timeout: Duration::from_secs(29),
             memory_size: 256,
-            // Each held `GET /jobs/{id}?wait=` takes one.
+            // Each waiting `GET /jobs/{id}?wait=` takes one.
             concurrency: 64,
             provisioned_concurrency: 1,
             retry: RetryPolicy { backoff: Vec::new(), dead_letter_queue: None },
@@ -155,7 +157,7 @@ fn functions(folder: Option<&Path>, environment: &BTreeMap<&str, String>) -> any
     ])
 }
 
-/// What the model server is told, where it is set: its settings, and CUDA's own variables.
+/// Variables of this process's environment that the model server gets too: its settings, and CUDA's variables.
 const MODEL_SERVER: [&str; 14] = [
     "BATCH_SIZE",
     "DEVICE",
@@ -175,7 +177,7 @@ const MODEL_SERVER: [&str; 14] = [
 
 fn image(model_server: Option<&Path>) -> anyhow::Result<Image> {
     let variables = MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
-    let mut program = Inner::Serve.program(variables);
+    let mut program = BuiltIn::Serve.program(variables);
     if let Some(server) = model_server {
         let server = std::path::absolute(server).with_context(|| format!("{} is no path", server.display()))?;
         anyhow::ensure!(server.is_file(), "the model server {} is not there", server.display());
@@ -209,7 +211,7 @@ fn rest_api() -> Vec<S3Integration> {
     vec![
         S3Integration {
             method: Method::PUT,
-            // Greedy, so that an id with a slash is refused as the bad id it is.
+            // Greedy, so that an id with a slash is refused as an invalid id.
             path: "/images/{id+}".to_owned(),
             bucket: INPUT_BUCKET.to_owned(),
             key: format!("{}{{id}}", keys::UPLOADS),
@@ -236,8 +238,11 @@ fn rest_api() -> Vec<S3Integration> {
 }
 
 fn http_api() -> Vec<HttpRoute> {
-    let route =
-        |method, path: &str| HttpRoute { method, path: path.to_owned(), function: Inner::JobTracker.name().to_owned() };
+    let route = |method, path: &str| HttpRoute {
+        method,
+        path: path.to_owned(),
+        function: BuiltIn::JobTracker.name().to_owned(),
+    };
     vec![
         route(Method::GET, "/jobs"),
         route(Method::GET, "/jobs/{id}"),
@@ -246,7 +251,7 @@ fn http_api() -> Vec<HttpRoute> {
     ]
 }
 
-/// The page, with the headers that keep it to itself.
+/// The page's files, with its security headers.
 fn site() -> anyhow::Result<Vec<StaticFile>> {
     let file = |file: &web::File| StaticFile {
         path: format!("/{}", file.name),
@@ -258,7 +263,7 @@ fn site() -> anyhow::Result<Vec<StaticFile>> {
         body: Bytes::from_static(file.body),
     };
     let mut files: Vec<StaticFile> = web::FILES.iter().chain([&web::SAMPLE]).map(file).collect();
-    // One request less before anything is seen.
+    // With the style inside, the page is shown after one request.
     let (page, policy) = web::with_style_inside();
     let mut first = StaticFile { path: "/".to_owned(), body: page.into(), ..files[0].clone() };
     first.headers.insert(header::CONTENT_SECURITY_POLICY, policy.try_into().context("the page's policy is no header")?);
@@ -293,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_have_to_be_there() {
+    fn the_parts_have_to_exist() {
         let gone = Some(Path::new("/nonexistent"));
         for (parts, named) in [
             (Parts { model: gone, ..Parts::default() }, "the model folder /nonexistent is not there"),

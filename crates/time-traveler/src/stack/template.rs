@@ -1,21 +1,20 @@
-//! `infra/template.yaml`, as far as it can be told without AWS: its resources, with intrinsic functions worked out for the
-//! parameters' defaults.
+//! `infra/template.yaml` without AWS: its resources, with intrinsic functions evaluated for the parameters' defaults.
 
 use std::collections::BTreeMap;
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// What the stack is called here; resources that have names have it in front of them.
+/// The stack's name, the prefix of the resources' names.
 const STACK_NAME: &str = "stack";
 
-/// A template, and what its buckets, which CloudFormation names, are called.
+/// A template, and the names of its buckets, which CloudFormation would choose.
 pub(super) struct Template {
     text: Value,
     buckets: BTreeMap<&'static str, &'static str>,
 }
 
-/// A resource, worked out.
+/// A resource with its properties evaluated.
 pub(super) struct Resource {
     pub(super) id: String,
     pub(super) properties: Value,
@@ -27,7 +26,7 @@ impl Template {
         Self { text: plain(&documents[0]), buckets }
     }
 
-    /// The resources of a type, but for those whose condition does not hold, in their order of names.
+    /// The resources of a type whose condition holds, ordered by name.
     pub(super) fn resources(&self, kind: &str) -> Vec<Resource> {
         let all = self.text["Resources"].as_object().unwrap().iter();
         let wanted = all.filter(|(_, resource)| resource["Type"] == kind);
@@ -62,11 +61,11 @@ impl Template {
         } else if let Some(parts) = parts("Fn::And") {
             parts.iter().all(|part| self.holds(part))
         } else if let Some(parts) = parts("Fn::Equals") {
-            // What a parameter is given is text.
+            // Parameters' values are text.
             let [one, other] = [0, 1].map(|n| text(&self.resolved(&parts[n]).unwrap_or_default()));
             one == other
         } else {
-            panic!("{condition} is no condition that is known here")
+            panic!("the condition {condition} is not supported here")
         }
     }
 
@@ -78,7 +77,7 @@ impl Template {
                 if let (1, Some((name, argument))) = (parts.len(), parts.iter().next())
                     && (name == "Ref" || name.starts_with("Fn::"))
                 {
-                    return self.worked_out(name, argument);
+                    return self.evaluated(name, argument);
                 }
                 let parts = parts.iter().filter_map(|(name, part)| Some((name.clone(), self.resolved(part)?)));
                 Some(Value::Object(parts.collect()))
@@ -87,7 +86,7 @@ impl Template {
         }
     }
 
-    fn worked_out(&self, function: &str, argument: &Value) -> Option<Value> {
+    fn evaluated(&self, function: &str, argument: &Value) -> Option<Value> {
         let at = |n: usize| self.resolved(&argument[n]).unwrap_or_default();
         match function {
             "Ref" if argument == "AWS::NoValue" => None,
@@ -108,7 +107,7 @@ impl Template {
             }
             "Fn::Split" => Some(text(&at(1)).split(&text(&at(0))).collect()),
             "Fn::Select" => Some(at(1)[text(&at(0)).parse::<usize>().unwrap()].clone()),
-            other => panic!("{other} is no function that is known here"),
+            other => panic!("the function {other} is not supported here"),
         }
     }
 
@@ -123,7 +122,7 @@ impl Template {
         text
     }
 
-    /// What a name stands for: a variable, a parameter's default, or a resource by its own name. Of an attribute, the resource.
+    /// The value of a name: a variable, a parameter's default, or a resource's own name. An attribute stands for its resource.
     fn named(&self, name: &str, variables: &BTreeMap<&str, Value>) -> Value {
         if let Some(value) = variables.get(name) {
             return value.clone();
@@ -155,7 +154,7 @@ pub(super) fn own_name(name: &Value) -> String {
     own.unwrap_or_else(|| panic!("{name} does not begin with the stack's name")).to_owned()
 }
 
-/// A value where CloudFormation takes text.
+/// A value as text, where CloudFormation takes text.
 pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -180,6 +179,6 @@ fn plain(yaml: &Yaml<'_>) -> Value {
             };
             json!({function: plain(value)})
         }
-        other => panic!("{other:?} is nothing that a template has"),
+        other => panic!("{other:?} does not occur in templates"),
     }
 }

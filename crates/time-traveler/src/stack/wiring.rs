@@ -1,4 +1,4 @@
-//! The local wiring and the template for AWS are the same pipeline: what differs on purpose is said here, with both values.
+//! Tests that the local stack and the template for AWS describe the same pipeline. Intended differences stand here, with both values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +35,7 @@ const COMPARISONS: [fn(&Stack, &Template); 7] = [
 ];
 
 #[test]
-fn the_template_is_what_runs_here() {
+fn the_template_and_the_local_stack_are_the_same() {
     let (local, template) = (local(), template(TEMPLATE));
     COMPARISONS.iter().for_each(|compare| compare(&local, &template));
 }
@@ -86,7 +86,7 @@ fn another_template_is_found_out() {
         ("TimeoutInMillis: 30000", "TimeoutInMillis: 29000"),
     ] {
         assert!(TEMPLATE.contains(here), "the template no longer has {here:?}");
-        assert!(differ(&local, &template(&TEMPLATE.replacen(here, there, 1))), "nobody found {there:?}");
+        assert!(differ(&local, &template(&TEMPLATE.replacen(here, there, 1))), "no comparison found {there:?}");
     }
 }
 
@@ -110,7 +110,7 @@ fn another_local_wiring_is_found_out() {
     for (n, alter) in alterations.iter().enumerate() {
         let mut altered = local();
         alter(&mut altered);
-        assert!(differ(&altered, &template), "nobody found alteration {n}");
+        assert!(differ(&altered, &template), "no comparison found alteration {n}");
     }
 }
 
@@ -135,7 +135,7 @@ fn functions_are_the_same(local: &Stack, template: &Template) {
         assert_eq!(properties["MemorySize"], function.memory_size, "{name}");
         let code = format!("../target/lambda/{name}");
         assert_eq!((&properties["Runtime"], &properties["CodeUri"]), (&json!("provided.al2023"), &json!(code)));
-        // AWS waits for one minute and for two; here nobody wants to.
+        // The waits between attempts differ: AWS waits one minute, then two.
         let retries = properties["EventInvokeConfig"]["MaximumRetryAttempts"].as_u64().unwrap_or_default();
         assert_eq!(retries, function.retry.backoff.len() as u64, "{name}");
         let dead_letters = properties["DeadLetterQueue"].get("TargetArn").map(own_name);

@@ -297,7 +297,7 @@ fn pictures_are_shown_by_a_protocol_of_the_terminal() {
 
     let output = run(folder.path(), &arguments);
     assert!(succeeded(&output).ends_with("strip.npy\n"));
-    assert!(text(&output.stderr).contains("there is no terminal to show it on"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("stdout is no terminal"), "{}", text(&output.stderr));
     for (wrong, said) in [(["--show", "--json"], "cannot be used with"), (["--show=ascii", "--json"], "sixel, blocks")]
     {
         let output = run(folder.path(), &[&arguments[..2], &wrong[..]].concat());
@@ -353,5 +353,5 @@ fn the_manual_has_a_page_for_every_command() {
     std::fs::write(folder.path().join("file"), "").unwrap();
     let output = run(folder.path(), &["man", "file"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("the folder file cannot be made"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the folder file cannot be created"), "{}", text(&output.stderr));
 }

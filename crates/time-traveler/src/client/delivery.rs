@@ -1,0 +1,158 @@
+//! Sending several photographs through a pipeline at the same time.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Error;
+use clap::error::ErrorKind;
+use futures::future::join_all;
+use pipeline::{Ages, JobView, PortraitId, Status};
+use tokio::sync::Semaphore;
+
+use crate::client::{Client, Photo};
+use crate::pictures::{animation, output_folder, panels};
+
+/// Uploads at the same time.
+const UPLOADS: usize = 4;
+/// Jobs whose pictures are fetched at the same time. Each needs the memory of its strip.
+const FETCHES: usize = 2;
+
+/// Reads all photographs before any is sent.
+///
+/// # Errors
+/// Where a file cannot be read or sent, or two files would get the same id (a usage error).
+pub(crate) fn read(paths: &[PathBuf], id: Option<&PortraitId>) -> anyhow::Result<Vec<Photo>> {
+    let photos: Vec<Photo> = paths.iter().map(|path| Photo::read(path, id.cloned())).collect::<anyhow::Result<_>>()?;
+    for (n, photo) in photos.iter().enumerate() {
+        if let Some(other) = photos[..n].iter().position(|other| other.id == photo.id) {
+            let (one, two) = (paths[other].display(), paths[n].display());
+            let message =
+                format!("{one} and {two} would both be portrait {}: send them one by one, with send --id", photo.id);
+            return Err(Error::raw(ErrorKind::ArgumentConflict, message).into());
+        }
+    }
+    Ok(photos)
+}
+
+/// What to make of each photograph.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    pub(crate) ages: Option<&'a Ages>,
+    pub(crate) out: Option<&'a Path>,
+    pub(crate) animation: bool,
+}
+
+/// How far a photograph has come.
+pub(crate) enum Step<'a> {
+    /// Its upload has begun.
+    Uploading { bytes: usize },
+    /// It has been uploaded; its job is next.
+    Uploaded,
+    /// The API returned its job.
+    Seen(&'a JobView),
+    /// The download of its pictures has begun.
+    Fetching,
+    /// Its pictures have been written.
+    Fetched { files: usize, folder: &'a Path },
+    /// There are no pictures, for this reason.
+    Failed(&'a str),
+}
+
+/// The final job of a photograph, and its pictures.
+pub(crate) struct Delivered {
+    pub(crate) job: JobView,
+    /// The panels in the job's order, then the strip. Empty if the job did not succeed.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) animation: Option<PathBuf>,
+}
+
+impl Delivered {
+    /// All files but the strip.
+    pub(crate) fn panels(&self) -> &[PathBuf] {
+        self.files.split_last().map_or(&[], |(_, panels)| panels)
+    }
+
+    /// Why there are no pictures.
+    pub(crate) fn failure(&self) -> Option<String> {
+        match (&self.job.error, self.job.status) {
+            (Some(error), _) => Some(error.to_string()),
+            (None, Status::Cancelled) => Some("the job was cancelled".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Sends photographs and waits for all of them. Results have the order of the photographs. `on_step` is called with each step of
+/// each photograph, by its number.
+pub(crate) async fn deliver(
+    client: &Client,
+    photos: Vec<Photo>,
+    order: Order<'_>,
+    on_step: &impl Fn(usize, Step<'_>),
+) -> Vec<anyhow::Result<Delivered>> {
+    let several = photos.len() > 1;
+    let (uploads, fetches) = (Semaphore::new(UPLOADS), Semaphore::new(FETCHES));
+    let ways = photos.into_iter().enumerate().map(|(n, photo)| {
+        let (uploads, fetches) = (&uploads, &fetches);
+        async move {
+            let on_step = |step: Step<'_>| on_step(n, step);
+            let folder = folder(&photo.id, order.out, several);
+            let done = deliver_one(client, photo, order, &folder, (uploads, fetches), &on_step).await;
+            match &done {
+                Err(error) => on_step(Step::Failed(&format!("{error:#}"))),
+                Ok(delivered) => match delivered.failure() {
+                    Some(failure) => on_step(Step::Failed(&failure)),
+                    None => {
+                        let files = delivered.files.len() + usize::from(delivered.animation.is_some());
+                        on_step(Step::Fetched { files, folder: &folder });
+                    }
+                },
+            }
+            done
+        }
+    });
+    join_all(ways).await
+}
+
+async fn deliver_one(
+    client: &Client,
+    photo: Photo,
+    order: Order<'_>,
+    folder: &Path,
+    (uploads, fetches): (&Semaphore, &Semaphore),
+    on_step: &impl Fn(Step<'_>),
+) -> anyhow::Result<Delivered> {
+    let uploading = uploads.acquire().await?;
+    on_step(Step::Uploading { bytes: photo.bytes.len() });
+    let expected = client.upload(&photo, order.ages).await?;
+    drop((uploading, photo));
+    on_step(Step::Uploaded);
+    let job = client.wait(&expected, &mut |job| on_step(Step::Seen(job))).await?;
+    let mut delivered = Delivered { job, files: Vec::new(), animation: None };
+    if delivered.job.status == Status::Success {
+        let _fetching = fetches.acquire().await?;
+        on_step(Step::Fetching);
+        delivered.files = client.download(&delivered.job, folder).await?;
+        if order.animation {
+            delivered.animation = Some(animate(&delivered, folder).await?);
+        }
+    }
+    Ok(delivered)
+}
+
+/// The folder of a portrait: `--out` for a single portrait, a folder in it for each of several.
+fn folder(id: &PortraitId, out: Option<&Path>, several: bool) -> PathBuf {
+    match out {
+        Some(out) if several => out.join(id.as_str()),
+        Some(out) => out.to_owned(),
+        None => output_folder::default_folder(id),
+    }
+}
+
+/// Makes the animation of downloaded panels, on a thread for blocking work.
+async fn animate(delivered: &Delivered, folder: &Path) -> anyhow::Result<PathBuf> {
+    let ages = delivered.job.ages.clone().map(Vec::from).unwrap_or_default();
+    let (files, folder) = (delivered.panels().to_vec(), folder.to_owned());
+    let work = move || animation::write(&folder, &panels::read(&files)?, &ages);
+    tokio::task::spawn_blocking(work).await.context("the animation was aborted")?
+}

@@ -1,0 +1,13 @@
+//! One file a command: its arguments, and what it does.
+
+pub(crate) mod age;
+pub(crate) mod bench;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod faces;
+pub(crate) mod man;
+pub(crate) mod model;
+pub(crate) mod redrive;
+pub(crate) mod send;
+pub(crate) mod up;

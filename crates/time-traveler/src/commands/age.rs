@@ -1,0 +1,121 @@
+//! `age`: one portrait, without the pipeline.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use aging::{Aligner, Engine, EngineKind, strip};
+use anyhow::{Context, anyhow, ensure};
+use clap::Args;
+use container::heap;
+use lambda::PanelFormat;
+use nn::{Device, Stages};
+use pipeline::Ages;
+use serde_json::{Map, json};
+
+use crate::memory;
+use crate::models::{ComputeOptions, ModelFolder};
+use crate::pictures::{animation, output_folder, panels};
+use crate::terminal::contact_sheet;
+use crate::terminal::progress::Progress;
+use crate::terminal::view::View;
+
+#[derive(Debug, Args)]
+pub(crate) struct Age {
+    /// A JPEG, PNG or WebP picture
+    photo: PathBuf,
+    /// The picture is an aligned square crop already; the preview engine still looks for landmarks
+    #[arg(long)]
+    aligned: bool,
+    #[command(flatten)]
+    model: ModelFolder,
+    /// Ages to make
+    #[arg(long, default_value_t)]
+    ages: Ages,
+    /// Folder for the pictures [default: out/{id}]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeOptions,
+    #[command(flatten)]
+    view: View,
+    /// Print the result as one line of JSON
+    #[arg(long, conflicts_with = "show")]
+    json: bool,
+}
+
+pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
+    age.compute.limit_threads()?;
+    let start = Instant::now();
+    let compute = age.compute.compute();
+    let folder = age.model.folder.as_deref();
+    let kind = EngineKind::of(folder).context("the model cannot be loaded")?;
+    // A network on a CPU allocates its feature maps again and again.
+    if kind == EngineKind::Sam && compute.device.find().is_ok_and(|device| device == Device::Cpu) {
+        heap::keep_large_blocks();
+    }
+    let engine = Engine::load(folder, compute).context("the model cannot be loaded")?;
+    let aligner = Aligner::load(folder.as_slice(), engine.kind()).context("the model cannot be loaded")?;
+    let load_seconds = start.elapsed().as_secs_f64();
+    let photo = &age.photo;
+    let bytes = std::fs::read(photo).with_context(|| format!("the photo {} cannot be read", photo.display()))?;
+
+    let start = Instant::now();
+    let mut stages = Stages::default();
+    let picture = stages.measure("decode", || picture::decode(&bytes));
+    let picture = picture.with_context(|| format!("the photo {}", photo.display()))?;
+    let (width, height) = picture.dimensions();
+    ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());
+    let portrait = stages
+        .measure("align", || if age.aligned { aligner.aligned_portrait(picture) } else { aligner.portrait(&picture) });
+    let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.display()))?;
+    let mut npy = pipeline::strip::npy_header(age.ages.len());
+    let header = npy.len();
+    let progress = RefCell::new(Progress::pieces("ageing"));
+    let wanted = |done: usize| {
+        progress.borrow_mut().at(done as u64, age.ages.len() as u64);
+        true
+    };
+    let engine_stages = strip::append(&engine, portrait, age.ages.as_slice(), &mut npy, &wanted)?;
+    progress.into_inner().finish();
+    let seconds = start.elapsed().as_secs_f64();
+
+    let id = output_folder::id_of(photo);
+    let folder = age.out.clone().unwrap_or_else(|| output_folder::default_folder(&id));
+    let mut files = Vec::new();
+    for panel in lambda::split(&npy, age.ages.len(), PanelFormat::Jpeg)? {
+        files.push(output_folder::write(&folder, &format!("{}.jpg", panel.number), &panel.bytes)?);
+    }
+    files.push(output_folder::write(&folder, "strip.npy", &npy)?);
+    let panels = panels::of_strip(&npy[header..], 1 + age.ages.len());
+    let animation = (!age.view.no_animation).then(|| animation::write(&folder, &panels, age.ages.as_slice()));
+    let animation = animation.transpose()?;
+
+    let (engine, device) = (engine.kind().name(), engine.device());
+    let stages = stages.iter().chain(engine_stages.iter());
+    if age.json {
+        let stages: Map<_, _> = stages.map(|(stage, time)| (stage.to_owned(), json!(time.as_secs_f64()))).collect();
+        let line = json!({
+            "id": id, "model": engine, "device": device.to_string(), "ages": age.ages, "loadSeconds": load_seconds,
+            "seconds": seconds, "stageSeconds": stages, "peakMemoryBytes": memory::peak(), "files": files,
+            "animation": animation,
+        });
+        print_line!("{line}")?;
+    } else {
+        print_line!("{engine} made {} ages in {seconds:.2} s on {device}", age.ages.len())?;
+        print_line!("  {:<18} {load_seconds:>8.3} s before", "loading")?;
+        for (stage, time) in stages {
+            print_line!("  {stage:<18} {:>8.3} s", time.as_secs_f64())?;
+        }
+        if let Some(bytes) = memory::peak() {
+            print_line!("  {:<18} {:>8.1} MB", "peak memory", bytes as f64 / 1e6)?;
+        }
+        for file in files.iter().chain(&animation) {
+            print_line!("{}", file.display())?;
+        }
+        if let Some(show) = age.view.show {
+            contact_sheet::show(&panels, show.forced())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! `bench`: how fast this machine does the work.
+
+mod aging;
+mod face;
+mod functions;
+mod measurement;
+mod preview;
+mod serve;
+mod split;
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Find, landmark and cut out a face
+    Face(face::BenchFace),
+    /// Age a face with the preview engine
+    Preview(preview::BenchPreview),
+    /// Age a face with the SAM engine
+    Aging(aging::BenchAging),
+    /// Split a strip into JPEGs
+    Split(split::BenchSplit),
+    /// Measure the time that the model server adds to its work
+    Serve(serve::BenchServe),
+    /// Measure the deployed functions: size, cold starts, memory
+    Functions(functions::BenchFunctions),
+}
+
+pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
+    match bench {
+        Bench::Face(face) => face::run(face),
+        Bench::Preview(preview) => preview::run(preview),
+        Bench::Aging(aging) => aging::run(aging),
+        Bench::Split(split) => split::run(split),
+        Bench::Serve(serve) => serve::run(serve),
+        Bench::Functions(functions) => functions::run(functions),
+    }
+}

@@ -1,0 +1,119 @@
+//! One request at a time: health, an invocation, and the headers of its answer.
+
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, TRANSFER_ENCODING};
+
+use super::probe::{Answer, Probe};
+use super::report::Report;
+
+/// How long SageMaker waits for an answer of `/ping`.
+pub(super) const PING: Duration = Duration::from_secs(2);
+/// Asynchronous endpoints refuse an answer whose headers take as many bytes.
+const HEADERS: usize = 4096;
+
+/// Checks the answers of a healthy server. Returns the answer to an invocation.
+pub(super) async fn check(probe: &Probe, report: &mut Report) -> Option<Answer> {
+    report.rule("ping-time", ping_time(probe).await);
+    let answer = probe.invoke().await;
+    report.rule("invocation", invocation(&answer));
+    let answer = answer.ok()?;
+    if let Some(answer) = answer.succeeded() {
+        report.rule("content-length", content_length(answer));
+        report.rule("headers", headers(answer));
+        report.rule("content-type", content_type(answer, &probe.message.accept));
+    }
+    Some(answer)
+}
+
+/// `/ping` answers 200 within `patience`.
+pub(super) async fn healthy(probe: &Probe, patience: Duration) -> Result<String, String> {
+    let start = Instant::now();
+    let mut before = None;
+    loop {
+        let seen = match probe.ping().await {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                let before = before.map_or_else(String::new, |before: String| format!("; before, {before}"));
+                return Ok(format!("200 after {:.1} s{before}", start.elapsed().as_secs_f64()));
+            }
+            Ok(answer) => answer.brief(),
+            Err(error) => error,
+        };
+        if start.elapsed() >= patience {
+            return Err(format!(
+                "{seen} for {} s: 200 is needed before anything else can be checked",
+                patience.as_secs()
+            ));
+        }
+        before = Some(seen);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn ping_time(probe: &Probe) -> Result<String, String> {
+    let mut longest = Duration::ZERO;
+    for _ in 0..5 {
+        longest = longest.max(probe.ping().await?.elapsed);
+    }
+    let seen = format!("at most {:.0} ms", longest.as_secs_f64() * 1e3);
+    if longest < PING { Ok(seen) } else { Err(format!("{seen}: less than {} s are needed", PING.as_secs())) }
+}
+
+fn invocation(answer: &Result<Answer, String>) -> Result<String, String> {
+    let answer = answer.as_ref().map_err(Clone::clone)?;
+    let seen = format!("{} in {:.2} s", answer.brief(), answer.elapsed.as_secs_f64());
+    match answer.succeeded() {
+        Some(_) => Ok(seen),
+        None => Err(format!("{seen}: 200 is needed, since /ping reports a healthy server")),
+    }
+}
+
+fn content_length(answer: &Answer) -> Result<String, String> {
+    if let Some(encoding) = answer.headers.get(TRANSFER_ENCODING) {
+        return Err(format!(
+            "Transfer-Encoding: {}: asynchronous endpoints need Content-Length",
+            String::from_utf8_lossy(encoding.as_bytes())
+        ));
+    }
+    match answer.content_length() {
+        Some(length) if length == answer.body.len() => Ok(format!("{length}, the length of the body")),
+        Some(length) => Err(format!("{length}, but the body has {} bytes", answer.body.len())),
+        None => Err("none: asynchronous endpoints need it".to_owned()),
+    }
+}
+
+fn headers(answer: &Answer) -> Result<String, String> {
+    // Name, colon, space, value, CR, LF.
+    let bytes: usize = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let seen = format!("{bytes} bytes");
+    if bytes < HEADERS { Ok(seen) } else { Err(format!("{seen}: less than {HEADERS} are needed")) }
+}
+
+/// The answer has a content type, and the one that was asked for.
+fn content_type(answer: &Answer, accept: &str) -> Result<String, String> {
+    let Some(found) = answer.header(CONTENT_TYPE) else {
+        return Err("none: clients need it".to_owned());
+    };
+    let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let (wanted, got) = (essence(accept), essence(&found));
+    let fits = match wanted.split_once('/') {
+        Some(("*", "*")) => true,
+        Some((kind, "*")) => got.split('/').next() == Some(kind),
+        _ => wanted == got,
+    };
+    if fits { Ok(found) } else { Err(format!("{found}, but the request had Accept: {accept}")) }
+}
+
+/// The server is healthy and serves an invocation.
+pub(super) async fn serves(probe: &Probe) -> Result<String, String> {
+    let ping = probe.ping().await?;
+    if ping.status != StatusCode::OK {
+        return Err(format!("/ping: {}", ping.brief()));
+    }
+    let answer = probe.invoke().await?;
+    match answer.succeeded() {
+        Some(_) => Ok("200 from /ping and /invocations".to_owned()),
+        None => Err(format!("/ping: 200, /invocations: {}", answer.brief())),
+    }
+}

@@ -1,0 +1,98 @@
+//! `demo`: start the pipeline on free ports, send portraits, stop.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use local_cloud::Conditions;
+use pipeline::{Ages, PortraitId};
+
+use super::send;
+use crate::client::delivery::{self, Delivered, Order, Step};
+use crate::client::{ApiAddresses, Client, Photo};
+use crate::models::ModelFolder;
+use crate::runtime::runtime;
+use crate::stack::local::start;
+use crate::stack::{Parts, stack};
+use crate::terminal::hop_log::HopLog;
+use crate::terminal::view::View;
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// JPEG, PNG or WebP pictures
+    #[arg(required = true, value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+    /// Folder for the pictures, with one folder in it for each of several portraits [default: out/{id}]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelFolder,
+    /// Ages to make
+    #[arg(long, default_value_t)]
+    ages: Ages,
+    #[command(flatten)]
+    view: View,
+}
+
+pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
+    let hops = HopLog::default();
+    hops.install();
+    let photos = delivery::read(&demo.photos, None)?;
+    let data = tempfile::tempdir().context("a temporary folder cannot be created")?;
+    let stack = stack(&Parts { model: demo.model.folder.as_deref(), ages: demo.ages.clone(), ..Parts::default() })?;
+    runtime()?.block_on(async {
+        let cloud = start(&stack, data.path(), 0, 0, Conditions::default()).await?;
+        let client = Client::new(&ApiAddresses::local(cloud.api_address())).await?;
+        let done = send(&hops, &client, photos, demo).await;
+        cloud.stop().await;
+        done
+    })
+}
+
+async fn send(hops: &HopLog, client: &Client, photos: Vec<Photo>, demo: &Demo) -> anyhow::Result<()> {
+    hops.start();
+    let put = jiff::Timestamp::now().as_millisecond();
+    let ids: Vec<PortraitId> = photos.iter().map(|photo| photo.id.clone()).collect();
+    let order = Order { ages: Some(&demo.ages), out: demo.out.as_deref(), animation: !demo.view.no_animation };
+    let on_step = |n: usize, step: Step<'_>| {
+        let id = &ids[n];
+        match step {
+            Step::Uploading { bytes } => {
+                hops.show("REST API", "PUT", &format!("/images/{id}?ages={}, {bytes} bytes", demo.ages));
+            }
+            Step::Uploaded => hops.show("HTTP API", "GET", &format!("/jobs/{id}?wait=1")),
+            Step::Seen(job) if job.status.is_final() => {
+                hops.show("HTTP API", job.status.as_str(), &format!("revision {}", job.revision));
+            }
+            Step::Seen(_) | Step::Fetching | Step::Failed(_) => {}
+            Step::Fetched { files, folder } => {
+                hops.show("REST API", "GET", &format!("{files} files to {}", folder.display()));
+            }
+        }
+    };
+    let answers = delivery::deliver(client, photos, order, &on_step).await;
+    let (delivered, failed) = send::sort(&ids, answers);
+    let last = delivered.iter().map(|one| one.job.updated_at.as_millis()).max().unwrap_or(put);
+    send::print(&delivered, demo.view.show)?;
+    summarize(hops, &delivered, Duration::from_millis(u64::try_from(last - put).unwrap_or(0)))?;
+    if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n       ")) }
+}
+
+/// Prints where the time went, from the first upload until the last job was final.
+fn summarize(hops: &HopLog, delivered: &[Delivered], total: Duration) -> anyhow::Result<()> {
+    let done: Vec<&Delivered> = delivered.iter().filter(|one| one.failure().is_none()).collect();
+    let [first, others @ ..] = &done[..] else { return Ok(()) };
+    let model = hops.model_seconds() * 1000.0;
+    let total = total.as_secs_f64() * 1000.0;
+    let engine = first.job.model.as_deref().unwrap_or("unnamed");
+    if others.is_empty() {
+        let pipeline = total - model;
+        print_line!(
+            "SUCCESS after {total:.0} ms: {model:.0} ms in the model ({engine}), {pipeline:.0} ms in the pipeline"
+        )
+    } else {
+        // The pipeline works on one portrait while the model works on another, so the rest is not the pipeline's time.
+        print_line!("{} portraits after {total:.0} ms: {model:.0} ms in the model ({engine}), all together", done.len())
+    }
+}

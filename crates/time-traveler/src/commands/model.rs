@@ -1,0 +1,25 @@
+//! `model`: inspect a checkpoint, convert it, pack a model folder for SageMaker.
+
+mod convert;
+mod inspect;
+mod pack;
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Show what a checkpoint holds, and whether the SAM engine can use it
+    Inspect(inspect::Inspect),
+    /// Write a SAM checkpoint as safetensors, which loads without a conversion
+    Convert(convert::Convert),
+    /// Pack a model folder as SageMaker expects it
+    Pack(pack::Pack),
+}
+
+pub(crate) fn run(model: &Model) -> anyhow::Result<()> {
+    match model {
+        Model::Inspect(inspect) => inspect::run(inspect),
+        Model::Convert(convert) => convert::run(convert),
+        Model::Pack(pack) => pack::run(pack),
+    }
+}

@@ -1,0 +1,107 @@
+//! `up`: the whole pipeline on this machine, until Ctrl-C.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use container::heap;
+use local_cloud::{Cloud, Conditions, FaultPlan};
+use pipeline::Ages;
+use serde_json::json;
+use tokio::signal;
+
+use crate::models::ModelFolder;
+use crate::runtime::runtime;
+use crate::stack::local::start;
+use crate::stack::{Parts, stack};
+use crate::terminal::hop_log::HopLog;
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Port of the REST and HTTP APIs; 0: any free port
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Port of the AWS endpoint; 0: any free port
+    #[arg(long, default_value_t = 4566)]
+    aws_port: u16,
+    /// Folder of all data; the next `up` resumes the unfinished jobs in it
+    #[arg(long, value_name = "DIR", default_value = ".time-traveler")]
+    data: PathBuf,
+    #[command(flatten)]
+    model: ModelFolder,
+    /// A program that keeps SageMaker's contract for containers, instead of the built-in model server
+    #[arg(long, value_name = "PROGRAM")]
+    model_server: Option<PathBuf>,
+    /// Folder of the functions that `cargo lambda build` built, to run the deployed ones [default: the built-in ones]
+    #[arg(long, value_name = "DIR")]
+    functions: Option<PathBuf>,
+    /// Ages of an upload that names none
+    #[arg(long, default_value_t)]
+    ages: Ages,
+    /// Inject faults at the given rates, such as seed=7,all=0.05,drop-notice=0.2. Runs are reproducible: same seed, same faults
+    #[arg(long, value_name = "PLAN")]
+    chaos: Option<FaultPlan>,
+    /// Print the addresses as one line of JSON when ready
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
+    // Many strips pass through this process at once.
+    heap::limit_arenas();
+    heap::return_large_blocks();
+    let hops = HopLog::default();
+    hops.install();
+    runtime()?.block_on(async {
+        let stack = stack(&Parts {
+            model: up.model.folder.as_deref(),
+            model_server: up.model_server.as_deref(),
+            functions: up.functions.as_deref(),
+            ages: up.ages.clone(),
+        })?;
+        let conditions = Conditions { faults: up.chaos.clone(), ..Conditions::default() };
+        let cloud = start(&stack, &up.data, up.port, up.aws_port, conditions).await?;
+        announce(&cloud, up)?;
+        hops.start();
+        stop_signal().await?;
+        eprintln!("stopping; the next `up` resumes unfinished jobs");
+        cloud.stop().await;
+        Ok(())
+    })
+}
+
+fn announce(cloud: &Cloud, up: &Up) -> anyhow::Result<()> {
+    let api = format!("http://{}", cloud.api_address());
+    let aws = format!("http://{}", cloud.aws_address());
+    if up.json {
+        return print_line!("{}", json!({"api": api, "aws": aws, "pid": std::process::id()}));
+    }
+    let (data, logs) = (up.data.display(), up.data.join("logs"));
+    print_line!("Time Traveler is up. Ctrl-C stops it.\n")?;
+    print_line!("  page  {api}/")?;
+    print_line!("  API   {api}   curl -T photo.jpg {api}/images/ada; curl '{api}/jobs/ada?wait=20'")?;
+    print_line!("  AWS   {aws}   export AWS_ENDPOINT_URL={aws}")?;
+    print_line!("  data  {data}   logs of functions and model server: {}", logs.display())?;
+    if let Some(plan) = &up.chaos {
+        let history = logs.join("faults.log");
+        print_line!("\nFaults are injected: {plan}; each one is logged in {}", history.display())?;
+    }
+    if up.model.folder.is_none() && up.model_server.is_none() {
+        print_line!("\nWithout --model, the preview engine makes the pictures: a sketch of what the model makes.")?;
+    }
+    print_line!("")
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn stop_signal() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = signal::ctrl_c() => interrupted?,
+            _ = terminated.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await?;
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! A line on stderr for each hop: a request or event from one service to another.
+
+use std::fmt::{self, Write};
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, filter};
+
+/// The log filter without `RUST_LOG`. s3s logs each refused request as an error.
+const DEFAULT_FILTER: &str = "warn,s3s=off,dynoxide=off";
+
+/// A tracing layer that prints hops with the time since its start, and adds up the model's time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HopLog {
+    start: Arc<OnceLock<Instant>>,
+    model_seconds: Arc<Mutex<f64>>,
+}
+
+impl HopLog {
+    /// Shows hops from now on.
+    pub(crate) fn start(&self) -> Instant {
+        *self.start.get_or_init(Instant::now)
+    }
+
+    /// Seconds spent in the model.
+    pub(crate) fn model_seconds(&self) -> f64 {
+        *self.model_seconds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn show(&self, service: &str, action: &str, detail: &str) {
+        let Some(start) = self.start.get() else { return };
+        eprintln!("{:>7.0} ms  {service:<12}{action:<20}{detail}", start.elapsed().as_secs_f64() * 1000.0);
+    }
+
+    /// Subscribes to this process's logs and hops, and writes both to stderr.
+    pub(crate) fn install(&self) {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_FILTER.into());
+        let ansi = std::io::stderr().is_terminal();
+        let logs = tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(std::io::stderr).with_filter(filter);
+        let hops = self.clone().with_filter(filter::filter_fn(|metadata| metadata.target() == "hop"));
+        tracing_subscriber::registry().with(logs).with(hops).init();
+    }
+}
+
+impl<S: Subscriber> Layer<S> for HopLog {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut hop = Hop::default();
+        event.record(&mut hop);
+        if let Some(seconds) = hop.model_seconds {
+            *self.model_seconds.lock().unwrap_or_else(PoisonError::into_inner) += seconds;
+        }
+        self.show(&hop.service, &hop.action, &hop.detail);
+    }
+}
+
+#[derive(Default)]
+struct Hop {
+    service: String,
+    action: String,
+    detail: String,
+    model_seconds: Option<f64>,
+}
+
+impl Visit for Hop {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if field.name() == "model_seconds" {
+            self.model_seconds = Some(value);
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = match field.name() {
+            "service" => &mut self.service,
+            "action" => &mut self.action,
+            "detail" => &mut self.detail,
+            _ => return,
+        };
+        // Writing to a string does not fail.
+        let _ = write!(text, "{value:?}");
+    }
+}
