@@ -30,7 +30,7 @@ pub enum Format {
     PyTorchZip,
     /// A sequence of pickles: PyTorch 0.1.10 to 1.5.
     PyTorchLegacy,
-    /// Hugging Face's safetensors.
+    /// The safetensors format: a JSON header, then the values.
     Safetensors,
     /// No file: the values are computed.
     Computed,

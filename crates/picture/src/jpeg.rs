@@ -133,7 +133,7 @@ mod tests {
         assert!(pictures > 100, "{pictures}");
     }
 
-    /// A part of the sample portrait, encoded and decoded by `tests/make_jpegs.py`: chroma at half the
+    /// A part of the sample photograph, encoded and decoded by `tests/make_jpegs.py`: chroma at half the
     /// resolution both ways, the same in several scans, chroma at half the columns, CMYK.
     #[test]
     fn the_pixels_of_libjpeg() {

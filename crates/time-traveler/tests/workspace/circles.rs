@@ -1,4 +1,5 @@
-//! Circles of files: a reader of one file of a circle has to read all of them.
+//! Circles of files across folders: a reader of one file of a circle has to read all of them. Files of one folder may import each
+//! other.
 //!
 //! A file imports another if it writes a path into that file's module: `crate::..`, `super::..`, `self::..` or the name of a child
 //! module, in a `use` or anywhere in the code.
@@ -43,7 +44,7 @@ impl Modules {
         for child in children {
             let file = [folder.join(format!("{child}.rs")), folder.join(&child).join("mod.rs")];
             if let Some(file) = file.iter().find(|file: &&PathBuf| file.exists()) {
-                self.read([name.as_slice(), &[child.clone()]].concat(), file, &folder.join(&child));
+                self.read([name.as_slice(), std::slice::from_ref(&child)].concat(), file, &folder.join(&child));
             }
         }
     }
@@ -56,7 +57,7 @@ impl Modules {
         reading.children
     }
 
-    /// The groups of files that import each other in a circle, each as the imports that tie it.
+    /// The groups of files of different folders that import each other in a circle, each as the imports that tie it.
     pub(crate) fn circles(&self) -> Vec<Vec<String>> {
         let imports: BTreeMap<&Name, BTreeSet<&Name>> = self.0.keys().map(|name| (name, self.imports(name))).collect();
         let reach: BTreeMap<&Name, BTreeSet<&Name>> =
@@ -65,6 +66,10 @@ impl Modules {
         for (name, to) in &imports {
             let tied = |other: &&&Name| reach[name].contains(**other) && reach[**other].contains(*name);
             let members: BTreeSet<&Name> = reach[name].iter().filter(tied).copied().collect();
+            let folders: BTreeSet<_> = members.iter().map(|name| name.split_last().map(|(_, folder)| folder)).collect();
+            if folders.len() < 2 {
+                continue;
+            }
             for other in to.iter().filter(|other| members.contains(**other)) {
                 circles.entry(members.clone()).or_default().push(format!(
                     "{} -> {}",
@@ -218,33 +223,38 @@ mod tests {
     #[test]
     fn two_files_that_import_each_other_are_a_circle() {
         let root = ("", "mod queue; mod cloud;");
-        let cloud = ("cloud", "use crate::queue::Queue;");
-        assert_eq!(circles(&[root, cloud, ("queue", "struct Queue;")]), Vec::<Vec<String>>::new());
-        let tied = [vec!["cloud -> queue".to_owned(), "queue -> cloud".to_owned()]];
-        assert_eq!(circles(&[root, cloud, ("queue", "use super::cloud::Backlog;")]), tied);
-        assert_eq!(circles(&[root, cloud, ("queue", "fn f() { crate::cloud::start() }")]), tied);
+        let cloud = ("cloud::start", "use crate::queue::work::Queue;");
+        let files = |queue| [root, ("cloud", "mod start;"), cloud, ("queue", "mod work;"), ("queue::work", queue)];
+        assert_eq!(circles(&files("struct Queue;")), Vec::<Vec<String>>::new());
+        let tied = [vec!["cloud::start -> queue::work".to_owned(), "queue::work -> cloud::start".to_owned()]];
+        assert_eq!(circles(&files("use super::super::cloud::start::Backlog;")), tied);
+        assert_eq!(circles(&files("fn f() { crate::cloud::start::start() }")), tied);
     }
 
     #[test]
     fn a_re_export_hides_no_circle() {
         let files = [
             ("", "mod queue; mod cloud; pub use cloud::Backlog;"),
-            ("cloud", "use crate::queue::Queue;"),
+            ("cloud", "mod backlog; pub use backlog::Backlog;"),
+            ("cloud::backlog", "use crate::queue::Queue;"),
             ("queue", "use crate::Backlog;"),
         ];
-        assert_eq!(circles(&files).len(), 1);
+        assert_eq!(circles(&files), [["cloud::backlog -> queue", "queue -> cloud::backlog"]]);
     }
 
     #[test]
-    fn parents_and_tests_do_not_count() {
-        let files = [
-            ("", "mod s3;"),
-            ("s3", "mod store; use store::Store; pub struct Key;"),
-            ("s3::store", "use super::Key; #[cfg(test)] mod tests { use crate::s3::Key; }"),
-        ];
+    fn one_folder_parents_and_tests_do_not_count() {
+        let files = [("", "mod a; mod b;"), ("a", "use crate::b::B;"), ("b", "use crate::a::A;")];
         assert_eq!(circles(&files), Vec::<Vec<String>>::new());
         let files =
-            [("", "mod a; mod b;"), ("a", "use crate::b::B;"), ("b", "#[cfg(test)] mod tests { use crate::a::A; }")];
+            [("", "mod s3;"), ("s3", "mod store; use store::Store; pub struct Key;"), ("s3::store", "use super::Key;")];
+        assert_eq!(circles(&files), Vec::<Vec<String>>::new());
+        let files = [
+            ("", "mod a; mod b;"),
+            ("a", "mod x;"),
+            ("a::x", "use crate::b::B;"),
+            ("b", "#[cfg(test)] mod tests { use crate::a::x::A; }"),
+        ];
         assert_eq!(circles(&files), Vec::<Vec<String>>::new());
     }
 

@@ -64,7 +64,7 @@ const VOCABULARIES: [Vocabulary; 5] = [
     },
     Vocabulary {
         under: "crates/pipeline/src/",
-        forbidden: &["std::fs", "std::net", "std::env", "std::process", "tokio"],
+        forbidden: &["std::fs", "std::net", "std::env", "std::process", "async"],
         why: "`pipeline` holds values and pure functions",
     },
 ];
@@ -93,14 +93,15 @@ fn walk(repository: &Path, folder: &Path, sources: &mut Vec<(String, String)>) {
     }
 }
 
-/// What is wrong with a file.
+/// What is wrong with a file. The vocabulary is not that of test files: fixtures come from networks that exist.
 pub(crate) fn violations(path: &str, text: &str) -> Vec<String> {
     let mut violations = Vec::new();
     let lines = text.lines().count();
     if lines > MAX_LINES {
         violations.push(format!("{path} has {lines} lines: {MAX_LINES} are the most"));
     }
-    for vocabulary in VOCABULARIES.iter().filter(|vocabulary| path.starts_with(vocabulary.under)) {
+    let is_test = path.contains("/tests/") || path.ends_with("/tests.rs");
+    for vocabulary in VOCABULARIES.iter().filter(|_| !is_test).filter(|vocabulary| path.starts_with(vocabulary.under)) {
         for (number, line) in text.lines().enumerate() {
             if let Some(word) = vocabulary.forbidden.iter().find(|word| says(line, word)) {
                 violations.push(format!("{path}:{}: says \"{word}\": {}", number + 1, vocabulary.why));
@@ -150,7 +151,7 @@ mod tests {
             ("crates/nn/src/checkpoint.rs", "/// The network's `latent_avg`."),
             ("crates/picture/src/decode.rs", "fn portrait() {}"),
             ("crates/face/src/finder.rs", "use std::fs::File;"),
-            ("crates/pipeline/src/job.rs", "use tokio::sync::Mutex;"),
+            ("crates/pipeline/src/job.rs", "async fn read() {}"),
         ];
         for (path, line) in cases {
             let found = violations(path, &format!("// a line\n{line}\n"));
