@@ -120,7 +120,7 @@ impl Checkout {
 
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        // No account, no pipeline, no other build of whoever runs the tests.
+        // No account, no pipeline and no other build of the person who runs the tests.
         for (name, _) in std::env::vars_os() {
             if name
                 .to_str()

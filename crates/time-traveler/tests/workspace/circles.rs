@@ -107,7 +107,7 @@ impl Modules {
         }
     }
 
-    /// The module that a path leads to, through at most so many re-exports.
+    /// The module that a path leads to, through at most `exports` re-exports.
     fn resolve(&self, path: Name, exports: usize) -> Option<&Name> {
         let depth = (0..=path.len()).rev().find(|&depth| self.0.contains_key(&path[..depth]))?;
         let (name, module) = self.0.get_key_value(&path[..depth])?;
