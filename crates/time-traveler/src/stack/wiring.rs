@@ -151,10 +151,10 @@ fn environments_are_the_same(local: &Stack, template: &Template) {
     for function in &local.functions {
         let name = &function.name;
         let variables = remote[name].properties["Environment"]["Variables"].as_object().unwrap();
-        // `up` hands on those of its own environment, and what is logged.
+        // `up` passes on these variables of its own environment.
         let here = environment(function).keys().map(String::as_str);
-        let handed_on = FUNCTIONS.iter().copied().chain(["RUST_LOG"]);
-        let here: BTreeSet<&str> = here.chain(handed_on).collect();
+        let passed_on = FUNCTIONS.iter().copied().chain(["RUST_LOG"]);
+        let here: BTreeSet<&str> = here.chain(passed_on).collect();
         assert_eq!(variables.keys().map(String::as_str).collect::<BTreeSet<_>>(), here, "{name}");
 
         let value = |variable: &str| {
@@ -197,7 +197,7 @@ fn triggers_are_the_same(local: &Stack, template: &Template) {
         may(&here.functions[0], there.properties["Name"].as_str().unwrap());
     }
 
-    // How often, here and there: what is looked through costs nothing here.
+    // The rates differ: frequent scans cost nothing on one machine.
     let rates = BTreeMap::from([("sweep", (10, "rate(1 minute)")), (event::ORPHANS, (600, "rate(1 hour)"))]);
     let there: BTreeMap<String, &Resource> =
         schedules.iter().map(|rule| (own_name(&rule.properties["Name"]), rule)).collect();
@@ -279,11 +279,11 @@ fn path(resources: &BTreeMap<String, Resource>, id: &str) -> String {
 fn rest_apis_are_the_same(local: &Stack, template: &Template) {
     let resources = template.resources("AWS::ApiGateway::Resource").into_iter();
     let resources: BTreeMap<String, Resource> = resources.map(|resource| (resource.id.clone(), resource)).collect();
-    // Preflights are there with a `PageOrigin` only; here `up` answers them itself.
+    // The template has preflight methods with a `PageOrigin` only. `up` answers preflights without methods.
     let methods = template.resources("AWS::ApiGateway::Method");
     assert_eq!(methods.len(), local.rest_api.len());
     for here in &local.rest_api {
-        // Here a slash in an id is refused in words; there it finds no resource.
+        // The local cloud refuses an id with a slash by a message. On AWS, such a path has no resource.
         let here_path = here.path.replace("{id+}", "{id}");
         let is = |method: &&Resource| {
             let resource = method.properties["ResourceId"].as_str().unwrap();
@@ -306,7 +306,7 @@ fn rest_apis_are_the_same(local: &Stack, template: &Template) {
             let from = format!("method.request.path.{name}");
             assert_eq!(requests[&format!("integration.request.path.{name}")], json!(from));
         }
-        // API Gateway has the same limit for everybody.
+        // API Gateway's own limit is 10 MB.
         assert_eq!(here.max_body, if here.method == "PUT" { 10 << 20 } else { 0 });
     }
     let too_large = template.resource("AWS::ApiGateway::GatewayResponse").properties;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -249,4 +249,40 @@ fn errors_have_their_exit_code_and_name_the_cause() {
         assert!(!said.contains("panicked"), "{arguments:?}: {said}");
     }
     assert_eq!(std::fs::read(folder.path().join("keep.bmp")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = sample();
+    let photo = photo.to_str().unwrap();
+    let run_into = |stdout: Stdio, arguments: &[&str]| {
+        Command::new(BINARY).args(arguments).current_dir(folder.path()).stdout(stdout).output().unwrap()
+    };
+    let cases: [(&[&str], i32); 9] = [
+        (&["age", photo, "--ages", "60", "--out", "o", "--show=blocks"], 0),
+        (&["age", photo, "--ages", "60", "--out", "o", "--json"], 0),
+        (&["faces", photo], 0),
+        (&["faces", photo, "--json"], 0),
+        (&["bench", "preview", "--runs", "1"], 0),
+        (&["check", "http://127.0.0.1:1", "--wait", "0"], 1),
+        (&["completions", "bash"], 0),
+        (&["man"], 0),
+        (&["--help"], 0),
+    ];
+    for (arguments, code) in cases {
+        // As `head` does once it has read enough.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = run_into(writer.into(), arguments);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("stdout"), "{arguments:?}: {said}");
+    }
+    check_pictures(&folder.path().join("o"), 2);
+
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = run_into(full.into(), &["faces", photo]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("error: stdout cannot be written: No space left"), "{}", stderr(&output));
 }
