@@ -50,7 +50,7 @@ fn differ(local: &Stack, template: &Template) -> bool {
 fn another_template_is_found_out() {
     let local = local();
     for (here, there) in [
-        ("-image-processor\"\n      Description: Takes", "-image-process\"\n      Description: Takes"),
+        ("-image-processor\"\n      Description: Accepts", "-image-process\"\n      Description: Accepts"),
         ("      Timeout: 60\n", "      Timeout: 61\n"),
         ("      Timeout: 29\n", "      Timeout: 30\n"),
         ("    Default: 1769\n", "    Default: 1024\n"),
@@ -62,8 +62,8 @@ fn another_template_is_found_out() {
         ("          RUST_LOG: !Ref LogLevel\n", "          RUST_LOG: !Ref LogLevel\n          EXTRA: x\n"),
         ("    Default: \"20,40,60,80\"\n", "    Default: \"20,40,60\"\n"),
         (
-            "    Default: 3600\n    Description: How long an invocation",
-            "    Default: 7200\n    Description: How long an invocation",
+            "    Default: 3600\n    Description: Seconds that an invocation may",
+            "    Default: 7200\n    Description: Seconds that an invocation may",
         ),
         ("key: [{prefix: uploads/}]", "key: [{prefix: upload/}]"),
         ("rate(1 minute)", "rate(2 minutes)"),
