@@ -542,7 +542,7 @@ scenario('a static host elsewhere serves the page with the addresses in config.j
 async function introduced(tab) {
   await tab.says('#who-title', 'A token is needed');
   await tab.look('who');
-  await tab.page.getByLabel('Token').fill('e30.e30.x');
+  await tab.page.getByLabel('Token', { exact: true }).fill('e30.e30.x');
   await tab.page.keyboard.press('Enter');
   await tab.says('#earlier-message', 'None yet');
   // The browser reports refused requests. There must be no other errors.
