@@ -1,5 +1,6 @@
 //! Links between documents.
 
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::{documents, read, repository};
@@ -15,6 +16,51 @@ fn links_lead_somewhere() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn source_files_that_are_named_exist() {
+    let files = source_files();
+    let mut missing = Vec::new();
+    for document in documents() {
+        for (line, name) in source_names(&read(&document)) {
+            if !files.iter().any(|file| file.ends_with(&name)) {
+                missing.push(format!("{}:{line}: {name}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such file: {}", missing.join("\n"));
+    assert_eq!(source_names("`hog.rs`, `a/b.rs` and\n`x.rs y`, `.rs`"), [(1, "hog.rs".into()), (1, "a/b.rs".into())]);
+}
+
+/// The lines and names of the Rust files that a document names in backticks, except the `foo.rs` of an example.
+fn source_names(markdown: &str) -> Vec<(usize, String)> {
+    let is_name = |code: &&str| {
+        let of_path = |letter: char| letter.is_ascii_alphanumeric() || "_-/".contains(letter);
+        code.strip_suffix(".rs").is_some_and(|stem| !stem.is_empty() && stem != "foo" && stem.chars().all(of_path))
+    };
+    let codes =
+        prose(markdown).flat_map(|(line, text)| text.split('`').skip(1).step_by(2).map(move |code| (line, code)));
+    codes.filter(|(_, code)| is_name(code)).map(|(line, code)| (line, code.to_owned())).collect()
+}
+
+/// The Rust files of the repository.
+fn source_files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![repository()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let hidden =
+                path.file_name().is_some_and(|name| name == "target" || name.as_encoded_bytes().starts_with(b"."));
+            match path.is_dir() {
+                true if !hidden => folders.push(path),
+                false if path.extension().is_some_and(|extension| extension == "rs") => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    files
 }
 
 /// The lines and targets of the links and pictures of a document, outside of its blocks.
