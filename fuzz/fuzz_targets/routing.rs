@@ -98,6 +98,7 @@ fn stack() -> Stack {
         bucket: bucket.to_owned(),
         key: key.to_owned(),
         metadata: vec![("ages".to_owned(), "ages".to_owned())],
+        fixed_metadata: Vec::new(),
         media_types: vec!["image/jpeg".to_owned(), "image/png".to_owned()],
         media_type_code: None,
         max_body: 4096,

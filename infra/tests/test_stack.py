@@ -239,6 +239,7 @@ def test_the_rest_api_connects_clients_with_s3(stack):
         assert "access-control" not in json.dumps([integration, found["methodResponses"]]).lower()
     put = methods["/images/{id}", "PUT"]["methodIntegration"]
     assert put["requestParameters"]["integration.request.header.x-amz-meta-ages"] == "method.request.querystring.ages"
+    assert put["requestParameters"]["integration.request.header.x-amz-meta-default-ages"] == "stageVariables.defaultAges"
 
 
 def test_the_rest_api_answers_preflights_of_a_page(other_stack):

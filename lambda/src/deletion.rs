@@ -1,12 +1,21 @@
-//! Deletes a portrait: its objects, and then its record.
+//! Deletes a portrait: its upload, its record, and its other objects.
 //!
-//! S3 cannot distinguish an object from one that has replaced it, so a deletion must not meet the objects of a newer upload. While
+//! A portrait that was put before the `DELETE` was sent is gone afterwards, even if its event is still on its way:
+//!
+//! 1. `DELETE` reads the record, removes the upload, and then writes the record, on the condition that it is unchanged.
+//! 2. An upload's event reads the record, looks at the upload, and then writes the record, on the same condition.
+//!
+//! If the event's write comes first, the `DELETE` reads and decides again. If the `DELETE`'s comes first, the event's write fails.
+//! The function reads the record and looks at the upload again, which is gone, or was put after the removal. The condition would
+//! not notice a record that was deleted and never replaced. So a complete deletion leaves a tombstone.
+//!
+//! S3 cannot distinguish an image from one that has replaced it, so a deletion must not meet the images of a newer upload. While
 //! the record is marked as being deleted, new uploads of the id wait (`Job::withdrawn`, `Tombstone`, `Uploaded::Later`).
 
-use pipeline::{PortraitId, Record, Tombstone, keys};
+use pipeline::{Deleted, Job, PortraitId, Record, Tombstone, keys};
 
 use crate::error::HandlerError;
-use crate::jobs::{Change, Jobs};
+use crate::jobs::Jobs;
 use crate::objects::Objects;
 use crate::{Clock, Settings};
 
@@ -18,34 +27,53 @@ pub(crate) struct Deletion<'a> {
     pub(crate) clock: &'a Clock,
 }
 
-/// The result of deleting objects that have no record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Erased {
-    /// There were no objects.
+/// The result of a client's `DELETE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There was neither a job nor an object.
     Nothing,
-    /// All objects are deleted.
-    All,
-    /// A record was written meanwhile, and owns the objects.
-    Owned,
+    /// The running job is cancelled, and its upload is removed.
+    Cancelled(Box<Job>),
+    /// The record and all objects are deleted.
+    Deleted,
+    /// Another deletion of the portrait is in progress, or was interrupted moments ago.
+    Busy,
 }
 
 impl Deletion<'_> {
-    /// Deletes the objects of a record that the caller has withdrawn, and then the record. False if a newer upload has replaced
-    /// the record meanwhile.
-    pub(crate) async fn finish(&self, withdrawn: &Record) -> Result<bool, HandlerError> {
-        if let Record::Job(job) = withdrawn {
-            // A newer upload has another ETag, and is kept.
-            self.objects.delete_if_match(&self.settings.input_bucket, &keys::upload(&job.id), &job.etag).await?;
-        }
-        self.delete_copies(withdrawn.id()).await?;
-        if let Record::Job(job) = withdrawn {
-            for location in [&job.output_location, &job.failure_location].into_iter().flatten() {
-                if let Some((bucket, key)) = keys::split_location(location) {
-                    self.objects.delete_all(bucket, &[key.to_owned()]).await?;
+    /// Cancels a running job, or deletes the record and every object of a portrait.
+    pub(crate) async fn delete(&self, id: &PortraitId) -> Result<Outcome, HandlerError> {
+        let mut removed = false;
+        loop {
+            let current = self.jobs.get(id).await?;
+            let now = self.clock.now();
+            if current.as_ref().is_some_and(|record| record.is_being_deleted(now)) {
+                return Ok(Outcome::Busy);
+            }
+            removed |= self.remove_upload(id).await?;
+            let has_job = current.as_ref().is_some_and(|record| record.job().is_some());
+            let has_copies = !has_job && self.has_copies(id).await?;
+            match Deleted::decide(id, current.as_ref(), has_copies, now, &self.settings.deadlines()) {
+                Deleted::Busy => return Ok(Outcome::Busy),
+                Deleted::Cancelled(job) => {
+                    if self.jobs.put(&job.clone().into(), current.as_ref()).await? {
+                        return Ok(Outcome::Cancelled(Box::new(job)));
+                    }
+                }
+                Deleted::Begun(record) => {
+                    if self.jobs.put(&record, current.as_ref()).await? {
+                        self.finish(&record).await?;
+                        return Ok(Outcome::Deleted);
+                    }
+                }
+                // Even if nothing is there: an interrupted `DELETE` may have removed an upload that a function has looked at.
+                Deleted::Complete(tombstone) => {
+                    if self.jobs.put(&tombstone.into(), current.as_ref()).await? {
+                        return Ok(if removed { Outcome::Deleted } else { Outcome::Nothing });
+                    }
                 }
             }
         }
-        self.forget(withdrawn).await
     }
 
     /// Continues a deletion that was interrupted.
@@ -61,58 +89,76 @@ impl Deletion<'_> {
             }
             Record::Tombstone(tombstone) => {
                 let renew = |current: Option<&Record>| match current {
-                    Some(Record::Tombstone(current)) => current.renewed(now, &deadlines).map(Record::from).into(),
-                    _ => Change::Keep,
+                    Some(Record::Tombstone(current)) => current.renewed(now, &deadlines).map(Record::from),
+                    _ => None,
                 };
-                self.jobs.update(&tombstone.id, renew).await?.written()
+                self.jobs.update(&tombstone.id, renew).await?
             }
         };
-        if let Some(withdrawn) = withdrawn {
-            self.finish(&withdrawn).await?;
+        match withdrawn {
+            Some(withdrawn) => self.finish(&withdrawn).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Deletes the objects of an id that has no record, and its upload if `upload_too`. They are listed again after the
-    /// tombstone is written, since only then no new ones are added.
-    pub(crate) async fn erase(&self, id: &PortraitId, upload_too: bool) -> Result<Erased, HandlerError> {
-        let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
-        let upload = keys::upload(id);
-        let uploaded = upload_too && self.objects.keys(input, &upload).await?.contains(&upload);
-        let copies = !self.objects.keys(input, &keys::inputs(id)).await?.is_empty()
-            || !self.objects.keys(output, &keys::all_images(id)).await?.is_empty();
-        if !uploaded && !copies {
-            return Ok(Erased::Nothing);
+    /// Deletes the images and input copies of an id that has no job. Its upload is kept: its event may still come. The objects are
+    /// listed again after the tombstone is written, since only then no new ones are added.
+    pub(crate) async fn erase(&self, id: &PortraitId) -> Result<(), HandlerError> {
+        if !self.has_copies(id).await? {
+            return Ok(());
         }
-        let tombstone = Record::from(Tombstone::new(id, self.clock.now(), &self.settings.deadlines()));
-        let bury = |current: Option<&Record>| match current {
-            None => Change::Put(tombstone.clone()),
-            Some(_) => Change::Keep,
+        let (now, deadlines) = (self.clock.now(), self.settings.deadlines());
+        let begin = |current: Option<&Record>| {
+            let is_erased = current.is_none_or(|record| matches!(record, Record::Tombstone(was) if was.is_complete()));
+            is_erased.then(|| Tombstone::begun(id, current, now, &deadlines).into())
         };
-        if self.jobs.update(id, bury).await? == Change::Keep {
-            return Ok(Erased::Owned);
+        match self.jobs.update(id, begin).await? {
+            Some(begun) => self.finish(&begun).await,
+            None => Ok(()),
         }
-        if uploaded {
-            self.objects.delete_all(input, &[upload]).await?;
-        }
-        self.finish(&tombstone).await?;
-        Ok(Erased::All)
     }
 
-    /// Deletes every image and every input copy of a portrait.
-    async fn delete_copies(&self, id: &PortraitId) -> Result<(), HandlerError> {
+    /// Deletes the images and copies of a record that the caller has marked as being deleted, and then the record.
+    async fn finish(&self, deleted: &Record) -> Result<(), HandlerError> {
         let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
+        let id = deleted.id();
         self.objects.delete_all(output, &self.objects.keys(output, &keys::all_images(id)).await?).await?;
-        self.objects.delete_all(input, &self.objects.keys(input, &keys::inputs(id)).await?).await
+        self.objects.delete_all(input, &self.objects.keys(input, &keys::inputs(id)).await?).await?;
+        if let Record::Job(job) = deleted {
+            for location in [&job.output_location, &job.failure_location].into_iter().flatten() {
+                if let Some((bucket, key)) = keys::split_location(location) {
+                    self.objects.delete_all(bucket, &[key.to_owned()]).await?;
+                }
+            }
+        }
+        self.complete(deleted).await
     }
 
-    /// Deletes a record whose objects are deleted. It is the last step, so that a crash leaves a record by which the sweep deletes
-    /// the remaining objects.
-    async fn forget(&self, deleted: &Record) -> Result<bool, HandlerError> {
-        let forget = |current: Option<&Record>| match current {
-            Some(current) if current == deleted => Change::Delete,
-            _ => Change::Keep,
+    /// Replaces a record whose objects are deleted by a tombstone. It is the last step, so that a crash leaves a record by which the
+    /// sweep deletes the remaining objects. If a newer upload has replaced the record, its job has waited for this moment.
+    async fn complete(&self, deleted: &Record) -> Result<(), HandlerError> {
+        let complete = |current: Option<&Record>| match current {
+            Some(current) if current == deleted => {
+                Some(Tombstone::complete(deleted.id(), Some(current), self.clock.now()).into())
+            }
+            Some(Record::Job(job)) => job.released(deleted.deleting_until()?, self.clock.now()).map(Record::from),
+            _ => None,
         };
-        Ok(self.jobs.update(deleted.id(), forget).await? == Change::Delete)
+        self.jobs.update(deleted.id(), complete).await.map(drop)
+    }
+
+    /// Removes the upload that is there now; false if none is. One that replaces it meanwhile is kept: it was put after the `DELETE`
+    /// was sent.
+    async fn remove_upload(&self, id: &PortraitId) -> Result<bool, HandlerError> {
+        let (bucket, key) = (&self.settings.input_bucket, keys::upload(id));
+        let Some(etag) = self.objects.etag(bucket, &key).await? else { return Ok(false) };
+        self.objects.delete_if_match(bucket, &key, &etag).await?;
+        Ok(true)
+    }
+
+    /// Whether there are images or input copies of a portrait.
+    async fn has_copies(&self, id: &PortraitId) -> Result<bool, HandlerError> {
+        let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
+        Ok(self.objects.any(input, &keys::inputs(id)).await? || self.objects.any(output, &keys::all_images(id)).await?)
     }
 }

@@ -7,15 +7,15 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_runtime::{LambdaEvent, service_fn};
-use pipeline::{Ages, JobError, MAX_WAIT_SECONDS, PortraitId, Record, Status, keys};
+use pipeline::{Ages, Job, JobError, MAX_WAIT_SECONDS, PortraitId, Record, Status, keys};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::clients::Clients;
-use crate::deletion::{Deletion, Erased};
+use crate::deletion::{Deletion, Outcome};
 use crate::error::HandlerError;
-use crate::jobs::{Change, Cursor, Jobs};
+use crate::jobs::{Cursor, Jobs};
 use crate::objects::Objects;
 use crate::{Clock, Settings, init_logging};
 
@@ -72,10 +72,6 @@ impl HttpResponse {
 
     fn error(status_code: u16, code: &str, message: &str) -> Self {
         Self::json(status_code, &json!({"code": code, "message": message}))
-    }
-
-    fn conflict(message: &str) -> Self {
-        Self::error(409, "CONFLICT", message)
     }
 
     fn not_found(id: &PortraitId) -> Self {
@@ -144,11 +140,11 @@ impl JobTracker {
         };
         let start = Instant::now();
         loop {
-            let record = self.jobs.get(id).await?;
-            let is_final = record.as_ref().is_some_and(|record| record.status().is_final());
+            let job = self.jobs.get(id).await?.and_then(Record::into_job);
+            let is_final = job.as_ref().is_some_and(|job| job.status.is_final());
             let pause = (start.elapsed() / 10).clamp(FIRST_INTERVAL, LONGEST_INTERVAL);
             if is_final || start.elapsed() + pause > Duration::from_secs(wait) {
-                let found = record.map(|record| HttpResponse::json(200, &record.view()));
+                let found = job.map(|job| HttpResponse::json(200, &job.view()));
                 return Ok(found.unwrap_or_else(|| HttpResponse::not_found(id)));
             }
             tokio::time::sleep(pause).await;
@@ -161,50 +157,35 @@ impl JobTracker {
             Ok(parsed) => parsed,
             Err(message) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &message)),
         };
-        let (records, next) = self.jobs.page(status, limit, cursor.as_ref()).await?;
-        let views: Vec<_> = records.iter().map(Record::view).collect();
+        let (jobs, next) = self.jobs.page(status, limit, cursor.as_ref()).await?;
+        let views: Vec<_> = jobs.iter().map(Job::view).collect();
         Ok(HttpResponse::json(200, &json!({"jobs": views, "cursor": next.as_ref().map(encode_cursor)})))
     }
 
     /// `DELETE /jobs/{id}`: cancels a running job, or removes the record and every object of one that has ended.
     async fn delete(&self, id: &PortraitId) -> Result<HttpResponse, HandlerError> {
-        let (clock, deadlines) = (&self.clock, self.settings.deadlines());
-        let deletion = Deletion { settings: &self.settings, objects: &self.objects, jobs: &self.jobs, clock };
-        let mut seen = None;
-        let cancel = |current: Option<&Record>| {
-            seen = current.cloned();
-            // A job that has ended is withdrawn first: an interrupted deletion must not leave a success without images.
-            let now = clock.now();
-            let cancelled = current.and_then(|record| record.job()?.cancelled(now)).map(Record::from);
-            Change::from(cancelled.or_else(|| current?.withdrawn(now, &deadlines)))
-        };
-        match (self.jobs.update(id, cancel).await?, seen) {
-            (Change::Put(Record::Job(cancelled)), _) if cancelled.deleting_until.is_none() => {
-                Ok(HttpResponse::json(200, &cancelled.view()))
+        let Self { settings, objects, jobs, clock } = self;
+        Ok(match (Deletion { settings, objects, jobs, clock }).delete(id).await? {
+            Outcome::Nothing => HttpResponse::not_found(id),
+            Outcome::Cancelled(job) => HttpResponse::json(200, &job.view()),
+            Outcome::Deleted => HttpResponse::empty(204),
+            Outcome::Busy => {
+                HttpResponse::error(409, "CONFLICT", "the job is being deleted already: it will be gone in a minute")
             }
-            (Change::Put(withdrawn), _) => match deletion.finish(&withdrawn).await? {
-                true => Ok(HttpResponse::empty(204)),
-                false => Ok(HttpResponse::conflict("a newer upload came in meanwhile, and was kept")),
-            },
-            (_, Some(_)) => Ok(HttpResponse::conflict("the job is being deleted already: it will be gone in a minute")),
-            (_, None) => match deletion.erase(id, true).await? {
-                Erased::Nothing => Ok(HttpResponse::not_found(id)),
-                Erased::All => Ok(HttpResponse::empty(204)),
-                Erased::Owned => Ok(HttpResponse::conflict("a newer upload came in meanwhile, and was kept")),
-            },
-        }
+        })
     }
 
     /// `POST /uploads/{id}?ages=`: presigns the PUT of a picture that is too large for the REST API.
     async fn presign(&self, id: &PortraitId, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
+        // The default of this moment: the upload may be accepted after the default has changed.
         let ages = match query.get("ages").map(|text| text.parse::<Ages>()).transpose() {
-            Ok(ages) => ages,
+            Ok(ages) => ages.unwrap_or_else(|| self.settings.default_ages.clone()),
             Err(error) => {
                 let error = JobError::new(pipeline::ErrorCode::InvalidAges, error.to_string());
                 return Ok(HttpResponse::json(400, &error));
             }
         };
-        let metadata = ages.map(|ages| HashMap::from([(keys::AGES_METADATA.to_owned(), ages.to_string())]));
+        let metadata = HashMap::from([(keys::AGES_METADATA.to_owned(), ages.to_string())]);
         let (bucket, key) = (&self.settings.input_bucket, keys::upload(id));
         let signed = self.objects.presign_put(bucket, &key, metadata, UPLOAD_URL).await?;
         // The SDK adds the trace id of this Lambda request, which clients have no use for.

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::future::try_join_all;
-use pipeline::{Job, PortraitId, Record, Status, Timestamp};
+use pipeline::{Job, PortraitId, Record, Sequencer, Status, Timestamp, Tombstone};
 use serde::{Deserialize, Serialize};
 
 use crate::error::HandlerError;
@@ -18,32 +17,8 @@ const SHARDS: u64 = 8;
 /// The most jobs of a partition that one sweep handles.
 const MOST_DUE: usize = 250;
 
-/// What to do with a record.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Change {
-    /// Leave it.
-    Keep,
-    /// Replace it with this one.
-    Put(Record),
-    /// Delete it.
-    Delete,
-}
-
-impl Change {
-    /// The record that was written.
-    pub(crate) fn written(self) -> Option<Record> {
-        match self {
-            Self::Put(record) => Some(record),
-            Self::Keep | Self::Delete => None,
-        }
-    }
-}
-
-impl From<Option<Record>> for Change {
-    fn from(record: Option<Record>) -> Self {
-        record.map_or(Self::Keep, Self::Put)
-    }
-}
+/// How long the tombstone of a complete deletion is kept. It has to exceed the functions' timeouts by far, since clocks are adjusted.
+const TOMBSTONE_DAYS: i64 = 2;
 
 /// The position after the last job of a page, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,15 +27,27 @@ pub(crate) struct Cursor {
     pub(crate) id: String,
 }
 
-/// An item of the table.
+/// An item of the table: a job, or a deletion in progress.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Item {
     #[serde(flatten)]
-    record: Record,
+    job: Job,
     /// Partition key of the index: `open#0`.. for records that the sweep may have to handle, or `done#0`..
     shard: String,
     /// DynamoDB's time to live, in seconds since 1970.
+    expires_at: i64,
+}
+
+/// The item of a complete deletion. It has no `shard`, so it is not in the index: neither the list nor the sweep reads it. It has
+/// no `status`, so that no reader of the table takes it for a job.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeletedItem {
+    id: PortraitId,
+    deleted_at: Timestamp,
+    sequencer: Sequencer,
+    /// As in [`Item`].
     expires_at: i64,
 }
 
@@ -89,34 +76,19 @@ impl Jobs {
         found.map(record_of).transpose()
     }
 
-    /// Changes the record as `decide` says, and calls `decide` again if the record has changed meanwhile. Returns its last
-    /// decision.
-    ///
-    /// The SDK repeats a write whose answer was lost. The repetition then fails, but finds the record that it was to write, and so
-    /// counts as done.
+    /// Replaces the record by the one that `decide` returns, and calls `decide` again if the record has changed meanwhile. Returns
+    /// the record as it was written; `None` if `decide` returns `None`.
     pub(crate) async fn update(
         &self,
         id: &PortraitId,
-        mut decide: impl FnMut(Option<&Record>) -> Change,
-    ) -> Result<Change, HandlerError> {
-        let mut tried = Change::Keep;
+        mut decide: impl FnMut(Option<&Record>) -> Option<Record>,
+    ) -> Result<Option<Record>, HandlerError> {
         loop {
             let current = self.get(id).await?;
-            match (&tried, &current) {
-                (Change::Put(tried), Some(current)) if tried == current => return Ok(Change::Put(current.clone())),
-                (Change::Delete, None) => return Ok(Change::Delete),
-                _ => {}
+            let Some(record) = decide(current.as_ref()) else { return Ok(None) };
+            if self.put(&record, current.as_ref()).await? {
+                return Ok(Some(record));
             }
-            let change = decide(current.as_ref());
-            let applied = match (&change, &current) {
-                (Change::Keep, _) | (Change::Delete, None) => true,
-                (Change::Put(record), current) => self.put(record, current.as_ref()).await?,
-                (Change::Delete, Some(current)) => self.delete(current).await?,
-            };
-            if applied {
-                return Ok(change);
-            }
-            tried = change;
         }
     }
 
@@ -129,50 +101,39 @@ impl Jobs {
     ) -> Result<Option<Job>, HandlerError> {
         let same_attempt = |current: Option<&Record>| {
             let job = current.and_then(Record::job).filter(|job| job.input == attempt.input);
-            Change::from(job.and_then(&mut decide).map(Record::from))
+            job.and_then(&mut decide).map(Record::from)
         };
-        Ok(self.update(&attempt.id, same_attempt).await?.written().and_then(Record::into_job))
+        Ok(self.update(&attempt.id, same_attempt).await?.and_then(Record::into_job))
     }
 
     /// Writes a record. False if the table's record is no longer `current`.
-    async fn put(&self, record: &Record, current: Option<&Record>) -> Result<bool, HandlerError> {
+    ///
+    /// The SDK repeats a write whose answer was lost. The repetition then fails, but finds the record that it was to write, and so
+    /// counts as done.
+    pub(crate) async fn put(&self, record: &Record, current: Option<&Record>) -> Result<bool, HandlerError> {
         let item = item_of(record, self.retention_days)?;
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let put = match current {
             None => put.condition_expression("attribute_not_exists(id)"),
-            Some(current) => put
-                .condition_expression(UNCHANGED)
-                .expression_attribute_names("#status", "status")
-                .set_expression_attribute_values(Some(unchanged(current)?)),
+            Some(current) => {
+                let (condition, values) = unchanged(current)?;
+                put.condition_expression(condition)
+                    .expression_attribute_names("#status", "status")
+                    .set_expression_attribute_values(Some(values))
+            }
         };
         match put.send().await {
             Ok(_) => Ok(true),
-            Err(error) if put_lost(&error) => Ok(false),
+            Err(error) if put_lost(&error) => Ok(self.get(record.id()).await?.as_ref() == Some(record)),
             Err(error) => Err(HandlerError::aws("dynamodb:PutItem")(error)),
         }
     }
 
-    async fn delete(&self, current: &Record) -> Result<bool, HandlerError> {
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .key("id", text(current.id().as_str()))
-            .condition_expression(UNCHANGED)
-            .expression_attribute_names("#status", "status")
-            .set_expression_attribute_values(Some(unchanged(current)?));
-        match delete.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if delete_lost(&error) => Ok(false),
-            Err(error) => Err(HandlerError::aws("dynamodb:DeleteItem")(error)),
-        }
-    }
-
-    /// The portraits that have a record, of at most a hundred.
+    /// The portraits that have a job or are being deleted, of at most a hundred.
     pub(crate) async fn known(&self, ids: &[PortraitId]) -> Result<HashSet<PortraitId>, HandlerError> {
         let keys = ids.iter().map(|id| HashMap::from([("id".to_owned(), text(id.as_str()))])).collect();
         let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-        wanted = wanted.projection_expression("id");
+        wanted = wanted.projection_expression("id, #status").expression_attribute_names("#status", "status");
         let mut unread = Some(HashMap::from([(
             self.table.clone(),
             wanted.build().map_err(HandlerError::aws("dynamodb:BatchGetItem"))?,
@@ -182,19 +143,20 @@ impl Jobs {
             let read = self.client.batch_get_item().set_request_items(Some(request)).send().await;
             let read = read.map_err(HandlerError::aws("dynamodb:BatchGetItem"))?;
             let items = read.responses.unwrap_or_default().into_values().flatten();
-            known.extend(items.filter_map(|item| item.get("id")?.as_s().ok()?.parse::<PortraitId>().ok()));
+            let recorded = items.filter(|item| item.contains_key("status"));
+            known.extend(recorded.filter_map(|item| item.get("id")?.as_s().ok()?.parse::<PortraitId>().ok()));
             unread = read.unprocessed_keys;
         }
         Ok(known)
     }
 
-    /// Up to `limit` records, newest first, and the position of the next page.
+    /// Up to `limit` jobs, newest first, and the position of the next page.
     pub(crate) async fn page(
         &self,
         status: Option<Status>,
         limit: usize,
         after: Option<&Cursor>,
-    ) -> Result<(Vec<Record>, Option<Cursor>), HandlerError> {
+    ) -> Result<(Vec<Job>, Option<Cursor>), HandlerError> {
         let states: &[bool] = match status {
             // A withdrawn job is not settled.
             Some(Status::Cancelled) | None => &[false, true],
@@ -203,15 +165,15 @@ impl Jobs {
         };
         let shards = states.iter().flat_map(|done| (0..SHARDS).map(|number| shard(*done, number)));
         let parts = try_join_all(shards.map(|shard| self.newest(shard, status, limit + 1, after))).await?;
-        let mut records: Vec<Record> = parts.into_iter().flatten().collect();
-        records.sort_by(|a, b| (b.created_at(), b.id()).cmp(&(a.created_at(), a.id())));
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records
+        let mut jobs: Vec<Job> = parts.into_iter().flatten().collect();
+        jobs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        let next = jobs
             .last()
             .filter(|_| more)
-            .map(|last| Cursor { created_at: last.created_at().to_string(), id: last.id().to_string() });
-        Ok((records, next))
+            .map(|last| Cursor { created_at: last.created_at.to_string(), id: last.id.to_string() });
+        Ok((jobs, next))
     }
 
     /// The records that the sweep has to handle now, at most [`MOST_DUE`] of each partition.
@@ -243,14 +205,14 @@ impl Jobs {
         Ok(records)
     }
 
-    /// The newest records of one partition of the index, beginning after `after`.
+    /// The newest jobs of one partition of the index, beginning after `after`.
     async fn newest(
         &self,
         shard: String,
         status: Option<Status>,
         limit: usize,
         after: Option<&Cursor>,
-    ) -> Result<Vec<Record>, HandlerError> {
+    ) -> Result<Vec<Job>, HandlerError> {
         let mut query = self
             .client
             .query()
@@ -276,56 +238,64 @@ impl Jobs {
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":status", text(status.as_str()));
         }
-        let mut records = Vec::new();
+        let mut jobs = Vec::new();
         let mut items = query.into_paginator().items().send();
-        while let Some(item) = items.next().await {
+        while jobs.len() < limit
+            && let Some(item) = items.next().await
+        {
             let record = record_of(item.map_err(HandlerError::aws("dynamodb:Query"))?)?;
-            let seen = after.is_some_and(|after| {
-                (record.created_at().to_string(), record.id().as_str()) >= (after.created_at.clone(), after.id.as_str())
-            });
-            if !seen {
-                records.push(record);
-            }
-            if records.len() == limit {
-                break;
-            }
+            let seen = |job: &Job| {
+                after.is_some_and(|after| {
+                    (job.created_at.to_string(), job.id.as_str()) >= (after.created_at.clone(), after.id.as_str())
+                })
+            };
+            jobs.extend(record.into_job().filter(|job| !seen(job)));
         }
-        Ok(records)
+        Ok(jobs)
     }
 }
 
-/// The condition that the table's record is still the one that a change was decided on.
-const UNCHANGED: &str = "sequencer = :sequencer AND revision = :revision AND #status = :status AND dueAt = :due";
-
-/// The values in [`UNCHANGED`], from the attributes of `current` as they are stored.
-fn unchanged(current: &Record) -> Result<HashMap<String, AttributeValue>, HandlerError> {
-    let mut stored: HashMap<String, AttributeValue> = serde_dynamo::to_item(current)?;
+/// The condition that the table's record still is `current`, by the attributes that every change changes.
+fn unchanged(current: &Record) -> Result<(&'static str, HashMap<String, AttributeValue>), HandlerError> {
+    let Some(job) = current.stored() else {
+        let values = HashMap::from([(":at".to_owned(), text(&current.updated_at().to_string()))]);
+        return Ok(("attribute_not_exists(#status) AND deletedAt = :at", values));
+    };
+    let mut stored: HashMap<String, AttributeValue> = serde_dynamo::to_item(job)?;
     let attributes = [(":sequencer", "sequencer"), (":revision", "revision"), (":status", "status"), (":due", "dueAt")];
     let values =
         attributes.into_iter().filter_map(|(name, attribute)| Some((name.to_owned(), stored.remove(attribute)?)));
-    Ok(values.collect())
+    Ok(("sequencer = :sequencer AND revision = :revision AND #status = :status AND dueAt = :due", values.collect()))
 }
 
 fn put_lost(error: &SdkError<PutItemError>) -> bool {
     error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception)
 }
 
-fn delete_lost(error: &SdkError<DeleteItemError>) -> bool {
-    error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception)
-}
-
 fn record_of(item: HashMap<String, AttributeValue>) -> Result<Record, HandlerError> {
+    if item.contains_key("deletedAt") {
+        let DeletedItem { id, deleted_at, sequencer, .. } = serde_dynamo::from_item(item)?;
+        return Ok(Tombstone { sequencer, ..Tombstone::complete(&id, None, deleted_at) }.into());
+    }
     let item: Item = serde_dynamo::from_item(item)?;
-    Ok(item.record)
+    Ok(item.job.into())
 }
 
 fn item_of(record: &Record, retention_days: i64) -> Result<HashMap<String, AttributeValue>, HandlerError> {
-    let item = Item {
-        record: record.clone(),
-        shard: shard(record.is_settled(), shard_number(record.id())),
-        expires_at: record.updated_at().plus_seconds(retention_days * 86_400).as_millis() / 1000,
+    let expires_at = |days: i64| record.updated_at().plus_seconds(days * 86_400).as_millis() / 1000;
+    let shard = shard(record.is_settled(), shard_number(record.id()));
+    let item = match record {
+        Record::Tombstone(Tombstone { id, updated_at, sequencer, deleting_until: None, .. }) => {
+            let (id, deleted_at, sequencer) = (id.clone(), *updated_at, sequencer.clone());
+            serde_dynamo::to_item(DeletedItem { id, deleted_at, sequencer, expires_at: expires_at(TOMBSTONE_DAYS) })
+        }
+        Record::Tombstone(_) | Record::Job(_) => serde_dynamo::to_item(record.stored().map(|job| Item {
+            job,
+            shard,
+            expires_at: expires_at(retention_days),
+        })),
     };
-    Ok(serde_dynamo::to_item(item)?)
+    Ok(item?)
 }
 
 fn text(text: &str) -> AttributeValue {
@@ -347,8 +317,6 @@ fn shard_number(id: &PortraitId) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use pipeline::Tombstone;
-
     use super::*;
 
     /// A tombstone as version 0.1.0 of the functions stores it.
@@ -382,10 +350,30 @@ mod tests {
             id: "ada".parse().unwrap(),
             created_at: at("2026-11-21T13:08:00.123Z"),
             updated_at: at("2026-11-21T13:09:00.123Z"),
-            deleting_until: at("2026-11-21T13:10:15.123Z"),
+            deleting_until: Some(at("2026-11-21T13:10:15.123Z")),
+            sequencer: Sequencer::new(""),
         };
         assert_eq!(record, Record::Tombstone(tombstone));
         assert_eq!(item_of(&record, 30).unwrap(), stored_tombstone());
-        assert_eq!(unchanged(&record).unwrap().len(), 4);
+        assert_eq!(unchanged(&record).unwrap().1.len(), 4);
+    }
+
+    #[test]
+    fn a_complete_deletion_is_stored_as_no_job_and_for_two_days() {
+        let at = "2026-11-21T13:09:00.123Z".parse::<Timestamp>().unwrap();
+        let sequencer = Sequencer::new("0A");
+        let record = Record::from(Tombstone {
+            sequencer: sequencer.clone(),
+            ..Tombstone::complete(&"ada".parse().unwrap(), None, at)
+        });
+        let item = item_of(&record, 30).unwrap();
+        let stored =
+            [("id", text("ada")), ("deletedAt", text(&at.to_string())), ("sequencer", text(sequencer.as_str()))];
+        let expiry = AttributeValue::N((at.as_millis() / 1000 + 2 * 86_400).to_string());
+        let stored = stored.into_iter().chain([("expiresAt", expiry)]).map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(item, stored.collect());
+        assert_eq!(record_of(item).unwrap(), record);
+        let (condition, values) = unchanged(&record).unwrap();
+        assert!(condition.contains("deletedAt = :at") && values.len() == 1);
     }
 }

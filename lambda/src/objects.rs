@@ -63,11 +63,25 @@ impl Objects {
     }
 
     pub(crate) async fn exists(&self, bucket: &str, key: &str) -> Result<bool, HandlerError> {
+        Ok(self.etag(bucket, key).await?.is_some())
+    }
+
+    /// The ETag of an object; `None` if there is none.
+    pub(crate) async fn etag(&self, bucket: &str, key: &str) -> Result<Option<String>, HandlerError> {
         match self.client.head_object().bucket(bucket).key(key).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_gone(&error) => Ok(false),
+            Ok(object) => Ok(Some(object.e_tag.unwrap_or_default())),
+            Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(HandlerError::s3("HeadObject", bucket, key)(error)),
         }
+    }
+
+    /// Whether there is an object whose key has this prefix.
+    pub(crate) async fn any(&self, bucket: &str, prefix: &str) -> Result<bool, HandlerError> {
+        let first = self.client.list_objects_v2().bucket(bucket).prefix(prefix).max_keys(1).send().await;
+        Ok(first
+            .map_err(HandlerError::s3("ListObjectsV2", bucket, prefix))?
+            .contents
+            .is_some_and(|found| !found.is_empty()))
     }
 
     /// Every object whose key has this prefix.
@@ -191,11 +205,11 @@ impl Objects {
         &self,
         bucket: &str,
         key: &str,
-        metadata: Option<HashMap<String, String>>,
+        metadata: HashMap<String, String>,
         valid_for: Duration,
     ) -> Result<PresignedRequest, HandlerError> {
         let expiry = PresigningConfig::expires_in(valid_for).map_err(HandlerError::aws("presigning"))?;
-        let put = self.client.put_object().bucket(bucket).key(key).set_metadata(metadata);
+        let put = self.client.put_object().bucket(bucket).key(key).set_metadata(Some(metadata));
         put.presigned(expiry).await.map_err(HandlerError::aws("presigning"))
     }
 }

@@ -57,7 +57,7 @@ impl ImageProcessor {
                 let known = self.jobs.known(ids).await?;
                 for id in ids.iter().filter(|id| !known.contains(*id)) {
                     tracing::info!(%id, "a portrait without a record is deleted");
-                    results.push(self.deletion().erase(id, false).await.map(drop));
+                    results.push(self.deletion().erase(id).await);
                 }
             }
         }

@@ -1,13 +1,10 @@
 //! Starts a job from an upload.
 
 use pipeline::event::ObjectCreated;
-use pipeline::{
-    Ages, ErrorCode, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Record, Revision, Upload, Uploaded, keys,
-};
+use pipeline::{Ages, ErrorCode, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Revision, Upload, Uploaded, keys};
 
 use crate::error::HandlerError;
 use crate::image_processor::{ImageProcessor, Request};
-use crate::jobs::Change;
 use crate::objects::Contents;
 
 impl ImageProcessor {
@@ -24,25 +21,10 @@ impl ImageProcessor {
                 return Ok(());
             }
         };
-        let sniffed = if object.size == 0 { 0 } else { ImageType::SNIFF_BYTES };
-        let beginning = self.objects.read_beginning(&object.bucket, &object.key, &object.etag, sniffed).await?;
-        let Some(beginning) = beginning else {
-            tracing::info!(%id, "the upload was replaced or removed before it was read");
+        let Some(decision) = self.record_upload(&id, object, request).await? else {
+            tracing::info!(%id, "the upload was replaced or removed before it was recorded");
             return Ok(());
         };
-        let upload = assess(&id, object, &beginning, &self.settings.default_ages);
-        let deadlines = self.settings.deadlines();
-        let mut decision = Uploaded::Stale;
-        let decide = |current: Option<&Record>| {
-            decision = upload.decide(current, &request.claim(self.clock.now()), &deadlines);
-            match decision.clone() {
-                Uploaded::Stale | Uploaded::Settled => Change::Keep,
-                Uploaded::Same(job) | Uploaded::Invoke(job) | Uploaded::Later(job) | Uploaded::Refuse(job) => {
-                    Change::Put(job.into())
-                }
-            }
-        };
-        self.jobs.update(&id, decide).await?;
         match decision {
             Uploaded::Invoke(job) => self.invoke(&job).await,
             Uploaded::Refuse(job) => {
@@ -54,17 +36,51 @@ impl ImageProcessor {
                 Ok(())
             }
             Uploaded::Stale | Uploaded::Settled | Uploaded::Same(_) => {
-                tracing::info!(%id, revision = %upload.revision, "nothing new");
+                tracing::info!(%id, etag = object.etag, "nothing new");
                 Ok(())
+            }
+        }
+    }
+
+    /// Records what an upload means; `None` if it was replaced or removed.
+    ///
+    /// The upload is looked at after the record is read, and again whenever the record has changed: a `DELETE` removes the upload
+    /// before it writes the record.
+    async fn record_upload(
+        &self,
+        id: &PortraitId,
+        object: &ObjectCreated,
+        request: &Request,
+    ) -> Result<Option<Uploaded>, HandlerError> {
+        let ObjectCreated { bucket, key, etag, .. } = object;
+        let sniffed = if object.size == 0 { 0 } else { ImageType::SNIFF_BYTES };
+        let deadlines = self.settings.deadlines();
+        loop {
+            let current = self.jobs.get(id).await?;
+            let Some(beginning) = self.objects.read_beginning(bucket, key, etag, sniffed).await? else {
+                return Ok(None);
+            };
+            let upload = assess(id, object, &beginning, &self.settings.default_ages);
+            let decision = upload.decide(current.as_ref(), &request.claim(self.clock.now()), &deadlines);
+            let done = match decision.job() {
+                Some(job) => self.jobs.put(&job.clone().into(), current.as_ref()).await?,
+                None => true,
+            };
+            if done {
+                return Ok(Some(decision));
             }
         }
     }
 }
 
-/// Judges an upload by its event, its metadata and its first bytes.
+/// Judges an upload by its event, its metadata and its first bytes. `default_ages`: for an upload that did not come by an API.
 fn assess(id: &PortraitId, object: &ObjectCreated, beginning: &Contents, default_ages: &Ages) -> Upload {
     let text = beginning.metadata.get(keys::AGES_METADATA);
-    let ages = text.map_or_else(|| Ok(default_ages.clone()), |text| text.parse::<Ages>());
+    let stated = beginning.metadata.get(keys::DEFAULT_AGES_METADATA).and_then(|text| text.parse::<Ages>().ok());
+    let ages = match text {
+        Some(text) => text.parse::<Ages>(),
+        None => Ok(stated.unwrap_or_else(|| default_ages.clone())),
+    };
     // Unreadable ages are part of the revision as the client wrote them.
     let written = ages.as_ref().map_or_else(|_| text.cloned().unwrap_or_default(), Ages::to_string);
     let ages = ages.map_err(|error| JobError::new(ErrorCode::InvalidAges, error.to_string()));
@@ -121,11 +137,13 @@ mod tests {
             size: 5,
             sequencer: Sequencer::new("01"),
         };
-        let assess = |ages: Option<&str>, bytes: &[u8]| {
-            let metadata = ages.map(|ages| (keys::AGES_METADATA.to_owned(), ages.to_owned()));
-            let contents = Contents { bytes: bytes.to_vec(), media_type: None, metadata: HashMap::from_iter(metadata) };
+        let of = |metadata: &[(&str, &str)], bytes: &[u8]| {
+            let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let contents = Contents { bytes: bytes.to_vec(), media_type: None, metadata };
             assess(&"ada".parse().unwrap(), &object, &contents, &Ages::default())
         };
+        let assess =
+            |ages: Option<&str>, bytes: &[u8]| of(ages.map(|ages| (keys::AGES_METADATA, ages)).as_slice(), bytes);
         let good = assess(None, b"\xff\xd8\xff");
         assert_eq!((good.accepted, good.ages), (Ok(ImageType::Jpeg), Some(Ages::default())));
         assert_eq!(good.revision, Revision::new("e", "20,40,60,80"));
@@ -135,5 +153,11 @@ mod tests {
         let bad = assess(Some("30, 70"), b"hello");
         assert_eq!(bad.accepted.unwrap_err().code, ErrorCode::UnsupportedImage);
         assert_eq!(bad.revision, Revision::new("e", "30,70"));
+
+        // The default of the moment when the upload was accepted.
+        let stated = |metadata: &[(&str, &str)]| of(metadata, b"\xff\xd8\xff").ages.unwrap().to_string();
+        assert_eq!(stated(&[("default-ages", "25,55")]), "25,55");
+        assert_eq!(stated(&[("default-ages", "25,55"), ("ages", "7")]), "7");
+        assert_eq!(stated(&[("default-ages", "old")]), "20,40,60,80");
     }
 }

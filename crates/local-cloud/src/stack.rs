@@ -223,6 +223,8 @@ pub struct S3Integration {
     pub key: String,
     /// Query parameters that become metadata of the object: `(parameter, metadata name)`.
     pub metadata: Vec<(String, String)>,
+    /// Metadata that every object gets: `(metadata name, value)`.
+    pub fixed_metadata: Vec<(String, String)>,
     /// The media types that a body may have; any if there are none. A body without a media type is taken.
     pub media_types: Vec<String>,
     /// The `code` in the refusal of another media type; without it, the refusal has a message only.

@@ -23,6 +23,7 @@ impl Job {
         Self {
             claimed_by: Some(claim.by.clone()),
             due_at: claim.now.plus_seconds(deadlines.claim_seconds),
+            deleting_until: None,
             ..self.clone()
         }
     }

@@ -45,7 +45,7 @@ impl std::fmt::Display for ErrorCode {
 }
 
 /// `{"code","message"}`: in a job's `error` and in the body of a refused invocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct JobError {
     /// The machine-readable code.

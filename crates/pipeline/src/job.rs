@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Ages, Deadlines, JobError, PortraitId, Revision, Sequencer, Status, Timestamp};
 
 /// The record of a portrait's newest upload. One per portrait id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
     /// The client's name for the portrait: the table's key.
@@ -44,7 +44,7 @@ pub struct Job {
     #[serde(default)]
     pub look_at: Option<Timestamp>,
     /// When the deletion of the portrait's objects is over, complete or not. A new upload waits until then, so that the deletion
-    /// cannot remove its objects.
+    /// cannot remove its objects. While `PENDING`: the job waits so.
     #[serde(default)]
     pub deleting_until: Option<Timestamp>,
     /// Lambda request id of the claim's holder. A retry of the same request may continue its work.
@@ -137,11 +137,21 @@ impl Job {
     /// Final → `CANCELLED`: the caller is about to delete the job's objects, and no other caller may until `deleting_until`. If the
     /// caller is interrupted, the sweep continues the deletion.
     pub fn withdrawn(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Self> {
+        let now = now.other_than(self.due_at);
         (self.status.is_final() && !self.is_being_deleted(now)).then(|| Self {
             status: Status::Cancelled,
             updated_at: now,
             due_at: now,
             deleting_until: Some(now.plus_seconds(deadlines.deletion_seconds)),
+            ..self.clone()
+        })
+    }
+
+    /// `PENDING`, and waiting for a deletion that is over at `until`: the deletion is complete, and the job may start now.
+    pub fn released(&self, until: Timestamp, now: Timestamp) -> Option<Self> {
+        (self.status == Status::Pending && self.deleting_until == Some(until)).then(|| Self {
+            due_at: now,
+            deleting_until: None,
             ..self.clone()
         })
     }
@@ -184,6 +194,7 @@ impl Job {
             updated_at: now,
             due_at: now,
             look_at: None,
+            deleting_until: None,
             claimed_by: None,
             ..self.clone()
         })

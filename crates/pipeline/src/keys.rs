@@ -17,6 +17,9 @@ pub const STRIPS: &str = "strips/";
 pub const FAILURES: &str = "failures/";
 /// The object metadata (`x-amz-meta-ages`) that carries the ages of an upload.
 pub const AGES_METADATA: &str = "ages";
+/// The object metadata (`x-amz-meta-default-ages`) by which the REST API states the ages of an upload that names none. So a later
+/// change of the default changes no upload that was accepted before.
+pub const DEFAULT_AGES_METADATA: &str = "default-ages";
 
 /// The key of a client's upload.
 pub fn upload(id: &PortraitId) -> String {

@@ -7,6 +7,7 @@
 mod ages;
 mod claim;
 mod deadlines;
+mod deletion;
 mod error_code;
 pub mod event;
 mod excerpt;
@@ -26,6 +27,7 @@ mod view;
 pub use ages::{Ages, AgesError};
 pub use claim::Claim;
 pub use deadlines::Deadlines;
+pub use deletion::Deleted;
 pub use error_code::{ErrorCode, JobError};
 pub use id::{IdError, InferenceId, PortraitId, Revision};
 pub use image_type::ImageType;

@@ -1,44 +1,62 @@
-use serde::{Deserialize, Serialize};
-
-use crate::{Deadlines, Job, JobView, PortraitId, Revision, Sequencer, Status, Timestamp};
+use crate::{Deadlines, Job, PortraitId, Revision, Sequencer, Status, Timestamp};
 
 /// A record of the jobs table.
-///
-/// It is stored as a [`Job`]. A tombstone is stored as a `CANCELLED` job whose ETag is empty, which no upload's is: every version
-/// of the functions reads and writes it so, and the index and the conditions of the table need the attributes of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Job", into = "Job")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
     /// The job of the portrait's newest upload.
     Job(Box<Job>),
-    /// The portrait has no job, and its objects are being deleted.
+    /// The portrait has no job, and is being deleted or was deleted.
     Tombstone(Tombstone),
 }
 
-/// Stands in for the missing record of a portrait while its objects are deleted, so that a new upload waits for the deletion.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Stands in for the missing record of a portrait. While objects are deleted, a new upload waits for the deletion. Afterwards, no
+/// function that saw the portrait before the deletion can write a record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tombstone {
     /// The client's name for the portrait.
     pub id: PortraitId,
     /// When the deletion first began.
     pub created_at: Timestamp,
-    /// When the deletion last began.
+    /// When the deletion last began, or was completed.
     pub updated_at: Timestamp,
-    /// When the deletion is over, complete or not.
-    pub deleting_until: Timestamp,
+    /// When the deletion is over, complete or not; none once it is complete.
+    pub deleting_until: Option<Timestamp>,
+    /// The newest upload event that the deleted record reflected; the smallest of all if there was no record. Repeated, that event
+    /// must not begin another attempt under the same key.
+    pub sequencer: Sequencer,
 }
 
 impl Tombstone {
     /// The tombstone of a deletion that begins now.
-    pub fn new(id: &PortraitId, now: Timestamp, deadlines: &Deadlines) -> Self {
-        let deleting_until = now.plus_seconds(deadlines.deletion_seconds);
-        Self { id: id.clone(), created_at: now, updated_at: now, deleting_until }
+    pub fn begun(id: &PortraitId, replaced: Option<&Record>, now: Timestamp, deadlines: &Deadlines) -> Self {
+        let deleting_until = Some(now.plus_seconds(deadlines.deletion_seconds));
+        Self { deleting_until, ..Self::complete(id, replaced, now) }
     }
 
-    /// The tombstone as the caller continues an interrupted deletion; `None` while the deletion may still be in progress.
+    /// The tombstone of a deletion that is complete now. `replaced`: the record in whose place it is written.
+    pub fn complete(id: &PortraitId, replaced: Option<&Record>, now: Timestamp) -> Self {
+        let sequencer = match replaced {
+            Some(Record::Job(job)) => job.sequencer.clone(),
+            Some(Record::Tombstone(tombstone)) => tombstone.sequencer.clone(),
+            None => Sequencer::new(""),
+        };
+        Self { id: id.clone(), created_at: now, updated_at: now, deleting_until: None, sequencer }
+    }
+
+    /// Whether the deletion is complete.
+    pub fn is_complete(&self) -> bool {
+        self.deleting_until.is_none()
+    }
+
+    /// The tombstone as the caller continues an interrupted deletion; `None` if the deletion is complete, or may still be in
+    /// progress.
     pub fn renewed(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Self> {
-        (self.deleting_until <= now)
-            .then(|| Self { created_at: self.created_at, ..Self::new(&self.id, now, deadlines) })
+        let now = now.other_than(self.updated_at);
+        (self.deleting_until? <= now).then(|| Self {
+            updated_at: now,
+            deleting_until: Some(now.plus_seconds(deadlines.deletion_seconds)),
+            ..self.clone()
+        })
     }
 }
 
@@ -100,7 +118,20 @@ impl Record {
     pub fn is_due(&self, now: Timestamp) -> bool {
         match self {
             Self::Job(job) => job.is_due(now),
-            Self::Tombstone(tombstone) => tombstone.deleting_until <= now,
+            Self::Tombstone(tombstone) => tombstone.deleting_until.is_some_and(|until| until <= now),
+        }
+    }
+
+    /// Whether objects of the portrait may be in deletion now.
+    pub fn is_being_deleted(&self, now: Timestamp) -> bool {
+        self.deleting_until().is_some_and(|until| until > now)
+    }
+
+    /// When a deletion of the portrait's objects is over, complete or not; none if none has begun, or it is complete.
+    pub fn deleting_until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Job(job) => job.deleting_until,
+            Self::Tombstone(tombstone) => tombstone.deleting_until,
         }
     }
 
@@ -113,49 +144,35 @@ impl Record {
         }
     }
 
-    /// The record as clients see it.
-    pub fn view(&self) -> JobView {
+    /// The job as which the record is stored; `None` for the tombstone of a complete deletion, which is stored as no job.
+    ///
+    /// A deletion in progress is stored as a `CANCELLED` job whose ETag is empty, which no upload's is: every version of the
+    /// functions reads and writes it so, and the sweep finds it by the attributes of a job.
+    pub fn stored(&self) -> Option<Job> {
         match self {
-            Self::Job(job) => job.view(),
-            Self::Tombstone(tombstone) => Job::from(tombstone.clone()).view(),
+            Self::Job(job) => Some((**job).clone()),
+            Self::Tombstone(Tombstone { id, created_at, updated_at, deleting_until, sequencer }) => {
+                let deleting_until = Some((*deleting_until)?);
+                let (nothing, sequencer) = (Revision::new("", ""), sequencer.clone());
+                let job = Job::new(id.clone(), nothing, sequencer, Status::Cancelled, *updated_at);
+                Some(Job { created_at: *created_at, deleting_until, ..job })
+            }
         }
     }
 }
 
 impl From<Job> for Record {
     fn from(job: Job) -> Self {
-        match job.deleting_until {
-            Some(deleting_until) if job.etag.is_empty() => {
-                let Job { id, created_at, updated_at, .. } = job;
-                Self::Tombstone(Tombstone { id, created_at, updated_at, deleting_until })
-            }
-            _ => Self::Job(Box::new(job)),
+        if job.etag.is_empty() && job.deleting_until.is_some() {
+            let Job { id, created_at, updated_at, deleting_until, sequencer, .. } = job;
+            return Self::Tombstone(Tombstone { id, created_at, updated_at, deleting_until, sequencer });
         }
+        Self::Job(Box::new(job))
     }
 }
 
 impl From<Tombstone> for Record {
     fn from(tombstone: Tombstone) -> Self {
         Self::Tombstone(tombstone)
-    }
-}
-
-impl From<Record> for Job {
-    fn from(record: Record) -> Self {
-        match record {
-            Record::Job(job) => *job,
-            Record::Tombstone(tombstone) => tombstone.into(),
-        }
-    }
-}
-
-impl From<Tombstone> for Job {
-    fn from(tombstone: Tombstone) -> Self {
-        let Tombstone { id, created_at, updated_at, deleting_until } = tombstone;
-        Self {
-            created_at,
-            deleting_until: Some(deleting_until),
-            ..Self::new(id, Revision::new("", ""), Sequencer::new(""), Status::Cancelled, updated_at)
-        }
     }
 }

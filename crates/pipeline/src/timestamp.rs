@@ -22,6 +22,12 @@ impl Timestamp {
     pub fn plus_seconds(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
+
+    /// This time, or a millisecond later if it is `previous`: a record that is written again differs from the one before.
+    #[must_use]
+    pub fn other_than(self, previous: Self) -> Self {
+        Self(self.0.saturating_add(i64::from(self == previous)))
+    }
 }
 
 impl fmt::Display for Timestamp {

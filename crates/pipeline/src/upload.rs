@@ -36,14 +36,24 @@ pub enum Uploaded {
     Refuse(Job),
 }
 
+impl Uploaded {
+    /// The job that is to be recorded, if one is.
+    pub fn job(&self) -> Option<&Job> {
+        match self {
+            Self::Stale | Self::Settled => None,
+            Self::Same(job) | Self::Invoke(job) | Self::Later(job) | Self::Refuse(job) => Some(job),
+        }
+    }
+}
+
 impl Upload {
     /// Decides what the upload does to the portrait's current record.
     pub fn decide(&self, current: Option<&Record>, claim: &Claim, deadlines: &Deadlines) -> Uploaded {
         let job = match current {
             None => return self.begin(claim, deadlines, None),
-            Some(Record::Tombstone(tombstone)) => {
-                return self.begin(claim, deadlines, Some(tombstone.deleting_until));
-            }
+            // Its attempt may still be in SageMaker's queue, and the photograph that is there now has a newer event.
+            Some(Record::Tombstone(tombstone)) if tombstone.sequencer >= self.sequencer => return Uploaded::Stale,
+            Some(Record::Tombstone(tombstone)) => return self.begin(claim, deadlines, tombstone.deleting_until),
             Some(Record::Job(job)) => job,
         };
         if job.sequencer > self.sequencer {
@@ -80,7 +90,7 @@ impl Upload {
         };
         let job = Job { content_type: format.as_str().to_owned(), ..job };
         match deleting_until.filter(|until| *until > claim.now) {
-            Some(until) => Uploaded::Later(Job { due_at: until, ..job }),
+            Some(until) => Uploaded::Later(Job { due_at: until, deleting_until: Some(until), ..job }),
             None => Uploaded::Invoke(job.claimed(claim, deadlines)),
         }
     }

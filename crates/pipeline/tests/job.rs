@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use pipeline::{
-    Ages, Claim, Deadlines, ErrorCode, ImageType, Job, JobError, JobView, Record, Revision, Sequencer, Status,
+    Ages, Claim, Deadlines, Deleted, ErrorCode, ImageType, Job, JobError, JobView, Record, Revision, Sequencer, Status,
     Timestamp, Tombstone, Upload, Uploaded,
 };
 use serde_json::json;
@@ -154,7 +154,7 @@ fn the_intervals_between_looks_double() {
 fn one_caller_deletes_and_a_new_upload_waits() {
     let job = processing(&pending("01", "a")).success(None, "jpg", Timestamp::from_millis(5)).unwrap();
     let now = Timestamp::from_millis(1000);
-    let tombstone = Tombstone::new(&job.id, now, &DEADLINES);
+    let tombstone = Tombstone::begun(&job.id, None, now, &DEADLINES);
     for deleted in [job.withdrawn(now, &DEADLINES).unwrap().into(), Record::from(tombstone)] {
         assert!(!deleted.is_settled() && !deleted.is_due(now) && deleted.status() == Status::Cancelled);
         assert_eq!(deleted.withdrawn(now, &DEADLINES), None, "another caller deletes already");
@@ -166,6 +166,14 @@ fn one_caller_deletes_and_a_new_upload_waits() {
         assert_eq!((later.status, later.due_at), (Status::Pending, over));
         assert_eq!(later.reclaim(&claim("sweep", 40), &DEADLINES), None);
         assert!(later.reclaim(&claim("sweep", 41), &DEADLINES).is_some());
+        assert_eq!(
+            later.released(over, now).unwrap().reclaim(&claim("sweep", 2), &DEADLINES).unwrap().deleting_until,
+            None
+        );
+        assert_eq!(later.released(over.plus_seconds(1), now), None, "another deletion");
+        let other = self::upload("03", "b");
+        let next = other.decide(Some(&later.clone().into()), &claim("r3", 3), &DEADLINES);
+        assert!(matches!(next, Uploaded::Later(_)), "the next upload did not wait: {next:?}");
         let again = deleted.withdrawn(over, &DEADLINES).unwrap();
         assert!(deleted.is_due(over) && !again.is_due(over) && again.created_at() == deleted.created_at());
         assert!(matches!(upload.decide(Some(&deleted), &claim("r2", 41), &DEADLINES), Uploaded::Invoke(_)));
@@ -196,8 +204,9 @@ fn the_view_has_the_documented_fields() {
 
 #[test]
 fn a_tombstone_is_stored_as_a_job_without_an_etag() {
-    let tombstone = Record::from(Tombstone::new(&"ada".parse().unwrap(), Timestamp::from_millis(0), &DEADLINES));
-    let stored = serde_json::to_value(&tombstone).unwrap();
+    let tombstone =
+        Record::from(Tombstone::begun(&"ada".parse().unwrap(), None, Timestamp::from_millis(0), &DEADLINES));
+    let stored = serde_json::to_value(tombstone.stored()).unwrap();
     assert_eq!(
         stored,
         json!({"id": "ada", "revision": Revision::new("", ""), "status": "CANCELLED", "ages": null, "model": null,
@@ -207,9 +216,46 @@ fn a_tombstone_is_stored_as_a_job_without_an_etag() {
             "deletingUntil": "1970-01-01T00:00:40.000Z", "claimedBy": null, "outputLocation": null,
             "failureLocation": null})
     );
-    assert_eq!(serde_json::from_value::<Record>(stored).unwrap(), tombstone);
-
+    assert_eq!(Record::from(serde_json::from_value::<Job>(stored).unwrap()), tombstone);
     let job = Record::from(pending("01", "a"));
     assert!(matches!(job, Record::Job(_)));
-    assert_eq!(serde_json::from_value::<Record>(serde_json::to_value(&job).unwrap()).unwrap(), job);
+    assert_eq!(job.stored().map(Record::from), Some(job));
+}
+
+#[test]
+fn a_delete_is_decided_by_the_record() {
+    let id = "ada".parse().unwrap();
+    let now = Timestamp::from_millis(1000);
+    let decide = |current: Option<&Record>, has_copies| Deleted::decide(&id, current, has_copies, now, &DEADLINES);
+    let complete = Tombstone::complete(&id, None, now);
+    assert_eq!(decide(None, false), Deleted::Complete(complete.clone()));
+    let begun = Record::from(Tombstone::begun(&id, None, now, &DEADLINES));
+    assert_eq!(decide(None, true), Deleted::Begun(begun.clone()));
+    assert_eq!(decide(Some(&begun), true), Deleted::Busy);
+    // Each tombstone differs from the one before, even within a millisecond.
+    let Deleted::Complete(again) = decide(Some(&complete.clone().into()), false) else { panic!("not complete") };
+    assert!(again.is_complete() && again.updated_at > complete.updated_at);
+
+    let running = pending("01", "a");
+    let Deleted::Cancelled(cancelled) = decide(Some(&running.clone().into()), false) else { panic!("not cancelled") };
+    assert_eq!((cancelled.status, cancelled.deleting_until), (Status::Cancelled, None));
+    let Deleted::Begun(withdrawn) = decide(Some(&cancelled.clone().into()), false) else { panic!("not begun") };
+    assert_ne!(withdrawn.job().unwrap().due_at, cancelled.due_at, "a stale write would succeed");
+    assert_eq!(decide(Some(&withdrawn), false), Deleted::Busy);
+}
+
+#[test]
+fn an_upload_after_a_complete_deletion_begins_at_once() {
+    let complete = Record::from(Tombstone::complete(&"ada".parse().unwrap(), None, Timestamp::from_millis(1000)));
+    assert!(!complete.is_settled() && !complete.is_due(Timestamp::from_millis(i64::MAX)));
+    assert_eq!(complete.stored(), None);
+    let decision = upload("01", "a").decide(Some(&complete), &claim("r1", 1), &DEADLINES);
+    assert!(matches!(decision, Uploaded::Invoke(_)), "{decision:?}");
+
+    // A repeated event of the deleted job would begin an attempt whose results cannot be told from the deleted one's.
+    let deleted = Record::from(pending("02", "a"));
+    let complete = Record::from(Tombstone::complete(deleted.id(), Some(&deleted), Timestamp::from_millis(1000)));
+    let decide = |sequencer| upload(sequencer, "a").decide(Some(&complete), &claim("r1", 1), &DEADLINES);
+    assert_eq!((decide("01"), decide("02")), (Uploaded::Stale, Uploaded::Stale));
+    assert!(matches!(decide("03"), Uploaded::Invoke(_)));
 }

@@ -107,7 +107,7 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
             .to_vec(),
         images: vec![image(parts.model_server)?],
         endpoints: vec![endpoint(parts)?],
-        rest_api: rest_api(),
+        rest_api: rest_api(&parts.ages),
         http_api: http_api(),
         site: site()?,
     })
@@ -207,7 +207,7 @@ fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {
     })
 }
 
-fn rest_api() -> Vec<S3Integration> {
+fn rest_api(default_ages: &Ages) -> Vec<S3Integration> {
     vec![
         S3Integration {
             method: Method::PUT,
@@ -216,6 +216,7 @@ fn rest_api() -> Vec<S3Integration> {
             bucket: INPUT_BUCKET.to_owned(),
             key: format!("{}{{id}}", keys::UPLOADS),
             metadata: vec![("ages".to_owned(), keys::AGES_METADATA.to_owned())],
+            fixed_metadata: vec![(keys::DEFAULT_AGES_METADATA.to_owned(), default_ages.to_string())],
             media_types: ImageType::ALL.map(|format| format.as_str().to_owned()).to_vec(),
             media_type_code: Some(ErrorCode::UnsupportedImage.to_string()),
             max_body: MAX_PUT_BYTES,
@@ -228,6 +229,7 @@ fn rest_api() -> Vec<S3Integration> {
             bucket: OUTPUT_BUCKET.to_owned(),
             key: "images/{id}/{revision}/{file}".to_owned(),
             metadata: Vec::new(),
+            fixed_metadata: Vec::new(),
             media_types: Vec::new(),
             media_type_code: None,
             max_body: 0,

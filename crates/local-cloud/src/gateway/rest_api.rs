@@ -95,6 +95,9 @@ async fn integration_request(
             builder = builder.header(format!("x-amz-meta-{name}"), value);
         }
     }
+    for (name, value) in &route.fixed_metadata {
+        builder = builder.header(format!("x-amz-meta-{name}"), value);
+    }
     let body = whole(route, &parts.headers, body).await?;
     builder.header(header::CONTENT_LENGTH, body.len()).body(Body::from(body)).map_err(|error| bad_request(&error))
 }
@@ -171,6 +174,7 @@ mod tests {
             bucket: "photos".to_owned(),
             key: "{id}".to_owned(),
             metadata: Vec::new(),
+            fixed_metadata: vec![("kind".to_owned(), "photo".to_owned())],
             media_types: vec!["image/png".to_owned()],
             media_type_code: Some("NOT_PNG".to_owned()),
             max_body: 2,
@@ -188,5 +192,9 @@ mod tests {
         (route.media_type_code, route.max_body_code) = (None, None);
         assert_eq!(refused(&route, "text/plain").await, (415, json!(null)));
         assert_eq!(refused(&route, "image/png").await, (413, json!(null)));
+
+        let put = http::Request::put("/photos/a").body(Body::from("x")).unwrap();
+        let sent = integration_request(&route, &Parameters::default(), put).await.unwrap();
+        assert_eq!(sent.headers()["x-amz-meta-kind"], "photo");
     }
 }

@@ -79,6 +79,8 @@ fn another_template_is_found_out() {
         ("        AttributeName: expiresAt\n", "        AttributeName: expires\n"),
         ("s3:path/${InputBucket}/uploads/{id}", "s3:path/${InputBucket}/upload/{id}"),
         ("integration.request.header.x-amz-meta-ages", "integration.request.header.x-amz-meta-age"),
+        ("x-amz-meta-default-ages: stageVariables.defaultAges", "x-amz-meta-default-ages: \"'20'\""),
+        ("        defaultAges: !Ref DefaultAges\n", "        defaultAges: \"20\"\n"),
         ("PathPart: \"{revision}\"", "PathPart: \"{version}\""),
         ("larger than 10 MB", "larger than 20 MB"),
         ("      RouteKey: DELETE /jobs/{id}\n", "      RouteKey: DELETE /job/{id}\n"),
@@ -93,7 +95,7 @@ fn another_template_is_found_out() {
 #[test]
 fn another_local_wiring_is_found_out() {
     let template = template(TEMPLATE);
-    let alterations: [fn(&mut Stack); 12] = [
+    let alterations: [fn(&mut Stack); 13] = [
         |stack| stack.buckets.truncate(1),
         |stack| stack.functions[0].name.push('2'),
         |stack| stack.functions[1].timeout += Duration::from_secs(1),
@@ -104,6 +106,7 @@ fn another_local_wiring_is_found_out() {
         |stack| drop(stack.subscriptions.pop()),
         |stack| stack.endpoints[0].max_concurrent_invocations_per_instance += 1,
         |stack| stack.rest_api[0].key.push('x'),
+        |stack| stack.rest_api[0].fixed_metadata[0].1.push('1'),
         |stack| stack.rest_api[0].max_body += 1,
         |stack| drop(stack.http_api.pop()),
     ];
@@ -281,6 +284,7 @@ fn rest_apis_are_the_same(local: &Stack, template: &Template) {
     let resources: BTreeMap<String, Resource> = resources.map(|resource| (resource.id.clone(), resource)).collect();
     // The template has preflight methods with a `PageOrigin` only. `up` answers preflights without methods.
     let methods = template.resources("AWS::ApiGateway::Method");
+    let stage = template.resource("AWS::ApiGateway::Stage").properties;
     assert_eq!(methods.len(), local.rest_api.len());
     for here in &local.rest_api {
         // The local cloud refuses an id with a slash by a message. On AWS, such a path has no resource.
@@ -301,6 +305,12 @@ fn rest_apis_are_the_same(local: &Stack, template: &Template) {
             Some((from.as_str()?.strip_prefix("method.request.querystring.")?.to_owned(), name.to_owned()))
         });
         assert_eq!(metadata.collect::<Vec<_>>(), here.metadata);
+        let fixed = requests.iter().filter_map(|(to, from)| {
+            let name = to.strip_prefix("integration.request.header.x-amz-meta-")?;
+            let value = &stage["Variables"][from.as_str()?.strip_prefix("stageVariables.")?];
+            Some((name.to_owned(), value.as_str()?.to_owned()))
+        });
+        assert_eq!(fixed.collect::<Vec<_>>(), here.fixed_metadata);
         let names = here_path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         for name in names {
             let from = format!("method.request.path.{name}");

@@ -66,7 +66,8 @@ pub(crate) async fn records(client: &Client) -> BTreeMap<String, Record> {
         dynamodb.scan().table_name("jobs").consistent_read(true).into_paginator().items().send().try_collect().await
     });
     let items: Vec<HashMap<String, AttributeValue>> = items.await;
-    for item in items {
+    // A complete deletion leaves an item that is no job.
+    for item in items.into_iter().filter(|item| !item.contains_key("deletedAt")) {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let time = |name: &str| text(name).unwrap().parse::<Timestamp>().unwrap().as_millis();
         let error = item.get("error").and_then(|error| error.as_m().ok()?.get("code")?.as_s().ok().cloned());
@@ -187,6 +188,9 @@ pub(crate) async fn audit(client: &Client, stories: &[Story], history: &History)
     let successes = stories.iter().filter(|story| story.expected == Expected::Success);
     let seen = stream::iter(successes).map(async |story| check_pictures(client, story).await).buffer_unordered(16);
     violations.extend(seen.collect::<Vec<_>>().await.into_iter().flatten());
+    let gone = stories.iter().filter(|story| story.expected == Expected::Gone);
+    let seen = stream::iter(gone).map(async |story| check_gone(client, story).await).buffer_unordered(16);
+    violations.extend(seen.collect::<Vec<_>>().await.into_iter().flatten());
     violations.extend(check_invocations(&history.invocations(), &history.interruptions(), stories));
     violations.sort();
     violations
@@ -199,6 +203,10 @@ fn check_record(story: &Story, record: Option<&Record>) -> Option<Violation> {
         let expected = story.expected == Expected::Gone;
         return (!expected).then(|| violation("lost", id, format!("{:?}: there is no record", story.kind)));
     };
+    if story.expected == Expected::Gone {
+        let error = record.error.as_deref().unwrap_or_default();
+        return Some(violation("gone", id, format!("{:?}: {} {error} after the deletion", story.kind, record.status)));
+    }
     if story.revision.as_ref().is_none_or(|revision| revision.as_str() != record.revision) {
         return Some(violation(
             "newest",
@@ -217,10 +225,16 @@ fn check_record(story: &Story, record: Option<&Record>) -> Option<Violation> {
         Expected::Success => record.status == Status::Success.as_str(),
         Expected::Failed(codes) => record.status == Status::Failed.as_str() && codes.contains(&error),
         Expected::Cancelled => record.status == Status::Cancelled.as_str(),
-        Expected::Gone => false,
+        Expected::Gone => unreachable!("a record of a deleted portrait is found above"),
     };
     let seen = || format!("{:?}: {} {error}, not {:?}", story.kind, record.status, story.expected);
     (!right).then(|| violation("outcome", id, seen()))
+}
+
+/// Checks that the API shows nothing of a deleted portrait.
+async fn check_gone(client: &Client, story: &Story) -> Option<Violation> {
+    let job = client.job(&story.id).await?;
+    Some(violation("gone", &story.id, format!("{:?}: the API shows {:?}", story.kind, job.status)))
 }
 
 /// Checks that all pictures exist, can be decoded, and show the newest photograph.

@@ -1,5 +1,6 @@
 //! Soaks of the real binaries: `up --chaos`, its functions and the quick model server, each a process.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use crate::audit::{History, audit, objects, orphans, records};
 use crate::client::{Client, Story};
+use crate::story::Kind;
 use crate::{alone, binary, number, plan, quick_server};
 
 /// Clients at once.
@@ -115,6 +117,26 @@ async fn soak(plan: &FaultPlan, jobs: usize) {
     let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
     let first = violations.first().map(|first| history.of(&first.id)).unwrap_or_default();
     assert!(violations.is_empty(), "plan {plan}\n{} violations:\n{}\n{first}", all.len(), all.join("\n"));
+}
+
+/// `SOAK_UNDONE` portraits are deleted 0 to 50 ms after their uploads. The last of them is looked at again seconds later.
+#[test]
+fn no_portrait_comes_back_after_its_deletion() {
+    let jobs = usize::try_from(number("SOAK_UNDONE", 150)).unwrap();
+    for kind in [Kind::Undone, Kind::ReplacedAndUndone] {
+        alone(async {
+            let data = tempfile::tempdir().unwrap();
+            let up = Up::start(None, data.path());
+            let client = Client::new(up.api.clone(), &up.aws).await;
+            let stories = client.stories(1, jobs, 8, Some(kind)).await;
+            let come_back = async || records(&client).await.into_keys().collect::<Vec<_>>();
+            assert_eq!(come_back().await, Vec::<String>::new(), "{kind:?}: at once");
+            settle(&client).await;
+            assert_eq!(come_back().await, Vec::<String>::new(), "{kind:?}: later");
+            assert_eq!(objects(&client).await, BTreeSet::new());
+            assert_eq!(stories.len(), jobs);
+        });
+    }
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Client {
             expected: Expected::Success,
         };
         let versions: &[usize] = match kind {
-            Kind::Replaced => &[0, 1],
+            Kind::Replaced | Kind::ReplacedAndUndone => &[0, 1],
             Kind::ThereAndBack => &[0, 1, 0],
             Kind::Twice => &[0, 0],
             _ => &[0],
@@ -179,9 +179,15 @@ impl Client {
             Kind::Deleted | Kind::DeletedAndAgain if self.reaches(&id, &revision, PATIENCE, ended).await => {
                 story.expected = self.delete(&id).await;
             }
+            Kind::Undone | Kind::UndoneAndAgain | Kind::ReplacedAndUndone => {
+                tokio::time::sleep(Duration::from_millis(number as u64 * 7 % 51)).await;
+                // The first answer may be that a running job is cancelled.
+                while self.delete(&id).await != Expected::Gone {}
+                story.expected = Expected::Gone;
+            }
             _ => _ = self.reaches(&id, &revision, INTEREST, ended).await,
         }
-        if matches!(kind, Kind::CancelledAndAgain | Kind::DeletedAndAgain) {
+        if matches!(kind, Kind::CancelledAndAgain | Kind::DeletedAndAgain | Kind::UndoneAndAgain) {
             story.uploads.push(self.put(&id, &photograph(first)).await);
             story.expected = Expected::Success;
         }

@@ -38,7 +38,7 @@ const STEP: Duration = Duration::from_secs(5);
 /// The most steps at the end, well beyond every deadline.
 const STEPS: usize = 4000;
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let set = |name: &str| match name {
         "INPUT_BUCKET" => Some("portraits".to_owned()),
         "OUTPUT_BUCKET" => Some("time-traveler".to_owned()),
@@ -47,6 +47,17 @@ fn settings() -> Settings {
         _ => None,
     };
     Settings::read(set).unwrap()
+}
+
+/// The configuration of clients in this process.
+pub(crate) async fn config(endpoint: &str) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("x", "x", None, None, "replaced"))
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(10)))
+        .load()
+        .await
 }
 
 /// The answer of a function to an event, or its error.
@@ -121,7 +132,7 @@ fn clients(base: &SdkConfig, environment: &BTreeMap<String, String>, sabotage: O
 }
 
 /// The command line's stack, except that the functions are tasks.
-fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
+pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
     let read = |name: &str| -> Value {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra").join(name);
         serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
@@ -174,6 +185,7 @@ fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
         bucket: bucket.to_owned(),
         key: key.to_owned(),
         metadata: vec![("ages".to_owned(), "ages".to_owned())],
+        fixed_metadata: Vec::new(),
         media_types: Vec::new(),
         media_type_code: None,
         max_body: 10 << 20,
@@ -242,13 +254,7 @@ impl World {
         let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let listeners = Listeners { aws: bind().await, api: bind().await };
         let endpoint = format!("http://{}", listeners.aws.local_addr().unwrap());
-        let base = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(&endpoint)
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::new("x", "x", None, None, "replaced"))
-            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(10)))
-            .load()
-            .await;
+        let base = config(&endpoint).await;
         let clock = Clock::default();
         let conditions = Conditions { clock: clock.clone(), faults: Some(plan) };
         let cloud = Cloud::start(&stack(&base, &clock, sabotage), data.path(), listeners, conditions).await.unwrap();
@@ -418,4 +424,9 @@ fn a_missing_orphan_collection_is_found() {
 #[test]
 fn missing_retries_are_found() {
     is_found(Without::Retries, "kill=0.3", 80, Some(Kind::One), &["lost"]);
+}
+
+#[test]
+fn a_missing_tombstone_is_found() {
+    is_found(Without::Tombstones, "all=0,throttle=0.2", 60, Some(Kind::Undone), &["gone"]);
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `SOAK_SEEDS`, `SOAK_JOBS` | seeds, and jobs a seed, for the handlers in this process |
 //! | `SOAK_BINARY_SEEDS`, `SOAK_BINARY_JOBS` | the same for the real binaries |
+//! | `SOAK_UNDONE` | portraits that are deleted 0 to 50 ms after their upload |
 //! | `SOAK_FIRST_SEED` | the first seed |
 //! | `SOAK_BINARY` | another build of the command line, with `examples/quick_server` beside it |
 //!
@@ -15,6 +16,7 @@ mod audit;
 mod binaries;
 mod client;
 mod in_process;
+mod orders;
 mod rate;
 mod sabotage;
 mod story;

@@ -2,9 +2,9 @@
 //!
 //! Most are disabled in the calls between the functions and the cloud.
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
 use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
 use aws_sdk_dynamodb::operation::put_item::PutItemInput;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::interceptors::{BeforeSerializationInterceptorContextMut, FinalizerInterceptorContextMut};
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
@@ -31,6 +31,8 @@ pub(crate) enum Without {
     OrphanCollection,
     /// Failed events are neither retried nor kept as dead letters.
     Retries,
+    /// A `DELETE` that finds no record leaves no tombstone.
+    Tombstones,
 }
 
 /// Removes conditions and attributes from the inputs of calls before they are serialized.
@@ -54,10 +56,6 @@ impl Intercept for Saboteur {
                 put.condition_expression = None;
                 put.expression_attribute_names = None;
                 put.expression_attribute_values = None;
-            } else if let Some(delete) = input.downcast_mut::<DeleteItemInput>() {
-                delete.condition_expression = None;
-                delete.expression_attribute_names = None;
-                delete.expression_attribute_values = None;
             }
         }
         if matches!(self.0, Without::IfMatch | Without::Memory) {
@@ -66,6 +64,15 @@ impl Intercept for Saboteur {
             } else if let Some(get) = input.downcast_mut::<GetObjectInput>() {
                 get.if_match = None;
             }
+        }
+        // The tombstone is written under another id, which no client has.
+        if self.0 == Without::Tombstones
+            && let Some(put) = input.downcast_mut::<PutItemInput>()
+            && put.condition_expression.as_deref() == Some("attribute_not_exists(id)")
+            && let Some(item) = put.item.as_mut().filter(|item| item.contains_key("deletedAt"))
+        {
+            item.insert("id".to_owned(), AttributeValue::S("-".to_owned()));
+            put.condition_expression = None;
         }
         // The sweep also lists the objects that SageMaker left.
         if self.0 == Without::OrphanCollection

@@ -30,12 +30,18 @@ pub(crate) enum Kind {
     Deleted,
     /// As `Deleted`, and uploads the photograph again.
     DeletedAndAgain,
+    /// Uploads a photograph, and sends `DELETE`s 0 to 50 ms later, until the portrait is gone.
+    Undone,
+    /// As `Undone`, and uploads the photograph again at once.
+    UndoneAndAgain,
+    /// Uploads a photograph, another one soon afterwards, and sends `DELETE`s 0 to 50 ms later, until the portrait is gone.
+    ReplacedAndUndone,
 }
 
 impl Kind {
     /// The number of each kind in a hundred portraits.
-    const SHARES: [(Self, u64); 11] = [
-        (Self::One, 46),
+    const SHARES: [(Self, u64); 14] = [
+        (Self::One, 34),
         (Self::Replaced, 8),
         (Self::ThereAndBack, 8),
         (Self::Twice, 6),
@@ -46,6 +52,9 @@ impl Kind {
         (Self::CancelledAndAgain, 6),
         (Self::Deleted, 5),
         (Self::DeletedAndAgain, 5),
+        (Self::Undone, 4),
+        (Self::UndoneAndAgain, 4),
+        (Self::ReplacedAndUndone, 4),
     ];
 
     /// The kind of story of a portrait, by seed and number.

@@ -1,0 +1,295 @@
+//! The real handlers of an upload and of a `DELETE`, with every order of their requests to S3 and DynamoDB.
+//!
+//! Each request waits for its turn, in an interceptor of the SDK. A depth-first search gives the turns in every order.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use lambda::{Clients, ImageProcessor, JobTracker};
+use local_cloud::{Clock, Cloud, Conditions, Listeners, Stack};
+use pipeline::Timestamp;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::alone;
+use crate::in_process::{config, settings, stack};
+use crate::story::photograph;
+
+/// image-processor and job-tracker.
+const ACTORS: usize = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Working,
+    Waiting,
+    Ended,
+}
+
+/// Where requests wait for their turn.
+#[derive(Debug)]
+struct Gate {
+    states: Mutex<[State; ACTORS]>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn set(&self, actor: usize, state: State) {
+        self.states.lock().unwrap()[actor] = state;
+        self.changed.notify_all();
+    }
+
+    /// Waits for the actor's turn.
+    fn wait(&self, actor: usize) {
+        self.set(actor, State::Waiting);
+        let states = self.states.lock().unwrap();
+        drop(self.changed.wait_while(states, |states| states[actor] == State::Waiting).unwrap());
+    }
+
+    /// The actors that wait, once all others have ended.
+    fn waiting(&self) -> Vec<usize> {
+        let states = self.states.lock().unwrap();
+        let states = self.changed.wait_while(states, |states| states.contains(&State::Working)).unwrap();
+        (0..ACTORS).filter(|actor| states[*actor] == State::Waiting).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Turnstile {
+    gate: Arc<Gate>,
+    actor: usize,
+}
+
+impl Intercept for Turnstile {
+    fn name(&self) -> &'static str {
+        "Turnstile"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // Other tasks of this thread go on elsewhere.
+        tokio::task::block_in_place(|| self.gate.wait(self.actor));
+        Ok(())
+    }
+}
+
+fn gated(config: &SdkConfig, turnstile: &Turnstile) -> Clients {
+    let clients = Clients::new(config);
+    let s3 = clients.s3.config().to_builder().interceptor(turnstile.clone()).build();
+    let dynamodb = clients.dynamodb.config().to_builder().interceptor(turnstile.clone()).build();
+    Clients {
+        s3: aws_sdk_s3::Client::from_conf(s3),
+        dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
+        ..clients
+    }
+}
+
+/// The turns of one run: for each, the choice and the number of choices.
+#[derive(Default)]
+struct Order {
+    turns: Vec<(usize, usize)>,
+    next: usize,
+}
+
+impl Order {
+    fn choose(&mut self, choices: usize) -> usize {
+        if self.next == self.turns.len() {
+            self.turns.push((0, choices));
+        }
+        let (choice, known) = self.turns[self.next];
+        assert_eq!(known, choices, "the same turns led to another state");
+        self.next += 1;
+        choice
+    }
+
+    /// Continues with the next order. False if this was the last one.
+    fn advance(&mut self) -> bool {
+        self.next = 0;
+        while let Some((choice, choices)) = self.turns.pop() {
+            if choice + 1 < choices {
+                self.turns.push((choice + 1, choices));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// What was there before the upload that is deleted.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    /// A failed job.
+    Failed,
+    /// A job that waits for the endpoint.
+    Pending,
+    /// A deletion.
+    Deleted,
+}
+
+struct World {
+    cloud: Cloud,
+    s3: aws_sdk_s3::Client,
+    /// Without turns.
+    processor: ImageProcessor,
+    tracker: JobTracker,
+    gate: Arc<Gate>,
+    gated_processor: Arc<ImageProcessor>,
+    gated_tracker: Arc<JobTracker>,
+    _data: tempfile::TempDir,
+}
+
+fn route(key: &str, id: &str) -> Value {
+    json!({"routeKey": key, "pathParameters": {"id": id}})
+}
+
+impl World {
+    async fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listeners = Listeners { aws: bind().await, api: bind().await };
+        let config = config(&format!("http://{}", listeners.aws.local_addr().unwrap())).await;
+        let clock = Clock::default();
+        // The test itself delivers events. Without an endpoint, a job stays PENDING once its photograph is copied.
+        let stack = Stack {
+            functions: Vec::new(),
+            rules: Vec::new(),
+            schedules: Vec::new(),
+            subscriptions: Vec::new(),
+            images: Vec::new(),
+            endpoints: Vec::new(),
+            http_api: Vec::new(),
+            ..stack(&config, &clock, None)
+        };
+        let conditions = Conditions { clock: clock.clone(), faults: None };
+        let cloud = Cloud::start(&stack, data.path(), listeners, conditions).await.unwrap();
+        let time = lambda::Clock::new(move || Timestamp::from_millis(clock.now_millis()));
+        let gate = Arc::new(Gate { states: Mutex::new([State::Ended; ACTORS]), changed: Condvar::new() });
+        let turnstile = |actor| Turnstile { gate: Arc::clone(&gate), actor };
+        let (first, second) = (gated(&config, &turnstile(0)), gated(&config, &turnstile(1)));
+        Self {
+            cloud,
+            s3: aws_sdk_s3::Client::new(&config),
+            processor: ImageProcessor::new(settings(), Clients::new(&config), time.clone()),
+            tracker: JobTracker::new(settings(), Clients::new(&config), time.clone()),
+            gated_processor: Arc::new(ImageProcessor::new(settings(), first, time.clone())),
+            gated_tracker: Arc::new(JobTracker::new(settings(), second, time)),
+            gate,
+            _data: data,
+        }
+    }
+
+    /// Uploads a body. Returns its event.
+    async fn put(&self, id: &str, body: Vec<u8>, sequencer: usize) -> Value {
+        let (key, size) = (format!("uploads/{id}"), body.len());
+        let put = self.s3.put_object().bucket("portraits").key(&key).body(body.into()).send().await.unwrap();
+        let object = json!({"key": key, "size": size, "etag": put.e_tag().unwrap().trim_matches('"'),
+            "sequencer": format!("{sequencer:04X}")});
+        json!({"source": "aws.s3", "detail-type": "Object Created",
+            "detail": {"bucket": {"name": "portraits"}, "object": object}})
+    }
+
+    /// A request to job-tracker. Returns the status and the job's state.
+    async fn ask(&self, key: &str, id: &str) -> (u64, String) {
+        said(serde_json::to_value(self.tracker.handle(route(key, id)).await.unwrap()).unwrap())
+    }
+
+    /// Deletes a photograph while its event is handled. Returns the answer.
+    async fn run(&self, id: &str, event: Value, order: &mut Order) -> (u64, String) {
+        *self.gate.states.lock().unwrap() = [State::Working; ACTORS];
+        let (processor, gate, request) =
+            (Arc::clone(&self.gated_processor), Arc::clone(&self.gate), format!("of {id}"));
+        let handled = tokio::spawn(async move {
+            // It fails where the endpoint would have been invoked.
+            let _ = processor.handle(&event, &request).await;
+            gate.set(0, State::Ended);
+        });
+        let (tracker, gate, event) =
+            (Arc::clone(&self.gated_tracker), Arc::clone(&self.gate), route("DELETE /jobs/{id}", id));
+        let deleted = tokio::spawn(async move {
+            let answer = tracker.handle(event).await;
+            gate.set(1, State::Ended);
+            answer
+        });
+        loop {
+            let waiting = tokio::task::block_in_place(|| self.gate.waiting());
+            if waiting.is_empty() {
+                break;
+            }
+            let turn = waiting[order.choose(waiting.len())];
+            self.gate.set(turn, State::Working);
+        }
+        handled.await.unwrap();
+        said(serde_json::to_value(deleted.await.unwrap().unwrap()).unwrap())
+    }
+}
+
+fn said(answer: Value) -> (u64, String) {
+    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default();
+    (answer["statusCode"].as_u64().unwrap(), body["status"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Deletes an upload while its event is handled, in every order. Returns the number of orders.
+async fn every_order(world: &World, before: Before) -> usize {
+    let (one, other) = (photograph([20, 50, 80]), photograph([80, 50, 20]));
+    let (mut order, mut count) = (Order::default(), 0);
+    loop {
+        count += 1;
+        let id = &format!("{before:?}-{count}");
+        match before {
+            Before::Nothing => {}
+            Before::Failed => {
+                world.processor.handle(&world.put(id, b"hello".to_vec(), 1).await, "first").await.unwrap()
+            }
+            Before::Pending => _ = world.processor.handle(&world.put(id, other.clone(), 1).await, "first").await,
+            Before::Deleted => {
+                world.put(id, other.clone(), 1).await;
+                assert_eq!(world.ask("DELETE /jobs/{id}", id).await.0, 204);
+            }
+        }
+        let event = world.put(id, one.clone(), 2).await;
+        let (status, job) = world.run(id, event.clone(), &mut order).await;
+        let seen = |what: &str| format!("{what}: before {before:?}, DELETE answered {status}, turns {:?}", order.turns);
+        let expected = match status {
+            200 => (200, "CANCELLED".to_owned()),
+            204 => (404, String::new()),
+            _ => panic!("{}", seen("another answer")),
+        };
+        assert_eq!(job, expected.1, "{}", seen("the answer"));
+        assert_eq!(world.ask("GET /jobs/{id}", id).await, expected, "{}", seen("afterwards"));
+        // A late duplicate of the event changes nothing.
+        world.processor.handle(&event, "again").await.unwrap();
+        assert_eq!(world.ask("GET /jobs/{id}", id).await, expected, "{}", seen("after a duplicate"));
+        // The same photograph is a new upload. Even the duplicate finds it.
+        let newer = world.put(id, one.clone(), 3).await;
+        let _ = world.processor.handle(&event, "once more").await;
+        let _ = world.processor.handle(&newer, "newer").await;
+        assert_eq!(world.ask("GET /jobs/{id}", id).await, (200, "PENDING".to_owned()), "{}", seen("put again"));
+        if !order.advance() {
+            return count;
+        }
+    }
+}
+
+#[test]
+fn a_deletion_holds_in_every_order_of_requests() {
+    alone(async {
+        let world = World::start().await;
+        // The handlers need a thread of the runtime: `block_on`'s own has none.
+        let world = tokio::spawn(async move {
+            for before in [Before::Nothing, Before::Failed, Before::Pending, Before::Deleted] {
+                let count = every_order(&world, before).await;
+                println!("before {before:?}: {count} orders");
+                assert!(count > 50, "{count} orders only");
+            }
+            world
+        });
+        world.await.unwrap().cloud.stop().await;
+    });
+}
