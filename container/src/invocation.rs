@@ -11,9 +11,10 @@ use nn::Stages;
 use pipeline::invocation::INFERENCE_ID_HEADER;
 use tokio::task::spawn_blocking;
 
-use crate::body;
+use crate::body::Received;
 use crate::handler::{Answer, InferenceHandler};
 use crate::head::{Head, text};
+use crate::health::Unhealthy;
 use crate::log_line::LogLine;
 use crate::metrics::Counted;
 use crate::refusal::{Reason, Refusal};
@@ -43,15 +44,25 @@ async fn answered<H: InferenceHandler>(
 ) -> Result<Answer, Refusal> {
     // The body is read before the head is judged: a client that is still sending could miss the answer.
     if let Err(unhealthy) = server.health.check() {
-        body::discard(body).await;
+        server.bodies.discard(body).await;
         return Err(server.refusal(unhealthy));
     }
-    let Ok(_permit) = server.admission.try_acquire() else {
-        body::discard(body).await;
-        return Err(server.refusal(Reason::Overloaded { waiting: server.settings.queue_length }));
+    let Ok(_begun) = server.begun.try_read() else {
+        server.bodies.discard(body).await;
+        return Err(server.refusal(Unhealthy::Draining));
     };
+    let waiting = server.settings.queue_length;
+    if server.admission.available_permits() == 0 {
+        server.bodies.discard(body).await;
+        return Err(server.refusal(Reason::Overloaded { waiting }));
+    }
     let start = Instant::now();
-    let body = body::read(body, server.max_request_bytes()).await.map_err(|reason| server.refusal(reason))?;
+    let received = server.bodies.read(body, waiting).await.map_err(|reason| server.refusal(reason))?;
+    // A place is taken by a whole body only: clients that send slowly keep nobody out.
+    let Ok(_permit) = server.admission.try_acquire() else {
+        return Err(server.refusal(Reason::Overloaded { waiting }));
+    };
+    let Received { bytes: body, room: _room } = received;
     let elapsed = start.elapsed();
     account.accounted += elapsed;
     server.metrics.stage("read", elapsed);

@@ -48,6 +48,12 @@ pub enum Reason {
         /// The connection's error.
         source: axum::Error,
     },
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {} s: a faster client would work, or a longer BODY_TIMEOUT", limit.as_secs())]
+    SlowBody {
+        /// The time that a body may take.
+        limit: Duration,
+    },
     /// The body is too large.
     #[error("the body has more than {limit} bytes: at most {limit} work")]
     LargeBody {
@@ -87,6 +93,7 @@ impl Reason {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::EmptyBody | Self::IncompleteBody { .. } => StatusCode::BAD_REQUEST,
+            Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LargeAnswer { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::Overloaded { .. } | Self::Unhealthy(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -101,6 +108,7 @@ impl From<&Reason> for Refusal {
         let code = match reason {
             Reason::EmptyBody => "EMPTY_BODY",
             Reason::IncompleteBody { .. } => "INCOMPLETE_BODY",
+            Reason::SlowBody { .. } => "BODY_TIMEOUT",
             Reason::LargeBody { .. } => "BODY_TOO_LARGE",
             Reason::LargeAnswer { .. } => "ANSWER_TOO_LARGE",
             Reason::Overloaded { .. } | Reason::Late { .. } | Reason::Unhealthy(_) | Reason::Failed => "MODEL_ERROR",

@@ -16,6 +16,8 @@ pub struct Settings {
     pub max_request_bytes: Option<usize>,
     /// `TS_MAX_RESPONSE_SIZE`: the largest answer in bytes; 100 MB by default.
     pub max_response_bytes: usize,
+    /// `BODY_TIMEOUT`: how long a request's body may take to arrive, in seconds; 60 by default.
+    pub body_timeout: Duration,
     /// `TS_DEFAULT_RESPONSE_TIMEOUT`: how long an invocation may take, waiting included, in seconds; 15 minutes by default.
     pub response_timeout: Duration,
     /// `MODEL_SERVER_TIMEOUT`: how long one step of the model may take before the server counts as wedged, in seconds; 15
@@ -32,6 +34,7 @@ impl Default for Settings {
             port: 8080,
             max_request_bytes: None,
             max_response_bytes: 100 << 20,
+            body_timeout: Duration::from_secs(60),
             response_timeout: Duration::from_secs(900),
             wedged_after: Duration::from_secs(900),
             queue_length: 16,
@@ -55,6 +58,7 @@ impl Settings {
                 .unwrap_or(default.port),
             max_request_bytes: environment.bytes("TS_MAX_REQUEST_SIZE")?,
             max_response_bytes: environment.bytes("TS_MAX_RESPONSE_SIZE")?.unwrap_or(default.max_response_bytes),
+            body_timeout: environment.seconds("BODY_TIMEOUT")?.unwrap_or(default.body_timeout),
             response_timeout: environment.seconds("TS_DEFAULT_RESPONSE_TIMEOUT")?.unwrap_or(default.response_timeout),
             wedged_after: environment.seconds("MODEL_SERVER_TIMEOUT")?.unwrap_or(default.wedged_after),
             queue_length: environment
@@ -85,6 +89,7 @@ mod tests {
         assert_eq!(read("SAGEMAKER_BIND_TO_PORT", "9000").unwrap().port, 9000);
         assert_eq!(read("TS_MAX_REQUEST_SIZE", "1000").unwrap().max_request_bytes, Some(1000));
         assert_eq!(read("TS_MAX_RESPONSE_SIZE", "2000").unwrap().max_response_bytes, 2000);
+        assert_eq!(read("BODY_TIMEOUT", "5").unwrap().body_timeout, Duration::from_secs(5));
         assert_eq!(read("TS_DEFAULT_RESPONSE_TIMEOUT", "60").unwrap().response_timeout, Duration::from_secs(60));
         assert_eq!(read("MODEL_SERVER_TIMEOUT", "90").unwrap().wedged_after, Duration::from_secs(90));
         assert_eq!(read("MODEL_SERVER_WORKERS", "1"), Ok(Settings::default()));
@@ -98,6 +103,7 @@ mod tests {
             ("SAGEMAKER_BIND_TO_PORT", "80800"),
             ("TS_MAX_REQUEST_SIZE", "0"),
             ("TS_MAX_RESPONSE_SIZE", "50MB"),
+            ("BODY_TIMEOUT", "0"),
             ("TS_DEFAULT_RESPONSE_TIMEOUT", "0"),
             ("MODEL_SERVER_TIMEOUT", "1m"),
             ("MODEL_SERVER_WORKERS", "4"),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 
+use crate::body::Bodies;
 use crate::handler::{Answer, InferenceHandler};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -24,8 +25,12 @@ pub(crate) struct ServerState<H: InferenceHandler> {
     pub(crate) worker: Worker<H>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The limits of bodies. They arrive before their invocation is admitted.
+    pub(crate) bodies: Bodies,
     /// An admission permit for each invocation that waits or is served.
     pub(crate) admission: Semaphore,
+    /// Read by each invocation that has begun, from the first byte of its body to its answer.
+    pub(crate) begun: RwLock<()>,
     /// A permit for each payload that is decoded.
     pub(crate) inputs: Arc<Semaphore>,
 }
@@ -38,14 +43,17 @@ impl<H: InferenceHandler> ServerState<H> {
         let capacity = settings.capacity();
         let (worker, loaded) = Worker::start(handler.clone(), capacity, metrics.clone(), health.clone())?;
         let (admission, inputs) = (Semaphore::new(capacity), Arc::new(Semaphore::new(INPUTS_AT_ONCE)));
-        Ok((Self { handler, settings, worker, health, metrics, admission, inputs }, loaded))
+        let limit = settings.max_request_bytes.unwrap_or(H::MAX_REQUEST_BYTES);
+        // As many bodies fit into memory as are admitted.
+        let bodies = Bodies::new(capacity, limit, settings.body_timeout);
+        let begun = RwLock::new(());
+        Ok((Self { handler, settings, worker, health, metrics, bodies, admission, begun, inputs }, loaded))
     }
 
-    /// Admits no more invocations, and waits for those that were admitted.
+    /// Begins no more invocations, and waits for those that have begun.
     pub(crate) async fn drain(&self) {
         self.health.draining();
-        let all = u32::try_from(self.settings.capacity()).unwrap_or(u32::MAX);
-        drop(self.admission.acquire_many(all).await);
+        drop(self.begun.write().await);
     }
 
     /// The largest request body in bytes.

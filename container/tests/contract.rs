@@ -12,7 +12,8 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, RgbImage, imageops};
 use pipeline::{ErrorCode, JobError, strip};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -381,6 +382,74 @@ async fn overload_is_refused_at_once_and_counted() {
     ] {
         assert!(metrics.contains(&line), "{line} in\n{metrics}");
     }
+}
+
+/// A connection that announces a body of 1000 bytes and has sent one of them.
+async fn slow(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n7").await.unwrap();
+    stream
+}
+
+async fn wait_for_metric(server: &Server, line: &str) {
+    while !server.get("/metrics").await.text().await.unwrap().contains(line) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_arrive_keep_nobody_out() {
+    let mut server = Server::start(|_| ()).await;
+    let mut connections = Vec::new();
+    for _ in 0..40 {
+        connections.push(slow(&server).await);
+    }
+    wait_for_metric(&server, "aging_in_flight 40\n").await;
+    assert_eq!(server.get("/ping").await.status(), StatusCode::OK);
+    let response = server.invoke(png()).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    // The server ends all the same once they have gone.
+    drop(connections);
+    wait_for_metric(&server, "aging_in_flight 0\n").await;
+    server.stop.take().unwrap().send(()).unwrap();
+    server.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_body_has_to_arrive_in_time() {
+    let server = Server::start(|settings| settings.body_timeout = Duration::from_millis(300)).await;
+    let mut stream = slow(&server).await;
+    // The answer, and the end of the connection.
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 408 "), "{answer}");
+    let error: JobError = serde_json::from_str(body).unwrap();
+    assert_eq!(error.code, ErrorCode::Timeout);
+    assert!(error.message.contains("the body did not arrive within"), "{answer}");
+    assert_eq!(server.invoke(png()).send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_still_served_when_the_server_stops() {
+    let mut server = Server::start(|_| ()).await;
+    let picture = png();
+    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!(
+        "POST /invocations HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: image/png\r\ncontent-length: {}\r\n\r\n",
+        picture.len()
+    );
+    stream.write_all(&[head.as_bytes(), &picture[..9]].concat()).await.unwrap();
+    wait_for_metric(&server, "aging_in_flight 1\n").await;
+    server.stop.take().unwrap().send(()).unwrap();
+    while server.get("/ping").await.status() == StatusCode::OK {
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(&picture[9..]).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer[..200]));
+    server.served.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 pub mod image_processor;
 pub mod job_tracker;
 
+mod answer;
 mod clients;
 mod clock;
 mod deletion;
@@ -21,6 +22,7 @@ mod split;
 mod sweep;
 mod upload;
 
+pub use answer::AnswerError;
 pub use clients::Clients;
 pub use clock::Clock;
 pub use error::HandlerError;

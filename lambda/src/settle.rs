@@ -5,6 +5,7 @@ use pipeline::event::InferenceResult;
 use pipeline::{ErrorCode, InferenceId, Job, JobError, Record, invocation, keys, strip};
 
 use crate::SplitError;
+use crate::answer;
 use crate::error::{HandlerError, chain};
 use crate::image_processor::ImageProcessor;
 use crate::split::{self, Encoded};
@@ -70,12 +71,16 @@ impl ImageProcessor {
         let bytes = npy.bytes;
         let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;
-        let encoded = match tokio::task::spawn_blocking(move || split::split(&bytes, ages, format)).await? {
-            Ok(encoded) => encoded,
-            Err(error) => return self.fail(job, unusable(&error)).await,
+        let work = move || -> Result<_, SplitError> {
+            let pixels = answer::pixels(&bytes, ages)?;
+            Ok((split::split_pixels(&pixels, ages, format)?, answer::rewritten(&bytes, &pixels, ages)))
+        };
+        let (encoded, rewritten) = match tokio::task::spawn_blocking(work).await? {
+            Ok(split) => split,
+            Err(error) => return self.fail(job, unusable(&error, content_type.as_deref())).await,
         };
         let puts = encoded.into_iter().map(|panel| self.put_panel(job, panel));
-        let copy = self.keep_strip(job, bucket, key);
+        let copy = self.keep_strip(job, bucket, key, rewritten);
         futures::future::try_join(try_join_all(puts), copy).await?;
         let success = |current: &Job| current.success(model, format.extension(), self.clock.now());
         let recorded = self.jobs.update_attempt(job, success).await?.is_some();
@@ -89,10 +94,19 @@ impl ImageProcessor {
         self.objects.put_immutable(bucket, &key, format.media_type(), panel.bytes).await
     }
 
-    /// Has S3 copy the strip to the key from which clients fetch it.
-    async fn keep_strip(&self, job: &Job, bucket: &str, key: &str) -> Result<(), HandlerError> {
-        let strip = keys::strip(&job.id, &job.revision);
-        self.objects.copy_immutable((bucket, key), &self.settings.output_bucket, &strip, strip::MEDIA_TYPE).await
+    /// Stores the strip under the key from which clients fetch it. S3 copies the answer, unless it was rewritten.
+    async fn keep_strip(
+        &self,
+        job: &Job,
+        bucket: &str,
+        key: &str,
+        rewritten: Option<Vec<u8>>,
+    ) -> Result<(), HandlerError> {
+        let (to, strip) = (&self.settings.output_bucket, keys::strip(&job.id, &job.revision));
+        match rewritten {
+            Some(bytes) => self.objects.put_immutable(to, &strip, strip::MEDIA_TYPE, bytes).await,
+            None => self.objects.copy_immutable((bucket, key), to, &strip, strip::MEDIA_TYPE).await,
+        }
     }
 
     /// Ends a job with an error.
@@ -142,6 +156,8 @@ impl ImageProcessor {
     }
 }
 
-fn unusable(error: &SplitError) -> JobError {
-    JobError::new(ErrorCode::ModelError, format!("the model's strip cannot be used: {}", chain(error)))
+fn unusable(error: &SplitError, content_type: Option<&str>) -> JobError {
+    let named: Option<String> = content_type.map(|named| named.chars().take(100).collect());
+    let named = named.map_or("without a Content-Type".to_owned(), |named| format!("of Content-Type {named:?}"));
+    JobError::new(ErrorCode::ModelError, format!("the model's answer, {named}, cannot be used: {}", chain(error)))
 }

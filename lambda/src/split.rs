@@ -1,4 +1,4 @@
-//! Splits a strip into panels: the `.npy` is viewed in place, and the panels are encoded in parallel.
+//! Splits a strip into panels, which are encoded in parallel.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,10 +8,10 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use libjpeg_turbo_rs::{JpegError, PixelFormat, Subsampling};
 use ndarray::{ArrayView3, s};
-use ndarray_npy::{ViewNpyError, ViewNpyExt};
 use pipeline::strip;
 
 use crate::PanelFormat;
+use crate::answer::{self, AnswerError};
 
 /// JPEG quality of the panels.
 const QUALITY: u8 = 92;
@@ -28,18 +28,9 @@ pub struct Encoded {
 /// Why a strip cannot be split.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
-    /// The bytes are not a `.npy` of `uint8`.
-    #[error("it is not a .npy of uint8 in C order")]
-    Npy(#[from] ViewNpyError),
-    /// The `.npy` ends within its header.
-    #[error("it announces a header of {0} bytes, more than it has")]
-    Header(u32),
-    /// The `.npy` is in Fortran order.
-    #[error("it is a .npy in Fortran order: one in C order would work")]
-    Order,
-    /// The panels have another number or size than the job's.
+    /// The bytes are not the `.npy` of the job's strip.
     #[error(transparent)]
-    Shape(#[from] strip::ShapeError),
+    Answer(#[from] AnswerError),
     /// The JPEG encoder failed.
     #[error("panel {0} cannot be encoded as a JPEG")]
     Jpeg(usize, #[source] JpegError),
@@ -48,12 +39,17 @@ pub enum SplitError {
     Png(usize, #[source] image::ImageError),
 }
 
-/// Splits a strip of `ages` ages into `1 + ages` panels, in order, on all cores.
+/// Splits a strip of `ages` ages into `1 + ages` panels, in order, on all cores. The strip is a `.npy` of any version and order.
 ///
 /// # Errors
 /// [`SplitError`] where the bytes are not the `.npy` of such a strip.
 pub fn split(npy: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded>, SplitError> {
-    let whole = view(npy, ages)?;
+    split_pixels(&answer::pixels(npy, ages)?, ages, format)
+}
+
+/// As [`split`], of the pixels of a strip in C order.
+pub(crate) fn split_pixels(pixels: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded>, SplitError> {
+    let whole = ArrayView3::from_shape(strip::shape(ages), pixels).expect("the shape of the pixels is checked");
     let next = AtomicUsize::new(0);
     let encode_some = || {
         let numbers = iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number <= ages));
@@ -70,20 +66,6 @@ pub fn split(npy: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded
     })?;
     panels.sort_by_key(|panel| panel.number);
     Ok(panels)
-}
-
-/// The strip, in place: shape `(1024, 1024 * (1 + ages), 3)`.
-fn view(npy: &[u8], ages: usize) -> Result<ArrayView3<'_, u8>, SplitError> {
-    // Since version 2, four bytes hold the header's length, and `view_npy` would reserve that much memory before it reads the header.
-    if let [0x93, b'N', b'U', b'M', b'P', b'Y', 2..=255, _, a, b, c, d, rest @ ..] = npy {
-        let header = u32::from_le_bytes([*a, *b, *c, *d]);
-        if usize::try_from(header).is_ok_and(|header| header > rest.len()) {
-            return Err(SplitError::Header(header));
-        }
-    }
-    let array = ArrayView3::<u8>::view_npy(npy)?;
-    strip::check_shape(array.shape(), ages)?;
-    if array.is_standard_layout() { Ok(array) } else { Err(SplitError::Order) }
 }
 
 fn encode(whole: ArrayView3<'_, u8>, number: usize, format: PanelFormat) -> Result<Encoded, SplitError> {
@@ -166,17 +148,25 @@ mod tests {
     #[test]
     fn other_bytes_than_the_strip_are_refused() {
         let good = npy(1);
-        assert!(matches!(split(&good, 2, PanelFormat::Jpeg), Err(SplitError::Shape(_))));
-        for bad in [&b""[..], b"\x93NUMPY", &good[..good.len() - 1], b"hello world, this is not an array"] {
-            assert!(matches!(split(bad, 1, PanelFormat::Jpeg), Err(SplitError::Npy(_))));
-        }
-        let announced = b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}";
-        assert!(matches!(split(announced, 1, PanelFormat::Jpeg), Err(SplitError::Header(u32::MAX))));
-        let mut columns = Vec::new();
-        Array3::<u8>::zeros(strip::shape(1).f()).write_npy(&mut columns).unwrap();
-        assert!(matches!(split(&columns, 1, PanelFormat::Jpeg), Err(SplitError::Order)));
-        let mut floats = Vec::new();
-        Array3::<f32>::zeros((2, 2, 3)).write_npy(&mut floats).unwrap();
-        assert!(matches!(split(&floats, 1, PanelFormat::Jpeg), Err(SplitError::Npy(_))));
+        let refused = |npy: &[u8], ages| match split(npy, ages, PanelFormat::Jpeg) {
+            Err(SplitError::Answer(error)) => error,
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(refused(&good, 2), AnswerError::Shape(_)));
+        assert!(matches!(refused(b"hello world, this is not an array", 1), AnswerError::Kind(_)));
+        assert!(matches!(refused(&good[..good.len() - 1], 1), AnswerError::Length { difference: 1, less: true }));
+    }
+
+    #[test]
+    fn a_strip_in_fortran_order_has_the_same_panels() {
+        let array = Array3::from_shape_fn(strip::shape(1), |(row, column, _)| (row / 4 + column / 32) as u8);
+        let mut fortran = Array3::zeros(strip::shape(1).f());
+        fortran.assign(&array);
+        let files = [array, fortran].map(|array| {
+            let mut npy = Vec::new();
+            array.write_npy(&mut npy).unwrap();
+            split(&npy, 1, PanelFormat::Png).unwrap().into_iter().map(|panel| panel.bytes).collect::<Vec<_>>()
+        });
+        assert!(files[0] == files[1]);
     }
 }

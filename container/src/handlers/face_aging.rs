@@ -6,7 +6,7 @@ pub mod wire;
 
 use aging::sam::SamError;
 use aging::strip::{self, Strip, StripError};
-use aging::{Aligner, Engine, EngineKind, LoadError, PANEL, Portrait, View, sam};
+use aging::{Aligner, Engine, EngineKind, LoadError, PANEL, Portrait, View, needed_checkpoint, sam};
 use anyhow::Context;
 use face::{Rectangle, RgbImage};
 use image::Rgb;
@@ -50,6 +50,7 @@ impl FaceAging {
         match &engine {
             Engine::Preview(_) => tracing::warn!(
                 model_dir = model_dir.map(|folder| folder.display().to_string()),
+                reason = model_dir.and_then(|folder| needed_checkpoint(folder).err()).map(|error| error.to_string()),
                 "no model file (model.safetensors or model.pt) in the model folder: the preview engine is used"
             ),
             Engine::Sam(sam) => {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use nn::checkpoint::Checkpoint;
 use nn::{Compute, Device, DeviceError};
 
+use crate::face_models::{DETECTOR, LANDMARKS};
 use crate::preview::Preview;
 use crate::sam::{Sam, SamError};
 
@@ -47,6 +48,9 @@ impl EngineKind {
     }
 }
 
+/// Endings of files that may hold a checkpoint under another name: those of PyTorch and safetensors, and of archives.
+const ENDINGS: [&str; 9] = [".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".tar", ".tar.gz", ".tgz"];
+
 /// Why an engine cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -57,6 +61,14 @@ pub enum LoadError {
         folder: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// The folder has no checkpoint, and nothing else that an engine uses.
+    #[error("{}", no_checkpoint(folder, others))]
+    NoCheckpoint {
+        /// The folder.
+        folder: PathBuf,
+        /// The names of its files that may be checkpoints.
+        others: Vec<String>,
     },
     /// The checkpoint is not the SAM network's, or cannot be read.
     #[error(transparent)]
@@ -112,11 +124,75 @@ impl Engine {
 /// # Errors
 /// [`LoadError::Folder`]: the folder cannot be read.
 pub fn checkpoint_file(folder: &Path) -> Result<Option<PathBuf>, LoadError> {
-    let unreadable = |source| LoadError::Folder { folder: folder.to_owned(), source };
-    let names = std::fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>())
-        .map_err(unreadable)?;
-    Ok(CHECKPOINTS.iter().find(|name| names.iter().any(|there| there == **name)).map(|name| folder.join(name)))
+    Ok(checkpoint_among(folder, &file_names(folder)?))
+}
+
+/// The checkpoint of a model folder that has to have one.
+///
+/// # Errors
+/// [`LoadError::Folder`], and [`LoadError::NoCheckpoint`] with the files that may be checkpoints under other names.
+pub fn needed_checkpoint(folder: &Path) -> Result<PathBuf, LoadError> {
+    let names = file_names(folder)?;
+    checkpoint_among(folder, &names).ok_or_else(|| LoadError::NoCheckpoint {
+        folder: folder.to_owned(),
+        others: names.into_iter().filter(|name| is_weights(name)).collect(),
+    })
+}
+
+/// The engine for a folder that somebody has named as the model: as [`EngineKind::of`], but the preview serves a folder without a
+/// checkpoint only if that has face models, and no file that may be a checkpoint under another name.
+///
+/// # Errors
+/// As [`needed_checkpoint`].
+pub fn named_engine(folder: &Path) -> Result<EngineKind, LoadError> {
+    match needed_checkpoint(folder) {
+        Ok(_) => Ok(EngineKind::Sam),
+        Err(LoadError::NoCheckpoint { others, .. })
+            if others.is_empty() && [DETECTOR, LANDMARKS].iter().any(|name| folder.join(name).exists()) =>
+        {
+            Ok(EngineKind::Preview)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The names in a folder, in order. Names that are not UTF-8 are kept as far as they are readable.
+fn file_names(folder: &Path) -> Result<Vec<String>, LoadError> {
+    let name = |entry: io::Result<std::fs::DirEntry>| -> io::Result<String> {
+        Ok(entry?.file_name().to_string_lossy().into_owned())
+    };
+    let names = std::fs::read_dir(folder).and_then(|entries| entries.map(name).collect::<io::Result<Vec<_>>>());
+    let mut names = names.map_err(|source| LoadError::Folder { folder: folder.to_owned(), source })?;
+    names.sort();
+    Ok(names)
+}
+
+fn checkpoint_among(folder: &Path, names: &[String]) -> Option<PathBuf> {
+    CHECKPOINTS.iter().find(|name| names.iter().any(|there| there == **name)).map(|name| folder.join(name))
+}
+
+fn is_weights(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The message: the names that would work, and what is there instead.
+fn no_checkpoint(folder: &Path, others: &[String]) -> String {
+    let [first, second] = CHECKPOINTS;
+    let lacks = format!("{} has no {first} and no {second}", folder.display());
+    let (shown, more) = others.split_at(others.len().min(4));
+    let mut shown: Vec<String> = shown.iter().map(|name| name.escape_debug().to_string()).collect();
+    if !more.is_empty() {
+        shown.push(format!("{} more", more.len()));
+    }
+    match others {
+        [] => format!("{lacks}: put a SAM checkpoint there"),
+        [other] if other.contains(".tar") || other.ends_with(".tgz") => {
+            format!("{lacks}; it has {}: unpack it there", shown[0])
+        }
+        [_] => format!("{lacks}; it has {}: rename it", shown[0]),
+        _ => format!("{lacks}; it has {}: rename the SAM checkpoint among them", shown.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +233,35 @@ mod tests {
         std::fs::write(folder.path().join("model.safetensors"), b"").unwrap();
         let file = checkpoint_file(folder.path()).unwrap().unwrap();
         assert_eq!(file.file_name().unwrap(), "model.safetensors");
+    }
+
+    #[test]
+    fn a_checkpoint_under_another_name_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = || {
+            let error = named_engine(folder.path()).unwrap_err().to_string();
+            let (_, message) = error.split_once("has no model.safetensors and no model.pt").unwrap();
+            message.to_owned()
+        };
+        assert_eq!(refused(), ": put a SAM checkpoint there");
+        let put = |name: &str| std::fs::write(folder.path().join(name), b"weights").unwrap();
+        let gone = |name: &str| std::fs::remove_file(folder.path().join(name)).unwrap();
+        put("README.md");
+        put("model.tar.gz");
+        assert_eq!(refused(), "; it has model.tar.gz: unpack it there");
+        gone("model.tar.gz");
+        put(DETECTOR);
+        assert_eq!(named_engine(folder.path()).unwrap(), EngineKind::Preview, "face models, for the preview");
+        put("sam_ffhq_aging.pt");
+        assert_eq!(refused(), "; it has sam_ffhq_aging.pt: rename it");
+        ["Model.PT", "b.ckpt", "c.safetensors", "d.pth", "landmarks.dat.gz"].into_iter().for_each(put);
+        assert_eq!(
+            refused(),
+            "; it has Model.PT, b.ckpt, c.safetensors, d.pth, 1 more: rename the SAM checkpoint among them"
+        );
+        assert_eq!(load(Some(folder.path())).unwrap().kind(), EngineKind::Preview, "as in the container");
+        put("model.pt");
+        assert_eq!(named_engine(folder.path()).unwrap(), EngineKind::Sam);
     }
 
     #[test]

@@ -169,20 +169,26 @@ pub fn multiplications(output_size: usize) -> Multiplications {
 }
 
 /// A checkpoint that is this network's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Identity {
     /// Width and height of its pictures, in pixels.
     pub output_size: usize,
     /// The names and extents of the tensors that the network takes from it.
     pub tensors: Vec<(String, Vec<usize>)>,
+    /// The checkpoint, with its tensors under these names: without the prefix that it may have before all of them.
+    pub checkpoint: Checkpoint,
 }
 
-/// Identifies a checkpoint as this network's. Its values are not read.
+/// Identifies a checkpoint as this network's, with or without a prefix before the names. Its values are not read.
 ///
 /// # Errors
 /// [`SamError`]: why the checkpoint is not this network's.
 pub fn identify(checkpoint: &Checkpoint) -> Result<Identity, SamError> {
-    let (file, output_size) = (checkpoint.file().to_owned(), output_size(checkpoint));
+    let network = |size| move |weights: &Weights| Network::load(&Loader::new(weights, Execution::Burn), size);
+    // Every size has the names of the smallest one.
+    let names = weights::list(network(OUTPUT_SIZES[0]));
+    let checkpoint = checkpoint.unwrapped(names.iter().map(|(name, _)| name.as_str()))?;
+    let (file, output_size) = (checkpoint.file().to_owned(), output_size(&checkpoint));
     // Such a checkpoint also lacks tensors. The option is the reason, and the better message.
     if checkpoint.flag("opts.start_from_latent_avg") == Some(true) {
         return Err(SamError::Variant { file, option: "start_from_latent_avg" });
@@ -193,9 +199,9 @@ pub fn identify(checkpoint: &Checkpoint) -> Result<Identity, SamError> {
     if !OUTPUT_SIZES.contains(&output_size) {
         return Err(SamError::OutputSize { file, output_size });
     }
-    let network = |weights: &Weights| Network::load(&Loader::new(weights, Execution::Burn), output_size);
-    let tensors = weights::survey(checkpoint, &name(output_size), network).map_err(CheckpointError::from)?;
-    Ok(Identity { output_size, tensors })
+    let tensors =
+        weights::survey(&checkpoint, &name(output_size), network(output_size)).map_err(CheckpointError::from)?;
+    Ok(Identity { output_size, tensors, checkpoint })
 }
 
 impl Sam {
@@ -222,13 +228,13 @@ impl Sam {
         precision: Precision,
         execution: Execution,
     ) -> Result<Self, SamError> {
-        let Identity { output_size, .. } = identify(checkpoint)?;
+        let Identity { output_size, checkpoint, .. } = identify(checkpoint)?;
         let dtype = match precision {
             Precision::Float32 => FloatDType::F32,
             Precision::BFloat16 => FloatDType::BF16,
         };
         let network = |weights: &Weights| Network::load(&Loader::new(weights, execution), output_size);
-        let network = weights::load(checkpoint, &device.burn(), dtype, network)?;
+        let network = weights::load(&checkpoint, &device.burn(), dtype, network)?;
         let sam = Self { network, device, precision, output_size, execution };
         sam.sync()?;
         Ok(sam)

@@ -38,6 +38,7 @@ impl Events {
 
     /// Invokes the functions of the rules and notifications that match the object.
     pub(crate) fn object_created(&self, connection: &Connection, object: &ObjectCreated<'_>) -> rusqlite::Result<()> {
+        tracing::info!(target: "created", bucket = object.bucket, key = object.key);
         let event = eventbridge_event(object);
         for rule in self.rules.iter().filter(|rule| matches(&rule.pattern, &event)) {
             for function in &rule.functions {

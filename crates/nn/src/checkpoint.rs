@@ -7,6 +7,7 @@ mod pickle;
 mod pickled;
 mod save;
 mod stored;
+mod wrapping;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -15,6 +16,7 @@ use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 pub use checkpoint_error::CheckpointError;
+pub(crate) use misfits::NAMED;
 pub use misfits::{Misfit, Misfits};
 pub use safetensors::Dtype;
 pub use save::{ElementType, save};
@@ -48,7 +50,7 @@ impl fmt::Display for Format {
 }
 
 /// The tensors of a checkpoint by name. Their values are read one tensor at a time, on demand.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     file: PathBuf,
     file_bytes: u64,
@@ -56,6 +58,8 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, StoredTensor>,
     /// The boolean entries beside the tensors, such as training options, by their path.
     flags: BTreeMap<String, bool>,
+    /// The prefix that was taken off all names.
+    prefix: String,
 }
 
 impl Checkpoint {
@@ -87,7 +91,8 @@ impl Checkpoint {
     /// A checkpoint without a file, whose tensors are [computed](StoredTensor::computed). Messages call it `name`.
     pub fn computed(name: &str, tensors: impl IntoIterator<Item = (String, StoredTensor)>) -> Self {
         let tensors = tensors.into_iter().collect();
-        Self { file: PathBuf::from(name), file_bytes: 0, format: Format::Computed, tensors, flags: BTreeMap::new() }
+        let (file, flags, prefix) = (PathBuf::from(name), BTreeMap::new(), String::new());
+        Self { file, file_bytes: 0, format: Format::Computed, tensors, flags, prefix }
     }
 
     /// The path of the file.
@@ -131,7 +136,7 @@ impl Checkpoint {
         })
     }
 
-    /// A boolean entry beside the tensors of a PyTorch file: `name` in its root, or `dictionary.name` in a dictionary there.
+    /// A boolean entry beside the tensors of a PyTorch file: `name` in its root, `dictionary.name` in a dictionary there.
     pub fn flag(&self, path: &str) -> Option<bool> {
         self.flags.get(path).copied()
     }

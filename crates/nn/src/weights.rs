@@ -2,11 +2,12 @@
 //! [loads](load) them.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt::Display;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
-use crate::checkpoint::{Checkpoint, CheckpointError, Misfit, Misfits};
+use crate::checkpoint::{Checkpoint, CheckpointError, Misfit, Misfits, NAMED};
 
 /// The state that all [`Weights`] of one network share.
 struct Source<'a> {
@@ -124,7 +125,17 @@ pub fn survey<N>(
     if tensors.is_empty() {
         return Ok(wanted);
     }
-    Err(Misfits { file: checkpoint.file().to_owned(), network: name.to_owned(), needed: wanted.len(), tensors })
+    let names: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+    let others = || checkpoint.tensors().iter().filter(|(name, _)| !names.contains(name.as_str()));
+    Err(Misfits {
+        file: checkpoint.file().to_owned(),
+        network: name.to_owned(),
+        needed: wanted.len(),
+        tensors,
+        prefix: checkpoint.prefix().to_owned(),
+        others: others().count(),
+        first_others: others().take(NAMED).map(|(name, stored)| (name.clone(), stored.shape().to_vec())).collect(),
+    })
 }
 
 /// Loads a network from a checkpoint that [`survey`] has found complete, with elements of `dtype`.

@@ -11,6 +11,8 @@ use crate::{PortraitId, Revision, Sequencer};
 
 /// Prefix of the uploads. An object that is created under it starts a job.
 pub const UPLOADS: &str = "uploads/";
+/// Prefix of the input copies.
+pub const INPUTS: &str = "inputs/";
 /// Prefix of SageMaker's output objects.
 pub const STRIPS: &str = "strips/";
 /// Prefix of SageMaker's failure objects.
@@ -33,17 +35,17 @@ pub fn upload_id(key: &str) -> Option<&str> {
 
 /// The key of one attempt's input copy.
 pub fn input(id: &PortraitId, revision: &Revision, sequencer: &Sequencer) -> String {
-    format!("inputs/{id}/{revision}/{}", sequencer.short())
+    format!("{INPUTS}{id}/{revision}/{}", sequencer.short())
 }
 
 /// Prefix of all input copies of a portrait.
 pub fn inputs(id: &PortraitId) -> String {
-    format!("inputs/{id}/")
+    format!("{INPUTS}{id}/")
 }
 
 /// The revision and the sequencer in the key of an input copy.
 pub fn split_input(key: &str) -> Option<(Revision, Sequencer)> {
-    let mut parts = key.strip_prefix("inputs/")?.split('/').skip(1);
+    let mut parts = key.strip_prefix(INPUTS)?.split('/').skip(1);
     let (revision, sequencer) = (parts.next()?, parts.next()?);
     Some((revision.parse().ok()?, Sequencer::new(sequencer)))
 }
@@ -70,13 +72,13 @@ pub fn strip(id: &PortraitId, revision: &Revision) -> String {
 
 /// The folder, within SageMaker's output path, of one attempt's answers. It identifies the attempt that an answer belongs to.
 pub fn output_folder(input: &str) -> &str {
-    input.strip_prefix("inputs/").unwrap_or(input)
+    input.strip_prefix(INPUTS).unwrap_or(input)
 }
 
 /// The portrait and the input copy that an answer's key names; `None` where it names none.
 pub fn split_output(key: &str) -> Option<(PortraitId, String)> {
     let (folder, _file) = key.strip_prefix(STRIPS)?.rsplit_once('/')?;
-    let input = format!("inputs/{folder}");
+    let input = format!("{INPUTS}{folder}");
     split_input(&input)?;
     let (id, _rest) = folder.split_once('/')?;
     Some((id.parse().ok()?, input))
@@ -84,7 +86,7 @@ pub fn split_output(key: &str) -> Option<(PortraitId, String)> {
 
 /// The portrait whose record owns an image or an input copy; `None` for any other object.
 pub fn owner(key: &str) -> Option<PortraitId> {
-    let rest = key.strip_prefix("inputs/").or_else(|| key.strip_prefix("images/"))?;
+    let rest = key.strip_prefix(INPUTS).or_else(|| key.strip_prefix("images/"))?;
     rest.split_once('/')?.0.parse().ok()
 }
 

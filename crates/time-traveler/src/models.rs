@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use aging::EngineKind;
+use anyhow::Context;
 use clap::Args;
 use face::FaceFinder;
 use nn::{Compute, DeviceChoice, Precision};
@@ -14,6 +16,17 @@ pub(crate) struct ModelFolder {
     /// Folder of the model's files; without one, the preview engine makes the pictures
     #[arg(long = "model", id = "model", value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
+}
+
+impl ModelFolder {
+    /// The engine for the folder; the preview without one.
+    ///
+    /// # Errors
+    /// Where the folder has no checkpoint under a name that is read, or cannot be read.
+    pub(crate) fn engine(&self) -> anyhow::Result<EngineKind> {
+        let folder = self.folder.as_deref();
+        folder.map_or(Ok(EngineKind::Preview), aging::named_engine).context("the model cannot be loaded")
+    }
 }
 
 /// What the SAM engine computes on, and with.

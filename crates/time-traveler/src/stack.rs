@@ -4,6 +4,7 @@ pub(crate) mod local;
 pub(crate) mod programs;
 #[cfg(test)]
 mod template;
+pub(crate) mod unheeded;
 #[cfg(test)]
 mod wiring;
 
@@ -158,8 +159,9 @@ fn functions(folder: Option<&Path>, environment: &BTreeMap<&str, String>) -> any
 }
 
 /// Variables of this process's environment that the model server gets too: its settings, and CUDA's variables.
-const MODEL_SERVER: [&str; 14] = [
+const MODEL_SERVER: [&str; 15] = [
     "BATCH_SIZE",
+    "BODY_TIMEOUT",
     "DEVICE",
     "FACE_MODEL_DIR",
     "MODEL_SERVER_TIMEOUT",

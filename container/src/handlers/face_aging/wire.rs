@@ -122,6 +122,7 @@ pub fn refusal(reason: &Reason) -> Refusal {
             (ErrorCode::CorruptImage, "the request has no body: a JPEG, PNG or WebP picture would work".to_owned())
         }
         Reason::IncompleteBody { source, .. } => (ErrorCode::CorruptImage, format!("{reason}: {source}")),
+        Reason::SlowBody { .. } => (ErrorCode::Timeout, reason.to_string()),
         Reason::LargeBody { limit } => {
             (ErrorCode::ImageTooLarge, format!("the picture has more than {limit} bytes: at most {limit} work"))
         }
@@ -236,6 +237,7 @@ mod tests {
         for reason in [
             Reason::EmptyBody,
             Reason::IncompleteBody { bytes: 7, source: source() },
+            Reason::SlowBody { limit: Duration::from_secs(7) },
             Reason::LargeBody { limit: 7 },
             Reason::LargeAnswer { bytes: 9, limit: 7 },
             Reason::Overloaded { waiting: 7 },

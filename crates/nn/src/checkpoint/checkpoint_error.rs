@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::misfits::Misfits;
+use super::misfits::{Misfits, excerpt};
 
 /// Why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,17 @@ pub enum CheckpointError {
         /// The value.
         value: f32,
     },
+    /// It has the tensors of the network under several prefixes, such as averaged weights beside the others.
+    #[error(
+        "{} has the network's weights more than once, with the prefixes {}: a checkpoint with one of them would work",
+        file.display(), quoted(prefixes)
+    )]
+    Twice {
+        /// Its path.
+        file: PathBuf,
+        /// The prefixes.
+        prefixes: Vec<String>,
+    },
     /// Its tensors are not those of the network.
     #[error(transparent)]
     Misfits(#[from] Misfits),
@@ -124,4 +135,8 @@ pub enum CheckpointError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+fn quoted(prefixes: &[String]) -> String {
+    prefixes.iter().map(|prefix| format!("\"{}\"", excerpt(prefix))).collect::<Vec<_>>().join(", ")
 }

@@ -52,6 +52,7 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
         format: Format::Safetensors,
         tensors,
         flags: BTreeMap::new(),
+        prefix: String::new(),
     })
 }
 

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{self, Globals};
 use super::stored::Values;
-use super::{Checkpoint, CheckpointError, Format, StoredTensor};
+use super::{Checkpoint, CheckpointError, Format, StoredTensor, wrapping};
 
 /// The prefix of tensors in the dictionary of a network, where it is not the root.
 const STATE_DICT: &str = "state_dict.";
@@ -19,6 +19,8 @@ const STATE_DICT: &str = "state_dict.";
 const MAX_PICKLES: u64 = 16 << 20;
 /// The pickles before the tensors in the older format: magic number, version, system, content, keys.
 const LEGACY_PICKLES: usize = 5;
+/// How deep the dictionaries of flags lie: those of training options, in a wrapper of two dictionaries.
+const FLAG_DEPTH: usize = 4;
 /// The largest size of all tensors, in multiples of the file's. Tensors may share values, but nothing is compressed.
 const MAX_EXPANSION: u64 = 8;
 
@@ -44,7 +46,7 @@ pub(super) fn open(file: &Path, handle: File) -> Result<Checkpoint, CheckpointEr
     if claimed > file_bytes.saturating_mul(MAX_EXPANSION) {
         return Err(CheckpointError::Bomb { file: file.to_owned(), tensors: claimed, bytes: file_bytes });
     }
-    Ok(Checkpoint { file: file.to_owned(), file_bytes, format, tensors, flags })
+    Ok(Checkpoint { file: file.to_owned(), file_bytes, format, tensors, flags, prefix: String::new() })
 }
 
 /// The names in the pickles of a zip archive; `None` for other files.
@@ -87,12 +89,11 @@ fn legacy(reader: &mut BufReader<File>) -> io::Result<Globals> {
 
 /// The tensors, without the prefix of `state_dict`. Where two tensors would have one name, that of `state_dict` counts.
 fn named(tensors: HashMap<String, pytorch_reader::Tensor>) -> BTreeMap<String, StoredTensor> {
-    let (inner, outer): (Vec<_>, Vec<_>) = tensors.into_iter().partition(|(name, _)| name.starts_with(STATE_DICT));
     let stored = |(name, tensor): (String, pytorch_reader::Tensor)| {
         let stored = StoredTensor::new(dtype(tensor.dtype()), tensor.shape().to_vec(), Values::Pickled(tensor));
-        (name.strip_prefix(STATE_DICT).map(str::to_owned).unwrap_or(name), stored)
+        (name, stored)
     };
-    outer.into_iter().chain(inner).map(stored).collect()
+    wrapping::without(tensors.into_iter().map(stored).collect(), STATE_DICT)
 }
 
 fn dtype(dtype: DType) -> Dtype {
@@ -113,17 +114,18 @@ fn dtype(dtype: DType) -> Dtype {
     }
 }
 
-/// The boolean entries of the root, and of the dictionaries in it as `dictionary.name`.
+/// The boolean entries of the root, and of dictionaries in it as `dictionary.name`.
 fn flags(root: PickleValue) -> BTreeMap<String, bool> {
     let mut flags = BTreeMap::new();
-    let PickleValue::Dict(root) = root else { return flags };
-    for (name, value) in root {
+    let mut dictionaries = vec![(String::new(), 0, root)];
+    while let Some((path, depth, value)) = dictionaries.pop() {
         match value {
-            PickleValue::Bool(flag) => drop(flags.insert(name, flag)),
-            PickleValue::Dict(entries) => flags.extend(entries.into_iter().filter_map(|(entry, value)| match value {
-                PickleValue::Bool(flag) => Some((format!("{name}.{entry}"), flag)),
-                _ => None,
-            })),
+            PickleValue::Bool(flag) => drop(flags.insert(path, flag)),
+            PickleValue::Dict(entries) if depth < FLAG_DEPTH => dictionaries.extend(
+                entries
+                    .into_iter()
+                    .map(|(name, value)| (if depth == 0 { name } else { format!("{path}.{name}") }, depth + 1, value)),
+            ),
             _ => {}
         }
     }

@@ -153,8 +153,74 @@ fn a_network_lists_its_tensors_and_those_that_do_not_fit() {
     let (_, misfits) = error.split_once("zip.pt is no checkpoint of the network of this test: ").unwrap();
     assert_eq!(
         misfits,
-        "2 of 2 tensors do not fit: decoder.input.input is [1, 2, 3, 4], [1, 2, 12] is needed; absent [3] is missing"
+        "2 of 2 tensors do not fit\nmissing: 1\n  absent [3]\n\
+         of another shape: 1\n  decoder.input.input [1, 2, 3, 4], [1, 2, 12] is needed\n\
+         in the file, under names that are not needed: 3\n  encoder.input_layer.1.num_batches_tracked []\n  \
+         encoder.latlayer1.weight [3, 2]\n  latent_avg [2, 4]"
     );
+}
+
+/// A pickle of a dictionary whose one entry is the content of another pickle. Both are of protocol 2.
+fn wrapped(key: &str, pickle: &[u8]) -> Vec<u8> {
+    let content = pickle.strip_prefix(b"\x80\x02").unwrap().strip_suffix(b".").unwrap();
+    // EMPTY_DICT, BINUNICODE, the content, SETITEM, STOP.
+    [b"\x80\x02}X", &(key.len() as u32).to_le_bytes()[..], key.as_bytes(), content, b"s."].concat()
+}
+
+/// A fixture in the newer format, in a dictionary.
+fn wrapped_zip(name: &str, key: &str) -> Vec<u8> {
+    let mut whole = zip::ZipArchive::new(std::fs::File::open(fixture(name)).unwrap()).unwrap();
+    let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for index in 0..whole.len() {
+        let mut entry = whole.by_index(index).unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        out.start_file(entry.name().unwrap().into_owned(), stored).unwrap();
+        let content = if entry.name().unwrap().ends_with(".pkl") { wrapped(key, &content) } else { content };
+        std::io::Write::write_all(&mut out, &content).unwrap();
+    }
+    out.finish().unwrap().into_inner()
+}
+
+/// A fixture in the older format, in a dictionary: its fourth pickle is the content.
+fn wrapped_legacy(name: &str, key: &str) -> Vec<u8> {
+    let whole = std::fs::read(fixture(name)).unwrap();
+    let mut rest = &whole[..];
+    let mut ends = Vec::new();
+    for _ in 0..4 {
+        pickle::globals(&mut rest, &mut 100_000).unwrap();
+        ends.push(whole.len() - rest.len());
+    }
+    [&whole[..ends[2]], &wrapped(key, &whole[ends[2]..ends[3]]), rest].concat()
+}
+
+#[test]
+fn weights_in_a_dictionary_are_found_with_what_stands_beside_them() {
+    let bare = open("zip.pt").unwrap();
+    for (bytes, format) in [
+        (wrapped_zip("zip.pt", "net"), Format::PyTorchZip),
+        (wrapped_legacy("legacy.pt", "net"), Format::PyTorchLegacy),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let found = Checkpoint::open(file.path()).unwrap();
+        assert!(found.format() == format && found.tensors().contains_key("net.state_dict.decoder.input.input"));
+        let found = found.unwrapped(bare.tensors().keys().map(String::as_str)).unwrap();
+        assert_eq!((found.prefix(), found.flag("opts.start_from_encoded_w_plus")), ("net.state_dict.", Some(true)));
+        assert_whole(&found);
+        assert!(found.tensors().keys().eq(bare.tensors().keys()));
+    }
+}
+
+#[test]
+fn names_of_a_file_cannot_control_a_terminal() {
+    let name = format!("\u{1b}]0;owned\u{7}\u{9b}2J\n{}", "x".repeat(200));
+    let tensors = [(name, StoredTensor::computed(vec![1], || vec![0.0]))];
+    let error =
+        weights::survey(&Checkpoint::computed("model.pt", tensors), "a network", network).unwrap_err().to_string();
+    assert!(error.contains("  \\u{1b}]0;owned\\u{7}\\u{9b}2J\\nxxx") && error.contains("x... [1]"), "{error}");
+    assert!(error.len() < 600 && !error.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{error}");
 }
 
 /// Writes bytes to a file, opens it and reads the bytes of all its tensors.

@@ -49,7 +49,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let start = Instant::now();
     let compute = age.compute.compute();
     let folder = age.model.folder.as_deref();
-    let kind = EngineKind::of(folder).context("the model cannot be loaded")?;
+    let kind = age.model.engine()?;
     // A network on a CPU allocates its feature maps again and again.
     if kind == EngineKind::Sam && compute.device.find().is_ok_and(|device| device == Device::Cpu) {
         heap::keep_large_blocks();

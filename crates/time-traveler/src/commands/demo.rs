@@ -39,6 +39,7 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
     let hops = HopLog::default();
     hops.install();
     let photos = delivery::read(&demo.photos, None)?;
+    demo.model.engine()?;
     let data = tempfile::tempdir().context("a temporary folder cannot be created")?;
     let stack = stack(&Parts { model: demo.model.folder.as_deref(), ages: demo.ages.clone(), ..Parts::default() })?;
     runtime()?.block_on(async {

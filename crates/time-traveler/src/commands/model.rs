@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Model {
-    /// Show what a checkpoint holds, and whether the SAM engine can use it
+    /// Show the tensors of a checkpoint, and whether the SAM engine can use it
     Inspect(inspect::Inspect),
     /// Write a SAM checkpoint as safetensors, which loads without a conversion
     Convert(convert::Convert),

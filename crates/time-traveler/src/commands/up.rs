@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use aging::EngineKind;
 use clap::Args;
 use container::heap;
 use local_cloud::{Cloud, Conditions, FaultPlan};
@@ -51,6 +52,8 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     heap::return_large_blocks();
     let hops = HopLog::default();
     hops.install();
+    // The folder of another model server has files of its own.
+    let engine = up.model_server.is_none().then(|| up.model.engine()).transpose()?;
     runtime()?.block_on(async {
         let stack = stack(&Parts {
             model: up.model.folder.as_deref(),
@@ -60,7 +63,7 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
         })?;
         let conditions = Conditions { faults: up.chaos.clone(), ..Conditions::default() };
         let cloud = start(&stack, &up.data, up.port, up.aws_port, conditions).await?;
-        announce(&cloud, up)?;
+        announce(&cloud, up, engine)?;
         hops.start();
         stop_signal().await?;
         eprintln!("stopping; the next `up` resumes unfinished jobs");
@@ -69,11 +72,16 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     })
 }
 
-fn announce(cloud: &Cloud, up: &Up) -> anyhow::Result<()> {
+fn announce(cloud: &Cloud, up: &Up, engine: Option<EngineKind>) -> anyhow::Result<()> {
     let api = format!("http://{}", cloud.api_address());
     let aws = format!("http://{}", cloud.aws_address());
     if up.json {
-        return print_line!("{}", json!({"api": api, "aws": aws, "pid": std::process::id()}));
+        return print_line!(
+            "{}",
+            json!({
+                "api": api, "aws": aws, "pid": std::process::id(), "model": engine.map(EngineKind::name),
+            })
+        );
     }
     let (data, logs) = (up.data.display(), up.data.join("logs"));
     print_line!("Time Traveler is up. Ctrl-C stops it.\n")?;
@@ -81,14 +89,24 @@ fn announce(cloud: &Cloud, up: &Up) -> anyhow::Result<()> {
     print_line!("  API   {api}   curl -T photo.jpg {api}/images/ada; curl '{api}/jobs/ada?wait=20'")?;
     print_line!("  AWS   {aws}   export AWS_ENDPOINT_URL={aws}")?;
     print_line!("  data  {data}   logs of functions and model server: {}", logs.display())?;
+    print_line!("  model {}", serving(up, engine))?;
     if let Some(plan) = &up.chaos {
         let history = logs.join("faults.log");
         print_line!("\nFaults are injected: {plan}; each one is logged in {}", history.display())?;
     }
-    if up.model.folder.is_none() && up.model_server.is_none() {
-        print_line!("\nWithout --model, the preview engine makes the pictures: a sketch of what the model makes.")?;
-    }
     print_line!("")
+}
+
+/// What makes the pictures.
+fn serving(up: &Up, engine: Option<EngineKind>) -> String {
+    match (engine, &up.model.folder, &up.model_server) {
+        (Some(EngineKind::Sam), Some(folder), _) => format!("sam, with the weights in {}", folder.display()),
+        (None, _, Some(server)) => format!("the model server {}", server.display()),
+        (_, Some(folder), _) => {
+            format!("preview, a sketch of what a network makes, with the face models in {}", folder.display())
+        }
+        _ => "preview, a sketch of what a network makes: --model names a folder with a network's weights".to_owned(),
+    }
 }
 
 /// Waits for Ctrl-C or SIGTERM.

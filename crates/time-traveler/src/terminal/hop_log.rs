@@ -11,10 +11,17 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, filter};
 
+use crate::stack::unheeded;
+
 /// The log filter without `RUST_LOG`. s3s logs each refused request as an error.
 const DEFAULT_FILTER: &str = "warn,s3s=off,dynoxide=off";
 
-/// A tracing layer that prints hops with the time since its start, and adds up the model's time.
+/// The target of hops.
+const HOP: &str = "hop";
+/// The target of new objects.
+const CREATED: &str = "created";
+
+/// A tracing layer that prints hops with the time since its start, and uploads that start no job, and adds up the model's time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HopLog {
     start: Arc<OnceLock<Instant>>,
@@ -42,7 +49,7 @@ impl HopLog {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_FILTER.into());
         let ansi = std::io::stderr().is_terminal();
         let logs = tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(std::io::stderr).with_filter(filter);
-        let hops = self.clone().with_filter(filter::filter_fn(|metadata| metadata.target() == "hop"));
+        let hops = self.clone().with_filter(filter::filter_fn(|metadata| [HOP, CREATED].contains(&metadata.target())));
         tracing_subscriber::registry().with(logs).with(hops).init();
     }
 }
@@ -54,7 +61,11 @@ impl<S: Subscriber> Layer<S> for HopLog {
         if let Some(seconds) = hop.model_seconds {
             *self.model_seconds.lock().unwrap_or_else(PoisonError::into_inner) += seconds;
         }
-        self.show(&hop.service, &hop.action, &hop.detail);
+        if event.metadata().target() == HOP {
+            self.show(&hop.service, &hop.action, &hop.detail);
+        } else if let Some(reason) = unheeded::reason(&hop.bucket, &hop.key) {
+            self.show("S3", "starts no job", &reason);
+        }
     }
 }
 
@@ -63,6 +74,8 @@ struct Hop {
     service: String,
     action: String,
     detail: String,
+    bucket: String,
+    key: String,
     model_seconds: Option<f64>,
 }
 
@@ -82,6 +95,8 @@ impl Visit for Hop {
             "service" => &mut self.service,
             "action" => &mut self.action,
             "detail" => &mut self.detail,
+            "bucket" => &mut self.bucket,
+            "key" => &mut self.key,
             _ => return,
         };
         // Writing to a string does not fail.

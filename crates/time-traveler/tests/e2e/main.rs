@@ -9,6 +9,7 @@ mod descriptions;
 mod flow;
 mod given_up;
 mod logs;
+mod model_servers;
 mod notebooks;
 mod page;
 mod python;

@@ -88,6 +88,40 @@ async fn unusable_pictures_become_failed_jobs() {
     assert!(!ids.contains(&"a b") && ids.len() == 9, "{ids:?}");
 }
 
+#[tokio::test]
+async fn uploads_that_start_nothing_are_named_to_their_sender_or_on_the_terminal() {
+    let up = Up::start();
+    for (method, path) in
+        [("PUT", "/images/my%20photo.jpg"), ("PUT", "/images/Jos%C3%A9.jpg"), ("POST", "/uploads/my%20photo.jpg")]
+    {
+        let request = up.http.request(method.parse().unwrap(), format!("{}{path}", up.api));
+        let (status, code, message) = refusal(request.body(picture(1)).send().await.unwrap()).await;
+        assert_eq!((status.as_u16(), code.as_str()), (400, "INVALID_ID"), "{message}");
+        assert!(message.contains("is not a portrait id: 1 to 48 letters"), "{message}");
+    }
+    // S3 takes any key.
+    let s3 = up.s3().await;
+    let keys = ["uploads/my photo.jpg", "uploads/José.jpg", "uploads/a/b.jpg", "uploads/\u{1b}[2Jx", "photo.jpg"];
+    for key in keys {
+        s3.put_object().bucket("portraits").key(key).body(picture(1).into()).send().await.unwrap();
+    }
+    s3.copy_object().copy_source("portraits/photo.jpg").bucket("portraits").key("uploads/-x").send().await.unwrap();
+    up.wait_for_hops("starts no job", keys.len() + 1);
+    let log = up.log();
+    for named in [
+        "\"my photo.jpg\" is not a portrait id",
+        "\"José.jpg\"",
+        "\"a/b.jpg\"",
+        "\"-x\"",
+        "\"photo.jpg\" is not below uploads/",
+    ] {
+        assert!(log.lines().any(|line| line.contains("starts no job") && line.contains(named)), "{named}: {log}");
+    }
+    assert!(!log.lines().any(|line| line.contains("starts no job") && line.contains('\u{1b}')), "{log}");
+    assert_eq!(up.send("good", picture(1)).await["status"], "SUCCESS");
+    assert_eq!(up.hops("starts no job"), keys.len() + 1);
+}
+
 /// A PNG whose header claims 20,000 x 20,000 pixels, without their data.
 fn png_bomb() -> Vec<u8> {
     let mut png = encoded(&image::RgbImage::new(1, 1), image::ImageFormat::Png);

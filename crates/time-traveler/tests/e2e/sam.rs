@@ -1,14 +1,15 @@
 //! The SAM engine with made-up weights, in the command line and in the whole pipeline.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use aging::sam;
 use flate2::read::GzDecoder;
 use nn::checkpoint::{self, ElementType};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{picture, repository, run, sample};
+use crate::support::{BINARY, picture, repository, run, sample};
 
 #[track_caller]
 fn stdout(output: &Output) -> String {
@@ -22,6 +23,52 @@ fn panel(file: &Path, panels: usize, number: usize) -> Vec<u8> {
     let row = 3 * 1024;
     let pixels = &strip[strip.len() - 1024 * row * panels..];
     pixels.chunks_exact(row * panels).flat_map(|line| line[number * row..(number + 1) * row].to_vec()).collect()
+}
+
+#[test]
+fn a_checkpoint_under_another_name_is_not_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("model")).unwrap();
+    let photo = sample();
+    let photo = photo.to_str().unwrap();
+    let commands: [&[&str]; 4] = [
+        &["age", photo, "--model", "model"],
+        &["demo", photo, "--model", "model"],
+        &["up", "--port", "0", "--aws-port", "0", "--data", "data", "--model", "model"],
+        &["model", "pack", "model"],
+    ];
+    let refused = |message: &str| {
+        for arguments in commands {
+            let output = run(folder.path(), arguments);
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+            assert!(error.ends_with(&format!("model has no model.safetensors and no model.pt{message}\n")), "{error}");
+        }
+        assert!(!folder.path().join("out").exists() && !folder.path().join("model.tar.gz").exists());
+    };
+    refused(": put a SAM checkpoint there");
+    std::fs::write(folder.path().join("model/sam_ffhq_aging.pt"), "weights").unwrap();
+    refused("; it has sam_ffhq_aging.pt: rename it");
+}
+
+#[test]
+fn up_says_which_engine_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut up = Command::new(BINARY)
+        .args(["up", "--port", "0", "--aws-port", "0", "--data", "data"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(up.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said = lines.skip_while(|line| !line.starts_with("  model ")).next();
+    up.kill().unwrap();
+    up.wait().unwrap();
+    assert_eq!(
+        said.as_deref(),
+        Some("  model preview, a sketch of what a network makes: --model names a folder with a network's weights")
+    );
 }
 
 /// This is one test, since the made-up weights take seconds and a gigabyte.
@@ -54,6 +101,20 @@ fn a_model_folder_with_a_checkpoint_ages_with_it() {
         assert!(line["stageSeconds"][stage].as_f64() > Some(0.0), "{line}");
     }
     assert!(!cfg!(target_os = "linux") || line["peakMemoryBytes"].as_u64() > Some(1_000_000_000));
+
+    // A wrapper's prefix before all names changes nothing.
+    let wrapped = sam::made_up(256)
+        .tensors()
+        .iter()
+        .map(|(name, tensor)| (format!("module._orig_mod.{name}"), tensor.clone()))
+        .collect::<Vec<_>>();
+    let wrapped = checkpoint::Checkpoint::computed("wrapped", wrapped);
+    checkpoint::save(&wrapped, Some(ElementType::Float16), &at("wrapped.safetensors"), &mut |_, _| ()).unwrap();
+    let inspected = stdout(&run(folder.path(), &["model", "inspect", "wrapped.safetensors"]));
+    assert!(inspected.contains("  prefix      module._orig_mod., taken off the names\n"), "{inspected}");
+    assert!(inspected.contains("  module._orig_mod.latent_avg [14, 512] float16\n"), "{inspected}");
+    stdout(&run(folder.path(), &["model", "convert", "wrapped.safetensors", "converted.safetensors"]));
+    assert!(std::fs::read(at("converted.safetensors")).unwrap() == std::fs::read(&file).unwrap());
 
     // An age has the same pixels with any other ages, and in the pipeline.
     let said = stdout(&run(folder.path(), &["demo", photo, "--model", "model", "--ages", "80,20", "--out", "two"]));
@@ -122,16 +183,27 @@ fn an_unusable_checkpoint_is_refused_with_a_reason() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let error = refused(&["model", "convert", other, "out.safetensors"]);
-    assert!(
-        error.contains("1278 of 1278 tensors do not fit, the first of them: encoder.input_layer.0.weight"),
-        "{error}"
-    );
+    let expected = "1278 of 1278 tensors do not fit\nmissing: 1277\n  encoder.input_layer.0.weight [64, 4, 3, 3]\n";
+    assert!(error.contains(expected), "{error}");
+    assert!(error.contains("under names that are not needed: 3\n  decoder.input.input [1, 2, 3, 4]\n"), "{error}");
     let error = refused(&["model", "inspect", fixtures.join("code.pt").to_str().unwrap()]);
     assert!(error.contains("Python would use \"posix.system\"") && error.contains("Nothing of it was run"), "{error}");
-    assert!(refused(&["model", "pack", "."]).contains("has no model.safetensors and no model.pt"));
+    assert!(
+        refused(&["model", "pack", "."]).contains("has no model.safetensors and no model.pt: put a SAM checkpoint")
+    );
+    let error = refused(&["model", "pack", "gone"]);
+    assert_eq!(error, "error: there is no folder gone: one with model.safetensors or model.pt would work\n");
     let inspected = stdout(&run(folder.path(), &["model", "inspect", other]));
     let expected = ["nothing that the SAM engine can use", "PyTorch (zip)"];
     assert!(expected.iter().all(|words| inspected.contains(words)), "{inspected}");
+    let listed = "\nThe tensors of the file:\n  decoder.input.input [1, 2, 3, 4] float32\n  \
+                  encoder.input_layer.1.num_batches_tracked [] int64\n  encoder.latlayer1.weight [3, 2] float32\n  \
+                  latent_avg [2, 4] float32\n";
+    assert!(inspected.ends_with(listed), "{inspected}");
+    let inspected: Value =
+        serde_json::from_str(&stdout(&run(folder.path(), &["model", "inspect", other, "--json"]))).unwrap();
+    assert_eq!(inspected["contents"][3], json!({"name": "latent_avg", "shape": [2, 4], "dtype": "float32"}));
+    assert_eq!((&inspected["tensors"], &inspected["network"]), (&4.into(), &Value::Null));
 
     std::fs::copy(other, folder.path().join("model.pt")).unwrap();
     let photo = sample();

@@ -52,10 +52,7 @@ pub(crate) fn run(bench: &BenchAging) -> anyhow::Result<()> {
     let device = bench.compute.device.find()?;
     let start = Instant::now();
     let checkpoint = match &bench.model {
-        Some(folder) => {
-            let file = aging::checkpoint_file(folder)?;
-            Checkpoint::open(&file.with_context(|| format!("{} has no checkpoint", folder.display()))?)?
-        }
+        Some(folder) => Checkpoint::open(&aging::needed_checkpoint(folder)?)?,
         None => sam::made_up(bench.size),
     };
     // From here on, because made-up weights are freed again.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
@@ -95,7 +95,7 @@ impl Server {
         let mut command = Command::new(program.path);
         command.arg0(program.arg0).envs(program.environment).stderr(Stdio::piped());
         if let Some(folder) = &bench.model.folder {
-            ensure!(Path::is_dir(folder), "the model folder {} is not there", folder.display());
+            bench.model.engine()?;
             command.env("SM_MODEL_DIR", folder);
         }
         let mut process = command.spawn().context("the model server cannot be started")?;

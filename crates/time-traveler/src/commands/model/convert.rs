@@ -27,9 +27,9 @@ pub(crate) struct Convert {
 }
 
 pub(super) fn run(convert: &Convert) -> anyhow::Result<()> {
-    let mut checkpoint = Checkpoint::open(&convert.checkpoint)?;
+    let sam::Identity { mut checkpoint, tensors, .. } = sam::identify(&Checkpoint::open(&convert.checkpoint)?)?;
     // The discriminator and the training state are left out.
-    checkpoint.keep(&sam::identify(&checkpoint)?.tensors.into_iter().map(|(name, _)| name).collect());
+    checkpoint.keep(&tensors.into_iter().map(|(name, _)| name).collect());
     let out = convert.out.clone().unwrap_or_else(|| default_name(convert));
     ensure!(
         out.extension().is_some_and(|extension| extension == "safetensors"),

@@ -1,11 +1,11 @@
-//! `model inspect`: the contents of a checkpoint.
+//! `model inspect`: the contents of a checkpoint, for a network or not.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use aging::sam;
 use clap::Args;
-use nn::checkpoint::{Checkpoint, Dtype};
+use nn::checkpoint::{Checkpoint, Dtype, StoredTensor};
 use serde_json::{Map, json};
 
 #[derive(Debug, Args)]
@@ -23,6 +23,8 @@ pub(super) fn run(inspect: &Inspect) -> anyhow::Result<()> {
     let elements = elements(&checkpoint);
     if inspect.json {
         let elements: Map<_, _> = elements.iter().map(|(dtype, count)| (dtype.clone(), json!(count))).collect();
+        let tensor = |(tensor, stored): (&String, &StoredTensor)| json!({"name": tensor, "shape": stored.shape(), "dtype": name(stored.dtype())});
+        let contents: Vec<_> = checkpoint.tensors().iter().map(tensor).collect();
         let line = json!({
             "file": checkpoint.file(),
             "format": checkpoint.format().to_string(),
@@ -32,15 +34,18 @@ pub(super) fn run(inspect: &Inspect) -> anyhow::Result<()> {
             "elements": elements,
             "network": network.is_ok().then_some("sam"),
             "outputSize": network.as_ref().ok().map(|network| network.output_size),
+            "prefix": network.as_ref().ok().map(|network| network.checkpoint.prefix()),
             "misfit": network.as_ref().err().map(ToString::to_string),
+            "contents": contents,
         });
         return print_line!("{line}");
     }
+    let file = checkpoint.file().display();
     match &network {
         Ok(sam::Identity { output_size: size, .. }) => {
-            print_line!("{}: SAM, face ageing, pictures of {size} x {size}", checkpoint.file().display())?;
+            print_line!("{file}: SAM, face ageing, pictures of {size} x {size}")?;
         }
-        Err(_) => print_line!("{}: nothing that the SAM engine can use", checkpoint.file().display())?,
+        Err(_) => print_line!("{file}: nothing that the SAM engine can use")?,
     }
     print_line!("  format      {}", checkpoint.format())?;
     print_line!("  size        {:.1} MB", checkpoint.file_bytes() as f64 / 1e6)?;
@@ -49,8 +54,17 @@ pub(super) fn run(inspect: &Inspect) -> anyhow::Result<()> {
     for (dtype, count) in elements {
         print_line!("  {dtype:<11} {count} elements")?;
     }
-    if let Err(misfit) = network {
-        print_line!("{misfit}")?;
+    match network {
+        Ok(sam::Identity { checkpoint, .. }) if !checkpoint.prefix().is_empty() => {
+            print_line!("  prefix      {}, taken off the names", checkpoint.prefix().escape_debug())?;
+        }
+        Ok(_) => {}
+        Err(misfit) => print_line!("\n{misfit}")?,
+    }
+    print_line!("\nThe tensors of the file:")?;
+    for (tensor, stored) in checkpoint.tensors() {
+        // A file's names could control the terminal.
+        print_line!("  {} {:?} {}", tensor.escape_debug(), stored.shape(), name(stored.dtype()))?;
     }
     Ok(())
 }

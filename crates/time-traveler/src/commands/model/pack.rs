@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
-use aging::{DETECTOR, LANDMARKS, checkpoint_file, sam};
-use anyhow::{Context, anyhow};
+use aging::{DETECTOR, LANDMARKS, needed_checkpoint, sam};
+use anyhow::{Context, ensure};
 use clap::Args;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -82,9 +82,12 @@ pub(super) fn run(pack: &Pack) -> anyhow::Result<()> {
 /// The files to pack, with the names that the container looks for. Each file has been checked to load.
 fn files(pack: &Pack) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let folder = &pack.model;
-    let checkpoint = checkpoint_file(folder)?.ok_or_else(|| {
-        anyhow!("{} has no model.safetensors and no model.pt: put a SAM checkpoint there", folder.display())
-    })?;
+    ensure!(
+        folder.is_dir(),
+        "there is no folder {}: one with model.safetensors or model.pt would work",
+        folder.display()
+    );
+    let checkpoint = needed_checkpoint(folder)?;
     let opened = Checkpoint::open(&checkpoint)?;
     sam::identify(&opened)?;
     opened.verify()?;
