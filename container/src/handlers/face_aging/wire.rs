@@ -151,7 +151,9 @@ impl From<PictureError> for Refusal {
             PictureError::Corrupt { .. } | PictureError::Truncated { .. } => {
                 (StatusCode::BAD_REQUEST, ErrorCode::CorruptImage)
             }
-            PictureError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
+            PictureError::TooLarge { .. } | PictureError::TooLong { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge)
+            }
         };
         Self::new(status, code.as_str(), error.to_string())
     }
