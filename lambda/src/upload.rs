@@ -2,7 +2,8 @@
 
 use pipeline::event::ObjectCreated;
 use pipeline::{
-    Ages, ErrorCode, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Record, Revision, Upload, Uploaded, keys,
+    Ages, ErrorCode, ForeignType, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Record, Revision, Upload,
+    Uploaded, keys,
 };
 
 use crate::error::HandlerError;
@@ -90,7 +91,10 @@ fn check(size: u64, first_bytes: &[u8]) -> Result<ImageType, JobError> {
         return Err(JobError::new(ErrorCode::ImageTooLarge, message));
     }
     ImageType::sniff(first_bytes).ok_or_else(|| {
-        let message = "the upload is no picture that can be read: JPEG, PNG and WebP can";
+        let message = match ForeignType::sniff(first_bytes) {
+            Some(foreign) => foreign.to_string(),
+            None => "the upload is no picture that can be read: JPEG, PNG and WebP can".to_owned(),
+        };
         JobError::new(ErrorCode::UnsupportedImage, message)
     })
 }
@@ -108,6 +112,9 @@ mod tests {
         let code = |size, bytes: &[u8]| check(size, bytes).unwrap_err().code;
         assert_eq!(code(0, b""), ErrorCode::CorruptImage);
         assert_eq!(code(5, b"hello"), ErrorCode::UnsupportedImage);
+        let heic = check(40, b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic").unwrap_err();
+        assert_eq!(heic.code, ErrorCode::UnsupportedImage);
+        assert!(heic.message.contains("HEIC") && heic.message.contains("Most Compatible"), "{}", heic.message);
         assert_eq!(code(60 << 20, b"\xff\xd8\xff"), ErrorCode::ImageTooLarge);
         assert_eq!(check(3, b"\xff\xd8\xff"), Ok(ImageType::Jpeg));
     }
