@@ -99,8 +99,10 @@ fn stack() -> Stack {
         key: key.to_owned(),
         metadata: vec![("ages".to_owned(), "ages".to_owned())],
         fixed_metadata: Vec::new(),
-        media_types: vec!["image/jpeg".to_owned(), "image/png".to_owned()],
-        media_type_code: None,
+        check_media_type: |media_type| match media_type {
+            "image/jpeg" | "image/png" => Ok(()),
+            other => Err(Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body: other.into() }),
+        },
         max_body: 4096,
         max_body_code: None,
         validate,

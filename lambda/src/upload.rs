@@ -1,7 +1,9 @@
 //! Starts a job from an upload.
 
 use pipeline::event::ObjectCreated;
-use pipeline::{Ages, ErrorCode, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Revision, Upload, Uploaded, keys};
+use pipeline::{
+    Ages, ErrorCode, ForeignType, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Revision, Upload, Uploaded, keys,
+};
 
 use crate::error::HandlerError;
 use crate::image_processor::{ImageProcessor, Request};
@@ -106,15 +108,16 @@ fn check(size: u64, first_bytes: &[u8]) -> Result<ImageType, JobError> {
         return Err(JobError::new(ErrorCode::ImageTooLarge, message));
     }
     ImageType::sniff(first_bytes).ok_or_else(|| {
-        let message = "the upload is no picture that can be read: JPEG, PNG and WebP can";
+        let message = match ForeignType::sniff(first_bytes) {
+            Some(foreign) => foreign.to_string(),
+            None => "the upload is no picture that can be read: JPEG, PNG and WebP can".to_owned(),
+        };
         JobError::new(ErrorCode::UnsupportedImage, message)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use pipeline::Sequencer;
 
     use super::*;
@@ -124,6 +127,9 @@ mod tests {
         let code = |size, bytes: &[u8]| check(size, bytes).unwrap_err().code;
         assert_eq!(code(0, b""), ErrorCode::CorruptImage);
         assert_eq!(code(5, b"hello"), ErrorCode::UnsupportedImage);
+        let heic = check(40, b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic").unwrap_err();
+        assert_eq!(heic.code, ErrorCode::UnsupportedImage);
+        assert!(heic.message.contains("HEIC") && heic.message.contains("Most Compatible"), "{}", heic.message);
         assert_eq!(code(60 << 20, b"\xff\xd8\xff"), ErrorCode::ImageTooLarge);
         assert_eq!(check(3, b"\xff\xd8\xff"), Ok(ImageType::Jpeg));
     }

@@ -225,10 +225,8 @@ pub struct S3Integration {
     pub metadata: Vec<(String, String)>,
     /// Metadata that every object gets: `(metadata name, value)`.
     pub fixed_metadata: Vec<(String, String)>,
-    /// The media types that a body may have; any if there are none. A body without a media type is taken.
-    pub media_types: Vec<String>,
-    /// The `code` in the refusal of another media type; without it, the refusal has a message only.
-    pub media_type_code: Option<String>,
+    /// Refuses bodies of a wrong media type, which is given as the client wrote it. A body without a media type is taken.
+    pub check_media_type: fn(&str) -> Result<(), Refusal>,
     /// The largest body, in bytes.
     pub max_body: u64,
     /// The `code` in the refusal of a larger body; without it, the refusal has a message only.

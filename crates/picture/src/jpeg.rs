@@ -1,19 +1,35 @@
-use image::RgbImage;
 use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
+use moxcms::DataColorSpace;
 
-use crate::{MAX_PIXELS, PictureError};
+use crate::scans::{self, End};
+use crate::{MAX_PIXELS, PictureError, colour, exif};
 
 /// The memory that decoding may take, in bytes. A progressive CMYK picture keeps all its coefficients, 15 bytes a pixel.
 const MAX_MEMORY: u64 = 16 * MAX_PIXELS + 128 * 1024 * 1024;
 /// The most scans of a progressive picture. Encoders write about ten. Each costs a pass over all pixels, even if it has few bytes.
 const MAX_SCANS: usize = 64;
 
-/// Decodes a JPEG to exactly the pixels of libjpeg-turbo, which dlib and Pillow use, and reads its EXIF orientation.
+/// Decodes a JPEG to exactly the pixels of libjpeg-turbo, which dlib and Pillow use, then applies its profile. Reads its EXIF
+/// orientation.
 ///
 /// A difference of one level changes the features of flat regions, and with them scores and landmarks. CMYK is read
 /// inverted, as Adobe writes it.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(RgbImage, Option<Orientation>), PictureError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Option<Orientation>), PictureError> {
+    let truncated = || PictureError::Truncated { format: "JPEG", bytes: bytes.len() };
+    match scans::end(bytes) {
+        End::Marked => pixels(bytes),
+        // Without the last block the decoder runs out of data.
+        End::Mended(mended) => pixels(&mended).map_err(|error| match error {
+            PictureError::Corrupt { .. } => truncated(),
+            error => error,
+        }),
+        End::Missing => Err(truncated()),
+    }
+}
+
+fn pixels(bytes: &[u8]) -> Result<(DynamicImage, Option<Orientation>), PictureError> {
     let limits = DecodeLimits {
         max_pixels: MAX_PIXELS,
         max_scans: MAX_SCANS,
@@ -32,14 +48,44 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(RgbImage, Option<Orientation>), Pi
     if !even_inks(&decoder) {
         return Err(refused(JpegError::Unsupported("four inks at different resolutions".into())));
     }
-    decoder.set_output_format(PixelFormat::Rgb);
-    let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
+    let orientation = decoder.exif_data().and_then(exif::orientation);
+    // Broken metadata is no reason to refuse a sound picture.
+    let icc = decoder.icc_profile().ok().flatten();
+    let profile = icc.and_then(|icc| colour::profile(&icc));
+    let components = decoder.header().components.len();
+    if let Some(profile) = profile.as_ref().filter(|profile| profile.color_space == DataColorSpace::Cmyk)
+        && components == 4
+    {
+        decoder.set_output_format(PixelFormat::Cmyk);
+        let mut inks = levels(&decoder, width, height, 4)?;
+        inks.iter_mut().for_each(|ink| *ink = 255 - *ink);
+        if let Some(picture) = colour::inks_to_srgb(width, height, &inks, profile) {
+            return Ok((picture.into(), orientation));
+        }
+    }
+    // A grey picture needs its own samples for a grey profile. Without one, it is decoded as it always was.
+    let grey = components == 1 && profile.is_some();
+    decoder.set_output_format(if grey { PixelFormat::Grayscale } else { PixelFormat::Rgb });
+    let levels = levels(&decoder, width, height, if grey { 1 } else { 3 })?;
+    let picture = if grey {
+        GrayImage::from_raw(width, height, levels).map(DynamicImage::from)
+    } else {
+        RgbImage::from_raw(width, height, levels).map(DynamicImage::from)
+    };
+    let picture = picture.ok_or_else(|| too_few(width, height))?;
+    Ok((if let Some(profile) = &profile { colour::to_srgb(picture, profile) } else { picture }, orientation))
+}
+
+/// The decoded samples of all pixels.
+fn levels(decoder: &Decoder<'_>, width: u32, height: u32, channels: usize) -> Result<Vec<u8>, PictureError> {
     let decoded = decoder.decode_image().map_err(refused)?;
-    let (width, height) = (decoded.width as u32, decoded.height as u32);
     // The decoder has refused headers with too small dimensions.
-    let picture = RgbImage::from_raw(width, height, decoded.data)
-        .ok_or_else(|| refused(JpegError::CorruptData(format!("too few pixels for {width} x {height}"))))?;
-    Ok((picture, orientation))
+    let expected = width as usize * height as usize * channels;
+    if decoded.data.len() == expected { Ok(decoded.data) } else { Err(too_few(width, height)) }
+}
+
+fn too_few(width: u32, height: u32) -> PictureError {
+    refused(JpegError::CorruptData(format!("too few pixels for {width} x {height}")))
 }
 
 /// Whether the components of a CMYK picture have one resolution, or the second and third half of it. The decoder panics on
@@ -140,6 +186,7 @@ mod tests {
         let same = |jpeg: &[u8], png: &[u8]| {
             let expected = image::load_from_memory(png).unwrap().into_rgb8();
             let (picture, orientation) = decode(jpeg).unwrap();
+            let picture = picture.into_rgb8();
             assert_eq!((picture.dimensions(), orientation), (expected.dimensions(), None));
             picture.as_raw().iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
         };

@@ -1,13 +1,16 @@
-//! Pictures as bytes: a JPEG, PNG or WebP file becomes upright 8-bit RGB pixels, within limits of memory.
+//! Pictures as bytes: a JPEG, PNG or WebP file becomes upright 8-bit sRGB pixels, within limits of memory.
 //!
 //! No other member of the workspace, no I/O.
 
+mod colour;
 mod decode;
+mod exif;
 mod jpeg;
 mod picture_error;
-mod truncation;
+mod png;
+mod scans;
 mod webp;
 
-pub use decode::{MAX_PIXELS, decode};
+pub use decode::{MAX_PIXELS, MAX_SIDE, decode};
 pub use image::RgbImage;
 pub use picture_error::PictureError;

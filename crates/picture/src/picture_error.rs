@@ -1,4 +1,4 @@
-use crate::MAX_PIXELS;
+use crate::{MAX_PIXELS, MAX_SIDE};
 
 /// Why a picture cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,14 @@ pub enum PictureError {
     /// More than [`MAX_PIXELS`].
     #[error("the picture has {width} x {height} pixels: at most {} million pixels work", MAX_PIXELS / 1_000_000)]
     TooLarge {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// A side longer than [`MAX_SIDE`].
+    #[error("the picture has {width} x {height} pixels: at most {MAX_SIDE} on either side work")]
+    TooLong {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.

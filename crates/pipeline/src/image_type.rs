@@ -1,5 +1,7 @@
 use std::str::FromStr;
 
+use crate::ForeignType;
+
 /// The picture formats that the pipeline accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ImageType {
@@ -12,11 +14,23 @@ pub enum ImageType {
 }
 
 impl ImageType {
+    /// Whether a body of this `Content-Type` may be a picture: an accepted format, or a type that says nothing about the
+    /// bytes (none, or `application/octet-stream`).
+    ///
+    /// # Errors
+    /// [`ImageTypeError`]: another type.
+    pub fn check_content_type(media_type: &str) -> Result<(), ImageTypeError> {
+        match essence(media_type).as_str() {
+            "" | "application/octet-stream" | "binary/octet-stream" => Ok(()),
+            _ => media_type.parse::<Self>().map(drop),
+        }
+    }
+
     /// Every format.
     pub const ALL: [Self; 3] = [Self::Jpeg, Self::Png, Self::WebP];
 
-    /// The number of leading bytes that [`ImageType::sniff`] needs.
-    pub const SNIFF_BYTES: usize = 16;
+    /// The number of leading bytes that [`ImageType::sniff`] and [`ForeignType::sniff`] need.
+    pub const SNIFF_BYTES: usize = 64;
 
     /// The format that these leading bytes announce. The `Content-Type` is not used, since clients often send none.
     ///
@@ -51,19 +65,36 @@ impl ImageType {
 
 /// The media type is none of the three.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an accepted picture format: image/jpeg, image/png and image/webp would work")]
+#[error("{_0:?} is not an accepted picture format: {advice}", advice = advice(_0))]
 pub struct ImageTypeError(pub String);
+
+fn advice(media_type: &str) -> String {
+    match ForeignType::of_media_type(&essence(media_type)) {
+        Some(foreign) => foreign.to_string(),
+        None => "image/jpeg, image/png and image/webp would work".to_owned(),
+    }
+}
+
+/// A media type without its parameters, in lower case.
+fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
 
 impl FromStr for ImageType {
     type Err = ImageTypeError;
 
-    /// Reads a `Content-Type`, without regard to its parameters and its case.
+    /// Reads a `Content-Type`, without regard to its parameters and its case. Names that are not registered, and that clients
+    /// send all the same, are read too.
     fn from_str(media_type: &str) -> Result<Self, ImageTypeError> {
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        // Not registered, but some clients send it.
-        let essence = if essence == "image/jpg" { Self::Jpeg.as_str() } else { essence.as_str() };
-        let known = Self::ALL.into_iter().find(|format| format.as_str() == essence);
-        known.ok_or_else(|| ImageTypeError(media_type.chars().take(60).collect()))
+        match essence(media_type).as_str() {
+            "image/jpeg" | "image/jpg" | "image/pjpeg" | "image/x-jpeg" | "image/x-jpg" | "image/jfif" => {
+                Ok(Self::Jpeg)
+            }
+            // An animated PNG is a PNG, whose first picture is taken.
+            "image/png" | "image/x-png" | "image/apng" | "image/vnd.mozilla.apng" => Ok(Self::Png),
+            "image/webp" | "image/x-webp" => Ok(Self::WebP),
+            _ => Err(ImageTypeError(media_type.chars().take(60).collect())),
+        }
     }
 }
 
@@ -84,7 +115,18 @@ mod tests {
     #[test]
     fn reads_media_types() {
         assert_eq!("image/JPEG; q=1".parse(), Ok(ImageType::Jpeg));
-        assert_eq!("image/jpg".parse(), Ok(ImageType::Jpeg));
+        for jpeg in ["image/jpg", "IMAGE/JPG", " image/pjpeg ;x=y", "image/x-jpeg", "image/jfif"] {
+            assert_eq!(jpeg.parse(), Ok(ImageType::Jpeg), "{jpeg}");
+        }
+        assert_eq!("image/x-png".parse(), Ok(ImageType::Png));
+        for none in ["", ";", "application/octet-stream", "Application/Octet-Stream; x=1", "binary/octet-stream"] {
+            assert_eq!(ImageType::check_content_type(none), Ok(()), "{none}");
+            assert!(none.parse::<ImageType>().is_err());
+        }
+        let heic = ImageType::check_content_type("image/HEIC; q=1").unwrap_err().to_string();
+        assert!(heic.contains("image/HEIC") && heic.contains("Most Compatible"), "{heic}");
+        let text = ImageType::check_content_type("text/plain").unwrap_err().to_string();
+        assert!(text.contains("text/plain") && text.contains("image/jpeg"), "{text}");
         assert!(ImageType::ALL.into_iter().all(|format| format.as_str().parse() == Ok(format)));
         assert!("image/gif".parse::<ImageType>().is_err());
     }

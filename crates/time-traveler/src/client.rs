@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use pipeline::{
-    Ages, ImageType, JobError, JobView, MAX_PUT_BYTES, MAX_UPLOAD_BYTES, PortraitId, Revision, Status, strip,
+    Ages, ForeignType, ImageType, JobError, JobView, MAX_PUT_BYTES, MAX_UPLOAD_BYTES, PortraitId, Revision, Status,
+    strip,
 };
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
@@ -74,8 +75,10 @@ impl Photo {
         if size > MAX_UPLOAD_BYTES {
             bail!("{} has {size} bytes: at most {MAX_UPLOAD_BYTES} can be sent", path.display());
         }
-        let media_type = ImageType::sniff(&bytes)
-            .with_context(|| format!("{} is no picture that can be sent: JPEG, PNG and WebP can", path.display()))?;
+        let media_type = ImageType::sniff(&bytes).with_context(|| match ForeignType::sniff(&bytes) {
+            Some(foreign) => format!("{}: {foreign}", path.display()),
+            None => format!("{} is no picture that can be sent: JPEG, PNG and WebP can", path.display()),
+        })?;
         Ok(Self { id: id.unwrap_or_else(|| output_folder::id_of(path)), bytes, media_type })
     }
 }

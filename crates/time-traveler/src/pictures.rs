@@ -4,4 +4,5 @@ pub(crate) mod animation;
 pub(crate) mod output_folder;
 pub(crate) mod palette;
 pub(crate) mod panels;
+pub(crate) mod photograph;
 pub(crate) mod sample;

@@ -219,8 +219,7 @@ fn rest_api(default_ages: &Ages) -> Vec<S3Integration> {
             key: format!("{}{{id}}", keys::UPLOADS),
             metadata: vec![("ages".to_owned(), keys::AGES_METADATA.to_owned())],
             fixed_metadata: vec![(keys::DEFAULT_AGES_METADATA.to_owned(), default_ages.to_string())],
-            media_types: ImageType::ALL.map(|format| format.as_str().to_owned()).to_vec(),
-            media_type_code: Some(ErrorCode::UnsupportedImage.to_string()),
+            check_media_type: check_picture,
             max_body: MAX_PUT_BYTES,
             max_body_code: Some(ErrorCode::ImageTooLarge.to_string()),
             validate: validate_upload,
@@ -232,8 +231,7 @@ fn rest_api(default_ages: &Ages) -> Vec<S3Integration> {
             key: "images/{id}/{revision}/{file}".to_owned(),
             metadata: Vec::new(),
             fixed_metadata: Vec::new(),
-            media_types: Vec::new(),
-            media_type_code: None,
+            check_media_type: |_| Ok(()),
             max_body: 0,
             max_body_code: None,
             validate: validate_id,
@@ -295,6 +293,13 @@ fn validate_upload(parameters: &Parameters) -> Result<(), Refusal> {
             Err(Refusal { status: StatusCode::BAD_REQUEST, body })
         }
     }
+}
+
+fn check_picture(media_type: &str) -> Result<(), Refusal> {
+    ImageType::check_content_type(media_type).map_err(|error| {
+        let body = json!(JobError::new(ErrorCode::UnsupportedImage, error.to_string()));
+        Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body }
+    })
 }
 
 #[cfg(test)]

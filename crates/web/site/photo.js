@@ -5,6 +5,8 @@ const MAX_BYTES = 10 << 20;
 /** The longer side of a shrunk picture, in pixels. Its faces are still far larger than the network's input. */
 const LONGER_SIDE = 4096;
 
+const FORMATS = 'An iPhone takes JPEG photographs with Settings > Camera > Formats > Most Compatible.';
+
 /** A file that cannot be sent. `message` gives the reason, and names files that work. */
 export class NoPhoto extends Error {}
 
@@ -17,6 +19,35 @@ function mediaType(bytes) {
   return null;
 }
 
+/** Whether a file's first bytes are HEIF's with HEVC, as iPhones save photographs: its brand, or one that it is compatible with. */
+function isHeic(bytes) {
+  const text = String.fromCharCode(...bytes);
+  if (text.slice(4, 8) !== 'ftyp') return false;
+  const end = Math.min(text.length, new DataView(bytes.buffer).getUint32(0));
+  const brands = Array.from({ length: Math.max(0, Math.floor((end - 8) / 4)) }, (_, n) => text.slice(8 + 4 * n, 12 + 4 * n));
+  // The second word is the version of the first brand.
+  return brands.some((brand, n) => n !== 1 && /^(hei[cxms]|hev[cxms])$/.test(brand));
+}
+
+/** A file's picture, upright, as the browser decodes it. An animation gives its first frame. */
+async function decoded(file) {
+  try {
+    return await createImageBitmap(file);
+  } catch (error) {
+    // Safari shows some formats in an image element only.
+    const picture = new Image();
+    const address = URL.createObjectURL(file);
+    try {
+      picture.src = address;
+      await picture.decode();
+      if (!picture.naturalWidth || !picture.naturalHeight) throw error;
+      return await createImageBitmap(picture);
+    } finally {
+      URL.revokeObjectURL(address);
+    }
+  }
+}
+
 /**
  * Prepares a file for the upload. It becomes a JPEG if it is too large, or of a format that only the browser can read.
  */
@@ -24,16 +55,21 @@ export async function prepare(file) {
   const name = file.name || 'The pasted file';
   if (file.size === 0) throw new NoPhoto(`${name} is empty. A JPEG, PNG or WebP photograph works.`);
   let type;
+  let first;
   try {
-    type = mediaType(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
+    first = new Uint8Array(await file.slice(0, 64).arrayBuffer());
+    type = mediaType(first);
   } catch {
     throw new NoPhoto(`${name} cannot be read. It may be a folder, or deleted. A JPEG, PNG or WebP photograph works.`);
   }
   if (type && file.size <= MAX_BYTES) return new Blob([file], { type });
   let picture;
   try {
-    picture = await createImageBitmap(file);
+    picture = await decoded(file);
   } catch {
+    if (isHeic(first)) {
+      throw new NoPhoto(`${name} is a HEIC picture, which this browser cannot read. Export it as JPEG, or send it with Safari. ${FORMATS}`);
+    }
     throw new NoPhoto(
       type ? `${name} is damaged, or too large for this browser to shrink to 10 MB. Send a smaller version of it.`
         : `${name} is not a picture that this browser can read. A JPEG, PNG or WebP photograph works.`,

@@ -12,7 +12,7 @@ use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use picture::{PictureError, RgbImage};
 use pipeline::invocation::ages_of;
-use pipeline::{Ages, AgesError, ErrorCode, ImageType, strip};
+use pipeline::{Ages, AgesError, ErrorCode, ForeignType, ImageType, strip};
 
 use super::answer_type::AnswerType;
 use crate::handler::Answer;
@@ -47,12 +47,8 @@ pub fn request(head: &Head, default_ages: &Ages) -> Result<Request, Refusal> {
 
 /// A `Content-Type` that is no picture format is refused. The bytes decide which of the three formats it is.
 fn check_content_type(head: &Head) -> Result<(), Refusal> {
-    let Some(media_type) = &head.content_type else { return Ok(()) };
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if essence.is_empty() || essence.eq_ignore_ascii_case("application/octet-stream") {
-        return Ok(());
-    }
-    media_type.parse::<ImageType>().map(drop).map_err(|error| {
+    let media_type = head.content_type.as_deref().unwrap_or_default();
+    ImageType::check_content_type(media_type).map_err(|error| {
         Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedImage.as_str(), error.to_string())
     })
 }
@@ -71,7 +67,12 @@ pub fn picture(body: &[u8]) -> Result<RgbImage, Refusal> {
         if let Some(source) = std::error::Error::source(&error) {
             tracing::info!(%error, %source, "picture refused");
         }
-        error.into()
+        let mut refusal = Refusal::from(error);
+        // The picture library knows its own formats only.
+        if let Some(foreign) = ForeignType::sniff(body) {
+            refusal.message = foreign.to_string();
+        }
+        refusal
     })
 }
 
@@ -152,7 +153,9 @@ impl From<PictureError> for Refusal {
             PictureError::Corrupt { .. } | PictureError::Truncated { .. } => {
                 (StatusCode::BAD_REQUEST, ErrorCode::CorruptImage)
             }
-            PictureError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge),
+            PictureError::TooLarge { .. } | PictureError::TooLong { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge)
+            }
         };
         Self::new(status, code.as_str(), error.to_string())
     }
@@ -197,7 +200,15 @@ mod tests {
         let found = request(&head("image/png", "image/jpeg", "trace=7; ages=30,60"), &default).unwrap();
         assert_eq!(found, Request { ages, answer_type: AnswerType::Picture(ImageType::Jpeg) });
         assert_eq!((answer_bytes(&found), header(&found)), (None, Vec::new()));
-        for octets in ["", ";", "application/octet-stream", "Application/Octet-Stream; x=1"] {
+        for octets in [
+            "",
+            ";",
+            "application/octet-stream",
+            "Application/Octet-Stream; x=1",
+            "image/jpg",
+            "IMAGE/PJPEG",
+            "image/x-png",
+        ] {
             assert!(request(&head(octets, "", ""), &default).is_ok(), "{octets}");
         }
     }
@@ -215,6 +226,9 @@ mod tests {
             assert_eq!((refusal.status.as_u16(), &*refusal.code), (status, code), "{refusal}");
         }
         assert_eq!(picture(b"hello, world").unwrap_err().status.as_u16(), 415);
+        let heic = picture(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap_err();
+        assert_eq!((heic.status.as_u16(), &*heic.code), (415, "UNSUPPORTED_IMAGE"));
+        assert!(heic.message.contains("HEIC") && heic.message.contains("Most Compatible"), "{heic}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::{Map, json};
 
 use crate::memory;
 use crate::models::{ComputeOptions, ModelFolder};
-use crate::pictures::{animation, output_folder, panels};
+use crate::pictures::{animation, output_folder, panels, photograph};
 use crate::terminal::contact_sheet;
 use crate::terminal::progress::Progress;
 use crate::terminal::view::View;
@@ -62,8 +62,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
 
     let start = Instant::now();
     let mut stages = Stages::default();
-    let picture = stages.measure("decode", || picture::decode(&bytes));
-    let picture = picture.with_context(|| format!("the photo {}", photo.display()))?;
+    let picture = stages.measure("decode", || photograph::decoded(&bytes, photo))?;
     let (width, height) = picture.dimensions();
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());
     let portrait = stages

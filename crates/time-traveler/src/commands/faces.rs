@@ -13,6 +13,7 @@ use image::codecs::jpeg::JpegEncoder;
 use serde_json::{Value, json};
 
 use crate::models::FaceModels;
+use crate::pictures::photograph;
 
 /// The quality of the panels.
 const JPEG_QUALITY: u8 = 92;
@@ -67,7 +68,7 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
     let finder = faces.models.finder()?;
     let photo = &faces.photo;
     let bytes = std::fs::read(photo).with_context(|| format!("the photo {} cannot be read", photo.display()))?;
-    let picture = picture::decode(&bytes).with_context(|| format!("the photo {}", photo.display()))?;
+    let picture = photograph::decoded(&bytes, photo)?;
     let (width, height) = picture.dimensions();
     let enlarged = |upsample: u32| (u64::from(width) * u64::from(height)) << (2 * upsample);
     let upsample = faces.upsample.unwrap_or_else(|| u32::from(enlarged(1) <= picture::MAX_PIXELS));

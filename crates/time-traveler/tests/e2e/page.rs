@@ -59,6 +59,12 @@ fn fixtures(folder: &Path) {
     assert_eq!(bmp.len(), size as usize);
     write("portrait.bmp", &bmp);
 
+    // Formats that browsers read and the pipeline does not, made by `page/make_pictures.py`. The AVIF lies on its side.
+    for name in ["portrait.avif", "portrait.gif", "portrait.heic"] {
+        let file = repository().join("crates/time-traveler/tests/e2e/page").join(name);
+        write(name, &std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())));
+    }
+
     // The video of the fake camera.
     write("portrait.mjpeg", &encoded(&face, ImageFormat::Jpeg).repeat(3));
 }

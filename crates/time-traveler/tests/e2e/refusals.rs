@@ -41,12 +41,30 @@ async fn invalid_uploads_are_refused_before_anything_is_stored() {
     let (status, code, message) = refusal(typed.send().await.unwrap()).await;
     assert_eq!((status, code.as_str()), (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_IMAGE"));
     assert!(message.contains("text/plain") && message.contains("image/jpeg"));
+    let typed = up.http.put(format!("{}/images/a", up.api)).header("content-type", "image/heic").body("hi");
+    let (status, code, message) = refusal(typed.send().await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_IMAGE"));
+    assert!(message.contains("HEIC") && message.contains("Most Compatible"), "{message}");
 
     let (status, code, message) = refusal(up.put("/images/a", vec![0; 60 << 20]).await).await;
     assert_eq!((status, code.as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "IMAGE_TOO_LARGE"));
     assert!(message.contains("10 MB"), "{message}");
     assert_eq!(up.json("/jobs").await["jobs"], json!([]));
     assert_eq!(up.send("a", photo).await["status"], "SUCCESS", "later uploads fail");
+}
+
+#[tokio::test]
+async fn usual_names_of_the_media_types_are_taken() {
+    let up = Up::start();
+    let jpeg = encoded(&portrait(), image::ImageFormat::Jpeg);
+    let types = ["image/jpg", "IMAGE/JPG; q=1", "image/pjpeg", "image/x-png", "application/octet-stream", ""];
+    for (n, media_type) in types.into_iter().enumerate() {
+        let id = format!("named-{n}");
+        let put = up.http.put(format!("{}/images/{id}?ages=30", up.api)).header("content-type", media_type);
+        let answer = put.body(jpeg.clone()).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{media_type}: {}", answer.text().await.unwrap());
+        assert_eq!(up.settled(&id).await["status"], "SUCCESS", "{media_type}");
+    }
 }
 
 #[tokio::test]
@@ -58,6 +76,7 @@ async fn unusable_pictures_become_failed_jobs() {
     let stamp = image::imageops::resize(&portrait(), 220, 220, image::imageops::FilterType::CatmullRom);
     let stamp = encoded(&stamp, image::ImageFormat::Png);
     let cases = [
+        ("heic", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic".to_vec(), "UNSUPPORTED_IMAGE", "HEIC"),
         ("text", b"hello, I am a text file".to_vec(), "UNSUPPORTED_IMAGE", "JPEG"),
         ("empty", Vec::new(), "CORRUPT_IMAGE", "empty"),
         ("truncated", jpeg[..jpeg.len() / 2].to_vec(), "CORRUPT_IMAGE", ""),
@@ -85,7 +104,7 @@ async fn unusable_pictures_become_failed_jobs() {
     assert_eq!(up.settled("good").await["status"], "SUCCESS");
     let jobs = up.json("/jobs?limit=100").await;
     let ids: Vec<&str> = jobs["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
-    assert!(!ids.contains(&"a b") && ids.len() == 9, "{ids:?}");
+    assert!(!ids.contains(&"a b") && ids.len() == 10, "{ids:?}");
 }
 
 #[tokio::test]

@@ -25,7 +25,11 @@ use External::{Not, Only};
 
 const RULES: [Rule; 10] = [
     Rule { name: "pipeline", members: &[], external: Only(&["jiff", "serde", "serde_json", "sha2", "thiserror"]) },
-    Rule { name: "picture", members: &[], external: Only(&["image", "libjpeg-turbo-rs", "thiserror"]) },
+    Rule {
+        name: "picture",
+        members: &[],
+        external: Only(&["crc32fast", "flate2", "image", "libjpeg-turbo-rs", "moxcms", "rayon", "thiserror"]),
+    },
     Rule { name: "face", members: &[], external: Only(&["flate2", "image", "pulp", "rayon", "thiserror"]) },
     Rule {
         name: "nn",

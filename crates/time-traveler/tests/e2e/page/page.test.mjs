@@ -172,6 +172,10 @@ scenario('files that cannot be sent are named', async (up) => {
     await tab.says('#refused', 'notes.txt is not a picture that this browser can read. A JPEG, PNG or WebP photograph works.');
     assert.equal(tab.id, '', 'something was sent');
     await tab.look('refused');
+    // Chromium reads no HEIC.
+    await tab.choose('portrait.heic');
+    await tab.says('#refused', 'portrait.heic is a HEIC picture, which this browser cannot read.');
+    await tab.says('#refused', 'Settings > Camera > Formats > Most Compatible');
     await tab.choose('empty.jpg');
     await tab.says('#refused', 'empty.jpg is empty.');
     // Only one of these files can be sent.
@@ -191,7 +195,7 @@ scenario('files that cannot be sent are named', async (up) => {
 
 scenario('pictures that are too large or of another format are converted', async (up) => {
   const tab = await Tab.open(browser, up.url);
-  for (const name of ['large.png', 'portrait.bmp']) {
+  for (const name of ['large.png', 'portrait.bmp', 'portrait.avif', 'portrait.gif']) {
     await tab.page.goto(`${up.url}/#/`);
     await tab.choose(name);
     await tab.page.waitForURL(/#\/[a-z]/);
