@@ -204,14 +204,16 @@ impl JobTracker {
                 return Ok(HttpResponse::json(400, &error));
             }
         };
-        let metadata = ages.map(|ages| HashMap::from([(keys::AGES_METADATA.to_owned(), ages.to_string())]));
+        let metadata = ages.as_ref().map(|ages| HashMap::from([(keys::AGES_METADATA.to_owned(), ages.to_string())]));
         let (bucket, key) = (&self.settings.input_bucket, keys::upload(id));
         let signed = self.objects.presign_put(bucket, &key, metadata, UPLOAD_URL).await?;
         // The SDK adds the trace id of this Lambda request, which clients have no use for.
         let headers: HashMap<&str, &str> = signed.headers().filter(|(name, _)| name.starts_with("x-amz-")).collect();
         let expires_at = self.clock.now().plus_seconds(UPLOAD_URL.as_secs().try_into().unwrap_or(0));
-        let answer =
-            json!({"url": signed.uri(), "method": signed.method(), "headers": headers, "expiresAt": expires_at});
+        let answer = json!({
+            "url": signed.uri(), "method": signed.method(), "headers": headers, "expiresAt": expires_at,
+            "ages": ages.as_ref().unwrap_or(&self.settings.default_ages),
+        });
         Ok(HttpResponse::json(200, &answer))
     }
 }
