@@ -191,7 +191,7 @@ fn requests_are_authorized() {
     assert!(head.contains("/eu-west-1/execute-api/aws4_request"), "{head}");
     assert!(said.contains("403 Forbidden: Forbidden"), "{said}");
 
-    let (head, _) = refused(&[], &[("TIME_TRAVELER_TOKEN", "e30.e30.x")]);
+    let (head, _) = refused(&[], &[("TIME_TRAVELER_JOBS_TOKEN", "e30.e30.x")]);
     assert!(head.contains("authorization: Bearer e30.e30.x"), "{head}");
     let (head, _) = refused(&[], &keys);
     assert!(!head.contains("authorization"), "{head}");
