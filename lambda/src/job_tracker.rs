@@ -191,8 +191,10 @@ impl JobTracker {
         // The SDK adds the trace id of this Lambda request, which clients have no use for.
         let headers: HashMap<&str, &str> = signed.headers().filter(|(name, _)| name.starts_with("x-amz-")).collect();
         let expires_at = self.clock.now().plus_seconds(UPLOAD_URL.as_secs().try_into().unwrap_or(0));
-        let answer =
-            json!({"url": signed.uri(), "method": signed.method(), "headers": headers, "expiresAt": expires_at});
+        let answer = json!({
+            "url": signed.uri(), "method": signed.method(), "headers": headers, "expiresAt": expires_at,
+            "ages": ages,
+        });
         Ok(HttpResponse::json(200, &answer))
     }
 }

@@ -29,7 +29,7 @@ use crate::services::Services;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
-use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, schedule, server};
+use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, schedule, server};
 
 /// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
 /// so that the lock may outlive its cloud for a moment.
@@ -77,6 +77,10 @@ impl Cloud {
         conditions: Conditions,
     ) -> Result<Self, CloudError> {
         let lock = lock(data).await?;
+        #[cfg(unix)]
+        if let Err(error) = data_folder::close(data) {
+            tracing::warn!(folder = %data.display(), %error, "other users may be able to read the data folder");
+        }
         check(stack)?;
         let aws = listeners.aws.local_addr()?;
         let api = listeners.api.local_addr()?;
@@ -165,7 +169,7 @@ async fn serve(listener: TcpListener, router: Router) {
 /// Locks the data folder: two clouds over one folder would corrupt each other's queues.
 async fn lock(data: &Path) -> Result<File, CloudError> {
     let failed = |path: PathBuf| move |source| CloudError::DataFolder { path, source };
-    fs::create_dir_all(data).map_err(failed(data.to_owned()))?;
+    data_folder::create(data).map_err(failed(data.to_owned()))?;
     let path = data.join("lock");
     let file = File::options().create(true).append(true).open(&path).map_err(failed(path.clone()))?;
     let start = Instant::now();

@@ -12,6 +12,7 @@ mod body;
 mod child;
 mod clock;
 mod cloud;
+mod data_folder;
 mod digest;
 mod dynamodb;
 mod error;

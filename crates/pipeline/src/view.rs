@@ -12,6 +12,10 @@ pub struct JobView {
     pub id: PortraitId,
     /// Identifies the photograph and the ages.
     pub revision: Revision,
+    /// ETag of the photograph, without quotes. With the ages it tells a client whether this is the job of its upload. Functions of
+    /// earlier versions send none.
+    #[serde(default)]
+    pub etag: String,
     /// The job's state.
     pub status: Status,
     /// The ages that the client asked for; none where they could not be read, which is an empty list in JSON.
@@ -56,6 +60,7 @@ impl Job {
         JobView {
             id: self.id.clone(),
             revision: self.revision.clone(),
+            etag: self.etag.clone(),
             status: self.status,
             ages: self.ages.clone(),
             model: self.model.clone(),

@@ -1,5 +1,6 @@
 //! The command line: its commands, and its exit codes.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -15,6 +16,7 @@ use crate::commands::model::{self, Model};
 use crate::commands::redrive::{self, Redrive};
 use crate::commands::send::{self, Send};
 use crate::commands::up::{self, Up};
+use crate::{escape, stdout};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -58,7 +60,11 @@ enum Command {
 
 /// Runs the command line of this process. Exit code 0: done; 1: failed, with the reason on stderr; 2: wrong usage.
 pub(crate) fn run() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(answer) => return answered(&answer),
+    };
+    let done = match command {
         Command::Up(up) => up::run(&up),
         Command::Demo(demo) => demo::run(&demo),
         Command::Send(send) => send::run(&send),
@@ -74,12 +80,33 @@ pub(crate) fn run() -> ExitCode {
     match done.map_err(|error| error.downcast::<clap::Error>()) {
         Ok(()) => ExitCode::SUCCESS,
         // Arguments that clap alone could not refuse.
-        Err(Ok(usage)) => usage.format(&mut Cli::command()).exit(),
-        Err(Err(error)) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(Ok(usage)) => answered(&usage.format(&mut Cli::command())),
+        Err(Err(error)) => failed(&error),
     }
+}
+
+/// Prints what clap answers instead of a command: the help, the version, or what is wrong with the arguments.
+fn answered(answer: &clap::Error) -> ExitCode {
+    if !answer.use_stderr() {
+        return match stdout::unless_closed(answer.print().and_then(|()| io::stdout().flush())) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
+    let plain = answer.render().to_string();
+    // An argument may be a file's name, which the shell wrote.
+    match escape::lines(plain.trim_end()) {
+        shown if shown == plain.trim_end() => drop(answer.print()),
+        shown => note!("{shown}"),
+    }
+    ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
+}
+
+/// Prints why a command failed. Further lines of the reason, such as those of a log, are indented, so that they are not read as lines
+/// of this program.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    note!("error: {}", format!("{error:#}").replace('\n', "\n       "));
+    ExitCode::FAILURE
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Time Traveler's command line.
 
-// `println!` panics when the reader of a pipe has gone: `print_line!` does not.
-#![warn(clippy::print_stdout)]
+// `println!` and `eprintln!` panic when the reader of a pipe has gone: `print_line!` and `note!` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[macro_use]
+mod stderr;
 #[macro_use]
 mod stdout;
 
@@ -10,6 +12,7 @@ mod choice;
 mod cli;
 mod client;
 mod commands;
+mod escape;
 mod memory;
 mod models;
 mod pictures;

@@ -5,4 +5,6 @@ pub(crate) mod output_folder;
 pub(crate) mod palette;
 pub(crate) mod panels;
 pub(crate) mod photograph;
+pub(crate) mod portrait_name;
 pub(crate) mod sample;
+pub(crate) mod source;

@@ -110,17 +110,21 @@ export async function remove(id) {
   }
 }
 
+/** Whether a path in an answer leads to the REST API. Joined with its address, any other text could name another host. */
+const isPath = (path) => /^\/(?![/\\])/.test(path);
+
 /** A picture of a job, as a blob. */
-export function picture(path) {
+export async function picture(path) {
+  if (!isPath(path)) throw new Refused(0, `The pipeline has a picture at ${path}, which is no path of it.`);
   return ask(restApi + path, { as: 'blob' });
 }
 
-/** The address for an image element. Null if a token is needed, since an image element cannot send one. */
-export const address = (path) => (token.get() ? null : restApi + path);
+/** The address for an image element. Null if a token is needed, since an image element cannot send one, or if there is none. */
+export const address = (path) => (token.get() || !isPath(path) ? null : restApi + path);
 
 /**
- * Uploads a photograph. `onProgress` receives the uploaded share, 0 to 1, which `fetch` does not report. `signal` aborts the
- * upload.
+ * Uploads a photograph, and returns its ETag without quotes, or null if the page may not read it. `onProgress` receives the
+ * uploaded share, 0 to 1, which `fetch` does not report. `signal` aborts the upload.
  */
 export function upload(id, ages, photo, onProgress, signal) {
   return new Promise((resolve, reject) => {
@@ -141,7 +145,9 @@ export function upload(id, ages, photo, onProgress, signal) {
       onProgress(event.loaded / event.total);
     };
     request.onloadend = () => clearTimeout(silence);
-    request.onload = () => (request.status === 200 ? resolve() : reject(refusal(request.status, request.responseText)));
+    // The browser complains about a question for a header that it hides from the page, but not about a missing one.
+    const etag = () => /^etag: *"?([^"\r\n]+)/im.exec(request.getAllResponseHeaders())?.[1] ?? null;
+    request.onload = () => (request.status === 200 ? resolve(etag()) : reject(refusal(request.status, request.responseText)));
     request.onerror = request.onabort = () => reject(new Unreachable('The connection was lost.'));
     request.send(photo);
   });

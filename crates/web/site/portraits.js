@@ -32,11 +32,11 @@ function pause(seconds) {
   });
 }
 
-/** The portraits of this tab whose jobs may not have appeared yet, with the times of their uploads. */
+/** The portraits of this tab whose jobs may not have appeared yet, with the times, ETags and ages of their uploads. */
 const sent = {
-  all: () => Object.entries(tab.get('sent') ?? {}).filter(([, moment]) => Date.now() - moment < ARRIVAL),
-  lately: (id) => sent.all().some(([other]) => other === id),
-  put: (id) => tab.set('sent', Object.fromEntries([...sent.all(), [id, Date.now()]])),
+  all: () => Object.entries(tab.get('sent') ?? {}).filter(([, { moment }]) => Date.now() - moment < ARRIVAL),
+  lately: (id) => sent.all().find(([other]) => other === id)?.[1],
+  put: ({ id, etag, ages }) => tab.set('sent', Object.fromEntries([...sent.all(), [id, { moment: Date.now(), etag, ages }]])),
   forget: (id) => tab.set('sent', Object.fromEntries(sent.all().filter(([other]) => other !== id))),
 };
 
@@ -48,6 +48,8 @@ class Entry {
   file = null;
   photo = null;
   ages = [];
+  /** The ETag of the photograph that this tab sent. Null before the upload, and for portraits from elsewhere. */
+  etag = null;
   /** The uploaded share of the photograph. Null before and after the upload. */
   uploaded = null;
   /** Aborts the upload. */
@@ -71,6 +73,15 @@ class Entry {
     if (this.problem) return 'failed';
     if (this.uploaded !== null) return 'uploading';
     return this.job ? PHASES[this.job.status] : 'queued';
+  }
+
+  /**
+   * Whether a job is that of the upload, and not of an earlier one under the same id. Pipelines of earlier versions name no ETag,
+   * so the ages have to do.
+   */
+  owns(job) {
+    const samePhoto = !this.etag || !job.etag || job.etag === this.etag;
+    return samePhoto && (!this.ages.length || String(job.ages) === String(this.ages));
   }
 
   get running() {
@@ -157,7 +168,7 @@ export class Portraits extends EventTarget {
     for (let seconds = 1; ; seconds = Math.min(2 * seconds, LONGEST)) {
       this.#changed(entry);
       try {
-        await api.upload(entry.id, entry.ages, entry.photo, onProgress, entry.broken.signal);
+        entry.etag = await api.upload(entry.id, entry.ages, entry.photo, onProgress, entry.broken.signal);
         break;
       } catch (error) {
         if (entry.broken.signal.aborted) return;
@@ -171,7 +182,7 @@ export class Portraits extends EventTarget {
         if (entry.broken.signal.aborted) return;
       }
     }
-    sent.put(entry.id);
+    sent.put(entry);
     Object.assign(entry, { uploaded: null, trouble: null });
     this.#changed(entry);
     this.#watch(entry);
@@ -220,10 +231,12 @@ export class Portraits extends EventTarget {
     if (!job) {
       // The list is requested, since a request for a missing job is an error in the browser's log. Newer jobs may have pushed
       // it off the list's first page, so now and then the job itself is requested.
-      if (++entry.looks % 20 === 0) return api.job(id, 0);
-      const found = (await this.#newest()).jobs.find((other) => other.id === id);
-      if (!found) await pause(0.3);
-      return found ?? null;
+      const direct = ++entry.looks % 20 === 0;
+      const found = direct ? await api.job(id, 0) : (await this.#newest()).jobs.find((other) => other.id === id);
+      // The job of an earlier upload is there until the event of this one has arrived.
+      if (found && entry.owns(found)) return found;
+      await pause(0.3);
+      return null;
     }
     if (this.#held >= HELD) {
       await pause(1);
@@ -265,7 +278,9 @@ export class Portraits extends EventTarget {
 
   #add(id, job) {
     const entry = new Entry(id, job ? Date.parse(job.createdAt) : Date.now());
-    entry.job = job;
+    const { etag = null, ages = [] } = sent.lately(id) ?? {};
+    Object.assign(entry, { etag, ages });
+    entry.job = job && entry.owns(job) ? job : null;
     this.#entries.set(id, entry);
     if (entry.running) this.#watch(entry);
     this.#listChanged();

@@ -176,8 +176,9 @@ export class Viewer {
       }
       if (turn !== this.#turn) return;
     }
-    this.#pictures = job.images.map(({ age, path }, n) => {
-      const name = `${job.id}-${age === null ? 'original' : `at-${age}`}.${path.split('.').at(-1)}`;
+    this.#pictures = job.images.map(({ age }, n) => {
+      const extension = blobs[n].type === 'image/png' ? 'png' : 'jpg';
+      const name = `${job.id}-${age === null ? 'original' : `at-${age}`}.${extension}`;
       return { age, url: URL.createObjectURL(blobs[n]), name };
     });
     const [original, ...aged] = this.#pictures;

@@ -8,11 +8,13 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_types::service_config::ServiceConfigKey;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
+use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::is_local;
+use super::answer::{limited, shown};
+use super::api::is_local;
 use super::signature::Signer;
 
 /// Attempts at a request, where the environment configures no number.
@@ -22,6 +24,8 @@ const BACKOFF: Duration = Duration::from_millis(250);
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a whole answer may take.
 const ANSWER: Duration = Duration::from_secs(60);
+/// The limit of an answer, in bytes: ten messages of 1 MB, in which JSON may write a byte as six.
+const BYTES: usize = 64 << 20;
 
 /// Loads the configuration of the environment, as AWS's tools do. At a named endpoint, a region and credentials are not required.
 pub(crate) async fn config(endpoint_url: Option<&str>) -> SdkConfig {
@@ -61,7 +65,7 @@ impl Service {
                 format!("https://{name}.{region}.{domain}").parse()?
             }
         };
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER);
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).redirect(Policy::none());
         // A proxy cannot reach this machine's loopback interface.
         let builder = if is_local(&endpoint) { builder.no_proxy() } else { builder };
         Ok(Self {
@@ -104,8 +108,9 @@ impl Service {
         let answer = self.http.execute(request).await.map_err(unreachable)?;
         let status = answer.status();
         let header = answer.headers().get("x-amzn-errortype").and_then(|code| code.to_str().ok()).map(str::to_owned);
-        let body = answer.bytes().await.map_err(unreachable)?;
-        if status.is_success() { Ok(body.into()) } else { Err(Failure::new(status, header.as_deref(), &body)) }
+        let body = limited(answer, BYTES, "the answer").await;
+        let body = body.map_err(|error| Failure { error, is_transient: true })?;
+        if status.is_success() { Ok(body) } else { Err(Failure::new(status, header.as_deref(), &body)) }
     }
 }
 
@@ -141,7 +146,10 @@ impl Failure {
         let message = text("message").or_else(|| text("Message")).unwrap_or("the answer has no message");
         let is_throttled = status == StatusCode::TOO_MANY_REQUESTS
             || ["Throttl", "TooManyRequests", "LimitExceeded", "SlowDown"].iter().any(|part| code.contains(part));
-        Self { error: anyhow!("{code}: {message}"), is_transient: is_throttled || status.is_server_error() }
+        Self {
+            error: anyhow!("{}: {}", shown(code), shown(message)),
+            is_transient: is_throttled || status.is_server_error(),
+        }
     }
 }
 
@@ -352,6 +360,15 @@ mod tests {
         let lambda = Lambda::new(&configuration(&url)).unwrap();
         let error = lambda.invoke_async("f", "{}").await.unwrap_err().to_string();
         assert_eq!(error, "ResourceNotFoundException: no f");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_a_failure() {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let head = format!("307 Temporary Redirect\r\nlocation: http://{}/", elsewhere.local_addr().unwrap());
+        let (url, _served) = endpoint(Box::leak(Box::new([(&*head.leak(), "{}")]))).await;
+        let error = sqs(&url).get_queue_url("q").await.unwrap_err().to_string();
+        assert!(error.starts_with("307: "), "{error}");
     }
 
     #[test]

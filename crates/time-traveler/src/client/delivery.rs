@@ -9,15 +9,18 @@ use futures::future::join_all;
 use pipeline::{Ages, JobView, PortraitId, Status};
 use tokio::sync::Semaphore;
 
-use crate::client::{Client, Photo};
-use crate::pictures::{animation, output_folder, panels};
+use super::answer::shown;
+use super::{Client, Photo};
+use crate::escape::Shown;
+use crate::pictures::output_folder::{self, ANIMATION, OutputFolder};
+use crate::pictures::{animation, panels, portrait_name};
 
 /// Uploads at the same time.
 const UPLOADS: usize = 4;
 /// Jobs whose pictures are fetched at the same time. Each needs the memory of its strip.
 const FETCHES: usize = 2;
 
-/// Reads all photographs before any is sent.
+/// Reads all photographs before any is sent, and says which id each took that is not its file's name.
 ///
 /// # Errors
 /// Where a file cannot be read or sent, or two files would get the same id (a usage error).
@@ -25,10 +28,15 @@ pub(crate) fn read(paths: &[PathBuf], id: Option<&PortraitId>) -> anyhow::Result
     let photos: Vec<Photo> = paths.iter().map(|path| Photo::read(path, id.cloned())).collect::<anyhow::Result<_>>()?;
     for (n, photo) in photos.iter().enumerate() {
         if let Some(other) = photos[..n].iter().position(|other| other.id == photo.id) {
-            let (one, two) = (paths[other].display(), paths[n].display());
+            let (one, two) = (paths[other].shown(), paths[n].shown());
             let message =
                 format!("{one} and {two} would both be portrait {}: send them one by one, with send --id", photo.id);
             return Err(Error::raw(ErrorKind::ArgumentConflict, message).into());
+        }
+    }
+    for (path, photo) in paths.iter().zip(&photos) {
+        if id.is_none() && !portrait_name::is_id(path, &photo.id) {
+            note!("{} is portrait {}", path.shown(), photo.id);
         }
     }
     Ok(photos)
@@ -44,6 +52,8 @@ pub(crate) struct Order<'a> {
 
 /// How far a photograph has come.
 pub(crate) enum Step<'a> {
+    /// The id has this job, of another photograph or other ages, which the upload is about to replace.
+    Replacing(&'a JobView),
     /// Its upload has begun.
     Uploading { bytes: usize },
     /// It has been uploaded; its job is next.
@@ -75,7 +85,7 @@ impl Delivered {
     /// Why there are no pictures.
     pub(crate) fn failure(&self) -> Option<String> {
         match (&self.job.error, self.job.status) {
-            (Some(error), _) => Some(error.to_string()),
+            (Some(error), _) => Some(format!("{}: {}", error.code, shown(&error.message))),
             (None, Status::Cancelled) => Some("the job was cancelled".to_owned()),
             _ => None,
         }
@@ -123,8 +133,18 @@ async fn deliver_one(
     on_step: &impl Fn(Step<'_>),
 ) -> anyhow::Result<Delivered> {
     let uploading = uploads.acquire().await?;
+    let before = client.job(&photo.id, 0).await?;
+    let ages = match order.ages {
+        Some(ages) => ages.clone(),
+        // Named ages tell this upload's job from one that was made with other ages.
+        None => client.default_ages(&photo.id).await?,
+    };
+    let is_same = |job: &JobView| job.etag == photo.etag() && job.ages.as_ref() == Some(&ages);
+    if let Some(job) = before.as_ref().filter(|job| !is_same(job)) {
+        on_step(Step::Replacing(job));
+    }
     on_step(Step::Uploading { bytes: photo.bytes.len() });
-    let expected = client.upload(&photo, order.ages).await?;
+    let expected = client.put(&photo, &ages, before).await?;
     drop((uploading, photo));
     on_step(Step::Uploaded);
     let job = client.wait(&expected, &mut |job| on_step(Step::Seen(job))).await?;
@@ -132,10 +152,11 @@ async fn deliver_one(
     if delivered.job.status == Status::Success {
         let _fetching = fetches.acquire().await?;
         on_step(Step::Fetching);
-        delivered.files = client.download(&delivered.job, folder).await?;
-        if order.animation {
-            delivered.animation = Some(animate(&delivered, folder).await?);
-        }
+        let files = client.download(&delivered.job).await?;
+        let animated = order.animation.then(|| ages.into());
+        let folder = folder.to_owned();
+        let written = tokio::task::spawn_blocking(move || write(&folder, &files, animated)).await;
+        (delivered.files, delivered.animation) = written.context("the writing was aborted")??;
     }
     Ok(delivered)
 }
@@ -149,10 +170,21 @@ fn folder(id: &PortraitId, out: Option<&Path>, several: bool) -> PathBuf {
     }
 }
 
-/// Makes the animation of downloaded panels, on a thread for blocking work.
-async fn animate(delivered: &Delivered, folder: &Path) -> anyhow::Result<PathBuf> {
-    let ages = delivered.job.ages.clone().map(Vec::from).unwrap_or_default();
-    let (files, folder) = (delivered.panels().to_vec(), folder.to_owned());
-    let work = move || animation::write(&folder, &panels::read(&files)?, &ages);
-    tokio::task::spawn_blocking(work).await.context("the animation was aborted")?
+/// Writes the panels and the strip, and the animation of these ages, into the folder of a portrait.
+fn write(
+    folder: &Path,
+    files: &[(String, Vec<u8>)],
+    animated: Option<Vec<u8>>,
+) -> anyhow::Result<(Vec<PathBuf>, Option<PathBuf>)> {
+    let names = files.iter().map(|(name, _)| name.as_str());
+    let mut output = OutputFolder::open(folder, names.chain(animated.as_ref().map(|_| ANIMATION)))?;
+    let written = files.iter().map(|(name, bytes)| output.write(name, bytes)).collect::<anyhow::Result<_>>()?;
+    let animation = match (animated, files.split_last()) {
+        (Some(ages), Some((_strip, panels))) => {
+            Some(output.write(ANIMATION, &animation::make(&panels::decode(panels)?, &ages)?)?)
+        }
+        _ => None,
+    };
+    output.finish()?;
+    Ok((written, animation))
 }

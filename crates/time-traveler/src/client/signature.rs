@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -10,6 +10,8 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use reqwest::Request;
 use reqwest::header::{HeaderName, HeaderValue};
+
+use super::api::is_local;
 
 /// Signs requests to one service in one region.
 pub(super) struct Signer {
@@ -29,7 +31,7 @@ impl Signer {
     /// Adds the signature to a request that is complete otherwise.
     ///
     /// # Errors
-    /// Where there are no credentials.
+    /// Where there are no credentials, or their session token would be readable on its way.
     pub(super) async fn sign(&self, request: &mut Request) -> anyhow::Result<()> {
         let credentials = self.credentials.provide_credentials().await.with_context(|| {
             format!(
@@ -37,6 +39,12 @@ impl Signer {
                 request.url()
             )
         })?;
+        let is_private = request.url().scheme() == "https" || is_local(request.url());
+        ensure!(
+            is_private || credentials.session_token().is_none(),
+            "the session token of the AWS credentials would be readable on its way to {}, https would work",
+            request.url()
+        );
         signed(request, credentials, self.service, &self.region, SystemTime::now())
     }
 }
@@ -105,5 +113,22 @@ mod tests {
         invoke.headers_mut().insert("x-amz-invocation-type", HeaderValue::from_static("Event"));
         let expected = "199d9d19c726877d1dabcc33cae29628897a4ffbd2309eb3adc8f76f997d7881";
         assert_eq!(signature(&mut invoke, "lambda"), expected);
+    }
+
+    #[tokio::test]
+    async fn a_session_token_goes_over_https_or_stays_on_this_machine() {
+        let sign = async |url: &str, session: Option<&str>| {
+            let credentials = Credentials::new("AKIDEXAMPLE", "secret", session.map(str::to_owned), None, "test");
+            let credentials = SharedCredentialsProvider::new(credentials);
+            let signer = Signer { credentials, service: "sqs", region: "eu-west-1".to_owned() };
+            signer.sign(&mut Request::new(reqwest::Method::POST, url.parse().unwrap())).await
+        };
+        let refused = sign("http://sqs.example/", Some("session")).await.unwrap_err().to_string();
+        assert!(refused.contains("https would work"), "{refused}");
+        for (url, session) in
+            [("http://sqs.example/", None), ("https://sqs.example/", Some("s")), ("http://127.0.0.1:4566/", Some("s"))]
+        {
+            sign(url, session).await.unwrap();
+        }
     }
 }

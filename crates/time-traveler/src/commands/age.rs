@@ -13,9 +13,11 @@ use nn::{Device, Stages};
 use pipeline::Ages;
 use serde_json::{Map, json};
 
+use crate::escape::Shown;
 use crate::memory;
 use crate::models::{ComputeOptions, ModelFolder};
-use crate::pictures::{animation, output_folder, panels, photograph};
+use crate::pictures::output_folder::{self, ANIMATION, OutputFolder, STRIP};
+use crate::pictures::{animation, panels, photograph, portrait_name, source};
 use crate::terminal::contact_sheet;
 use crate::terminal::progress::Progress;
 use crate::terminal::view::View;
@@ -58,16 +60,21 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let aligner = Aligner::load(folder.as_slice(), engine.kind()).context("the model cannot be loaded")?;
     let load_seconds = start.elapsed().as_secs_f64();
     let photo = &age.photo;
-    let bytes = std::fs::read(photo).with_context(|| format!("the photo {} cannot be read", photo.display()))?;
+    let bytes = source::read(photo, source::MAX_BYTES)?;
+    let id = portrait_name::id_of(photo);
+    let folder = age.out.clone().unwrap_or_else(|| output_folder::default_folder(&id));
+    let panels = (0..=age.ages.len()).map(|n| format!("{n}.jpg"));
+    let others = [Some(STRIP), (!age.view.no_animation).then_some(ANIMATION)].into_iter().flatten();
+    let mut output = OutputFolder::open(&folder, panels.chain(others.map(str::to_owned)))?;
 
     let start = Instant::now();
     let mut stages = Stages::default();
     let picture = stages.measure("decode", || photograph::decoded(&bytes, photo))?;
     let (width, height) = picture.dimensions();
-    ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.display());
+    ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.shown());
     let portrait = stages
         .measure("align", || if age.aligned { aligner.aligned_portrait(picture) } else { aligner.portrait(&picture) });
-    let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.display()))?;
+    let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.shown()))?;
     let mut npy = pipeline::strip::npy_header(age.ages.len());
     let header = npy.len();
     let progress = RefCell::new(Progress::pieces("ageing"));
@@ -79,16 +86,15 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     progress.into_inner().finish();
     let seconds = start.elapsed().as_secs_f64();
 
-    let id = output_folder::id_of(photo);
-    let folder = age.out.clone().unwrap_or_else(|| output_folder::default_folder(&id));
     let mut files = Vec::new();
     for panel in lambda::split(&npy, age.ages.len(), PanelFormat::Jpeg)? {
-        files.push(output_folder::write(&folder, &format!("{}.jpg", panel.number), &panel.bytes)?);
+        files.push(output.write(&format!("{}.jpg", panel.number), &panel.bytes)?);
     }
-    files.push(output_folder::write(&folder, "strip.npy", &npy)?);
+    files.push(output.write(STRIP, &npy)?);
     let panels = panels::of_strip(&npy[header..], 1 + age.ages.len());
-    let animation = (!age.view.no_animation).then(|| animation::write(&folder, &panels, age.ages.as_slice()));
-    let animation = animation.transpose()?;
+    let animation = (!age.view.no_animation).then(|| animation::make(&panels, age.ages.as_slice())).transpose()?;
+    let animation = animation.map(|bytes| output.write(ANIMATION, &bytes)).transpose()?;
+    output.finish()?;
 
     let (engine, device) = (engine.kind().name(), engine.device());
     let stages = stages.iter().chain(engine_stages.iter());
@@ -110,7 +116,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
             print_line!("  {:<18} {:>8.1} MB", "peak memory", bytes as f64 / 1e6)?;
         }
         for file in files.iter().chain(&animation) {
-            print_line!("{}", file.display())?;
+            print_line!("{}", file.shown())?;
         }
         if let Some(show) = age.view.show {
             contact_sheet::show(&panels, show.forced())?;

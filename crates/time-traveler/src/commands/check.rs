@@ -16,7 +16,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use crate::escape::Shown;
 use crate::pictures::sample::SAMPLE;
+use crate::pictures::source;
 use crate::runtime::runtime;
 use probe::{Message, Probe};
 use report::Report;
@@ -74,11 +76,11 @@ fn message(check: &Check) -> anyhow::Result<Message> {
     let (body, content_type) = match &check.body {
         None => (SAMPLE.to_vec(), "image/png".to_owned()),
         Some(file) => {
-            let body = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            let body = source::read(file, source::MAX_BYTES)?;
             let guessed = image::guess_format(&body).map(|format| format.to_mime_type().to_owned());
             let content_type = check.content_type.clone().or(guessed.ok());
             let content_type = content_type.with_context(|| {
-                format!("the content type of {} is unknown: name it with --content-type", file.display())
+                format!("the content type of {} is unknown: name it with --content-type", file.shown())
             })?;
             (body, content_type)
         }

@@ -11,6 +11,7 @@ use pipeline::{Ages, PortraitId};
 use super::send;
 use crate::client::delivery::{self, Delivered, Order, Step};
 use crate::client::{ApiAddresses, Client, Photo};
+use crate::escape::{self, Shown};
 use crate::models::ModelFolder;
 use crate::runtime::runtime;
 use crate::stack::local::start;
@@ -66,9 +67,9 @@ async fn send(hops: &HopLog, client: &Client, photos: Vec<Photo>, demo: &Demo) -
             Step::Seen(job) if job.status.is_final() => {
                 hops.show("HTTP API", job.status.as_str(), &format!("revision {}", job.revision));
             }
-            Step::Seen(_) | Step::Fetching | Step::Failed(_) => {}
+            Step::Replacing(_) | Step::Seen(_) | Step::Fetching | Step::Failed(_) => {}
             Step::Fetched { files, folder } => {
-                hops.show("REST API", "GET", &format!("{files} files to {}", folder.display()));
+                hops.show("REST API", "GET", &format!("{files} files to {}", folder.shown()));
             }
         }
     };
@@ -77,7 +78,7 @@ async fn send(hops: &HopLog, client: &Client, photos: Vec<Photo>, demo: &Demo) -
     let last = delivered.iter().map(|one| one.job.updated_at.as_millis()).max().unwrap_or(put);
     send::print(&delivered, demo.view.show)?;
     summarize(hops, &delivered, Duration::from_millis(u64::try_from(last - put).unwrap_or(0)))?;
-    if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n       ")) }
+    if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n")) }
 }
 
 /// Prints where the time went, from the first upload until the last job was final.
@@ -86,7 +87,7 @@ fn summarize(hops: &HopLog, delivered: &[Delivered], total: Duration) -> anyhow:
     let [first, others @ ..] = &done[..] else { return Ok(()) };
     let model = hops.model_seconds() * 1000.0;
     let total = total.as_secs_f64() * 1000.0;
-    let engine = first.job.model.as_deref().unwrap_or("unnamed");
+    let engine = escape::line(first.job.model.as_deref().unwrap_or("unnamed"));
     if others.is_empty() {
         let pipeline = total - model;
         print_line!(

@@ -12,8 +12,9 @@ use image::ImageFormat;
 use image::codecs::jpeg::JpegEncoder;
 use serde_json::{Value, json};
 
+use crate::escape::Shown;
 use crate::models::FaceModels;
-use crate::pictures::photograph;
+use crate::pictures::{photograph, source};
 
 /// The quality of the panels.
 const JPEG_QUALITY: u8 = 92;
@@ -67,7 +68,7 @@ fn finite(text: &str) -> Result<f64, String> {
 pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
     let finder = faces.models.finder()?;
     let photo = &faces.photo;
-    let bytes = std::fs::read(photo).with_context(|| format!("the photo {} cannot be read", photo.display()))?;
+    let bytes = source::read(photo, source::MAX_BYTES)?;
     let picture = photograph::decoded(&bytes, photo)?;
     let (width, height) = picture.dimensions();
     let enlarged = |upsample: u32| (u64::from(width) * u64::from(height)) << (2 * upsample);
@@ -76,7 +77,7 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
         bail!(
             "--upsample {upsample} makes {} pixels of the {width} x {height} in {}: at most {} million work",
             enlarged(upsample),
-            photo.display(),
+            photo.shown(),
             picture::MAX_PIXELS / 1_000_000
         );
     }
@@ -92,15 +93,12 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
             if upsample < MAX_UPSAMPLE && enlarged(upsample + 1) <= picture::MAX_PIXELS {
                 hint = format!("--upsample {} or {hint}", upsample + 1);
             }
-            bail!(
-                "NO_FACE: no face was found in {}, so there is nothing to align: {hint} may find one",
-                photo.display()
-            );
+            bail!("NO_FACE: no face was found in {}, so there is nothing to align: {hint} may find one", photo.shown());
         };
         let aligned = face::align(&picture, landmarks, faces.size, Sampling::Sam)
-            .map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.display()))?;
+            .map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.shown()))?;
         std::fs::write(out, encoded(&aligned.picture, out)?)
-            .with_context(|| format!("the crop cannot be written to {}", out.display()))?;
+            .with_context(|| format!("the crop cannot be written to {}", out.shown()))?;
     }
     if faces.json {
         print_line!("{}", json!({"faces": found.iter().map(as_json).collect::<Vec<_>>()}))?;
@@ -116,7 +114,7 @@ fn encoded(picture: &RgbImage, file: &Path) -> anyhow::Result<Vec<u8>> {
     match picture_format(file) {
         Some(ImageFormat::Jpeg) => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(picture)?,
         Some(format) => picture.write_to(&mut bytes, format)?,
-        None => bail!("{} is no .png, .jpg or .webp", file.display()),
+        None => bail!("{} is no .png, .jpg or .webp", file.shown()),
     }
     Ok(bytes.into_inner())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Command};
 
+use crate::escape::Shown;
 use crate::stdout;
 
 #[derive(Debug, Args)]
@@ -24,7 +25,7 @@ pub(crate) fn run(man: &Man, command: Command) -> anyhow::Result<()> {
         return stdout::write(&page);
     };
     let created = std::fs::create_dir_all(folder);
-    created.with_context(|| format!("the folder {} cannot be created", folder.display()))?;
+    created.with_context(|| format!("the folder {} cannot be created", folder.shown()))?;
     clap_mangen::generate_to(command, folder)
-        .with_context(|| format!("pages cannot be written into {}", folder.display()))
+        .with_context(|| format!("pages cannot be written into {}", folder.shown()))
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::client::aws::{self, Lambda, Message, Sqs};
+use crate::escape;
 use crate::runtime::runtime;
 
 /// How long a received event is invisible to others.
@@ -79,5 +80,5 @@ fn show(message: &Message) -> anyhow::Result<()> {
     let event = &message.body;
     let shown: String = event.chars().take(SHOWN).collect();
     let more = if shown.len() < event.len() { "..." } else { "" };
-    print_line!("{} {shown}{more}", message.id)
+    print_line!("{} {}{more}", escape::line(&message.id), escape::line(&shown))
 }

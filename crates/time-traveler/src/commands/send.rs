@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::client::delivery::{self, Delivered, Order};
 use crate::client::{ApiAddresses, Client};
+use crate::escape::{self, Shown};
 use crate::pictures::panels;
 use crate::runtime::runtime;
 use crate::terminal::contact_sheet;
@@ -59,7 +60,7 @@ pub(crate) fn run(send: &Send) -> anyhow::Result<()> {
     } else {
         print(&delivered, send.view.show)?;
     }
-    if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n       ")) }
+    if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n")) }
 }
 
 /// Splits answers into jobs, failed ones included, and reasons of failures, both in the order of the photographs.
@@ -72,7 +73,7 @@ pub(crate) fn sort(ids: &[PortraitId], answers: Vec<anyhow::Result<Delivered>>) 
                 failed.extend(one.failure().map(|failure| format!("{id}: {failure}")));
                 delivered.push(one);
             }
-            Err(error) => failed.push(format!("{id}: {error:#}")),
+            Err(error) => failed.push(format!("{id}: {}", escape::line(&format!("{error:#}")))),
         }
     }
     (delivered, failed)
@@ -94,10 +95,10 @@ fn print_json(delivered: &[Delivered]) -> anyhow::Result<()> {
 /// Prints each job and its files, and shows its pictures.
 pub(crate) fn print(delivered: &[Delivered], show: Option<Show>) -> anyhow::Result<()> {
     for one in delivered {
-        let model = one.job.model.as_deref().map(|model| format!(" ({model})")).unwrap_or_default();
+        let model = one.job.model.as_deref().map(|model| format!(" ({})", escape::line(model))).unwrap_or_default();
         print_line!("{} {}{model}", one.job.id, one.job.status.as_str())?;
         for file in one.files.iter().chain(&one.animation) {
-            print_line!("  {}", file.display())?;
+            print_line!("  {}", file.shown())?;
         }
         if let (Some(show), false) = (show, one.files.is_empty()) {
             contact_sheet::show(&panels::read(one.panels())?, show.forced())?;

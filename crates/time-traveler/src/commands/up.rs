@@ -10,6 +10,7 @@ use pipeline::Ages;
 use serde_json::json;
 use tokio::signal;
 
+use crate::escape::Shown;
 use crate::models::ModelFolder;
 use crate::runtime::runtime;
 use crate::stack::local::start;
@@ -47,6 +48,9 @@ pub(crate) struct Up {
 }
 
 pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
+    // Photographs are private, so only their owner may read what this process and its children write.
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     // Many strips pass through this process at once.
     heap::limit_arenas();
     heap::return_large_blocks();
@@ -66,7 +70,7 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
         announce(&cloud, up, engine)?;
         hops.start();
         stop_signal().await?;
-        eprintln!("stopping; the next `up` resumes unfinished jobs");
+        note!("stopping; the next `up` resumes unfinished jobs");
         cloud.stop().await;
         Ok(())
     })
@@ -83,16 +87,16 @@ fn announce(cloud: &Cloud, up: &Up, engine: Option<EngineKind>) -> anyhow::Resul
             })
         );
     }
-    let (data, logs) = (up.data.display(), up.data.join("logs"));
+    let (data, logs) = (up.data.shown(), up.data.join("logs"));
     print_line!("Time Traveler is up. Ctrl-C stops it.\n")?;
     print_line!("  page  {api}/")?;
     print_line!("  API   {api}   curl -T photo.jpg {api}/images/ada; curl '{api}/jobs/ada?wait=20'")?;
     print_line!("  AWS   {aws}   export AWS_ENDPOINT_URL={aws}")?;
-    print_line!("  data  {data}   logs of functions and model server: {}", logs.display())?;
+    print_line!("  data  {data}   logs of functions and model server: {}", logs.shown())?;
     print_line!("  model {}", serving(up, engine))?;
     if let Some(plan) = &up.chaos {
         let history = logs.join("faults.log");
-        print_line!("\nFaults are injected: {plan}; each one is logged in {}", history.display())?;
+        print_line!("\nFaults are injected: {plan}; each one is logged in {}", history.shown())?;
     }
     print_line!("")
 }

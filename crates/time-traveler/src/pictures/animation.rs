@@ -1,7 +1,6 @@
 //! An animated GIF of a portrait that grows older, then younger again.
 
 use std::iter;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use gif::{DisposalMethod, Encoder, Frame, Repeat};
@@ -9,7 +8,7 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use super::palette::{MAX_COLOURS, Palette};
-use super::{output_folder, panels};
+use super::panels;
 
 /// Width and height in pixels. Files of a few megabytes are accepted by messengers and bug trackers.
 const SIDE: u32 = 480;
@@ -24,10 +23,9 @@ const ONE_WAY: usize = 40;
 /// The index of a pixel that is unchanged since the frame before.
 const SAME: u8 = MAX_COLOURS as u8;
 
-/// Writes the animation of a portrait into its folder. `panels` are the original and then `ages`, in their order.
-pub(crate) fn write(folder: &Path, panels: &[RgbImage], ages: &[u8]) -> anyhow::Result<PathBuf> {
-    let animation = animate(panels, ages).context("the animation cannot be made")?;
-    output_folder::write(folder, "animation.gif", &animation)
+/// Makes the animation of a portrait, a GIF. `panels` are the original and then `ages`, in their order.
+pub(crate) fn make(panels: &[RgbImage], ages: &[u8]) -> anyhow::Result<Vec<u8>> {
+    animate(panels, ages).context("the animation cannot be made")
 }
 
 /// The panels to show, youngest first, each age once. A single age is shown after the original.

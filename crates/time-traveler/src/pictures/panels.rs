@@ -9,13 +9,22 @@ use image::imageops::FilterType;
 use picture::RgbImage;
 use rayon::prelude::*;
 
+use crate::escape::Shown;
+
 /// Reads downloaded panels: JPEG or PNG files.
 pub(crate) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<RgbImage>> {
     let read = |file: &PathBuf| {
-        let bytes = std::fs::read(file).with_context(|| format!("the panel {} cannot be read", file.display()))?;
-        picture::decode(&bytes).with_context(|| format!("the panel {}", file.display()))
+        let bytes = std::fs::read(file).with_context(|| format!("the panel {} cannot be read", file.shown()))?;
+        picture::decode(&bytes).with_context(|| format!("the panel {}", file.shown()))
     };
     files.par_iter().map(read).collect()
+}
+
+/// Decodes downloaded panels: the names and bytes of JPEG, PNG or WebP files.
+pub(crate) fn decode(files: &[(String, Vec<u8>)]) -> anyhow::Result<Vec<RgbImage>> {
+    let decode =
+        |(name, bytes): &(String, Vec<u8>)| picture::decode(bytes).with_context(|| format!("the panel {name}"));
+    files.par_iter().map(decode).collect()
 }
 
 /// A panel resized to `side` x `side` pixels.

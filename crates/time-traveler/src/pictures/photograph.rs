@@ -6,13 +6,15 @@ use anyhow::Context;
 use picture::RgbImage;
 use pipeline::ForeignType;
 
+use crate::escape::Shown;
+
 /// Decodes a photograph. An error names the file, and the format if it is a known one that cannot be read.
 pub(crate) fn decoded(bytes: &[u8], file: &Path) -> anyhow::Result<RgbImage> {
     let decoded = match ForeignType::sniff(bytes) {
         Some(foreign) => Err(foreign.into()),
         None => picture::decode(bytes).map_err(anyhow::Error::from),
     };
-    decoded.with_context(|| format!("the photo {}", file.display()))
+    decoded.with_context(|| format!("the photo {}", file.shown()))
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use std::path::Path;
 use anyhow::Context;
 use picture::RgbImage;
 
+use super::source;
+use crate::escape::Shown;
+
 /// The built-in portrait, a PNG.
 pub(crate) const SAMPLE: &[u8] = include_bytes!("../../../../examples/astronaut.png");
 
@@ -14,11 +17,7 @@ pub(crate) const SAMPLE: &[u8] = include_bytes!("../../../../examples/astronaut.
 /// Where the photo cannot be read or decoded.
 pub(crate) fn photo_or_sample(photo: Option<&Path>) -> anyhow::Result<(String, RgbImage)> {
     let (name, bytes) = match photo {
-        Some(photo) => {
-            let name = format!("the photo {}", photo.display());
-            let bytes = std::fs::read(photo).with_context(|| format!("{name} cannot be read"))?;
-            (name, bytes)
-        }
+        Some(photo) => (format!("the photo {}", photo.shown()), source::read(photo, source::MAX_BYTES)?),
         None => ("the built-in portrait".to_owned(), SAMPLE.to_vec()),
     };
     let picture = picture::decode(&bytes).with_context(|| name.clone())?;

@@ -6,6 +6,8 @@ use anyhow::Context;
 use local_cloud::{Cloud, CloudError, Conditions, Listeners, Stack};
 use tokio::net::TcpListener;
 
+use crate::escape::Shown;
+
 /// Starts a stack with its state in the folder `data`. Port 0 stands for any free port.
 ///
 /// # Errors
@@ -21,7 +23,7 @@ pub(crate) async fn start(
     Cloud::start(stack, data, listeners, conditions).await.map_err(|error| {
         let is_of_folder = matches!(error, CloudError::DataFolder { .. } | CloudError::DataFolderInUse(_));
         let error = anyhow::Error::new(error);
-        if is_of_folder { error.context(format!("--data {}", data.display())) } else { error }
+        if is_of_folder { error.context(format!("--data {}", data.shown())) } else { error }
     })
 }
 

@@ -40,7 +40,7 @@ impl BuiltIn {
         match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("{}: {error:#}", self.name());
+                note!("{}: {error:#}", self.name());
                 ExitCode::FAILURE
             }
         }

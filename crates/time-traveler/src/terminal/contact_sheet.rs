@@ -22,13 +22,13 @@ pub(crate) fn show(panels: &[RgbImage], forced: Option<Graphics>) -> anyhow::Res
     let graphics = match forced {
         Some(graphics) => graphics,
         None if !io::stdout().is_terminal() => {
-            eprintln!("--show: stdout is no terminal; --show=blocks shows pictures all the same");
+            note!("--show: stdout is no terminal; --show=blocks shows pictures all the same");
             return Ok(());
         }
         None => match support::graphics(|name| std::env::var(name).ok()) {
             Ok(graphics) => graphics,
             Err(reason) => {
-                eprintln!("--show: {reason}");
+                note!("--show: {reason}");
                 return Ok(());
             }
         },

@@ -11,6 +11,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, filter};
 
+use crate::escape;
 use crate::stack::unheeded;
 
 /// The log filter without `RUST_LOG`. s3s logs each refused request as an error.
@@ -41,14 +42,21 @@ impl HopLog {
 
     pub(crate) fn show(&self, service: &str, action: &str, detail: &str) {
         let Some(start) = self.start.get() else { return };
-        eprintln!("{:>7.0} ms  {service:<12}{action:<20}{detail}", start.elapsed().as_secs_f64() * 1000.0);
+        // A client names keys and ids, and a line feed in them would forge a line.
+        let [service, action, detail] = [service, action, detail].map(escape::line);
+        note!("{:>7.0} ms  {service:<12}{action:<20}{detail}", start.elapsed().as_secs_f64() * 1000.0);
     }
 
     /// Subscribes to this process's logs and hops, and writes both to stderr.
     pub(crate) fn install(&self) {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_FILTER.into());
         let ansi = std::io::stderr().is_terminal();
-        let logs = tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(std::io::stderr).with_filter(filter);
+        let logs = tracing_subscriber::fmt::layer()
+            .with_ansi(ansi)
+            .with_writer(std::io::stderr)
+            // The layer reports a closed stderr on stderr, and panics.
+            .log_internal_errors(false)
+            .with_filter(filter);
         let hops = self.clone().with_filter(filter::filter_fn(|metadata| [HOP, CREATED].contains(&metadata.target())));
         tracing_subscriber::registry().with(logs).with(hops).init();
     }

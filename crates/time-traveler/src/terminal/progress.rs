@@ -41,7 +41,7 @@ impl Progress {
         let percent = 100 * done / all.max(1);
         if percent / 10 > self.tenths {
             self.tenths = percent / 10;
-            eprintln!("{} {percent} %", self.what);
+            note!("{} {percent} %", self.what);
         }
     }
 

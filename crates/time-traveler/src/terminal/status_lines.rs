@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
-use pipeline::{PortraitId, Status};
+use pipeline::{JobView, PortraitId, Status};
 
 use crate::client::delivery::Step;
+use crate::escape::{self, Shown};
 
 /// On a terminal, a live line for each portrait, which ends with a mark; elsewhere, a line for each change.
 pub(crate) struct StatusLines {
@@ -42,7 +43,7 @@ impl StatusLines {
     /// Ends the live lines, so that later output begins on a new line.
     pub(crate) fn end(self) {
         if self.lines.iter().any(|line| line.bar.is_some()) {
-            eprintln!();
+            note!("");
         }
     }
 
@@ -50,6 +51,7 @@ impl StatusLines {
     pub(crate) fn show(&self, number: usize, step: &Step<'_>) {
         let Some(line) = self.lines.get(number) else { return };
         match step {
+            Step::Replacing(job) => line.say(&replaces(job)),
             Step::Uploading { .. } => {
                 line.show("uploading");
                 if let Some(bar) = &line.bar {
@@ -62,8 +64,8 @@ impl StatusLines {
             // `Fetched` or `Failed` follows.
             Step::Seen(_) => {}
             Step::Fetching => line.show("fetching"),
-            Step::Fetched { folder, .. } => line.finish("done", &format!("done: {}", folder.display()), "✓"),
-            Step::Failed(reason) => line.finish("failed", reason, "✗"),
+            Step::Fetched { folder, .. } => line.finish("done", &format!("done: {}", folder.shown()), "✓"),
+            Step::Failed(reason) => line.finish("failed", &escape::line(reason), "✗"),
         }
     }
 }
@@ -76,7 +78,15 @@ impl Line {
         }
         match &self.bar {
             Some(bar) => bar.set_message(state),
-            None => eprintln!("{}: {state}", self.id),
+            None => note!("{}: {state}", self.id),
+        }
+    }
+
+    /// Prints a sentence that stays.
+    fn say(&self, sentence: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(format!("{}: {sentence}", self.id)),
+            None => note!("{}: {sentence}", self.id),
         }
     }
 
@@ -90,6 +100,13 @@ impl Line {
             None => self.show(state),
         }
     }
+}
+
+/// What an upload does to the job that its id has already.
+fn replaces(job: &JobView) -> String {
+    let ages = job.ages.as_ref().map(|ages| format!(" with the ages {ages}")).unwrap_or_default();
+    let (created, status) = (job.created_at, job.status.as_str());
+    format!("replaces the job of {created}{ages}, {status}; another --id keeps it")
 }
 
 /// The style of a line that ends with a mark.

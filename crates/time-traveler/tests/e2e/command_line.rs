@@ -191,7 +191,7 @@ fn requests_are_authorized() {
     assert!(head.contains("/eu-west-1/execute-api/aws4_request"), "{head}");
     assert!(said.contains("403 Forbidden: Forbidden"), "{said}");
 
-    let (head, _) = refused(&[], &[("TIME_TRAVELER_TOKEN", "e30.e30.x")]);
+    let (head, _) = refused(&[], &[("TIME_TRAVELER_JOBS_TOKEN", "e30.e30.x")]);
     assert!(head.contains("authorization: Bearer e30.e30.x"), "{head}");
     let (head, _) = refused(&[], &keys);
     assert!(!head.contains("authorization"), "{head}");
@@ -281,8 +281,93 @@ fn a_closed_pipe_is_no_failure() {
     }
     check_pictures(&folder.path().join("o"), 2);
 
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = run_into(full.into(), &["faces", photo]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("error: stdout cannot be written: No space left"), "{}", stderr(&output));
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let checkpoint = json_checkpoint(folder.path());
+    let full_cases: [&[&str]; 9] = [
+        &["faces", photo],
+        &["faces", photo, "--json"],
+        &["age", photo, "--ages", "60", "--out", "o", "--show=blocks"],
+        &["up", "--port", "0", "--aws-port", "0", "--data", "d"],
+        &["model", "inspect", &checkpoint],
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+        &["--version"],
+    ];
+    for arguments in full_cases {
+        let output = run_into(full().into(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("error: stdout cannot be written: No space left"), "{arguments:?}: {said}");
+    }
+
+    // Where stderr is closed or full as well, the exit code is all that is left.
+    for arguments in [
+        &["age", photo, "--ages", "60", "--out", "o", "--show=blocks"][..],
+        &["age", photo, "--ages", "60", "--out", "o", "--show"],
+        &["demo", photo, "--ages", "60", "--out", "o"],
+        &["send", photo, "--api", "http://127.0.0.1:1"],
+        &["model", "convert", &checkpoint, "x.safetensors"],
+        &["faces", "gone.png"],
+        &["frobnicate"],
+    ] {
+        let code = |stdout: Stdio, errors: Stdio| {
+            let mut command = Command::new(BINARY);
+            command.args(arguments).current_dir(folder.path()).stdout(stdout).stderr(errors);
+            command.status().unwrap().code()
+        };
+        let expected = code(Stdio::null(), Stdio::null());
+        let closed = || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            Stdio::from(writer)
+        };
+        assert_eq!(code(Stdio::null(), closed()), expected, "{arguments:?}");
+        assert_eq!(code(closed(), closed()), expected, "{arguments:?}");
+        assert_eq!(code(Stdio::null(), full().into()), expected, "{arguments:?}");
+        assert!(matches!(code(full().into(), full().into()), Some(1 | 2)), "{arguments:?}");
+    }
+}
+
+/// Writes a small checkpoint, and returns its path.
+fn json_checkpoint(folder: &Path) -> String {
+    let header = r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
+    let path = folder.join("small.safetensors");
+    std::fs::write(&path, file).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn up_goes_on_when_its_readers_have_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut up = Command::new(BINARY)
+        .args(["up", "--port", "0", "--aws-port", "0", "--json", "--data"])
+        .arg(folder.path())
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::piped())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(up.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    drop(reader);
+    let api = ready["api"].as_str().unwrap();
+    let http = reqwest::Client::new();
+    let put = http.put(format!("{api}/images/ada?ages=60")).body(picture(1)).send().await;
+    let job = async {
+        loop {
+            let job: Value = http.get(format!("{api}/jobs/ada?wait=20")).send().await?.json().await?;
+            if job["status"] == "SUCCESS" {
+                return Ok::<_, reqwest::Error>(());
+            }
+        }
+    };
+    let job = tokio::time::timeout(crate::support::PATIENCE, job).await;
+    up.kill().unwrap();
+    up.wait().unwrap();
+    assert!(put.is_ok_and(|put| put.status().is_success()));
+    job.expect("the job is stuck").unwrap();
 }

@@ -32,7 +32,8 @@ async fn dead_letters_are_shown_and_redriven() {
 
     let lambda = aws_sdk_lambda::Client::new(&up.sdk_config().await);
     let poison = lambda.invoke().function_name("image-processor").invocation_type(InvocationType::Event);
-    poison.payload(r#"{"poison": true}"#.as_bytes().into()).send().await.unwrap();
+    let event = "{\"poison\": true, \"of\": \"\u{9b}2J\"}\n";
+    poison.payload(event.as_bytes().into()).send().await.unwrap();
     let given_up = async {
         while letters(&up).await != "1" {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -41,7 +42,12 @@ async fn dead_letters_are_shown_and_redriven() {
     tokio::time::timeout(PATIENCE, given_up).await.unwrap();
     let shown = redrive(&up, &["--dry-run"]);
     let stdout = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(stdout.contains(r#"{"poison": true}"#) && stdout.contains(&format!("1 found in {QUEUE}")), "{stdout}");
+    // U+009B begins a sequence that terminals act on, and a line feed begins a line.
+    assert!(!stdout.contains('\u{9b}') && stdout.lines().count() == 2, "{stdout:?}");
+    assert!(
+        stdout.contains(r#"{"poison": true, "of": "\u009b2J"}"#) && stdout.contains(&format!("1 found in {QUEUE}")),
+        "{stdout}"
+    );
     assert_eq!(letters(&up).await, "1", "a dry run changes nothing");
 
     // A message that was received is invisible for half a minute.

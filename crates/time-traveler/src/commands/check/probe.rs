@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::redirect::Policy;
 use reqwest::{Body, Client, RequestBuilder, StatusCode, Url};
 
 /// The checked server, and a request that it should serve.
@@ -36,6 +37,8 @@ impl Probe {
         let url = parsed.with_context(|| format!("{url:?} is no address: http://127.0.0.1:8080 would be one"))?;
         let client = Client::builder()
             .no_proxy()
+            // SageMaker follows none either.
+            .redirect(Policy::none())
             .timeout(timeout)
             // An idle connection that the server closes would fail a request through no fault of the server.
             .pool_max_idle_per_host(0)

@@ -9,6 +9,7 @@ use nn::checkpoint::{self, Checkpoint, ElementType};
 use serde_json::json;
 
 use crate::choice::Choice;
+use crate::escape::Shown;
 use crate::terminal::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -34,12 +35,12 @@ pub(super) fn run(convert: &Convert) -> anyhow::Result<()> {
     ensure!(
         out.extension().is_some_and(|extension| extension == "safetensors"),
         "{} does not end in .safetensors, the format that is written",
-        out.display()
+        out.shown()
     );
     ensure!(
         out.canonicalize().ok() != convert.checkpoint.canonicalize().ok(),
         "{} would be overwritten by its own conversion: name another file",
-        out.display()
+        out.shown()
     );
     let mut progress = Progress::bytes("converting");
     checkpoint::save(&checkpoint, convert.dtype, &out, &mut |done, all| progress.at(done, all))?;
@@ -48,7 +49,7 @@ pub(super) fn run(convert: &Convert) -> anyhow::Result<()> {
     if convert.json {
         print_line!("{}", json!({"file": out, "bytes": bytes, "tensors": checkpoint.tensors().len()}))
     } else {
-        print_line!("{} has {} tensors in {:.1} MB", out.display(), checkpoint.tensors().len(), bytes as f64 / 1e6)
+        print_line!("{} has {} tensors in {:.1} MB", out.shown(), checkpoint.tensors().len(), bytes as f64 / 1e6)
     }
 }
 

@@ -12,6 +12,7 @@ use flate2::write::GzEncoder;
 use nn::checkpoint::Checkpoint;
 use serde_json::json;
 
+use crate::escape::Shown;
 use crate::terminal::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub(crate) struct Pack {
 pub(super) fn run(pack: &Pack) -> anyhow::Result<()> {
     let files = files(pack)?;
     let total = files.iter().map(|(_, file)| Ok(file.metadata()?.len())).sum::<io::Result<u64>>()?;
-    let unwritable = || format!("the archive {} cannot be written", pack.out.display());
+    let unwritable = || format!("the archive {} cannot be written", pack.out.shown());
     let folder = pack.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut options = tempfile::Builder::new();
     #[cfg(unix)]
@@ -51,7 +52,7 @@ pub(super) fn run(pack: &Pack) -> anyhow::Result<()> {
     let gzip = GzEncoder::new(BufWriter::new(partial.as_file()), Compression::none());
     let mut archive = tar::Builder::new(gzip);
     for (name, path) in &files {
-        let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let file = File::open(path).with_context(|| format!("{} cannot be read", path.shown()))?;
         let bytes = file.metadata()?.len();
         // No owner and no time: the same files make the same archive.
         let mut header = tar::Header::new_gnu();
@@ -71,7 +72,7 @@ pub(super) fn run(pack: &Pack) -> anyhow::Result<()> {
     if pack.json {
         print_line!("{}", json!({"file": pack.out, "bytes": bytes, "files": names}))?;
     } else {
-        print_line!("{} holds {} in {:.1} MB", pack.out.display(), names.join(", "), bytes as f64 / 1e6)?;
+        print_line!("{} holds {} in {:.1} MB", pack.out.shown(), names.join(", "), bytes as f64 / 1e6)?;
         if names.len() < 3 {
             print_line!("the built-in face models replace those that it lacks")?;
         }
@@ -85,7 +86,7 @@ fn files(pack: &Pack) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     ensure!(
         folder.is_dir(),
         "there is no folder {}: one with model.safetensors or model.pt would work",
-        folder.display()
+        folder.shown()
     );
     let checkpoint = needed_checkpoint(folder)?;
     let opened = Checkpoint::open(&checkpoint)?;

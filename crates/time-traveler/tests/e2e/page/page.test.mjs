@@ -13,10 +13,10 @@ let browser;
 before(async () => (browser = await browse()));
 after(() => browser.close());
 
-/** A test with its own `up`. */
-function scenario(name, run) {
+/** A test with its own `up`, which gets these options. */
+function scenario(name, run, options = []) {
   test(name, async () => {
-    const up = await Up.start();
+    const up = await Up.start(undefined, undefined, options);
     try {
       await run(up);
     } catch (error) {
@@ -135,6 +135,40 @@ for (const size of ['small', 'large']) {
     await tab.close();
   });
 }
+
+scenario('a portrait waits for its own job, though its id has another one', async (up) => {
+  const id = 'portrait-aaaaa';
+  const photo = readFileSync(fixture('portrait.png'));
+  const earlier = async (ages) => {
+    await fetch(`${up.url}/images/${id}?ages=${ages}`, { method: 'PUT', body: photo });
+    for (let job = {}; job.status !== 'SUCCESS' || String(job.ages) !== ages; ) job = await up.json(`/jobs/${id}?wait=1`);
+  };
+  await earlier('30');
+  const tab = await Tab.open(browser, 'about:blank', { path: '' });
+  // The random end of the id is always the same.
+  await tab.page.addInitScript(() => (crypto.getRandomValues = (values) => values.fill(0)));
+  await tab.page.addInitScript(() => {
+    window.said = [];
+    const note = () => window.said.push(document.getElementById('status').textContent);
+    addEventListener('DOMContentLoaded', () => new MutationObserver(note).observe(document.getElementById('status'), { childList: true }));
+  });
+  const results = async () => (await tab.page.evaluate(() => window.said)).filter((text) => text.startsWith('Done'));
+  await tab.page.goto(up.url);
+  await tab.says('#list', id);
+  await tab.choose('portrait.png');
+  await tab.says('#status', `Done: ${id} at 20, 40, 60 and 80.`);
+  assert.deepEqual(await results(), [`Done: ${id} at 20, 40, 60 and 80.`]);
+  // A reload forgets nothing.
+  await earlier('50');
+  await tab.page.getByLabel('20', { exact: true }).uncheck();
+  const sent = tab.page.waitForResponse((answer) => answer.request().method() === 'PUT');
+  await tab.choose('portrait.png');
+  await (await sent).finished();
+  await tab.page.reload();
+  await tab.says('#status', `Done: ${id} at 40, 60 and 80.`);
+  assert.deepEqual(await results(), [`Done: ${id} at 40, 60 and 80.`]);
+  await tab.close();
+}, ['--chaos', 'seed=3,delay-event=1,delay-seconds=2']);
 
 scenario('pictures and the animation are downloaded', async (up) => {
   const tab = await Tab.open(browser, up.url);

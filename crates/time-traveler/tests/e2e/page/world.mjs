@@ -29,10 +29,10 @@ export class Up {
   /** The lines of its log. */
   hops = [];
 
-  static async start(folder = mkdtempSync(join(tmpdir(), 'page-')), port = 0) {
+  static async start(folder = mkdtempSync(join(tmpdir(), 'page-')), port = 0, further = []) {
     const up = new Up();
     up.folder = folder;
-    const options = ['up', '--port', port, '--aws-port', '0', '--json', '--data', folder];
+    const options = ['up', '--port', port, '--aws-port', '0', '--json', '--data', folder, ...further];
     up.process = spawn(BINARY, options, { stdio: ['ignore', 'pipe', 'pipe'] });
     createInterface(up.process.stderr).on('line', (line) => up.hops.push(line));
     up.ended = new Promise((resolve) => up.process.once('exit', resolve));
