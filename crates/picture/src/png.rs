@@ -100,8 +100,8 @@ impl<'a> Png<'a> {
 
     /// The profile of the pixels. `None`: sRGB.
     ///
-    /// The order is that of PNG 3rd edition, 4.3: cICP, iCCP, sRGB, then gAMA with cHRM. Like Chromium, gAMA and cHRM count
-    /// together only. A chunk that cannot be used makes room for the next one.
+    /// The order is that of PNG 3rd edition, 4.3: cICP, iCCP, sRGB, then gAMA with cHRM. As in Chromium, gAMA alone means sRGB's
+    /// primaries, and cHRM alone is ignored. A chunk that cannot be used makes room for the next one.
     pub(crate) fn profile(&self) -> Option<ColorProfile> {
         let Colours { cicp, iccp, srgb, gama, chrm } = &self.colours;
         if let Some(code_points) = cicp.and_then(code_points) {
@@ -113,7 +113,7 @@ impl<'a> Png<'a> {
         if srgb.is_some() {
             return None;
         }
-        measured((*gama)?, (*chrm)?)
+        measured((*gama)?, *chrm)
     }
 }
 
@@ -156,16 +156,18 @@ fn code_points(chunk: &[u8]) -> Option<CicpProfile> {
     (!high && ColorProfile::new_from_cicp(profile).is_matrix_shaper()).then_some(profile)
 }
 
-/// The profile of a gAMA and a cHRM chunk (PNG 3rd edition, 11.3.2): numbers times 100,000. `None`: they are sRGB's, as writers
+/// The profile of a gAMA chunk, and of a cHRM chunk beside it (PNG 3rd edition, 11.3.2): numbers times 100,000. `None`: they are sRGB's, as writers
 /// of sRGB add them for readers without its chunk, or make no sense.
-fn measured(gama: &[u8], chrm: &[u8]) -> Option<ColorProfile> {
+fn measured(gama: &[u8], chrm: Option<&[u8]>) -> Option<ColorProfile> {
     let number = |bytes: &[u8]| Some(u32::from_be_bytes(*bytes.first_chunk()?));
     let gama = number(gama)?;
-    let mut points = [0; 8];
-    for (n, point) in points.iter_mut().enumerate() {
-        *point = number(chrm.get(4 * n..)?)?;
-    }
     const SRGB: [u32; 8] = [31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000];
+    let mut points = SRGB;
+    if let Some(chrm) = chrm {
+        for (n, point) in points.iter_mut().enumerate() {
+            *point = number(chrm.get(4 * n..)?)?;
+        }
+    }
     if gama.abs_diff(45_455) <= 100 && points.iter().zip(SRGB).all(|(point, srgb)| point.abs_diff(srgb) <= 100) {
         return None;
     }

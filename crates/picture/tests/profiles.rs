@@ -138,7 +138,7 @@ fn a_profile_that_is_broken_or_of_other_pixels_is_ignored() {
         ("a link of two devices", iccp(&link)),
         ("of grey", iccp(grey)),
         ("of inks", iccp(inks)),
-        ("gAMA alone", chunk(b"gAMA", &60_000u32.to_be_bytes())),
+        ("cHRM alone", chunk(b"cHRM", &[0; 32])),
         ("PQ", chunk(b"cICP", &[9, 16, 0, 1])),
         ("narrow range", chunk(b"cICP", &[12, 13, 0, 0])),
     ];
@@ -171,6 +171,22 @@ fn pngs_own_chunks_have_an_order() {
     let numbers = [31270u32, 32900, 64000, 33000, 30000, 60000, 15000, 6000];
     let srgb_points: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
     assert_eq!(decoded(&[chunk(b"gAMA", &45_455u32.to_be_bytes()), chunk(b"cHRM", &srgb_points)]), plain);
+}
+
+/// Chromium shows 128, 64, 192 as 188, 137, 225 where gAMA says that the values are linear.
+#[test]
+fn gama_alone_means_the_primaries_of_srgb() {
+    let png = file("display-p3.png");
+    let decoded = |added: &[Vec<u8>]| decode(&with_chunks(&png, added)).unwrap();
+    let srgb =
+        |linear: f64| if linear <= 0.003_130_8 { 12.92 * linear } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
+    assert_eq!((255.0 * srgb(128.0 / 255.0)).round(), 188.0);
+    let linear = decoded(&[chunk(b"gAMA", &100_000u32.to_be_bytes())]);
+    for (value, plain) in linear.as_raw().iter().zip(decoded(&[]).as_raw()) {
+        let right = 255.0 * srgb(f64::from(*plain) / 255.0);
+        assert!((f64::from(*value) - right).abs() <= 2.0, "{plain} became {value}, not {right}");
+    }
+    assert_eq!(decoded(&[chunk(b"gAMA", &45_455u32.to_be_bytes())]), decoded(&[]));
 }
 
 #[test]
