@@ -82,20 +82,26 @@ impl Up {
 
     /// Starts on a folder that may have been used before.
     pub(crate) fn start_over(data: &Path) -> Self {
-        Self::start_by(Command::new(BINARY), data)
+        Self::start_with(data, &[])
+    }
+
+    /// Starts with further arguments.
+    pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_by(Command::new(BINARY), data, arguments)
     }
 
     /// Starts with `RUST_LOG` set.
     pub(crate) fn start_logging(data: &Path, level: &str) -> Self {
         let mut command = Command::new(BINARY);
         command.env("RUST_LOG", level);
-        Self::start_by(command, data)
+        Self::start_by(command, data, &[])
     }
 
-    fn start_by(mut command: Command, data: &Path) -> Self {
+    fn start_by(mut command: Command, data: &Path, arguments: &[&str]) -> Self {
         let mut child = command
             .args(["up", "--port", "0", "--aws-port", "0", "--json", "--data"])
             .arg(data)
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
