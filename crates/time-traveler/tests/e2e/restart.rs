@@ -83,6 +83,22 @@ async fn sigterm_stops_it_and_the_next_start_resumes_the_jobs() {
 }
 
 #[tokio::test]
+async fn an_accepted_upload_keeps_the_default_ages_of_its_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    // The first run does not handle the events any more.
+    let up = Up::start_with(folder.path(), &["--chaos", "delay-event=1,delay-seconds=4"]);
+    assert!(up.put("/images/by-api", picture(1)).await.status().is_success());
+    let signed = up.http.post(format!("{}/uploads/presigned", up.api)).send().await.unwrap();
+    let signed: Value = signed.json().await.unwrap();
+    assert_eq!(signed["headers"], serde_json::json!({"x-amz-meta-ages": "20,40,60,80"}));
+    up.kill();
+
+    let up = Up::start_with(folder.path(), &["--ages", "25,55"]);
+    assert_eq!(up.settled("by-api").await["ages"], serde_json::json!([20, 40, 60, 80]));
+    assert_eq!(up.send("later", picture(2)).await["ages"], serde_json::json!([25, 55]));
+}
+
+#[tokio::test]
 async fn a_second_process_on_a_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _up = Up::start_over(folder.path());
