@@ -78,6 +78,7 @@ pub(crate) fn pixels(answer: &[u8], ages: usize) -> Result<Cow<'_, [u8]>, Answer
 }
 
 /// The strip as clients get it: version 1 of the format, in C order. `None`: the answer, from which [`pixels`] were read, is so.
+#[expect(clippy::ptr_arg, reason = "it matters whether the pixels are borrowed")]
 pub(crate) fn rewritten(answer: &[u8], pixels: &Cow<'_, [u8]>, ages: usize) -> Option<Vec<u8>> {
     let first_version = answer.get(MAGIC.len()) == Some(&1);
     (!first_version || matches!(pixels, Cow::Owned(_))).then(|| [&strip::npy_header(ages)[..], pixels].concat())

@@ -113,7 +113,7 @@ pub fn survey<N>(
     checkpoint: &Checkpoint,
     name: &str,
     network: impl Fn(&Weights) -> N,
-) -> Result<Vec<(String, Vec<usize>)>, Misfits> {
+) -> Result<Vec<(String, Vec<usize>)>, Box<Misfits>> {
     let wanted = list(network);
     let misfit = |(name, shape): &(String, Vec<usize>)| {
         let stored = checkpoint.tensors().get(name);
@@ -127,7 +127,7 @@ pub fn survey<N>(
     }
     let names: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
     let others = || checkpoint.tensors().iter().filter(|(name, _)| !names.contains(name.as_str()));
-    Err(Misfits {
+    Err(Box::new(Misfits {
         file: checkpoint.file().to_owned(),
         network: name.to_owned(),
         needed: wanted.len(),
@@ -135,7 +135,7 @@ pub fn survey<N>(
         prefix: checkpoint.prefix().to_owned(),
         others: others().count(),
         first_others: others().take(NAMED).map(|(name, stored)| (name.clone(), stored.shape().to_vec())).collect(),
-    })
+    }))
 }
 
 /// Loads a network from a checkpoint that [`survey`] has found complete, with elements of `dtype`.

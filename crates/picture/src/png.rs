@@ -180,6 +180,8 @@ fn measured(gama: &[u8], chrm: Option<&[u8]>) -> Option<ColorProfile> {
         return None;
     }
     let mut profile = ColorProfile::new_srgb();
+    // Those of sRGB, which would be used in place of the curves.
+    profile.cicp = None;
     profile.update_rgb_colorimetry(white.to_xyyb(), ColorPrimaries { red, green, blue });
     let curve = ToneReprCurve::Parametric(vec![100_000.0 / gama as f32]);
     profile.red_trc = Some(curve.clone());

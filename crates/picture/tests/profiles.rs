@@ -54,7 +54,7 @@ fn with_chunks(png: &[u8], added: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn iccp(profile: &[u8]) -> Vec<u8> {
-    let mut zlib = flate2::write::ZlibEncoder::new(b"name\0\0".to_vec(), flate2::Compression::fast());
+    let mut zlib = flate2::write::ZlibEncoder::new(b"name\0\0".to_vec(), flate2::Compression::default());
     zlib.write_all(profile).unwrap();
     chunk(b"iCCP", &zlib.finish().unwrap())
 }

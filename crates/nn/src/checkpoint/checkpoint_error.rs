@@ -126,7 +126,7 @@ pub enum CheckpointError {
     },
     /// Its tensors are not those of the network.
     #[error(transparent)]
-    Misfits(#[from] Misfits),
+    Misfits(#[from] Box<Misfits>),
     /// It cannot be written.
     #[error("the checkpoint {} cannot be written", file.display())]
     Write {

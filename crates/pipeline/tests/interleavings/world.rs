@@ -100,7 +100,7 @@ enum Function {
     /// image-processor, on an upload's event.
     Started(Event, Start),
     /// image-processor, with a claimed job.
-    Invoking(Option<Event>, Box<Job>, Invoke),
+    Invoking(Option<Event>, Box<Job>, InvokeStep),
     /// image-processor, with SageMaker's answer.
     Splitting(Box<Job>, Split),
     /// job-tracker, on a `DELETE`; or the sweep, which continues one.
@@ -118,9 +118,9 @@ enum Start {
 }
 
 #[derive(Clone, Debug, Hash)]
-enum Invoke {
+enum InvokeStep {
     Copy,
-    Invoke,
+    Send,
     Record,
     Fail,
 }
@@ -340,7 +340,7 @@ impl World {
             let job = Box::new(job);
             self.functions.push(match has_input {
                 true => Function::Splitting(job, Split::Store),
-                false => Function::Invoking(None, job, Invoke::Fail),
+                false => Function::Invoking(None, job, InvokeStep::Fail),
             });
         }
     }
@@ -399,7 +399,7 @@ impl World {
                 let claim = Claim { by: "sweep".to_owned(), now };
                 if let Some(claimed) = job.reclaim(&claim, &DEADLINES) {
                     self.record = Some(claimed.clone().into());
-                    self.functions.push(Function::Invoking(None, Box::new(claimed), Invoke::Copy));
+                    self.functions.push(Function::Invoking(None, Box::new(claimed), InvokeStep::Copy));
                 }
             }
             Record::Job(job) if job.status == Status::Processing => {}
@@ -448,8 +448,8 @@ impl World {
         let is_there = self.object == Some(event.photo);
         match step {
             Start::Read => Some(Function::Started(event, Start::Look(self.record.clone()))),
-            Start::Look(current) => is_there.then(|| Function::Started(event, Start::Write(current))),
-            Start::LookFirst => is_there.then(|| Function::Started(event, Start::ReadLast)),
+            Start::Look(current) => is_there.then_some(Function::Started(event, Start::Write(current))),
+            Start::LookFirst => is_there.then_some(Function::Started(event, Start::ReadLast)),
             Start::ReadLast => Some(Function::Started(event, Start::Write(self.record.clone()))),
             Start::Write(current) => {
                 let ages = Ages::default();
@@ -475,32 +475,32 @@ impl World {
                     return Some(Function::Started(event, again));
                 }
                 matches!(decision, Uploaded::Invoke(_))
-                    .then(|| Function::Invoking(Some(event), Box::new(job), Invoke::Copy))
+                    .then(|| Function::Invoking(Some(event), Box::new(job), InvokeStep::Copy))
             }
         }
     }
 
-    fn invoke(&mut self, event: Option<Event>, job: Box<Job>, step: Invoke) -> Option<Function> {
+    fn invoke(&mut self, event: Option<Event>, job: Box<Job>, step: InvokeStep) -> Option<Function> {
         match step {
-            Invoke::Copy => {
+            InvokeStep::Copy => {
                 if self.object.is_some_and(|photo| etag(photo) == job.etag) {
                     self.inputs.insert(job.input.clone());
                 } else if !self.inputs.contains(&job.input) {
                     // A newer upload's own event starts its job.
-                    return self.object.is_none().then_some(Function::Invoking(event, job, Invoke::Fail));
+                    return self.object.is_none().then_some(Function::Invoking(event, job, InvokeStep::Fail));
                 }
-                Some(Function::Invoking(event, job, Invoke::Invoke))
+                Some(Function::Invoking(event, job, InvokeStep::Send))
             }
-            Invoke::Invoke => {
+            InvokeStep::Send => {
                 self.invoked.push((*job).clone());
-                Some(Function::Invoking(event, job, Invoke::Record))
+                Some(Function::Invoking(event, job, InvokeStep::Record))
             }
-            Invoke::Record => {
+            InvokeStep::Record => {
                 let same = self.record.as_ref().and_then(Record::job).filter(|now| now.input == job.input);
                 self.record = Some(same?.processing(None, None, self.now(), &DEADLINES)?.into());
                 None
             }
-            Invoke::Fail => {
+            InvokeStep::Fail => {
                 let same = self.record.as_ref().and_then(Record::job).filter(|now| now.input == job.input);
                 let error = JobError::new(ErrorCode::CorruptImage, "the photograph was removed");
                 self.record = Some(same?.failed(error, self.now())?.into());
@@ -590,7 +590,7 @@ impl World {
                 self.waits |= by_client;
                 return None;
             }
-            Deleted::Cancelled(job) => Record::from(job),
+            Deleted::Cancelled(job) => Record::from(*job),
             Deleted::Begun(record) => record,
             Deleted::Complete(_) if !removed && self.mistake == Some(Mistake::NoMarkIfNothing) => {
                 return self.answer(by_client, Answer::Gone);

@@ -61,8 +61,8 @@ fn up_says_which_engine_serves() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(up.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let said = lines.skip_while(|line| !line.starts_with("  model ")).next();
+    let mut lines = BufReader::new(up.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said = lines.find(|line| line.starts_with("  model "));
     up.kill().unwrap();
     up.wait().unwrap();
     assert_eq!(
