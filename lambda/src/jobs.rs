@@ -97,17 +97,35 @@ impl Jobs {
     pub(crate) async fn update(
         &self,
         id: &PortraitId,
+        decide: impl FnMut(Option<&Record>) -> Change,
+    ) -> Result<Change, HandlerError> {
+        self.update_from(id, None, decide).await
+    }
+
+    /// Changes a record as [`update`](Self::update) does. The first decision is made on the `known` record, if there is one.
+    async fn update_from(
+        &self,
+        id: &PortraitId,
+        mut known: Option<Record>,
         mut decide: impl FnMut(Option<&Record>) -> Change,
     ) -> Result<Change, HandlerError> {
         let mut tried = Change::Keep;
         loop {
-            let current = self.get(id).await?;
+            let is_known = known.is_some();
+            let current = match known.take() {
+                Some(known) => Some(known),
+                None => self.get(id).await?,
+            };
             match (&tried, &current) {
                 (Change::Put(tried), Some(current)) if tried == current => return Ok(Change::Put(current.clone())),
                 (Change::Delete, None) => return Ok(Change::Delete),
                 _ => {}
             }
             let change = decide(current.as_ref());
+            if is_known && change == Change::Keep {
+                // It may have changed: only the table's record shows that nothing is to be done.
+                continue;
+            }
             let applied = match (&change, &current) {
                 (Change::Keep, _) | (Change::Delete, None) => true,
                 (Change::Put(record), current) => self.put(record, current.as_ref()).await?,
@@ -125,13 +143,33 @@ impl Jobs {
     pub(crate) async fn update_attempt(
         &self,
         attempt: &Job,
+        decide: impl FnMut(&Job) -> Option<Job>,
+    ) -> Result<Option<Job>, HandlerError> {
+        self.update_attempt_from(attempt, None, decide).await
+    }
+
+    /// As [`update_attempt`](Self::update_attempt), of a job that was read from the table, or written to it, a moment ago. It is read
+    /// again only if it has changed.
+    pub(crate) async fn update_read_attempt(
+        &self,
+        attempt: &Job,
+        decide: impl FnMut(&Job) -> Option<Job>,
+    ) -> Result<Option<Job>, HandlerError> {
+        self.update_attempt_from(attempt, Some(attempt.clone().into()), decide).await
+    }
+
+    async fn update_attempt_from(
+        &self,
+        attempt: &Job,
+        known: Option<Record>,
         mut decide: impl FnMut(&Job) -> Option<Job>,
     ) -> Result<Option<Job>, HandlerError> {
         let same_attempt = |current: Option<&Record>| {
             let job = current.and_then(Record::job).filter(|job| job.input == attempt.input);
             Change::from(job.and_then(&mut decide).map(Record::from))
         };
-        Ok(self.update(&attempt.id, same_attempt).await?.written().and_then(Record::into_job))
+        let change = self.update_from(&attempt.id, known, same_attempt).await?;
+        Ok(change.written().and_then(Record::into_job))
     }
 
     /// Writes a record. False if the table's record is no longer `current`.

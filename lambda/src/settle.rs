@@ -1,5 +1,7 @@
 //! Turns a result into the job's images, or its error.
 
+use std::sync::Arc;
+
 use futures::future::try_join_all;
 use pipeline::event::InferenceResult;
 use pipeline::{ErrorCode, InferenceId, Job, JobError, Record, invocation, keys, strip};
@@ -7,7 +9,7 @@ use pipeline::{ErrorCode, InferenceId, Job, JobError, Record, invocation, keys, 
 use crate::SplitError;
 use crate::error::{HandlerError, chain};
 use crate::image_processor::ImageProcessor;
-use crate::split::{self, Encoded};
+use crate::split::Encoded;
 
 /// The most characters of a failure object that are searched for the container's answer.
 const MOST_OF_A_FAILURE: usize = 10_000;
@@ -56,7 +58,7 @@ impl ImageProcessor {
             let message = format!("the model's output is at {output:?}, which is not an s3:// location");
             return self.fail(job, JobError::new(ErrorCode::ModelError, message)).await;
         };
-        let Some(npy) = self.objects.read(bucket, key).await? else {
+        let Some(npy) = self.objects.read_into(self.strips.take(), bucket, key).await? else {
             // If a duplicate of the notice was handled first, its handler has deleted the strip.
             return match self.jobs.get(&job.id).await?.and_then(Record::into_job) {
                 Some(now) if now.input == job.input && !now.status.is_final() => {
@@ -70,7 +72,11 @@ impl ImageProcessor {
         let bytes = npy.bytes;
         let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;
-        let encoded = match tokio::task::spawn_blocking(move || split::split(&bytes, ages, format)).await? {
+        let splitter = Arc::clone(&self.splitter);
+        let split = move || (splitter.split(&bytes, ages, format), bytes);
+        let (encoded, bytes) = tokio::task::spawn_blocking(split).await?;
+        self.strips.give_back(bytes);
+        let encoded = match encoded {
             Ok(encoded) => encoded,
             Err(error) => return self.fail(job, unusable(&error)).await,
         };
@@ -78,7 +84,7 @@ impl ImageProcessor {
         let copy = self.keep_strip(job, bucket, key);
         futures::future::try_join(try_join_all(puts), copy).await?;
         let success = |current: &Job| current.success(model, format.extension(), self.clock.now());
-        let recorded = self.jobs.update_attempt(job, success).await?.is_some();
+        let recorded = self.jobs.update_read_attempt(job, success).await?.is_some();
         tracing::info!(id = %job.id, revision = %job.revision, model, recorded, "split");
         self.tidy(Some(output)).await
     }
