@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use container::handlers::face_aging::{self, wire};
-use container::{Answer, Environment, Failure, Head, InferenceHandler, Reason, Refusal, Settings, Work, heap};
+use container::{Answer, Buffers, Environment, Failure, Head, InferenceHandler, Reason, Refusal, Settings, Work, heap};
 use nn::Stages;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +16,7 @@ const STEP: Duration = Duration::from_millis(3);
 /// The colour that makes the model panic.
 const PANIC: [u8; 3] = [255, 0, 255];
 
-struct Quick(face_aging::Settings);
+struct Quick(face_aging::Settings, Buffers);
 
 struct Colour {
     colour: [u8; 3],
@@ -87,7 +87,9 @@ impl InferenceHandler for Quick {
     }
 
     fn output(&self, request: &wire::Request, portrait: Colour, stages: &mut Stages) -> Result<Answer, Refusal> {
-        let mut file = wire::header(request);
+        let mut file = self.1.take();
+        file.clear();
+        file.extend(wire::header(request));
         stages.measure("encode", || {
             let panels = [&[portrait.colour][..], &portrait.panels].concat();
             let row: Vec<u8> = panels.iter().flat_map(|colour| colour.repeat(pipeline::strip::PANEL)).collect();
@@ -95,6 +97,10 @@ impl InferenceHandler for Quick {
             (0..pipeline::strip::PANEL).for_each(|_| file.extend(&row));
         });
         wire::answer(request, file, self.name())
+    }
+
+    fn buffers(&self) -> Option<&Buffers> {
+        Some(&self.1)
     }
 
     fn refusal(&self, reason: &Reason) -> Refusal {
@@ -117,6 +123,6 @@ async fn main() -> anyhow::Result<()> {
             pending().await
         }
     };
-    let handler = Quick(face_aging::Settings::read(&environment)?);
+    let handler = Quick(face_aging::Settings::read(&environment)?, Buffers::default());
     container::serve(listener, settings, handler, shutdown).await
 }

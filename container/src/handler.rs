@@ -4,6 +4,7 @@ use std::future::Future;
 
 use nn::Stages;
 
+use crate::buffers::Buffers;
 use crate::execution_parameters::BatchStrategy;
 use crate::head::Head;
 use crate::log_line::LogLine;
@@ -103,6 +104,12 @@ pub trait InferenceHandler: Send + Sync + 'static {
     /// # Errors
     /// [`Refusal`]: the result cannot be written in the type that was asked for.
     fn output(&self, request: &Self::Request, work: Self::Work, stages: &mut Stages) -> Result<Answer, Refusal>;
+
+    /// The buffers of answers that were sent, if the handler makes its answers in them. The server puts them there, and frees them when
+    /// no answer is made for a while.
+    fn buffers(&self) -> Option<&Buffers> {
+        None
+    }
 
     /// The memory of the model on a GPU, in bytes; `None` on a CPU.
     fn device_memory(&self, _model: &Self::Model) -> Option<u64> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use nn::Stages;
 use pipeline::invocation::INFERENCE_ID_HEADER;
 use tokio::task::spawn_blocking;
@@ -31,7 +31,7 @@ pub(crate) async fn handle<H: InferenceHandler>(
     account.outcome = Some(result.as_ref().map(|answer| answer.body.len()).map_err(Clone::clone));
     drop(account);
     match result {
-        Ok(answer) => answer.into_response(),
+        Ok(answer) => server.respond(answer),
         Err(refusal) => server.refuse(&refusal),
     }
 }

@@ -8,6 +8,7 @@
 
 mod batcher;
 mod body;
+mod buffers;
 mod environment;
 mod execution_parameters;
 mod handler;
@@ -27,6 +28,7 @@ mod state;
 mod worker;
 
 pub use axum::http::StatusCode;
+pub use buffers::Buffers;
 pub use environment::{Environment, SettingsError};
 pub use execution_parameters::BatchStrategy;
 pub use handler::{Answer, Failure, InferenceHandler, Work};

@@ -23,6 +23,9 @@ use crate::{execution_parameters, invocation};
 /// How long invocations may take that have begun when the server is asked to stop. SageMaker kills it after 30 seconds.
 const DRAINING: Duration = Duration::from_secs(25);
 
+/// How often the buffers of answers are freed if none was used.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// The largest head of a request in bytes: several times what SageMaker sends.
 const MAX_HEAD: usize = 64 * 1024;
 /// How long a connection may take for the head of a request, and may be idle.
@@ -74,6 +77,14 @@ pub async fn serve<H: InferenceHandler>(
         handle.graceful_shutdown(None);
     };
     let served = async { tokio::join!(serving, drained).0 };
+    let freeing = async {
+        let Some(buffers) = server.handler.buffers() else { return std::future::pending().await };
+        let mut ticks = tokio::time::interval(IDLE);
+        loop {
+            ticks.tick().await;
+            buffers.free_if_idle();
+        }
+    };
     let overdue = async {
         drop(stopped.await);
         tokio::time::sleep(DRAINING).await;
@@ -82,6 +93,7 @@ pub async fn serve<H: InferenceHandler>(
     tokio::select! {
         served = served => served.context("the server broke"),
         failed = loading => failed,
+        () = freeing => Ok(()),
         () = overdue => Ok(()),
     }
 }

@@ -66,6 +66,14 @@ impl<H: InferenceHandler> ServerState<H> {
         self.handler.refusal(&reason.into())
     }
 
+    /// An answer of the handler.
+    pub(crate) fn respond(&self, answer: Answer) -> Response {
+        match self.handler.buffers() {
+            Some(buffers) => ([(header::CONTENT_TYPE, answer.media_type)], buffers.lend(answer.body)).into_response(),
+            None => answer.into_response(),
+        }
+    }
+
     /// A refusal as the handler writes it.
     pub(crate) fn refuse(&self, refusal: &Refusal) -> Response {
         let mut response = (refusal.status, self.handler.refuse(refusal)).into_response();

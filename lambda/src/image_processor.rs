@@ -12,17 +12,21 @@ use pipeline::event::{Trigger, triggers};
 use pipeline::{Claim, Timestamp};
 use serde_json::Value;
 
+use crate::buffers::Buffers;
 use crate::clients::Clients;
 use crate::deletion::Deletion;
 use crate::error::HandlerError;
 use crate::jobs::Jobs;
 use crate::objects::Objects;
-use crate::{Clock, Settings, init_logging};
+use crate::{Clock, Settings, Splitter, init_logging};
 
 /// The function, ready to handle events.
 pub struct ImageProcessor {
     pub(crate) settings: Settings,
     pub(crate) objects: Objects,
+    /// Memory for strips.
+    pub(crate) strips: Arc<Buffers>,
+    pub(crate) splitter: Arc<Splitter>,
     pub(crate) sagemaker: aws_sdk_sagemakerruntime::Client,
     pub(crate) jobs: Jobs,
     pub(crate) clock: Clock,
@@ -47,7 +51,8 @@ impl Request {
 pub fn main() -> anyhow::Result<()> {
     init_logging();
     let settings = Settings::from_env()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // One invocation at a time runs here. With more threads, each piece of a strip would wake another one.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let processor = ImageProcessor::new(settings, Clients::from_env().await, Clock::system());
         let processor = Arc::new(processor);
@@ -63,7 +68,8 @@ impl ImageProcessor {
     /// The function with these clients.
     pub fn new(settings: Settings, clients: Clients, clock: Clock) -> Self {
         let jobs = Jobs::new(clients.dynamodb, &settings);
-        Self { settings, objects: Objects::new(clients.s3), sagemaker: clients.sagemaker, jobs, clock }
+        let (objects, strips, splitter) = (Objects::new(clients.s3), Arc::default(), Arc::default());
+        Self { settings, objects, strips, splitter, sagemaker: clients.sagemaker, jobs, clock }
     }
 
     /// Handles every trigger in an event. Each is handled independently, so that a failure does not affect the others.

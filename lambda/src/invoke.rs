@@ -1,5 +1,7 @@
 //! Hands a recorded job to SageMaker.
 
+use std::sync::Arc;
+
 use pipeline::{ErrorCode, InferenceId, Job, JobError, invocation, keys, strip};
 
 use crate::error::HandlerError;
@@ -37,8 +39,23 @@ impl ImageProcessor {
         let deadlines = self.settings.deadlines();
         let (output, failure) = (invoked.output_location(), invoked.failure_location());
         let processing = |current: &Job| current.processing(output, failure, self.clock.now(), &deadlines);
-        let recorded = self.jobs.update_attempt(job, processing).await?;
+        let recorded = self.jobs.update_read_attempt(job, processing).await?;
         tracing::info!(%inference_id, recorded = recorded.is_some(), "invoked");
+        self.prepare(ages.len()).await
+    }
+
+    /// Makes the memory ready for the strip of a first job, while the model works.
+    async fn prepare(&self, ages: usize) -> Result<(), HandlerError> {
+        let (strips, splitter) = (Arc::clone(&self.strips), Arc::clone(&self.splitter));
+        let bytes = strip::npy_header(ages).len() + strip::PANEL * strip::row_bytes(ages);
+        if strips.ready(bytes) > 0 {
+            return Ok(());
+        }
+        tokio::task::spawn_blocking(move || {
+            strips.prepare(1, bytes);
+            splitter.prepare(ages);
+        })
+        .await?;
         Ok(())
     }
 

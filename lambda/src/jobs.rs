@@ -81,13 +81,29 @@ impl Jobs {
     pub(crate) async fn update(
         &self,
         id: &PortraitId,
+        decide: impl FnMut(Option<&Record>) -> Option<Record>,
+    ) -> Result<Option<Record>, HandlerError> {
+        self.update_from(id, None, decide).await
+    }
+
+    /// Replaces the record as [`update`](Self::update) does. The first decision is made on the `known` record, if there is one.
+    async fn update_from(
+        &self,
+        id: &PortraitId,
+        mut known: Option<Record>,
         mut decide: impl FnMut(Option<&Record>) -> Option<Record>,
     ) -> Result<Option<Record>, HandlerError> {
         loop {
-            let current = self.get(id).await?;
-            let Some(record) = decide(current.as_ref()) else { return Ok(None) };
-            if self.put(&record, current.as_ref()).await? {
-                return Ok(Some(record));
+            let is_known = known.is_some();
+            let current = match known.take() {
+                Some(known) => Some(known),
+                None => self.get(id).await?,
+            };
+            match decide(current.as_ref()) {
+                Some(record) if self.put(&record, current.as_ref()).await? => return Ok(Some(record)),
+                // A known record may have changed: only the table's record shows that nothing is to be done.
+                None if !is_known => return Ok(None),
+                _ => {}
             }
         }
     }
@@ -97,13 +113,32 @@ impl Jobs {
     pub(crate) async fn update_attempt(
         &self,
         attempt: &Job,
+        decide: impl FnMut(&Job) -> Option<Job>,
+    ) -> Result<Option<Job>, HandlerError> {
+        self.update_attempt_from(attempt, None, decide).await
+    }
+
+    /// As [`update_attempt`](Self::update_attempt), of a job that was read from the table, or written to it, a moment ago. It is read
+    /// again only if it has changed.
+    pub(crate) async fn update_read_attempt(
+        &self,
+        attempt: &Job,
+        decide: impl FnMut(&Job) -> Option<Job>,
+    ) -> Result<Option<Job>, HandlerError> {
+        self.update_attempt_from(attempt, Some(attempt.clone().into()), decide).await
+    }
+
+    async fn update_attempt_from(
+        &self,
+        attempt: &Job,
+        known: Option<Record>,
         mut decide: impl FnMut(&Job) -> Option<Job>,
     ) -> Result<Option<Job>, HandlerError> {
         let same_attempt = |current: Option<&Record>| {
             let job = current.and_then(Record::job).filter(|job| job.input == attempt.input);
             job.and_then(&mut decide).map(Record::from)
         };
-        Ok(self.update(&attempt.id, same_attempt).await?.and_then(Record::into_job))
+        Ok(self.update_from(&attempt.id, known, same_attempt).await?.and_then(Record::into_job))
     }
 
     /// Writes a record. False if the table's record is no longer `current`.

@@ -7,6 +7,7 @@ pub mod image_processor;
 pub mod job_tracker;
 
 mod answer;
+mod buffers;
 mod clients;
 mod clock;
 mod deletion;
@@ -30,7 +31,7 @@ pub use image_processor::ImageProcessor;
 pub use job_tracker::{HttpResponse, JobTracker};
 pub use panel_format::{PanelFormat, PanelFormatError};
 pub use settings::{Settings, SettingsError};
-pub use split::{Encoded, SplitError, split};
+pub use split::{Encoded, SplitError, Splitter, split};
 
 /// Logs JSON lines to stderr, the format for CloudWatch. `RUST_LOG` sets the levels.
 fn init_logging() {

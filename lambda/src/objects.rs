@@ -38,8 +38,18 @@ impl Objects {
 
     /// A whole object; `None` if there is none.
     pub(crate) async fn read(&self, bucket: &str, key: &str) -> Result<Option<Contents>, HandlerError> {
+        self.read_into(Vec::new(), bucket, key).await
+    }
+
+    /// A whole object, in the memory of a buffer; `None` if there is none.
+    pub(crate) async fn read_into(
+        &self,
+        buffer: Vec<u8>,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Option<Contents>, HandlerError> {
         match self.client.get_object().bucket(bucket).key(key).send().await {
-            Ok(object) => receive(object, bucket, key).await.map(Some),
+            Ok(object) => receive(object, buffer, bucket, key).await.map(Some),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(HandlerError::s3("GetObject", bucket, key)(error)),
         }
@@ -56,7 +66,7 @@ impl Objects {
         // Only an empty object is read without a range, since S3 refuses any range of it.
         let range = length.checked_sub(1).map(|last| format!("bytes=0-{last}"));
         match self.client.get_object().bucket(bucket).key(key).if_match(etag).set_range(range).send().await {
-            Ok(object) => receive(object, bucket, key).await.map(Some),
+            Ok(object) => receive(object, Vec::new(), bucket, key).await.map(Some),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(HandlerError::s3("GetObject", bucket, key)(error)),
         }
@@ -219,10 +229,16 @@ fn is_gone<E>(error: &SdkError<E>) -> bool {
     matches!(error.raw_response().map(|response| response.status().as_u16()), Some(404 | 412))
 }
 
-/// Collects a body in memory that is reserved once, by the announced length.
-async fn receive(object: GetObjectOutput, bucket: &str, key: &str) -> Result<Contents, HandlerError> {
+/// Collects a body in a buffer, whose memory is reserved once, by the announced length.
+async fn receive(
+    object: GetObjectOutput,
+    mut bytes: Vec<u8>,
+    bucket: &str,
+    key: &str,
+) -> Result<Contents, HandlerError> {
     let length = object.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    let mut bytes = Vec::with_capacity(length);
+    bytes.clear();
+    bytes.reserve_exact(length);
     let GetObjectOutput { mut body, content_type, metadata, .. } = object;
     while let Some(chunk) = body.next().await {
         bytes.extend_from_slice(&chunk.map_err(HandlerError::s3("GetObject", bucket, key))?);

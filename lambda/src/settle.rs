@@ -1,5 +1,7 @@
 //! Turns a result into the job's images, or its error.
 
+use std::sync::Arc;
+
 use futures::future::try_join_all;
 use pipeline::event::InferenceResult;
 use pipeline::{ErrorCode, InferenceId, Job, JobError, Record, invocation, keys, strip};
@@ -8,7 +10,7 @@ use crate::SplitError;
 use crate::answer;
 use crate::error::{HandlerError, chain};
 use crate::image_processor::ImageProcessor;
-use crate::split::{self, Encoded};
+use crate::split::Encoded;
 
 /// The most characters of a failure object that are searched for the container's answer.
 const MOST_OF_A_FAILURE: usize = 10_000;
@@ -57,7 +59,7 @@ impl ImageProcessor {
             let message = format!("the model's output is at {output:?}, which is not an s3:// location");
             return self.fail(job, JobError::new(ErrorCode::ModelError, message)).await;
         };
-        let Some(npy) = self.objects.read(bucket, key).await? else {
+        let Some(npy) = self.objects.read_into(self.strips.take(), bucket, key).await? else {
             // If a duplicate of the notice was handled first, its handler has deleted the strip.
             return match self.jobs.get(&job.id).await?.and_then(Record::into_job) {
                 Some(now) if now.input == job.input && !now.status.is_final() => {
@@ -71,11 +73,17 @@ impl ImageProcessor {
         let bytes = npy.bytes;
         let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;
-        let work = move || -> Result<_, SplitError> {
-            let pixels = answer::pixels(&bytes, ages)?;
-            Ok((split::split_pixels(&pixels, ages, format)?, answer::rewritten(&bytes, &pixels, ages)))
+        let splitter = Arc::clone(&self.splitter);
+        let work = move || {
+            let split = || -> Result<_, SplitError> {
+                let pixels = answer::pixels(&bytes, ages)?;
+                Ok((splitter.split_pixels(&pixels, ages, format)?, answer::rewritten(&bytes, &pixels, ages)))
+            };
+            (split(), bytes)
         };
-        let (encoded, rewritten) = match tokio::task::spawn_blocking(work).await? {
+        let (split, bytes) = tokio::task::spawn_blocking(work).await?;
+        self.strips.give_back(bytes);
+        let (encoded, rewritten) = match split {
             Ok(split) => split,
             Err(error) => return self.fail(job, unusable(&error, content_type.as_deref())).await,
         };
@@ -83,7 +91,7 @@ impl ImageProcessor {
         let copy = self.keep_strip(job, bucket, key, rewritten);
         futures::future::try_join(try_join_all(puts), copy).await?;
         let success = |current: &Job| current.success(model, format.extension(), self.clock.now());
-        let recorded = self.jobs.update_attempt(job, success).await?.is_some();
+        let recorded = self.jobs.update_read_attempt(job, success).await?.is_some();
         tracing::info!(id = %job.id, revision = %job.revision, model, recorded, "split");
         self.tidy(Some(output)).await
     }

@@ -12,6 +12,7 @@ use pipeline::strip;
 
 use crate::PanelFormat;
 use crate::answer::{self, AnswerError};
+use crate::buffers::Buffers;
 
 /// JPEG quality of the panels.
 const QUALITY: u8 = 92;
@@ -39,25 +40,63 @@ pub enum SplitError {
     Png(usize, #[source] image::ImageError),
 }
 
-/// Splits a strip of `ages` ages into `1 + ages` panels, in order, on all cores. The strip is a `.npy` of any version and order.
+/// Splits strips. It keeps the memory of the pixels of a panel for each core.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    pixels: Buffers,
+}
+
+impl Splitter {
+    /// Makes the memory ready that the split of a strip of `ages` ages takes.
+    pub(crate) fn prepare(&self, ages: usize) {
+        self.pixels.prepare(threads(ages), strip::PANEL * strip::PANEL * strip::CHANNELS);
+    }
+
+    /// Splits a strip of `ages` ages into `1 + ages` panels, in order, on all cores. The strip is a `.npy` of any version and
+    /// order.
+    ///
+    /// # Errors
+    /// [`SplitError`] where the bytes are not the `.npy` of such a strip.
+    pub fn split(&self, npy: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded>, SplitError> {
+        self.split_pixels(&answer::pixels(npy, ages)?, ages, format)
+    }
+
+    /// As [`split`](Self::split), of the pixels of a strip in C order.
+    pub(crate) fn split_pixels(
+        &self,
+        pixels: &[u8],
+        ages: usize,
+        format: PanelFormat,
+    ) -> Result<Vec<Encoded>, SplitError> {
+        let whole = ArrayView3::from_shape(strip::shape(ages), pixels).expect("the shape of the pixels is checked");
+        encode_all(whole, ages, format, &self.pixels)
+    }
+}
+
+/// Splits one strip, as [`Splitter::split`] does.
 ///
 /// # Errors
 /// [`SplitError`] where the bytes are not the `.npy` of such a strip.
 pub fn split(npy: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded>, SplitError> {
-    split_pixels(&answer::pixels(npy, ages)?, ages, format)
+    Splitter::default().split(npy, ages, format)
 }
 
-/// As [`split`], of the pixels of a strip in C order.
-pub(crate) fn split_pixels(pixels: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded>, SplitError> {
-    let whole = ArrayView3::from_shape(strip::shape(ages), pixels).expect("the shape of the pixels is checked");
+fn encode_all(
+    whole: ArrayView3<'_, u8>,
+    ages: usize,
+    format: PanelFormat,
+    buffers: &Buffers,
+) -> Result<Vec<Encoded>, SplitError> {
     let next = AtomicUsize::new(0);
     let encode_some = || {
+        let mut pixels = buffers.take();
         let numbers = iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number <= ages));
-        numbers.map(|number| encode(whole, number, format)).collect::<Result<Vec<_>, _>>()
+        let panels = numbers.map(|number| encode(whole, number, format, &mut pixels)).collect::<Result<Vec<_>, _>>();
+        buffers.give_back(pixels);
+        panels
     };
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let mut panels = thread::scope(|scope| -> Result<Vec<Encoded>, SplitError> {
-        let threads: Vec<_> = (1..cores.min(1 + ages)).map(|_| scope.spawn(encode_some)).collect();
+        let threads: Vec<_> = (1..threads(ages)).map(|_| scope.spawn(encode_some)).collect();
         let mut panels = encode_some()?;
         for thread in threads {
             panels.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
@@ -68,24 +107,36 @@ pub(crate) fn split_pixels(pixels: &[u8], ages: usize, format: PanelFormat) -> R
     Ok(panels)
 }
 
-fn encode(whole: ArrayView3<'_, u8>, number: usize, format: PanelFormat) -> Result<Encoded, SplitError> {
+/// The threads that encode the panels of a strip of `ages` ages.
+fn threads(ages: usize) -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(1 + ages)
+}
+
+/// Encodes a panel. `pixels` is the memory for its pixels.
+fn encode(
+    whole: ArrayView3<'_, u8>,
+    number: usize,
+    format: PanelFormat,
+    pixels: &mut Vec<u8>,
+) -> Result<Encoded, SplitError> {
     let columns = strip::columns(number);
     let panel = whole.slice_move(s![.., columns.start..columns.end, ..]);
     let side = strip::PANEL;
-    let mut pixels = Vec::with_capacity(side * side * strip::CHANNELS);
+    pixels.clear();
+    pixels.reserve_exact(side * side * strip::CHANNELS);
     for row in panel.outer_iter() {
         pixels.extend_from_slice(row.to_slice().expect("a panel's row is contiguous in a strip in C order"));
     }
     let bytes = match format {
         PanelFormat::Jpeg => {
-            libjpeg_turbo_rs::compress(&pixels, side, side, PixelFormat::Rgb, QUALITY, Subsampling::S420)
+            libjpeg_turbo_rs::compress(pixels, side, side, PixelFormat::Rgb, QUALITY, Subsampling::S420)
                 .map_err(|error| SplitError::Jpeg(number, error))?
         }
         PanelFormat::Png => {
             let mut bytes = Vec::with_capacity(pixels.len());
             let side = u32::try_from(side).unwrap_or(u32::MAX);
             PngEncoder::new(&mut bytes)
-                .write_image(&pixels, side, side, ExtendedColorType::Rgb8)
+                .write_image(pixels, side, side, ExtendedColorType::Rgb8)
                 .map_err(|error| SplitError::Png(number, error))?;
             bytes
         }
@@ -143,6 +194,21 @@ mod tests {
                 assert_eq!(pixel.0, expected(panel.number, y as usize, x as usize));
             }
         }
+    }
+
+    #[test]
+    fn a_strip_leaves_no_trace_in_the_next() {
+        let splitter = Splitter::default();
+        let files = |npy: &[u8], ages: usize| -> Vec<Vec<u8>> {
+            let panels = splitter.split(npy, ages, PanelFormat::Jpeg).unwrap();
+            panels.into_iter().map(|panel| panel.bytes).collect()
+        };
+        let first = files(&npy(2), 2);
+        assert!(files(&npy(1), 1) == first[..2]);
+        let mut other = npy(2);
+        other.iter_mut().rev().take(3 << 20).for_each(|byte| *byte ^= 0x55);
+        assert!(files(&other, 2) != first);
+        assert!(files(&npy(2), 2) == first);
     }
 
     #[test]

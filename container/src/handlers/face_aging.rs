@@ -14,6 +14,7 @@ use nn::{Device, Stages};
 
 pub use self::settings::Settings;
 use self::wire::Request;
+use crate::buffers::Buffers;
 use crate::handler::{Answer, Failure, InferenceHandler, Work};
 use crate::head::Head;
 use crate::log_line::{LogLine, log_invocation};
@@ -24,6 +25,7 @@ use crate::refusal::{Reason, Refusal};
 pub struct FaceAging {
     aligner: Aligner,
     settings: Settings,
+    buffers: Buffers,
 }
 
 impl FaceAging {
@@ -35,7 +37,7 @@ impl FaceAging {
         let engine = EngineKind::of(settings.model_dir.as_deref())?;
         let folders = [settings.model_dir.as_deref(), settings.face_model_dir.as_deref()];
         let folders: Vec<_> = folders.into_iter().flatten().collect();
-        Ok(Self { aligner: Aligner::load(&folders, engine)?, settings })
+        Ok(Self { aligner: Aligner::load(&folders, engine)?, settings, buffers: Buffers::default() })
     }
 
     /// Whether a network will compute on the CPU, which allocates large blocks again and again.
@@ -123,7 +125,7 @@ impl InferenceHandler for FaceAging {
     fn input(&self, request: &Request, body: Vec<u8>, stages: &mut Stages) -> Result<Strip, Refusal> {
         let picture = stages.measure("decode", || wire::picture(&body))?;
         let portrait = stages.measure("align", || self.aligner.portrait(&picture))?;
-        Ok(Strip::begin(portrait, request.ages.as_slice(), wire::header(request))?)
+        Ok(Strip::begin(portrait, request.ages.as_slice(), wire::header(request))?.within(self.buffers.take()))
     }
 
     fn predict(&self, engine: &mut Engine, strips: &mut [&mut Strip], stages: &mut Stages) -> Result<(), Failure> {
@@ -141,6 +143,10 @@ impl InferenceHandler for FaceAging {
                 stages.measure("encode", || wire::answer(request, bytes, self.name()))
             }
         }
+    }
+
+    fn buffers(&self) -> Option<&Buffers> {
+        Some(&self.buffers)
     }
 
     fn device_memory(&self, engine: &Engine) -> Option<u64> {

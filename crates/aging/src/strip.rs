@@ -99,6 +99,8 @@ pub struct Strip {
     /// The header, and from the first step on the panels.
     bytes: Vec<u8>,
     header: usize,
+    /// Memory for the panels, with other bytes in it.
+    buffer: Vec<u8>,
     /// Ages whose panels are computed.
     done: usize,
 }
@@ -134,7 +136,13 @@ impl Strip {
             View::Landmarks(landmarks) => Sight::Preview { landmarks, analysis: None },
             View::Face(view) => Sight::Sam { view, seen: None },
         };
-        Ok(Self { panel, ages: ages.to_vec(), sight, header: header.len(), bytes: header, done: 0 })
+        let (ages, buffer, length) = (ages.to_vec(), Vec::new(), header.len());
+        Ok(Self { panel, ages, sight, header: length, bytes: header, buffer, done: 0 })
+    }
+
+    /// Lays the panels out in this memory if it is large enough. Its bytes are overwritten.
+    pub fn within(self, buffer: Vec<u8>) -> Self {
+        Self { buffer, ..self }
     }
 
     /// The ages of the strip.
@@ -171,8 +179,13 @@ impl Strip {
         if self.is_laid_out() {
             return;
         }
-        // The system provides zeroed memory, so that no byte is written twice.
-        let mut bytes = vec![0; self.header + byte_count(self.ages.len())];
+        let length = self.header + byte_count(self.ages.len());
+        let mut bytes = std::mem::take(&mut self.buffer);
+        if bytes.len() < length {
+            // The system provides zeroed memory, so that no byte is written twice.
+            bytes = vec![0; length];
+        }
+        bytes.truncate(length);
         bytes[..self.header].copy_from_slice(&self.bytes);
         self.bytes = bytes;
         let row_bytes = row_bytes(self.ages.len());
@@ -341,6 +354,24 @@ mod tests {
         let mut again = Vec::new();
         append(&engine, portrait, &[70, 35], &mut again, &|_| true).unwrap();
         assert!(again == out[6..], "the same portrait and ages make the same bytes");
+    }
+
+    #[test]
+    fn the_memory_of_an_earlier_strip_leaves_no_trace() {
+        let (engine, ages) = (Engine::Preview(Preview), [70, 35]);
+        let mut alone = b"header".to_vec();
+        append(&engine, portrait(), &ages, &mut alone, &|_| true).unwrap();
+        for length in [alone.len() + 1000, alone.len(), alone.len() - 1, 0] {
+            let buffer = vec![213; length];
+            let address = buffer.as_ptr();
+            let mut strip = Strip::begin(portrait(), &ages, b"header".to_vec()).unwrap().within(buffer);
+            while !strip.is_done() {
+                step(&engine, &mut [&mut strip], AT_ONCE, &mut Stages::default()).unwrap();
+            }
+            let bytes = strip.into_bytes();
+            assert_eq!(bytes.as_ptr() == address, length >= alone.len(), "{length} bytes");
+            assert!(bytes == alone, "in a buffer of {length} bytes");
+        }
     }
 
     #[test]

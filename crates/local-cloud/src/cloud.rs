@@ -116,9 +116,10 @@ impl Cloud {
         let place = Place { spawner, logs, models: std::path::absolute(data.join("sagemaker"))? };
         let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
+        let mut servers = JoinSet::new();
+        servers.spawn(store.free_when_idle());
         let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
         let services = Arc::new(Services { faults, s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns, sqs });
-        let mut servers = JoinSet::new();
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint));
         let gateway = Gateway::new(stack, Arc::clone(&services));

@@ -3,11 +3,16 @@
 mod aws_chunked;
 mod buckets;
 mod checksums;
+mod contents;
+mod file;
+mod intake;
 mod listing;
 mod multipart;
 mod object;
 mod operations;
+mod pieces;
 pub(crate) mod presigned;
+mod recent;
 mod service;
 mod store;
 mod store_error;
@@ -15,6 +20,6 @@ mod uri;
 
 pub(crate) use object::Attributes;
 pub(crate) use service::S3;
-pub(crate) use store::ObjectStore;
+pub(crate) use store::{ObjectStore, Output};
 pub(crate) use store_error::StoreError;
 pub(crate) use uri::split_uri;

@@ -7,8 +7,9 @@ use md5::{Digest, Md5};
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
+use super::file::Draft;
 use super::object::{Attributes, Blob, Object};
-use super::store::{Draft, ObjectStore};
+use super::store::ObjectStore;
 use super::store_error::StoreError;
 use crate::digest::hex;
 
@@ -84,8 +85,8 @@ impl ObjectStore {
     }
 
     fn concatenate(&self, parts: &[Blob]) -> Result<Blob, StoreError> {
-        let draft = Draft::new(self);
-        let mut whole = File::create(self.blob_path(&draft.name))?;
+        let draft = Draft::new(&self.blobs);
+        let mut whole = File::create(draft.path())?;
         let mut size = 0;
         let mut md5 = Md5::new();
         for part in parts {

@@ -1,10 +1,8 @@
 //! The operations of S3, on the object store.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
 use std::sync::Arc;
 
-use futures::{Stream, stream};
 use http::header::{CACHE_CONTROL, ETAG, HeaderValue};
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
@@ -73,24 +71,6 @@ fn length(size: u64) -> i64 {
 
 fn user_metadata(attributes: &Attributes) -> Option<Metadata> {
     (!attributes.metadata.is_empty()).then(|| attributes.metadata.clone().into_iter().collect())
-}
-
-/// The next `length` bytes of a file, in pieces of 2 MB. tokio's files would copy each piece twice.
-fn file_stream(file: File, length: u64) -> impl Stream<Item = io::Result<bytes::Bytes>> + Send + Sync {
-    const PIECE: u64 = 2 << 20;
-    stream::try_unfold((file, length), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let want = PIECE.min(left);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut piece = Vec::with_capacity(usize::try_from(want).unwrap_or(0));
-            let read = Read::by_ref(&mut file).take(want).read_to_end(&mut piece)?;
-            if (read as u64) < want { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok((file, piece)) }
-        });
-        let (file, piece) = read.await.map_err(io::Error::other).flatten()?;
-        Ok(Some((bytes::Bytes::from(piece), (file, left - want))))
-    })
 }
 
 fn listed(listing: Listing) -> (ObjectList, CommonPrefixList, Option<String>) {
@@ -167,7 +147,7 @@ impl s3s::S3 for Operations {
             content_language: input.content_language,
             metadata: input.metadata.unwrap_or_default().into_iter().collect(),
         };
-        let object = self.0.commit(&input.bucket, &input.key, blob, attributes, "PutObject", |now| {
+        let object = self.0.commit(&input.bucket, &input.key, blob, attributes, "PutObject", |_, now| {
             let may_replace =
                 input.if_match.as_ref().is_none_or(|condition| now.is_some_and(|now| holds(condition, now)));
             let may_create =
@@ -191,15 +171,16 @@ impl s3s::S3 for Operations {
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
-        let (object, file) = self.0.open_object(&input.bucket, &input.key).await?;
-        check_read(input.if_match.as_ref(), input.if_none_match.as_ref(), &object)?;
+        let range = |object: &Stored| {
+            check_read(input.if_match.as_ref(), input.if_none_match.as_ref(), object)?;
+            Ok::<_, S3Error>(ranged(input.range, object.size)?.0)
+        };
+        let (object, contents) = self.0.open_range(&input.bucket, &input.key, range).await?;
         let (bytes, content_range) = ranged(input.range, object.size)?;
-        let mut file = file.into_std().await;
-        file.seek(io::SeekFrom::Start(bytes.start)).map_err(StoreError::Io)?;
         let content_length = bytes.end - bytes.start;
         let attributes = object.attributes.clone();
         Ok(S3Response::new(GetObjectOutput {
-            body: Some(StreamingBlob::wrap(file_stream(file, content_length))),
+            body: Some(StreamingBlob::wrap(contents.stream())),
             accept_ranges: Some("bytes".to_owned()),
             content_length: Some(length(content_length)),
             content_range,

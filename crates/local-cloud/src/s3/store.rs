@@ -5,62 +5,64 @@
 //! written in the same transaction.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use md5::{Digest, Md5};
 use rusqlite::{OptionalExtension, Transaction, params};
-use tokio::io::AsyncWriteExt;
-use uuid::Uuid;
 
+use super::contents::Contents;
+use super::file::{self, Draft};
+use super::intake::{self, Arrived, Intake, blocking};
 use super::object::{Attributes, Blob, Object, find, is_used};
+use super::pieces::{Pieces, Whole};
+use super::recent::Recent;
 use super::store_error::StoreError;
 use crate::digest::hex;
 use crate::error::CloudError;
 use crate::events::{Events, ObjectCreated};
 use crate::journal::Journal;
 
-/// A file that is removed unless it is kept: its writer may fail, or be dropped half-way.
-pub(super) struct Draft<'a> {
-    store: &'a ObjectStore,
-    pub(super) name: String,
-    kept: bool,
+/// How often the memory of a store that has nothing to do is freed.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The output of a service. It is whole in memory until it is an object.
+pub(crate) struct Output {
+    whole: Whole,
+    /// Its file, if it could be written.
+    file: Option<Draft>,
 }
 
-impl<'a> Draft<'a> {
-    pub(super) fn new(store: &'a ObjectStore) -> Self {
-        Self { store, name: Uuid::new_v4().to_string(), kept: false }
-    }
-
-    pub(super) fn keep(mut self) -> String {
-        self.kept = true;
-        std::mem::take(&mut self.name)
-    }
-}
-
-impl Drop for Draft<'_> {
-    fn drop(&mut self) {
-        if !self.kept {
-            self.store.remove_blob(&self.name);
-        }
+impl Output {
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.whole.len()
     }
 }
 
 pub(crate) struct ObjectStore {
-    blobs: PathBuf,
+    pub(super) blobs: PathBuf,
     pub(super) journal: Arc<Journal>,
     events: Events,
+    pieces: Arc<Pieces>,
+    recent: Recent,
+    /// Whether the memory was used since it was last asked.
+    used: AtomicBool,
 }
 
 impl ObjectStore {
     /// Opens the store in `folder`, and deletes bytes that belong to no object.
     pub(crate) fn open(folder: &Path, journal: Arc<Journal>, events: Events) -> Result<Self, CloudError> {
         let blobs = folder.join("blobs");
-        let store = Self { blobs, journal, events };
+        let (pieces, recent, used) = (Arc::default(), Recent::default(), AtomicBool::default());
+        let store = Self { blobs, journal, events, pieces, recent, used };
         fs::create_dir_all(&store.blobs).map_err(|error| store.unusable(error.into()))?;
         store.collect_garbage().map_err(|error| store.unusable(error))?;
         Ok(store)
@@ -97,45 +99,82 @@ impl ObjectStore {
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         mut observe: impl FnMut(&[u8]),
     ) -> Result<Blob, StoreError> {
-        let draft = Draft::new(self);
-        let mut file = tokio::fs::File::create(self.blob_path(&draft.name)).await?;
+        let mut intake = Intake::of_upload(&self.pieces, self.blobs.clone());
         let mut md5 = Md5::new();
-        let mut size = 0;
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| StoreError::BadBody(error.into()))?;
             md5.update(&chunk);
             observe(&chunk);
-            size += chunk.len() as u64;
-            file.write_all(&chunk).await?;
+            intake.add(&chunk).await?;
         }
-        file.flush().await?;
-        Ok(Blob { name: draft.keep(), size, etag: hex(&md5.finalize()) })
+        let Arrived { size, file, whole } = intake.finish().await;
+        let name = self.keep(file?, whole);
+        Ok(Blob { name, size, etag: hex(&md5.finalize()) })
+    }
+
+    /// Takes in the output of a service, and writes its file meanwhile. A file that cannot be written is no error yet: [`put`](Self::put)
+    /// tries again.
+    pub(crate) async fn take_in<E>(&self, mut body: impl Stream<Item = Result<Bytes, E>> + Unpin) -> Result<Output, E> {
+        let mut intake = Intake::of_output(&self.pieces, self.blobs.clone());
+        while let Some(chunk) = body.next().await {
+            // A failure of the disk shows at the end.
+            let _ = intake.add(&chunk?).await;
+        }
+        Ok(intake.finish().await.into_output())
+    }
+
+    /// An output that is in memory already.
+    pub(crate) fn output(&self, bytes: &[u8]) -> Output {
+        Output { whole: Whole::of(bytes, &self.pieces), file: None }
     }
 
     /// Stores the output of a service. Its ETag is unique but not an MD5, as with objects that a service encrypts: hashing a large
-    /// output would take longer than writing it.
+    /// output would take longer than writing it. `also` writes in the same transaction.
     pub(crate) async fn put(
-        self: &Arc<Self>,
+        &self,
         bucket: &str,
         key: &str,
-        bytes: Bytes,
+        output: &mut Output,
         attributes: Attributes,
+        also: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
     ) -> Result<Object, StoreError> {
-        let store = Arc::clone(self);
-        let blob = tokio::task::spawn_blocking(move || {
-            let draft = Draft::new(&store);
-            fs::write(store.blob_path(&draft.name), &bytes)?;
-            let name = draft.keep();
-            let etag = format!("{}-1", name.replace('-', ""));
-            Ok::<_, io::Error>(Blob { name, size: bytes.len() as u64, etag })
-        })
-        .await
-        .map_err(io::Error::other)??;
-        self.commit(bucket, key, blob, attributes, "PutObject", |_| Ok(()))
+        let file = match output.file.take() {
+            Some(file) => file,
+            None => intake::write(&output.whole, self.blobs.clone()).await?,
+        };
+        let name = self.keep(file, Some(output.whole.clone()));
+        let etag = format!("{}-1", name.replace('-', ""));
+        let blob = Blob { name, size: output.len(), etag };
+        self.commit(bucket, key, blob, attributes, "PutObject", |transaction, _| Ok(also(transaction)?))
     }
 
-    /// Makes received bytes an object, and writes its events in the same transaction. `condition` may refuse, given the object that
-    /// would be replaced.
+    /// Keeps a file, and its bytes in memory if it is large. Returns its name.
+    fn keep(&self, file: Draft, whole: Option<Whole>) -> String {
+        self.used.store(true, Ordering::Relaxed);
+        if let Some(whole) = whole.filter(|whole| whole.pieces().len() > 1) {
+            self.recent.insert(file.name(), whole);
+        }
+        file.keep()
+    }
+
+    /// Frees the memory when nothing was stored or read for a while. Never returns.
+    pub(crate) async fn free_when_idle(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(IDLE);
+        loop {
+            ticks.tick().await;
+            self.free_if_idle();
+        }
+    }
+
+    fn free_if_idle(&self) {
+        if !self.used.swap(false, Ordering::Relaxed) {
+            self.recent.clear();
+            self.pieces.free();
+        }
+    }
+
+    /// Makes received bytes an object, and writes its events in the same transaction. `within` may refuse, given the object that would
+    /// be replaced, and may write too.
     pub(crate) fn commit(
         &self,
         bucket: &str,
@@ -143,7 +182,7 @@ impl ObjectStore {
         blob: Blob,
         attributes: Attributes,
         reason: &str,
-        condition: impl FnOnce(Option<&Object>) -> Result<(), StoreError>,
+        within: impl FnOnce(&Transaction<'_>, Option<&Object>) -> Result<(), StoreError>,
     ) -> Result<Object, StoreError> {
         let name = blob.name.clone();
         let committed = self.journal.write(|transaction| {
@@ -151,7 +190,7 @@ impl ObjectStore {
             if !known {
                 return Err(StoreError::NoSuchBucket(bucket.to_owned()));
             }
-            condition(find(transaction, bucket, key)?.as_ref())?;
+            within(transaction, find(transaction, bucket, key)?.as_ref())?;
             self.replace(transaction, bucket, key, blob, attributes, reason)
         });
         match committed {
@@ -218,34 +257,49 @@ impl ObjectStore {
         }
     }
 
-    /// An object with its bytes as an open file, which a later overwrite does not change.
-    pub(crate) async fn open_object(&self, bucket: &str, key: &str) -> Result<(Object, tokio::fs::File), StoreError> {
+    /// An object and the bytes of the range that `range` chooses, which a later overwrite does not change. `range` may refuse.
+    pub(crate) async fn open_range<E: From<StoreError>>(
+        &self,
+        bucket: &str,
+        key: &str,
+        range: impl Fn(&Object) -> Result<Range<u64>, E>,
+    ) -> Result<(Object, Contents), E> {
         loop {
             let object = self.head(bucket, key)?;
-            match tokio::fs::File::open(self.blobs.join(&object.blob)).await {
-                Ok(file) => return Ok((object, file)),
-                // The object was replaced between the two steps.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let now = self.head(bucket, key)?;
-                    if now.blob == object.blob {
-                        return Err(error.into());
-                    }
-                }
-                Err(error) => return Err(error.into()),
+            let range = range(&object)?;
+            self.used.store(true, Ordering::Relaxed);
+            if let Some(whole) = self.recent.get(&object.blob) {
+                return Ok((object, Contents::in_memory(&whole, &range)));
+            }
+            match Contents::in_file(self.blob_path(&object.blob), range, Arc::clone(&self.pieces)).await {
+                Ok(contents) => return Ok((object, contents)),
+                Err(error) => self.check_replaced(bucket, key, &object, error)?,
             }
         }
     }
 
+    /// An object with its bytes as an open file, which a later overwrite does not change.
+    pub(crate) async fn open_file(&self, bucket: &str, key: &str) -> Result<(Object, File), StoreError> {
+        loop {
+            let object = self.head(bucket, key)?;
+            let path = self.blob_path(&object.blob);
+            match blocking(move || File::open(path)).await {
+                Ok(file) => return Ok((object, file)),
+                Err(error) => self.check_replaced(bucket, key, &object, error)?,
+            }
+        }
+    }
+
+    /// Whether the file of an object is missing because the object was replaced after it was found. Any other failure is an error.
+    fn check_replaced(&self, bucket: &str, key: &str, object: &Object, error: io::Error) -> Result<(), StoreError> {
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        if is_missing && self.head(bucket, key)?.blob != object.blob { Ok(()) } else { Err(error.into()) }
+    }
+
     /// An object with all its bytes.
     pub(crate) async fn read(&self, bucket: &str, key: &str) -> Result<(Object, Bytes), StoreError> {
-        let (object, file) = self.open_object(bucket, key).await?;
-        let mut file = file.into_std().await;
-        let size = usize::try_from(object.size).unwrap_or(0);
-        let bytes = tokio::task::spawn_blocking(move || {
-            let mut bytes = Vec::with_capacity(size);
-            io::Read::read_to_end(&mut file, &mut bytes).map(|_| bytes)
-        });
-        Ok((object, bytes.await.map_err(io::Error::other)??.into()))
+        let (object, contents) = self.open_range(bucket, key, |object| Ok::<_, StoreError>(0..object.size)).await?;
+        Ok((object, contents.collect().await?))
     }
 
     /// Copies an object; the copy shares the bytes of its source.
@@ -298,14 +352,19 @@ impl ObjectStore {
         self.blobs.join(name)
     }
 
-    /// Removes bytes. A file that cannot be removed is collected at the next start.
+    /// Removes bytes.
     pub(super) fn remove_blob(&self, name: &str) {
-        let removed = fs::remove_file(self.blobs.join(name));
-        if let Err(error) =
-            removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-        {
-            tracing::warn!(blob = name, %error, "unused bytes cannot be removed");
-        }
+        self.recent.remove(name);
+        file::remove(&self.blob_path(name));
+    }
+}
+
+impl Arrived {
+    /// The output of a service, all of which was held.
+    fn into_output(self) -> Output {
+        let file =
+            self.file.inspect_err(|error| tracing::error!(%error, "an output cannot be written: to be tried again"));
+        Output { whole: self.whole.unwrap_or_default(), file: file.ok() }
     }
 }
 
@@ -335,7 +394,7 @@ pub(super) mod tests {
     pub(crate) async fn put(store: &Arc<ObjectStore>, key: &str, body: &str) -> Object {
         let body = futures::stream::iter([Ok::<_, io::Error>(Bytes::copy_from_slice(body.as_bytes()))]);
         let blob = store.receive(body, |_| ()).await.unwrap();
-        store.commit("b", key, blob, Attributes::default(), "PutObject", |_| Ok(())).unwrap()
+        store.commit("b", key, blob, Attributes::default(), "PutObject", |_, _| Ok(())).unwrap()
     }
 
     fn blobs(folder: &tempfile::TempDir) -> usize {
@@ -378,12 +437,20 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_reader_keeps_the_bytes_it_opened() {
         let (_folder, store) = store();
-        put(&store, "k", "old").await;
-        let (_, mut file) = store.open_object("b", "k").await.unwrap();
-        put(&store, "k", "new").await;
-        let mut text = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut file, &mut text).await.unwrap();
-        assert_eq!(text, "old");
+        for size in [3, 10 << 20] {
+            let (old, new) = ("o".repeat(size), "n".repeat(size));
+            put(&store, "k", &old).await;
+            let (_, mut file) = store.open_file("b", "k").await.unwrap();
+            let all = |object: &Object| Ok::<_, StoreError>(0..object.size);
+            let (_, held) = store.open_range("b", "k", all).await.unwrap();
+            store.recent.clear();
+            let (_, read) = store.open_range("b", "k", all).await.unwrap();
+            put(&store, "k", &new).await;
+            let mut text = String::new();
+            io::Read::read_to_string(&mut file, &mut text).unwrap();
+            assert!(text == old && held.collect().await.unwrap() == old && read.collect().await.unwrap() == old);
+            assert!(store.read("b", "k").await.unwrap().1 == new);
+        }
     }
 
     #[tokio::test]
@@ -399,7 +466,8 @@ pub(super) mod tests {
         let (_folder, store) = store();
         assert!(matches!(store.head("b", "k"), Err(StoreError::NoSuchKey(_))));
         assert!(matches!(store.head("c", "k"), Err(StoreError::NoSuchBucket(_))));
-        let put = store.put("c", "k", Bytes::new(), Attributes::default()).await;
+        let mut output = store.output(b"");
+        let put = store.put("c", "k", &mut output, Attributes::default(), |_| Ok(())).await;
         assert!(matches!(put, Err(StoreError::NoSuchBucket(_))));
         put_then_delete_bucket(&store).await;
     }
@@ -410,5 +478,75 @@ pub(super) mod tests {
         store.delete("b", "k", |_| Ok(())).unwrap();
         store.delete_bucket("b").unwrap();
         assert!(store.buckets().unwrap().is_empty());
+    }
+    async fn output(store: &Arc<ObjectStore>, bytes: &[u8]) -> Output {
+        let chunks: Vec<_> =
+            bytes.chunks(300_000).map(|chunk| Ok::<_, io::Error>(Bytes::copy_from_slice(chunk))).collect();
+        store.take_in(futures::stream::iter(chunks)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_large_output_is_read_from_memory_and_from_its_file() {
+        let (folder, store) = store();
+        let bytes: Vec<u8> = (0..9_876_543).map(|n| (n % 251) as u8).collect();
+        let mut output = output(&store, &bytes).await;
+        let object = store.put("b", "k", &mut output, Attributes::default(), |_| Ok(())).await.unwrap();
+        let path = folder.path().join("blobs").join(&object.blob);
+        assert!(fs::read(&path).unwrap() == bytes, "the file is there before the object is");
+        let some = |_: &Object| Ok::<_, StoreError>(1_000_000..9_000_000);
+        for from in ["memory", "its file"] {
+            let (_, contents) = store.open_range("b", "k", some).await.unwrap();
+            assert!(contents.collect().await.unwrap() == bytes[1_000_000..9_000_000], "from {from}");
+            store.recent.clear();
+        }
+        drop(store);
+        let store = reopen(folder.path());
+        assert!(store.read("b", "k").await.unwrap().1 == bytes[..]);
+        store.delete("b", "k", |_| Ok(())).unwrap();
+        assert_eq!(blobs(&folder), 0);
+    }
+
+    #[tokio::test]
+    async fn an_output_whose_file_cannot_be_written_is_kept_until_it_can() {
+        let (folder, store) = store();
+        let bytes = vec![5; 5 << 20];
+        let hidden = folder.path().join("hidden");
+        fs::rename(folder.path().join("blobs"), &hidden).unwrap();
+        let mut output = output(&store, &bytes).await;
+        let attributes = Attributes::default();
+        let failed = store.put("b", "k", &mut output, attributes.clone(), |_| Ok(())).await;
+        assert!(matches!(failed, Err(StoreError::Io(_))));
+        fs::rename(&hidden, folder.path().join("blobs")).unwrap();
+        // A transaction that fails takes the file with it.
+        let refused = |_: &Transaction<'_>| Err(rusqlite::Error::InvalidQuery);
+        assert!(store.put("b", "k", &mut output, attributes.clone(), refused).await.is_err());
+        assert_eq!(blobs(&folder), 0);
+        store.put("b", "k", &mut output, attributes, |_| Ok(())).await.unwrap();
+        assert!(store.read("b", "k").await.unwrap().1 == bytes);
+    }
+
+    #[tokio::test]
+    async fn an_output_that_breaks_off_leaves_no_file() {
+        let (folder, store) = store();
+        let mut chunks: Vec<_> = (0..30).map(|_| Ok(Bytes::from(vec![1; 200_000]))).collect();
+        chunks.push(Err("gone"));
+        assert_eq!(store.take_in(futures::stream::iter(chunks)).await.err(), Some("gone"));
+        // The thread that writes may still be at work.
+        let removed = async {
+            while blobs(&folder) > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), removed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn memory_is_freed_when_nothing_was_done_for_a_while() {
+        let (_folder, store) = store();
+        let object = put(&store, "k", &"x".repeat(3 << 20)).await;
+        store.free_if_idle();
+        assert!(store.recent.get(&object.blob).is_some());
+        store.free_if_idle();
+        assert!(store.recent.get(&object.blob).is_none());
     }
 }

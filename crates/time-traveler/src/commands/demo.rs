@@ -1,7 +1,7 @@
 //! `demo`: start the pipeline on free ports, send portraits, stop.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Context;
 use clap::Args;
@@ -54,7 +54,7 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
 
 async fn send(hops: &HopLog, client: &Client, photos: Vec<Photo>, demo: &Demo) -> anyhow::Result<()> {
     hops.start();
-    let put = jiff::Timestamp::now().as_millisecond();
+    let (put, seen) = (now(), AtomicI64::new(0));
     let ids: Vec<PortraitId> = photos.iter().map(|photo| photo.id.clone()).collect();
     let order = Order { ages: Some(&demo.ages), out: demo.out.as_deref(), animation: !demo.view.no_animation };
     let on_step = |n: usize, step: Step<'_>| {
@@ -65,6 +65,7 @@ async fn send(hops: &HopLog, client: &Client, photos: Vec<Photo>, demo: &Demo) -
             }
             Step::Uploaded => hops.show("HTTP API", "GET", &format!("/jobs/{id}?wait=1")),
             Step::Seen(job) if job.status.is_final() => {
+                seen.fetch_max(now(), Ordering::Relaxed);
                 hops.show("HTTP API", job.status.as_str(), &format!("revision {}", job.revision));
             }
             Step::Replacing(_) | Step::Seen(_) | Step::Fetching | Step::Failed(_) => {}
@@ -77,24 +78,29 @@ async fn send(hops: &HopLog, client: &Client, photos: Vec<Photo>, demo: &Demo) -
     let (delivered, failed) = send::sort(&ids, answers);
     let last = delivered.iter().map(|one| one.job.updated_at.as_millis()).max().unwrap_or(put);
     send::print(&delivered, demo.view.show)?;
-    summarize(hops, &delivered, Duration::from_millis(u64::try_from(last - put).unwrap_or(0)))?;
+    summarize(hops, &delivered, last - put, seen.into_inner() - last)?;
     if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n")) }
 }
 
-/// Prints where the time went, from the first upload until the last job was final.
-fn summarize(hops: &HopLog, delivered: &[Delivered], total: Duration) -> anyhow::Result<()> {
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Prints where the time went, from the first upload until the last job was final: `total` milliseconds. It was seen `late`
+/// milliseconds later.
+fn summarize(hops: &HopLog, delivered: &[Delivered], total: i64, late: i64) -> anyhow::Result<()> {
     let done: Vec<&Delivered> = delivered.iter().filter(|one| one.failure().is_none()).collect();
     let [first, others @ ..] = &done[..] else { return Ok(()) };
     let model = hops.model_seconds() * 1000.0;
-    let total = total.as_secs_f64() * 1000.0;
     let engine = escape::line(first.job.model.as_deref().unwrap_or("unnamed"));
     if others.is_empty() {
-        let pipeline = total - model;
+        let pipeline = total as f64 - model;
         print_line!(
-            "SUCCESS after {total:.0} ms: {model:.0} ms in the model ({engine}), {pipeline:.0} ms in the pipeline"
+            "SUCCESS after {total} ms: {model:.0} ms in the model ({engine}), {pipeline:.0} ms in the pipeline; seen {late} ms later"
         )
     } else {
         // The pipeline works on one portrait while the model works on another, so the rest is not the pipeline's time.
-        print_line!("{} portraits after {total:.0} ms: {model:.0} ms in the model ({engine}), all together", done.len())
+        print_line!("{} portraits after {total} ms: {model:.0} ms in the model ({engine}), all together", done.len())
     }
 }

@@ -82,8 +82,7 @@ pub(crate) async fn fetch(
     let Some(location) = location else { return fs::create_dir_all(folder).map_err(unusable) };
     let failed = |source| ModelDataError::Download { location: location.to_owned(), source };
     let (bucket, key) = split_uri(location).ok_or_else(|| failed(StoreError::NoSuchKey(location.to_owned())))?;
-    let (_, file) = store.open_object(bucket, key).await.map_err(failed)?;
-    let file = file.into_std().await;
+    let (_, file) = store.open_file(bucket, key).await.map_err(failed)?;
     let draft = folder.with_extension("partial");
     let unpacked = {
         let (draft, journal) = (draft.clone(), Arc::clone(journal));

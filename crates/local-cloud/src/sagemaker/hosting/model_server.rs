@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::process::Child;
@@ -41,6 +42,12 @@ pub(crate) enum InvokeError {
     Connection(#[source] reqwest::Error),
 }
 
+impl InvokeError {
+    fn of(error: reqwest::Error, timeout: Duration) -> Self {
+        if error.is_timeout() { Self::TimedOut(timeout) } else { Self::Connection(error) }
+    }
+}
+
 /// The headers of an invocation that the model server gets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ModelRequest {
@@ -50,17 +57,30 @@ pub(crate) struct ModelRequest {
     pub(crate) inference_id: Option<String>,
 }
 
-/// The answer of the model server.
+/// The answer of the model server, whose body is still to be received.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<String>,
     /// Seconds from `Retry-After`.
     pub(crate) retry_after: Option<u64>,
-    pub(crate) body: Bytes,
+    response: reqwest::Response,
+    timeout: Duration,
 }
 
 impl Answer {
+    /// The body as it arrives.
+    pub(crate) fn stream(self) -> impl Stream<Item = Result<Bytes, InvokeError>> + Unpin {
+        let timeout = self.timeout;
+        self.response.bytes_stream().map_err(move |error| InvokeError::of(error, timeout))
+    }
+
+    /// The whole body.
+    pub(crate) async fn collect(self) -> Result<Bytes, InvokeError> {
+        let timeout = self.timeout;
+        self.response.bytes().await.map_err(|error| InvokeError::of(error, timeout))
+    }
+
     /// The kind of an error status: `client error (400)` or `server error (500)`.
     pub(crate) fn error_kind(&self) -> String {
         let side = if self.status.is_client_error() { "client" } else { "server" };
@@ -107,7 +127,7 @@ impl ModelServer {
         matches!(tokio::time::timeout(patience, base.wait_for(Option::is_some)).await, Ok(Ok(_)))
     }
 
-    /// Sends a request to the server, and collects the whole answer.
+    /// Sends a request to the server. `timeout` includes the answer's body.
     pub(crate) async fn invoke(
         &self,
         request: &ModelRequest,
@@ -126,17 +146,14 @@ impl ModelServer {
                 outgoing = outgoing.header(name, value);
             }
         }
-        let failed = |error: reqwest::Error| match error.is_timeout() {
-            true => InvokeError::TimedOut(timeout),
-            false => InvokeError::Connection(error),
-        };
-        let answer = outgoing.send().await.map_err(failed)?;
-        let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let response = outgoing.send().await.map_err(|error| InvokeError::of(error, timeout))?;
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Ok(Answer {
-            status: answer.status(),
+            status: response.status(),
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok()),
-            body: answer.bytes().await.map_err(failed)?,
+            response,
+            timeout,
         })
     }
 

@@ -19,7 +19,6 @@ use crate::error::chain;
 use crate::journal::Journal;
 use crate::queue;
 use crate::s3::split_uri;
-use crate::sagemaker::hosting::Answer;
 use crate::sagemaker::records::{self, AsyncInferenceConfig, Endpoint, Kind, NotificationConfig, Status};
 
 /// An asynchronous invocation, as it is queued.
@@ -111,8 +110,9 @@ impl AsyncInvocation {
         }
     }
 
-    /// The notice of its result (*Check prediction results*, SageMaker Developer Guide). An error is the reason of the failure.
-    pub(super) fn notice(&self, result: Result<&Answer, &str>) -> String {
+    /// The notice of its result (*Check prediction results*, SageMaker Developer Guide): the media type of the output, or the reason of
+    /// the failure.
+    pub(super) fn notice(&self, result: Result<Option<&str>, &str>) -> String {
         let mut notice = json!({
             "awsRegion": REGION,
             "eventTime": now_rfc3339(),
@@ -130,10 +130,10 @@ impl AsyncInvocation {
             "eventName": "InferenceResult",
         });
         match result {
-            Ok(answer) => {
+            Ok(content_type) => {
                 notice["invocationStatus"] = json!("Completed");
                 notice["responseParameters"] =
-                    json!({"contentType": answer.content_type, "outputLocation": self.output_location});
+                    json!({"contentType": content_type, "outputLocation": self.output_location});
             }
             Err(reason) => {
                 notice["invocationStatus"] = json!("Failed");

@@ -9,14 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::StatusCode;
+use rusqlite::Transaction;
 use tokio::task::JoinSet;
 
 use super::async_invocation::{AsyncInvocation, Input};
 use crate::error::chain;
 use crate::journal::Journal;
 use crate::queue::{self, Message};
-use crate::s3::{Attributes, ObjectStore, StoreError, split_uri};
-use crate::sagemaker::hosting::{Answer, Hosted, InvokeError, ModelRequest};
+use crate::s3::{Attributes, ObjectStore, Output, StoreError, split_uri};
+use crate::sagemaker::hosting::{Answer, Hosted, InvokeError, Lease, ModelRequest};
 use crate::sagemaker::notice;
 use crate::sns::Sns;
 
@@ -33,23 +34,14 @@ pub(crate) struct Worker {
 
 /// The outcome of an attempt.
 enum Outcome {
-    Completed(Answer),
+    /// The answer, and its media type.
+    Completed { output: Output, content_type: Option<String> },
     /// The reason of the failure, and the content of the failure object.
-    Failed {
-        reason: String,
-        object: Bytes,
-    },
+    Failed { reason: String, object: Output },
     /// The connection broke: the next attempt is after this time.
     Again(Duration),
     /// The server takes no requests now: the next attempt is after this time, and this one does not count.
     Busy(Duration),
-}
-
-impl Outcome {
-    fn failed(reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self::Failed { object: reason.clone().into(), reason }
-    }
 }
 
 impl Worker {
@@ -101,7 +93,7 @@ impl Worker {
                 return queue::settle(&self.journal, |transaction| queue::delete(transaction, message)).await;
             }
         };
-        let outcome = tokio::select! {
+        let mut outcome = tokio::select! {
             outcome = self.attempt(hosted, &invocation, message) => outcome,
             () = hosted.gone() => return,
         };
@@ -110,7 +102,7 @@ impl Worker {
         }
         // The answer was expensive, so it is kept until it is written.
         let mut pause = RETRY_AFTER;
-        while let Err(error) = self.settle(&invocation, message, &outcome).await {
+        while let Err(error) = self.settle(&invocation, message, &mut outcome).await {
             tracing::error!(
                 inference_id = message.request_id,
                 error = chain(&error),
@@ -129,14 +121,12 @@ impl Worker {
         let left = Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(waited));
         let serving = if left.is_zero() { None } else { hosted.healthy(left).await };
         let Some(serving) = serving else {
-            return Outcome::failed(format!(
-                "Request expired after {} seconds in the queue",
-                invocation.request_ttl_seconds
-            ));
+            let reason = format!("Request expired after {} seconds in the queue", invocation.request_ttl_seconds);
+            return self.failed(reason);
         };
         let input = match self.input(&invocation.input).await {
             Ok(input) => input,
-            Err(reason) => return Outcome::failed(reason),
+            Err(reason) => return self.failed(reason),
         };
         let request = ModelRequest {
             content_type: invocation.content_type.clone(),
@@ -145,31 +135,57 @@ impl Worker {
             inference_id: Some(invocation.inference_id.clone()),
         };
         let timeout = Duration::from_secs(invocation.invocation_timeout_seconds);
-        let start = Instant::now();
-        match serving.server.invoke(&request, input, timeout).await {
-            Ok(answer) if answer.status.is_success() => {
-                tracing::info!(
-                    target: "hop", service = "SageMaker", action = "Invocation",
-                    detail = %format_args!("{}, {} bytes", invocation.inference_id, answer.body.len()),
-                    model_seconds = start.elapsed().as_secs_f64()
-                );
-                Outcome::Completed(answer)
-            }
-            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
-                Outcome::Busy(answer.retry_after.map_or(RETRY_AFTER, Duration::from_secs))
-            }
-            Ok(answer) => {
-                let words = String::from_utf8_lossy(&answer.body);
-                let reason = format!("Received {} from primary with message \"{words}\"", answer.error_kind());
-                Outcome::Failed { reason, object: answer.body }
-            }
+        match self.invoke(&serving, &request, input, timeout).await {
+            Ok(outcome) => outcome,
             Err(InvokeError::Connection(error)) if message.receives < MAX_TRIES => {
                 tracing::warn!(%error, inference_id = invocation.inference_id, "the model server broke off: to be tried again");
                 Outcome::Again(Duration::from_millis(100))
             }
             Err(InvokeError::NotHealthy) => Outcome::Busy(Duration::from_millis(100)),
-            Err(error) => Outcome::failed(error.to_string()),
+            Err(error) => self.failed(error.to_string()),
         }
+    }
+
+    /// Has the model server answer, and takes in its answer.
+    async fn invoke(
+        &self,
+        serving: &Lease,
+        request: &ModelRequest,
+        input: Bytes,
+        timeout: Duration,
+    ) -> Result<Outcome, InvokeError> {
+        let start = Instant::now();
+        let answer = serving.server.invoke(request, input, timeout).await?;
+        // The head is sent when the answer is complete. Taking in the body is the pipeline's time.
+        let elapsed = start.elapsed();
+        if answer.status.is_success() {
+            let content_type = answer.content_type.clone();
+            let output = self.store.take_in(answer.stream()).await?;
+            tracing::info!(
+                target: "hop", service = "SageMaker", action = "Invocation",
+                detail = %format_args!("{}, {} bytes", request.inference_id.as_deref().unwrap_or_default(), output.len()),
+                model_seconds = elapsed.as_secs_f64()
+            );
+            return Ok(Outcome::Completed { output, content_type });
+        }
+        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+            return Ok(Outcome::Busy(answer.retry_after.map_or(RETRY_AFTER, Duration::from_secs)));
+        }
+        self.refused(answer).await
+    }
+
+    /// The outcome of an answer that is an error.
+    async fn refused(&self, answer: Answer) -> Result<Outcome, InvokeError> {
+        let kind = answer.error_kind();
+        let body = answer.collect().await?;
+        let words = String::from_utf8_lossy(&body);
+        let reason = format!("Received {kind} from primary with message \"{words}\"");
+        Ok(Outcome::Failed { reason, object: self.store.output(&body) })
+    }
+
+    /// A failure whose object is its reason.
+    fn failed(&self, reason: String) -> Outcome {
+        Outcome::Failed { object: self.store.output(reason.as_bytes()), reason }
     }
 
     async fn input(&self, input: &Input) -> Result<Bytes, String> {
@@ -186,31 +202,25 @@ impl Worker {
         }
     }
 
-    /// Writes the answer to S3, then publishes the notice and deletes the message in one transaction.
+    /// Writes the answer to its file. Then one transaction makes it an object, publishes the notice and deletes the message.
     async fn settle(
         &self,
         invocation: &AsyncInvocation,
         message: &Message,
-        outcome: &Outcome,
+        outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
         let now = self.journal.clock().now_millis();
-        let (location, body, content_type, topic, notice) = match outcome {
+        let (location, output, content_type, topic, notice) = match outcome {
             Outcome::Again(delay) => {
                 return Ok(self.journal.write(|transaction| queue::retry(transaction, message, now, *delay))?);
             }
             Outcome::Busy(delay) => {
                 return Ok(self.journal.write(|transaction| queue::postpone(transaction, message, now, *delay))?);
             }
-            Outcome::Completed(answer) => {
-                let notice = invocation.notice(Ok(answer));
-                let content_type = answer.content_type.clone();
-                (
-                    Some(&invocation.output_location),
-                    &answer.body,
-                    content_type,
-                    &invocation.topics.success_topic,
-                    notice,
-                )
+            Outcome::Completed { output, content_type } => {
+                let notice = invocation.notice(Ok(content_type.as_deref()));
+                let location = Some(&invocation.output_location);
+                (location, output, content_type.clone(), &invocation.topics.success_topic, notice)
             }
             Outcome::Failed { reason, object } => {
                 tracing::info!(
@@ -221,17 +231,15 @@ impl Worker {
                 (invocation.failure_location.as_ref(), object, None, &invocation.topics.error_topic, notice)
             }
         };
-        if let Some(location) = location {
-            let (bucket, key) = split_uri(location).ok_or_else(|| StoreError::NoSuchKey(location.clone()))?;
-            let attributes = Attributes { content_type, ..Attributes::default() };
-            self.store.put(bucket, key, body.clone(), attributes).await?;
-        }
-        self.journal.write(|transaction| {
+        let publish = |transaction: &Transaction<'_>| {
             if let Some(topic) = topic {
                 notice::publish(&self.sns, transaction, topic, &notice)?;
             }
             queue::delete(transaction, message)
-        })?;
-        Ok(())
+        };
+        let Some(location) = location else { return Ok(self.journal.write(publish)?) };
+        let (bucket, key) = split_uri(location).ok_or_else(|| StoreError::NoSuchKey(location.clone()))?;
+        let attributes = Attributes { content_type, ..Attributes::default() };
+        self.store.put(bucket, key, output, attributes, publish).await.map(drop)
     }
 }
