@@ -56,8 +56,8 @@ impl Deletion<'_> {
             match Deleted::decide(id, current.as_ref(), has_copies, now, &self.settings.deadlines()) {
                 Deleted::Busy => return Ok(Outcome::Busy),
                 Deleted::Cancelled(job) => {
-                    if self.jobs.put(&job.clone().into(), current.as_ref()).await? {
-                        return Ok(Outcome::Cancelled(Box::new(job)));
+                    if self.jobs.put(&Record::Job(job.clone()), current.as_ref()).await? {
+                        return Ok(Outcome::Cancelled(job));
                     }
                 }
                 Deleted::Begun(record) => {

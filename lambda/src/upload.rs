@@ -113,8 +113,6 @@ fn check(size: u64, first_bytes: &[u8]) -> Result<ImageType, JobError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use pipeline::Sequencer;
 
     use super::*;

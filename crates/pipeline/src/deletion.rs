@@ -11,7 +11,7 @@ pub enum Deleted {
     /// Another deletion is in progress, or was interrupted moments ago: nothing is to be done.
     Busy,
     /// The running job is to be recorded as cancelled.
-    Cancelled(Job),
+    Cancelled(Box<Job>),
     /// The record is to be written. Then images and input copies are to be deleted, and the record is to be replaced by a complete
     /// tombstone.
     Begun(Record),
@@ -34,7 +34,7 @@ impl Deleted {
         }
         match current {
             Some(Record::Job(job)) => match job.cancelled(now) {
-                Some(cancelled) => Self::Cancelled(cancelled),
+                Some(cancelled) => Self::Cancelled(Box::new(cancelled)),
                 None => job.withdrawn(now, deadlines).map_or(Self::Busy, |withdrawn| Self::Begun(withdrawn.into())),
             },
             Some(Record::Tombstone(tombstone)) if !tombstone.is_complete() => {

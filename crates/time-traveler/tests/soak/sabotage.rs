@@ -51,12 +51,12 @@ impl Intercept for Saboteur {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let input = context.input_mut();
-        if matches!(self.0, Without::Conditions | Without::Memory) {
-            if let Some(put) = input.downcast_mut::<PutItemInput>() {
-                put.condition_expression = None;
-                put.expression_attribute_names = None;
-                put.expression_attribute_values = None;
-            }
+        if matches!(self.0, Without::Conditions | Without::Memory)
+            && let Some(put) = input.downcast_mut::<PutItemInput>()
+        {
+            put.condition_expression = None;
+            put.expression_attribute_names = None;
+            put.expression_attribute_values = None;
         }
         if matches!(self.0, Without::IfMatch | Without::Memory) {
             if let Some(copy) = input.downcast_mut::<CopyObjectInput>() {
