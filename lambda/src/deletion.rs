@@ -56,7 +56,7 @@ impl Deletion<'_> {
             match Deleted::decide(id, current.as_ref(), has_copies, now, &self.settings.deadlines()) {
                 Deleted::Busy => return Ok(Outcome::Busy),
                 Deleted::Cancelled(job) => {
-                    if self.jobs.put(&Job::clone(&job).into(), current.as_ref()).await? {
+                    if self.jobs.put(&Record::Job(job.clone()), current.as_ref()).await? {
                         return Ok(Outcome::Cancelled(job));
                     }
                 }

@@ -34,7 +34,7 @@ impl Deleted {
         }
         match current {
             Some(Record::Job(job)) => match job.cancelled(now) {
-                Some(cancelled) => Self::Cancelled(cancelled.into()),
+                Some(cancelled) => Self::Cancelled(Box::new(cancelled)),
                 None => job.withdrawn(now, deadlines).map_or(Self::Busy, |withdrawn| Self::Begun(withdrawn.into())),
             },
             Some(Record::Tombstone(tombstone)) if !tombstone.is_complete() => {

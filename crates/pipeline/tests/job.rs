@@ -190,7 +190,7 @@ fn the_view_has_the_documented_fields() {
     let revision = job.revision.as_str();
     assert_eq!(
         view,
-        json!({"id": "ada", "revision": revision, "etag": job.etag, "status": "SUCCESS", "ages": [20, 40, 60, 80],
+        json!({"id": "ada", "revision": revision, "status": "SUCCESS", "ages": [20, 40, 60, 80],
             "model": "sam", "images": [
                 {"age": null, "path": format!("/images/ada/{revision}/0.jpg")},
                 {"age": 20, "path": format!("/images/ada/{revision}/1.jpg")},
@@ -239,7 +239,7 @@ fn a_delete_is_decided_by_the_record() {
     let running = pending("01", "a");
     let Deleted::Cancelled(cancelled) = decide(Some(&running.clone().into()), false) else { panic!("not cancelled") };
     assert_eq!((cancelled.status, cancelled.deleting_until), (Status::Cancelled, None));
-    let Deleted::Begun(withdrawn) = decide(Some(&Job::clone(&cancelled).into()), false) else { panic!("not begun") };
+    let Deleted::Begun(withdrawn) = decide(Some(&Record::Job(cancelled.clone())), false) else { panic!("not begun") };
     assert_ne!(withdrawn.job().unwrap().due_at, cancelled.due_at, "a stale write would succeed");
     assert_eq!(decide(Some(&withdrawn), false), Deleted::Busy);
 }
