@@ -289,7 +289,7 @@ async fn bad_pictures_say_what_would_work() {
         (b"hello, world".to_vec(), 415, ErrorCode::UnsupportedImage),
         (b"GIF89a\x01\0\x01\0\x80\0\0".to_vec(), 415, ErrorCode::UnsupportedImage),
         (jpeg[..jpeg.len() / 2].to_vec(), 400, ErrorCode::CorruptImage),
-        (jpeg[..jpeg.len() - 2].to_vec(), 400, ErrorCode::CorruptImage),
+        (jpeg[..jpeg.len() - 40].to_vec(), 400, ErrorCode::CorruptImage),
         (encoded(&RgbImage::new(300, 40), ImageFormat::Png), 400, ErrorCode::NoFace),
         (encoded(&stamp, ImageFormat::Png), 400, ErrorCode::FaceTooSmall),
         (bomb, 413, ErrorCode::ImageTooLarge),
