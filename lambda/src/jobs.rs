@@ -292,11 +292,15 @@ impl Jobs {
 
 /// The condition that the table's record still is `current`, by the attributes that every change changes.
 fn unchanged(current: &Record) -> Result<(&'static str, HashMap<String, AttributeValue>), HandlerError> {
-    let Some(job) = current.stored() else {
-        let values = HashMap::from([(":at".to_owned(), text(&current.updated_at().to_string()))]);
-        return Ok(("attribute_not_exists(#status) AND deletedAt = :at", values));
-    };
-    let mut stored: HashMap<String, AttributeValue> = serde_dynamo::to_item(job)?;
+    if let Record::Tombstone(tombstone) = current
+        && tombstone.is_complete()
+    {
+        let values = [(":sequencer", tombstone.sequencer.as_str()), (":at", &tombstone.updated_at.to_string())];
+        let values = values.map(|(name, value)| (name.to_owned(), text(value)));
+        let condition = "attribute_not_exists(#status) AND deletedAt = :at AND sequencer = :sequencer";
+        return Ok((condition, values.into()));
+    }
+    let mut stored: HashMap<String, AttributeValue> = serde_dynamo::to_item(current.stored())?;
     let attributes = [(":sequencer", "sequencer"), (":revision", "revision"), (":status", "status"), (":due", "dueAt")];
     let values =
         attributes.into_iter().filter_map(|(name, attribute)| Some((name.to_owned(), stored.remove(attribute)?)));
@@ -409,6 +413,6 @@ mod tests {
         assert_eq!(item, stored.collect());
         assert_eq!(record_of(item).unwrap(), record);
         let (condition, values) = unchanged(&record).unwrap();
-        assert!(condition.contains("deletedAt = :at") && values.len() == 1);
+        assert!(condition.contains("deletedAt = :at AND sequencer = :sequencer") && values.len() == 2);
     }
 }

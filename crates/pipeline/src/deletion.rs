@@ -41,10 +41,7 @@ impl Deleted {
                 tombstone.renewed(now, deadlines).map_or(Self::Busy, |renewed| Self::Begun(renewed.into()))
             }
             _ if has_copies => Self::Begun(Tombstone::begun(id, current, now, deadlines).into()),
-            Some(Record::Tombstone(earlier)) => {
-                Self::Complete(Tombstone::complete(id, current, now.other_than(earlier.updated_at)))
-            }
-            None => Self::Complete(Tombstone::complete(id, None, now)),
+            _ => Self::Complete(Tombstone::complete(id, current, now)),
         }
     }
 }

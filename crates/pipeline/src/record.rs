@@ -35,10 +35,11 @@ impl Tombstone {
 
     /// The tombstone of a deletion that is complete now. `replaced`: the record in whose place it is written.
     pub fn complete(id: &PortraitId, replaced: Option<&Record>, now: Timestamp) -> Self {
-        let sequencer = match replaced {
-            Some(Record::Job(job)) => job.sequencer.clone(),
-            Some(Record::Tombstone(tombstone)) => tombstone.sequencer.clone(),
-            None => Sequencer::new(""),
+        let (sequencer, now) = match replaced {
+            Some(Record::Job(job)) => (job.sequencer.clone(), now),
+            // With the sequencer, the time distinguishes any two tombstones of a portrait.
+            Some(Record::Tombstone(earlier)) => (earlier.sequencer.clone(), now.later_than(earlier.updated_at)),
+            None => (Sequencer::new(""), now),
         };
         Self { id: id.clone(), created_at: now, updated_at: now, deleting_until: None, sequencer }
     }

@@ -23,6 +23,12 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
+    /// This time, or the millisecond after `previous` if that is later: the clock may have been set back.
+    #[must_use]
+    pub fn later_than(self, previous: Self) -> Self {
+        Self(self.0.max(previous.0.saturating_add(1)))
+    }
+
     /// This time, or a millisecond later if it is `previous`: a record that is written again differs from the one before.
     #[must_use]
     pub fn other_than(self, previous: Self) -> Self {

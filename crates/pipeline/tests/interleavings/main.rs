@@ -51,7 +51,7 @@ const STORIES: [&[Act]; 8] = [
     &[Put(0), Delete, Put(0), Delete],
 ];
 
-/// Visits every state of the first stories, or of all with `INTERLEAVINGS=all`, which takes many minutes.
+/// Visits every state of the first stories, or of all with `INTERLEAVINGS=all`, which takes some twenty minutes.
 fn none_is_violated(stories: usize, limits: Limits) {
     let all = std::env::var("INTERLEAVINGS").is_ok_and(|which| which == "all");
     for acts in &STORIES[..if all { STORIES.len() } else { stories }] {

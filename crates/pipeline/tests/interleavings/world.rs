@@ -416,7 +416,7 @@ impl World {
     fn put(&mut self, record: Record, current: Option<&Record>) -> bool {
         let key = |record: &Record| match record.stored() {
             Some(job) => format!("{:?}", (job.sequencer, job.revision, job.status, job.due_at)),
-            None => format!("deleted at {}", record.updated_at()),
+            None => format!("{record:?}"),
         };
         let unchanged = self.record.as_ref().map(key) == current.map(key);
         if unchanged {
