@@ -190,7 +190,7 @@ fn the_view_has_the_documented_fields() {
     let revision = job.revision.as_str();
     assert_eq!(
         view,
-        json!({"id": "ada", "revision": revision, "status": "SUCCESS", "ages": [20, 40, 60, 80],
+        json!({"id": "ada", "revision": revision, "etag": "a", "status": "SUCCESS", "ages": [20, 40, 60, 80],
             "model": "sam", "images": [
                 {"age": null, "path": format!("/images/ada/{revision}/0.jpg")},
                 {"age": 20, "path": format!("/images/ada/{revision}/1.jpg")},
