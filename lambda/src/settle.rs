@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::StreamExt;
+use futures::future::try_join;
+use futures::stream::FuturesUnordered;
 use pipeline::event::InferenceResult;
 use pipeline::{ErrorCode, InferenceId, Job, JobError, Record, invocation, keys, strip};
+use tokio::sync::mpsc;
 
 use crate::SplitError;
 use crate::error::{HandlerError, chain};
@@ -72,17 +75,34 @@ impl ImageProcessor {
         let bytes = npy.bytes;
         let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;
-        let splitter = Arc::clone(&self.splitter);
-        let split = move || (splitter.split(&bytes, ages, format), bytes);
-        let (encoded, bytes) = tokio::task::spawn_blocking(split).await?;
-        self.strips.give_back(bytes);
-        let encoded = match encoded {
-            Ok(encoded) => encoded,
-            Err(error) => return self.fail(job, unusable(&error)).await,
+        let (splitter, (ready, mut panels)) = (Arc::clone(&self.splitter), mpsc::unbounded_channel());
+        let work = tokio::task::spawn_blocking(move || {
+            // The receiver is gone if a panel could not be stored.
+            let take = |panel: Encoded| drop(ready.send(panel));
+            (splitter.split_each(&bytes, ages, format, take), bytes)
+        });
+        let split = async {
+            let (split, bytes) = work.await?;
+            self.strips.give_back(bytes);
+            match split {
+                Ok(()) => self.keep_strip(job, bucket, key).await.map(Ok),
+                Err(error) => Ok(Err(error)),
+            }
         };
-        let puts = encoded.into_iter().map(|panel| self.put_panel(job, panel));
-        let copy = self.keep_strip(job, bucket, key);
-        futures::future::try_join(try_join_all(puts), copy).await?;
+        // Each panel is stored while the next ones are encoded.
+        let puts = async {
+            let mut puts = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    Some(panel) = panels.recv() => puts.push(self.put_panel(job, panel)),
+                    Some(put) = puts.next() => put?,
+                    else => return Ok(()),
+                }
+            }
+        };
+        if let (Err(error), ()) = try_join(split, puts).await? {
+            return self.fail(job, unusable(&error)).await;
+        }
         let success = |current: &Job| current.success(model, format.extension(), self.clock.now());
         let recorded = self.jobs.update_read_attempt(job, success).await?.is_some();
         tracing::info!(id = %job.id, revision = %job.revision, model, recorded, "split");
