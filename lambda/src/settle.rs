@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::StreamExt;
+use futures::future::try_join;
+use futures::stream::FuturesUnordered;
 use pipeline::event::InferenceResult;
 use pipeline::{ErrorCode, InferenceId, Job, JobError, Record, invocation, keys, strip};
+use tokio::sync::mpsc;
 
 use crate::SplitError;
 use crate::answer;
@@ -73,23 +76,39 @@ impl ImageProcessor {
         let bytes = npy.bytes;
         let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;
-        let splitter = Arc::clone(&self.splitter);
-        let work = move || {
+        let (splitter, (ready, mut panels)) = (Arc::clone(&self.splitter), mpsc::unbounded_channel());
+        let work = tokio::task::spawn_blocking(move || {
+            // The receiver is gone if a panel could not be stored.
+            let take = |panel: Encoded| drop(ready.send(panel));
             let split = || -> Result<_, SplitError> {
                 let pixels = answer::pixels(&bytes, ages)?;
-                Ok((splitter.split_pixels(&pixels, ages, format)?, answer::rewritten(&bytes, &pixels, ages)))
+                splitter.split_each(&pixels, ages, format, take)?;
+                Ok(answer::rewritten(&bytes, &pixels, ages))
             };
             (split(), bytes)
+        });
+        let split = async {
+            let (split, bytes) = work.await?;
+            self.strips.give_back(bytes);
+            match split {
+                Ok(rewritten) => self.keep_strip(job, bucket, key, rewritten).await.map(Ok),
+                Err(error) => Ok(Err(error)),
+            }
         };
-        let (split, bytes) = tokio::task::spawn_blocking(work).await?;
-        self.strips.give_back(bytes);
-        let (encoded, rewritten) = match split {
-            Ok(split) => split,
-            Err(error) => return self.fail(job, unusable(&error, content_type.as_deref())).await,
+        // Each panel is stored while the next ones are encoded.
+        let puts = async {
+            let mut puts = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    Some(panel) = panels.recv() => puts.push(self.put_panel(job, panel)),
+                    Some(put) = puts.next() => put?,
+                    else => return Ok(()),
+                }
+            }
         };
-        let puts = encoded.into_iter().map(|panel| self.put_panel(job, panel));
-        let copy = self.keep_strip(job, bucket, key, rewritten);
-        futures::future::try_join(try_join_all(puts), copy).await?;
+        if let (Err(error), ()) = try_join(split, puts).await? {
+            return self.fail(job, unusable(&error, content_type.as_deref())).await;
+        }
         let success = |current: &Job| current.success(model, format.extension(), self.clock.now());
         let recorded = self.jobs.update_read_attempt(job, success).await?.is_some();
         tracing::info!(id = %job.id, revision = %job.revision, model, recorded, "split");

@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::{iter, thread};
 
 use image::codecs::png::PngEncoder;
@@ -58,18 +59,24 @@ impl Splitter {
     /// # Errors
     /// [`SplitError`] where the bytes are not the `.npy` of such a strip.
     pub fn split(&self, npy: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded>, SplitError> {
-        self.split_pixels(&answer::pixels(npy, ages)?, ages, format)
+        let panels = Mutex::new(Vec::with_capacity(1 + ages));
+        let keep = |panel| panels.lock().unwrap_or_else(PoisonError::into_inner).push(panel);
+        self.split_each(&answer::pixels(npy, ages)?, ages, format, keep)?;
+        let mut panels = panels.into_inner().unwrap_or_else(PoisonError::into_inner);
+        panels.sort_by_key(|panel: &Encoded| panel.number);
+        Ok(panels)
     }
 
-    /// As [`split`](Self::split), of the pixels of a strip in C order.
-    pub(crate) fn split_pixels(
+    /// As [`split`](Self::split), of the pixels of a strip in C order. `take` gets each panel when it is ready, in any order, and from any thread.
+    pub(crate) fn split_each(
         &self,
         pixels: &[u8],
         ages: usize,
         format: PanelFormat,
-    ) -> Result<Vec<Encoded>, SplitError> {
+        take: impl Fn(Encoded) + Sync,
+    ) -> Result<(), SplitError> {
         let whole = ArrayView3::from_shape(strip::shape(ages), pixels).expect("the shape of the pixels is checked");
-        encode_all(whole, ages, format, &self.pixels)
+        encode_all(whole, ages, format, &self.pixels, take)
     }
 }
 
@@ -86,30 +93,30 @@ fn encode_all(
     ages: usize,
     format: PanelFormat,
     buffers: &Buffers,
-) -> Result<Vec<Encoded>, SplitError> {
+    take: impl Fn(Encoded) + Sync,
+) -> Result<(), SplitError> {
     let next = AtomicUsize::new(0);
     let encode_some = || {
         let mut pixels = buffers.take();
-        let numbers = iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number <= ages));
-        let panels = numbers.map(|number| encode(whole, number, format, &mut pixels)).collect::<Result<Vec<_>, _>>();
+        let mut numbers = iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number <= ages));
+        let encoded = numbers.try_for_each(|number| encode(whole, number, format, &mut pixels).map(&take));
         buffers.give_back(pixels);
-        panels
+        encoded
     };
-    let mut panels = thread::scope(|scope| -> Result<Vec<Encoded>, SplitError> {
+    thread::scope(|scope| {
         let threads: Vec<_> = (1..threads(ages)).map(|_| scope.spawn(encode_some)).collect();
-        let mut panels = encode_some()?;
-        for thread in threads {
-            panels.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(panels)
-    })?;
-    panels.sort_by_key(|panel| panel.number);
-    Ok(panels)
+        let encoded = encode_some();
+        let others =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        others.fold(encoded, Result::and)
+    })
 }
 
 /// The threads that encode the panels of a strip of `ages` ages.
 fn threads(ages: usize) -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get).min(1 + ages)
+    // It reads files.
+    static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
+    (*CORES).min(1 + ages)
 }
 
 /// Encodes a panel. `pixels` is the memory for its pixels.

@@ -4,6 +4,7 @@
 //! On a virtual machine, a copy of 6 MB takes 0.3 ms into used memory, and 4.7 ms into new memory.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -14,11 +15,14 @@ pub(super) const PIECE: usize = 1 << 20;
 pub(super) const PAGE: usize = 4096;
 /// The most unused pieces that are kept.
 const MOST_UNUSED: usize = 32;
+/// The pieces that are made before the first body arrives.
+const PREPARED: usize = 16;
 
 /// The pieces of a store.
 #[derive(Default)]
 pub(super) struct Pieces {
     unused: Mutex<Vec<Box<[u8]>>>,
+    is_prepared: AtomicBool,
 }
 
 impl Pieces {
@@ -32,9 +36,24 @@ impl Pieces {
         Piece { memory, start, len: 0, pieces: Arc::clone(self) }
     }
 
+    /// Whether some pieces must be made for the first body to find used memory. True once, and again after [`free`](Self::free).
+    pub(super) fn wants_preparing(&self) -> bool {
+        !self.is_prepared.swap(true, Ordering::Relaxed)
+    }
+
+    /// Makes some pieces, and writes to their memory.
+    pub(super) fn prepare(&self) {
+        while self.unused().len() < PREPARED {
+            // Zeros would not be written before they are needed.
+            let memory = vec![1; PIECE + PAGE].into_boxed_slice();
+            self.unused().push(memory);
+        }
+    }
+
     /// Frees the unused pieces.
     pub(super) fn free(&self) {
         self.unused().clear();
+        self.is_prepared.store(false, Ordering::Relaxed);
     }
 
     fn unused(&self) -> MutexGuard<'_, Vec<Box<[u8]>>> {
@@ -212,6 +231,16 @@ mod tests {
             let found = whole.range(&(range.start as u64..range.end as u64)).concat();
             assert!(found == bytes[range.clone()], "{range:?}");
         }
+    }
+
+    #[test]
+    fn pieces_are_prepared_once_until_they_are_freed() {
+        let pieces = Pieces::default();
+        assert_eq!((pieces.wants_preparing(), pieces.wants_preparing()), (true, false));
+        pieces.prepare();
+        assert_eq!(pieces.unused().len(), PREPARED);
+        pieces.free();
+        assert!(pieces.wants_preparing());
     }
 
     #[test]

@@ -112,6 +112,16 @@ impl ObjectStore {
         Ok(Blob { name, size, etag: hex(&md5.finalize()) })
     }
 
+    /// Makes the memory ready for the output of a service that has begun to work. Returns at once.
+    pub(crate) fn prepare(&self) {
+        self.used.store(true, Ordering::Relaxed);
+        if self.pieces.wants_preparing() {
+            let pieces = Arc::clone(&self.pieces);
+            // The output does not wait for it.
+            drop(tokio::task::spawn_blocking(move || pieces.prepare()));
+        }
+    }
+
     /// Takes in the output of a service, and writes its file meanwhile. A file that cannot be written is no error yet: [`put`](Self::put)
     /// tries again.
     pub(crate) async fn take_in<E>(&self, mut body: impl Stream<Item = Result<Bytes, E>> + Unpin) -> Result<Output, E> {

@@ -4,7 +4,9 @@ mod aging;
 mod face;
 mod functions;
 mod measurement;
+mod pipeline;
 mod preview;
+mod processes;
 mod serve;
 mod split;
 
@@ -22,6 +24,8 @@ pub(crate) enum Bench {
     Split(split::BenchSplit),
     /// Measure the time that the model server adds to its work
     Serve(serve::BenchServe),
+    /// Measure the processor time, throughput and latency of the whole pipeline
+    Pipeline(pipeline::BenchPipeline),
     /// Measure the deployed functions: size, cold starts, memory
     Functions(functions::BenchFunctions),
 }
@@ -33,6 +37,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Aging(aging) => aging::run(aging),
         Bench::Split(split) => split::run(split),
         Bench::Serve(serve) => serve::run(serve),
+        Bench::Pipeline(pipeline) => pipeline::run(pipeline),
         Bench::Functions(functions) => functions::run(functions),
     }
 }

@@ -102,6 +102,22 @@ fn bench_measures_every_stage() {
 }
 
 #[test]
+fn bench_measures_the_pipeline_by_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["bench", "pipeline", "--jobs", "2", "--rate", "5", "--ages", "30", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let programs = line["processorMillisecondsPerJob"]["programs"].as_object().unwrap();
+    let names: Vec<&str> = programs.keys().map(String::as_str).collect();
+    assert_eq!(names, ["image-processor", "job-tracker", "serve", "up"]);
+    let figure = |pointer: &str| line.pointer(pointer).and_then(Value::as_f64).unwrap_or_default();
+    let of_serve = figure("/processorMillisecondsPerJob/programs/serve/user");
+    assert!(of_serve > 1.0 && figure("/processorMillisecondsPerJob/sum") >= of_serve, "{line}");
+    let latency = figure("/latencyMilliseconds/median");
+    assert!(latency > 1.0 && latency <= 1000.0 * figure("/seconds") && figure("/memoryBytes/after") > 1e7, "{line}");
+}
+
+#[test]
 fn deployed_function_programs_are_run() {
     let folder = tempfile::tempdir().unwrap();
     for function in ["image-processor", "job-tracker"] {

@@ -154,6 +154,7 @@ impl Worker {
         input: Bytes,
         timeout: Duration,
     ) -> Result<Outcome, InvokeError> {
+        self.store.prepare();
         let start = Instant::now();
         let answer = serving.server.invoke(request, input, timeout).await?;
         // The head is sent when the answer is complete. Taking in the body is the pipeline's time.
