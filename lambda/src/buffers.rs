@@ -21,8 +21,8 @@ impl Buffers {
     /// Keeps `count` buffers of at least this capacity in bytes, whose memory has been written to.
     pub(crate) fn prepare(&self, count: usize, capacity: usize) {
         for _ in self.ready(capacity)..count.min(MOST) {
-            let mut buffer = Vec::with_capacity(capacity);
-            buffer.resize(capacity, 0);
+            // Zeros would not be written before they are needed.
+            let buffer = vec![1; capacity];
             self.kept().retain(|kept| kept.capacity() >= capacity);
             self.give_back(buffer);
         }
