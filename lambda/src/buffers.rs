@@ -22,8 +22,8 @@ impl Buffers {
     #[expect(clippy::slow_vector_initialization, reason = "`vec![0; capacity]` would not write to the memory")]
     pub(crate) fn prepare(&self, count: usize, capacity: usize) {
         for _ in self.ready(capacity)..count.min(MOST) {
-            let mut buffer = Vec::with_capacity(capacity);
-            buffer.resize(capacity, 0);
+            // Zeros would not be written before they are needed.
+            let buffer = vec![1; capacity];
             self.kept().retain(|kept| kept.capacity() >= capacity);
             self.give_back(buffer);
         }
