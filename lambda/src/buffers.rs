@@ -19,7 +19,6 @@ impl Buffers {
     }
 
     /// Keeps `count` buffers of at least this capacity in bytes, whose memory has been written to.
-    #[expect(clippy::slow_vector_initialization, reason = "`vec![0; capacity]` would not write to the memory")]
     pub(crate) fn prepare(&self, count: usize, capacity: usize) {
         for _ in self.ready(capacity)..count.min(MOST) {
             // Zeros would not be written before they are needed.
