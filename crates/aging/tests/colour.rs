@@ -72,11 +72,6 @@ fn a_portrait_in_display_p3_is_as_colourful_as_in_srgb() {
         strip::append(&Engine::Preview(Preview), converted, &[70], &mut pixels, &|_| true).unwrap();
         let strip = RgbImage::from_raw(2 * PANEL, PANEL, pixels).unwrap();
         let panel = image::imageops::crop_imm(&strip, 0, 0, PANEL, PANEL).to_image();
-        let mean = |a: &RgbImage, b: &RgbImage| {
-            let differences = a.iter().zip(b.iter()).map(|(a, b)| f64::from(a.abs_diff(*b)));
-            differences.sum::<f64>() / a.len() as f64
-        };
-        println!("{} {}", mean(&panel, &aligned), mean(&aligned, &srgb.panel));
         assert_eq!(panel, aligned);
     }
 }

@@ -182,7 +182,8 @@ fn an_unusable_checkpoint_is_refused_with_a_reason() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let error = refused(&["model", "convert", other, "out.safetensors"]);
+    // The lines of a message are indented below "error: ".
+    let error = refused(&["model", "convert", other, "out.safetensors"]).replace("\n       ", "\n");
     let expected = "1278 of 1278 tensors do not fit\nmissing: 1275\n  encoder.input_layer.0.weight [64, 4, 3, 3]\n";
     assert!(error.contains(expected), "{error}");
     assert!(
