@@ -151,7 +151,7 @@ impl Client {
             }
             Kind::Truncated => {
                 let whole = photograph(first);
-                story.uploads.push(self.put(&id, &whole[..whole.len() - 20]).await);
+                story.uploads.push(self.put(&id, &whole[..whole.len() / 2]).await);
                 story.expected = Expected::Failed(&["CORRUPT_IMAGE", "UNSUPPORTED_IMAGE"]);
             }
             Kind::BadAges => {
