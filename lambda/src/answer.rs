@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use ndarray::{ArrayViewD, Ix3};
 use ndarray_npy::{ViewNpyError, ViewNpyExt};
-use pipeline::{ImageType, strip};
+use pipeline::{ForeignType, ImageType, strip};
 
 /// The first bytes of a `.npy`.
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -91,13 +91,15 @@ fn kind(bytes: &[u8]) -> String {
         [b'P', b'K', 3, 4, ..] => "a zip archive, such as a .npz",
         [0x1f, 0x8b, ..] => "compressed by gzip",
         [0x80, 2..=5, ..] => "a Python pickle",
-        [b'G', b'I', b'F', b'8', ..] => "a GIF picture",
         [b'P', b'A', b'R', b'1', ..] => "a Parquet file",
         _ => match ImageType::sniff(bytes) {
             Some(ImageType::Jpeg) => "a JPEG picture",
             Some(ImageType::Png) => "a PNG picture",
             Some(ImageType::WebP) => "a WebP picture",
-            None => return words(bytes),
+            None => match ForeignType::sniff(bytes) {
+                Some(foreign) => foreign.name(),
+                None => return words(bytes),
+            },
         },
     };
     known.to_owned()
@@ -202,6 +204,8 @@ mod tests {
             (&b""[..], "empty"),
             (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG picture"),
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture"),
+            (b"GIF89a\x01\0\x01\0", "a GIF picture"),
+            (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "an AVIF picture"),
             (b"PK\x03\x04\x14\0", "a zip archive, such as a .npz"),
             (b"\x80\x04\x95", "a Python pickle"),
             (b" {\"boxes\": []}", "JSON that begins with \"{\\\"boxes\\\": []}\""),

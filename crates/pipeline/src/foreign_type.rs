@@ -1,36 +1,49 @@
 /// A picture format that the pipeline does not accept. Its message says which, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is {}, which cannot be read here: {}", self.name(), self.advice())]
 pub enum ForeignType {
     /// HEIF with HEVC, as iPhones save photographs.
-    #[error(
-        "this is a HEIC picture, which cannot be read here: export it as JPEG, or take JPEG photographs (on an iPhone, \
-         Settings > Camera > Formats > Most Compatible)"
-    )]
     Heic,
     /// HEIF with AV1.
-    #[error("this is an AVIF picture, which cannot be read here: export it as JPEG, PNG or WebP")]
     Avif,
     /// HEIF with a codec that the first bytes do not name.
-    #[error("this is a HEIF picture, which cannot be read here: export it as JPEG, PNG or WebP")]
     Heif,
     /// JPEG XL.
-    #[error("this is a JPEG XL picture, which cannot be read here: export it as JPEG, PNG or WebP")]
     JpegXl,
     /// JPEG 2000.
-    #[error("this is a JPEG 2000 picture, which cannot be read here: export it as JPEG, PNG or WebP")]
     Jpeg2000,
     /// GIF.
-    #[error("this is a GIF picture, which cannot be read here: export it as JPEG, PNG or WebP")]
     Gif,
     /// BMP.
-    #[error("this is a BMP picture, which cannot be read here: export it as JPEG, PNG or WebP")]
     Bmp,
     /// TIFF, and the raw files of most cameras.
-    #[error("this is a TIFF picture or a camera's raw file, which cannot be read here: export it as JPEG, PNG or WebP")]
     Tiff,
 }
 
 impl ForeignType {
+    /// The format as messages name a file of it, such as `a GIF picture`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Heic => "a HEIC picture",
+            Self::Avif => "an AVIF picture",
+            Self::Heif => "a HEIF picture",
+            Self::JpegXl => "a JPEG XL picture",
+            Self::Jpeg2000 => "a JPEG 2000 picture",
+            Self::Gif => "a GIF picture",
+            Self::Bmp => "a BMP picture",
+            Self::Tiff => "a TIFF picture or a camera's raw file",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Heic => {
+                "export it as JPEG, or take JPEG photographs (on an iPhone, Settings > Camera > Formats > Most Compatible)"
+            }
+            _ => "export it as JPEG, PNG or WebP",
+        }
+    }
+
     /// The format that these leading bytes announce.
     ///
     /// HEIF names its codec among the brands of its first box (ISO/IEC 14496-12, 4.3; 23008-12, annex B): the main one, then the

@@ -13,6 +13,7 @@ mod cli;
 mod client;
 mod commands;
 mod escape;
+mod hex;
 mod memory;
 mod models;
 mod pictures;

@@ -1,6 +1,5 @@
 //! A picture to send.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,6 +7,7 @@ use md5::{Digest, Md5};
 use pipeline::{ForeignType, ImageType, MAX_UPLOAD_BYTES, PortraitId};
 
 use crate::escape::Shown;
+use crate::hex::hex;
 use crate::pictures::{portrait_name, source};
 
 #[derive(Clone, Debug)]
@@ -30,11 +30,6 @@ impl Photo {
 
     /// The ETag, without quotes, that S3 gives the picture where it encrypts with keys of its own, as the template's bucket does.
     pub(crate) fn etag(&self) -> String {
-        let mut digits = String::new();
-        for byte in Md5::digest(&self.bytes) {
-            // Writing to a string does not fail.
-            let _ = write!(digits, "{byte:02x}");
-        }
-        digits
+        hex(&Md5::digest(&self.bytes))
     }
 }

@@ -12,6 +12,7 @@ use pipeline::{Ages, PortraitId, strip};
 use sha2::{Digest, Sha256};
 
 use crate::escape::Shown;
+use crate::hex::hex;
 
 /// The strip's name.
 pub(crate) const STRIP: &str = "strip.npy";
@@ -175,10 +176,6 @@ fn hash_of(path: &Path) -> anyhow::Result<String> {
         }
     };
     hash().with_context(|| format!("{} cannot be read", path.shown()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

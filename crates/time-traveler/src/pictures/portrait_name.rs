@@ -1,12 +1,13 @@
 //! A portrait's id, from the name of its file.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use deunicode::deunicode;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use pipeline::PortraitId;
 use sha2::{Digest, Sha256};
+
+use crate::hex::hex;
 
 /// Hex digits of a name's hash: two of a thousand names agree in them by a chance of 1 to 8000.
 const DIGITS: usize = 8;
@@ -19,14 +20,7 @@ const NAMELESS: &str = "portrait";
 /// Where letters were replaced, or the end was cut off, a hash of the name follows, since other names would become the same id.
 pub(crate) fn id_of(photo: &Path) -> PortraitId {
     let stem = photo.file_stem().unwrap_or_default();
-    let hash = |bytes: &[u8]| {
-        let mut digits = String::new();
-        for byte in Sha256::digest(bytes).iter().take(DIGITS / 2) {
-            // Writing to a string does not fail.
-            let _ = write!(digits, "{byte:02x}");
-        }
-        digits
-    };
+    let hash = |bytes: &[u8]| hex(&Sha256::digest(bytes)[..DIGITS / 2]);
     let (name, hash) = match stem.to_str() {
         Some(name) => {
             // Systems differ in whether é is one character or e and an accent.
