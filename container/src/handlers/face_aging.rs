@@ -8,7 +8,7 @@ use aging::sam::SamError;
 use aging::strip::{self, Strip, StripError};
 use aging::{Aligner, Engine, EngineKind, LoadError, PANEL, Portrait, View, needed_checkpoint, sam};
 use anyhow::Context;
-use face::{Rectangle, RgbImage};
+use face::RgbImage;
 use image::Rgb;
 use nn::{Device, Stages};
 
@@ -62,16 +62,13 @@ impl FaceAging {
         Ok(engine)
     }
 
-    /// Warm-up: one inference on a grey picture, so that kernels are compiled before `/ping` says healthy.
+    /// Warm-up: one inference on a grey picture, so that kernels are compiled before `/ping` says healthy. The CPU compiles none.
     fn warm_up(&self, engine: &Engine) -> Result<(), StripError> {
+        if engine.device() == Device::Cpu {
+            return Ok(());
+        }
         let panel = RgbImage::from_pixel(PANEL, PANEL, Rgb([128; 3]));
-        let view = match engine.kind() {
-            EngineKind::Preview => {
-                let middle = Rectangle { left: 256, top: 256, right: 767, bottom: 767 };
-                View::Landmarks(Box::new(self.aligner.faces.predictor.predict(&panel, &middle)))
-            }
-            EngineKind::Sam => View::Face(RgbImage::from_pixel(sam::FACE, sam::FACE, Rgb([128; 3]))),
-        };
+        let view = View::Face(RgbImage::from_pixel(sam::FACE, sam::FACE, Rgb([128; 3])));
         strip::append(engine, Portrait { panel, view }, &[40], &mut Vec::new(), &|_| true).map(drop)
     }
 }

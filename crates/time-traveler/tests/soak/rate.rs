@@ -18,8 +18,7 @@ use crate::{alone, number};
 
 /// How long all jobs may take after their uploads.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// One upload in this many is sent before memory is first measured. By then all processes have been busy, and have
-/// allocated their working memory.
+/// One upload in this many is sent before memory is first measured.
 const WARM: usize = 5;
 /// The largest growth of memory with many uploads, and with few, after which processes are not yet warm.
 const GROWTH: (f64, f64) = (1.15, 1.6);
@@ -30,19 +29,25 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// The resident memory of a process and its descendants, in MB.
+/// The resident memory of a process and its descendants, in MB. Processes of the same program count as much as the largest of them:
+/// each keeps the memory of its first strips, and some meet none for minutes.
 fn memory(pid: u32) -> f64 {
-    let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid=,rss="]).output().unwrap();
+    let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid=,rss=,args="]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
-    let rows =
-        listed.lines().map(|line| line.split_whitespace().map(|number| number.parse().unwrap()).collect::<Vec<u32>>());
-    let rows: Vec<Vec<u32>> = rows.collect();
-    let (mut family, mut kilobytes) = (vec![pid], 0);
-    while let Some(pid) = family.pop() {
-        kilobytes += rows.iter().filter(|row| row[0] == pid).map(|row| u64::from(row[2])).sum::<u64>();
-        family.extend(rows.iter().filter(|row| row[1] == pid).map(|row| row[0]));
+    let rows = listed.lines().map(|line| {
+        let mut words = line.split_whitespace();
+        let [pid, parent, kilobytes] = [(); 3].map(|()| words.next().unwrap().parse::<u32>().unwrap());
+        (pid, parent, kilobytes, words.next().unwrap_or_default())
+    });
+    let rows: Vec<_> = rows.collect();
+    let (mut family, mut programs) = (vec![pid], BTreeMap::<&str, Vec<u32>>::new());
+    while let Some(member) = family.pop() {
+        for (_, _, kilobytes, program) in rows.iter().filter(|row| row.0 == member) {
+            programs.entry(program).or_default().push(*kilobytes);
+        }
+        family.extend(rows.iter().filter(|row| row.1 == member).map(|row| row.0));
     }
-    kilobytes as f64 / 1000.0
+    programs.values().map(|sizes| sizes.len() as f64 * f64::from(*sizes.iter().max().unwrap())).sum::<f64>() / 1000.0
 }
 
 /// Uploads at a rate. Returns the time of each upload, in milliseconds since 1970.

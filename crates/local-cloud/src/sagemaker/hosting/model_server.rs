@@ -112,7 +112,8 @@ pub(crate) struct ModelServer {
 impl ModelServer {
     /// Starts the server and waits until it is healthy.
     pub(crate) async fn start(server: Server, spawner: Spawner) -> Result<Self, StartError> {
-        let client = reqwest::Client::builder().no_proxy().build().map_err(std::io::Error::other)?;
+        // Model servers speak plain HTTP. To read the system's certificates takes longer than the rest of a start.
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(std::io::Error::other)?;
         let (base, is_base) = watch::channel(None);
         let supervisor = Supervisor { server, spawner, client: client.clone(), base };
         let child = supervisor.launch().await?;
