@@ -2,7 +2,8 @@
 
 use pipeline::event::ObjectCreated;
 use pipeline::{
-    Ages, ErrorCode, ForeignType, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Revision, Upload, Uploaded, keys,
+    Ages, ErrorCode, ForeignType, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Record, Revision, Status, Upload,
+    Uploaded, keys,
 };
 
 use crate::error::HandlerError;
@@ -63,7 +64,14 @@ impl ImageProcessor {
                 return Ok(None);
             };
             let upload = assess(id, object, &beginning, &self.settings.default_ages);
-            let decision = upload.decide(current.as_ref(), &request.claim(self.clock.now()), &deadlines);
+            let claim = request.claim(self.clock.now());
+            let decision = match upload.decide(current.as_ref(), &claim, &deadlines) {
+                Uploaded::Settled | Uploaded::Same(_) if self.lacks_pictures(current.as_ref()).await? => {
+                    tracing::warn!(%id, revision = %upload.revision, "pictures are gone: they are made again");
+                    upload.again(&claim, &deadlines)
+                }
+                decision => decision,
+            };
             let done = match decision.job() {
                 Some(job) => self.jobs.put(&job.clone().into(), current.as_ref()).await?,
                 None => true,
@@ -72,6 +80,21 @@ impl ImageProcessor {
                 return Ok(Some(decision));
             }
         }
+    }
+}
+
+impl ImageProcessor {
+    /// Whether a job has succeeded, but a picture or the strip is gone. The storage lost it, since a deletion removes the record first.
+    async fn lacks_pictures(&self, record: Option<&Record>) -> Result<bool, HandlerError> {
+        let Some(Record::Job(job)) = record else { return Ok(false) };
+        if job.status != Status::Success || job.is_being_deleted(self.clock.now(), &self.settings.deadlines()) {
+            return Ok(false);
+        }
+        let bucket = &self.settings.output_bucket;
+        let kept = self.objects.keys(bucket, &keys::images(&job.id, &job.revision)).await?;
+        let strip = keys::strip(&job.id, &job.revision);
+        let pictures = job.view().images.into_iter().map(|image| image.path.trim_start_matches('/').to_owned());
+        Ok(pictures.chain([strip]).any(|key| !kept.contains(&key)))
     }
 }
 

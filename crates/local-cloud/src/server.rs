@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper_util::rt::TokioTimer;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -30,11 +30,21 @@ pub(crate) fn limited(router: Router) -> Router {
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
-    let router = router.layer(middleware::from_fn(refuse_foreign));
+    let router = router.layer(middleware::from_fn(refuse_foreign)).layer(middleware::map_response(dated));
     let mut server = axum_server::from_tcp(listener.into_std()?)?.http1_only();
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
     server.serve(router.into_make_service()).await
+}
+
+/// Writes the time of the answer. The server's own `Date` stands still when the machine's clock is set back, and SDKs set their
+/// clocks by it.
+async fn dated(mut response: Response) -> Response {
+    let now = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(now) = HeaderValue::from_str(&now) {
+        response.headers_mut().insert(header::DATE, now);
+    }
+    response
 }
 
 async fn limit(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {

@@ -139,7 +139,7 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
     };
     let time = {
         let clock = clock.clone();
-        lambda::Clock::new(move || Timestamp::from_millis(clock.now_millis()))
+        lambda::Clock::new(move || Timestamp::from_millis(clock.machine_millis()))
     };
     let processor = {
         let (base, time) = (base.clone(), time.clone());
@@ -255,7 +255,7 @@ impl World {
         let endpoint = format!("http://{}", listeners.aws.local_addr().unwrap());
         let base = config(&endpoint).await;
         let clock = Clock::default();
-        let conditions = Conditions { clock: clock.clone(), faults: Some(plan) };
+        let conditions = Conditions { clock: clock.clone(), faults: Some(plan), ..Conditions::default() };
         let cloud = Cloud::start(&stack(&base, &clock, sabotage), data.path(), listeners, conditions).await.unwrap();
         let client = Client::new(format!("http://{}", cloud.api_address()), &endpoint).await;
         Self { cloud, clock, client, sabotage, data }
