@@ -49,8 +49,10 @@ impl Databases {
     pub(crate) fn recover(self, store: &ObjectStore) -> Result<Recovery, StoreError> {
         let mut recovery = Recovery { damage: self.damage, ..Recovery::default() };
         store.recover(self.is_journal_whole, &mut recovery)?;
-        if !recovery.damage.is_empty() || !recovery.lost.is_empty() {
-            recovery.announced = store.announce()?;
+        // Work that an older database does not know of has to be done again, and that of a whole one has not.
+        let replay = (!recovery.damage.is_empty()).then_some("recovery");
+        if replay.is_some() || !recovery.lost.is_empty() {
+            recovery.announced = store.announce(replay)?;
         }
         Ok(recovery)
     }

@@ -81,8 +81,8 @@ impl ObjectStore {
         })
     }
 
-    /// Sends the event of every object again, as it was. Returns the number of objects.
-    pub(crate) fn announce(&self) -> Result<usize, StoreError> {
+    /// Sends the event of every object again, as it was; with a name, as one of a replay. Returns the number of objects.
+    pub(crate) fn announce(&self, replay: Option<&str>) -> Result<usize, StoreError> {
         self.journal.write(|transaction| {
             let objects: Vec<(String, i64, Object)> = transaction
                 .prepare(
@@ -93,7 +93,7 @@ impl ObjectStore {
             for (bucket, sequencer, object) in &objects {
                 let sequencer = *sequencer;
                 let (key, etag, size) = (&object.key, &object.etag, object.size);
-                let created = ObjectCreated { bucket, key, etag, size, sequencer, reason: "PutObject" };
+                let created = ObjectCreated { bucket, key, etag, size, sequencer, reason: "PutObject", replay };
                 self.events.object_created(transaction, &created)?;
             }
             Ok(objects.len())
@@ -194,7 +194,7 @@ mod tests {
             Some(event["detail"]["object"].clone())
         };
         let first: Vec<_> = std::iter::from_fn(object).collect();
-        assert_eq!(store.announce().unwrap(), 2);
+        assert_eq!(store.announce(None).unwrap(), 2);
         let again: Vec<_> = std::iter::from_fn(object).collect();
         assert_eq!(again, first);
         assert_eq!(again[0]["key"], "z");

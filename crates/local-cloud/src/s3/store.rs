@@ -234,7 +234,8 @@ impl ObjectStore {
         transaction.prepare_cached("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?.execute(
             params![bucket, key, object.blob, object.size, object.etag, object.modified, attributes, sequencer],
         )?;
-        let created = ObjectCreated { bucket, key, etag: &object.etag, size: object.size, sequencer, reason };
+        let created =
+            ObjectCreated { bucket, key, etag: &object.etag, size: object.size, sequencer, reason, replay: None };
         self.events.object_created(transaction, &created)?;
         let unused = match before {
             Some(before) if !is_used(transaction, &before.blob)? => Some(before.blob),

@@ -239,16 +239,16 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
     }
 }
 
-struct World {
-    cloud: Cloud,
-    clock: Clock,
-    client: Client,
+pub(crate) struct World {
+    pub(crate) cloud: Cloud,
+    pub(crate) clock: Clock,
+    pub(crate) client: Client,
     sabotage: Option<Without>,
     data: tempfile::TempDir,
 }
 
 impl World {
-    async fn start(plan: FaultPlan, sabotage: Option<Without>) -> Self {
+    pub(crate) async fn start(plan: FaultPlan, sabotage: Option<Without>) -> Self {
         let data = tempfile::tempdir().unwrap();
         let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let listeners = Listeners { aws: bind().await, api: bind().await };
@@ -262,7 +262,7 @@ impl World {
     }
 
     /// Advances the clock whenever all work waits for it.
-    async fn drive(&self) {
+    pub(crate) async fn drive(&self) {
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.step();
@@ -291,7 +291,7 @@ impl World {
     }
 
     /// Continues until all work is done, or all deadlines have passed. Returns the number of redriven events.
-    async fn settle(&self) -> u64 {
+    pub(crate) async fn settle(&self) -> u64 {
         let (mut steps, mut redriven) = (0, 0);
         while steps < STEPS {
             tokio::time::sleep(Duration::from_millis(4)).await;
