@@ -65,7 +65,7 @@ impl Up {
             .arg("--data")
             .arg(data)
             .envs(TIMES)
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", std::env::var("SOAK_LOG").unwrap_or_else(|_| "warn".into()))
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()

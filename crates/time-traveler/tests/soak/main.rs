@@ -18,6 +18,7 @@ mod binaries;
 mod client;
 mod clock_steps;
 mod damage;
+mod full_disk;
 mod in_process;
 mod loop_disk;
 mod orders;

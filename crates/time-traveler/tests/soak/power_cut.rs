@@ -74,7 +74,7 @@ pub(crate) async fn wrong(
         let job = client.job(&id).await;
         let wrong = match (acknowledged, job) {
             (Acknowledged::Deleting, _) | (Acknowledged::Deletion, None) => None,
-            (Acknowledged::Deletion, Some(job)) => return Some(format!("{id} came back: {:?}", job.status)),
+            (Acknowledged::Deletion, Some(job)) => return Some(format!("{id} came back: {job:?}")),
             (_, None) => Some(format!("{id} is gone")),
             (_, Some(job)) if job.status == Status::Success => {
                 let mut wrong = None;
@@ -136,7 +136,8 @@ async fn cut(seed: u64, durability: &str, patience: Duration) -> Option<Result<u
     }
     // This disk keeps its promises, so nothing may be lost at all.
     let is_well = violations.is_empty() && !said.contains("lost");
-    let what = || format!("seed {seed}: {violations:#?}\nof {acknowledged:?}\nthe start said: {said}");
+    let log = || std::fs::read_to_string(data.join("logs/image-processor.log")).unwrap_or_default();
+    let what = || format!("seed {seed}: {violations:#?}\nof {acknowledged:?}\nthe start said: {said}\n{}", log());
     Some(if is_well { Ok(acknowledged.len()) } else { Err(what()) })
 }
 
