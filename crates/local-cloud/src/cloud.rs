@@ -33,7 +33,7 @@ use crate::services::Services;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
-use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, schedule, server};
+use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, log_files, schedule, server};
 
 /// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
 /// so that the lock may outlive its cloud for a moment.
@@ -129,6 +129,7 @@ impl Cloud {
         let mut servers = JoinSet::new();
         servers.spawn(store.free_when_idle());
         servers.spawn(disk.watch());
+        servers.spawn(log_files::watch(data.join("logs")));
         let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
         let journal_of_services = Arc::clone(&journal);
         let services = Arc::new(Services {

@@ -24,6 +24,7 @@ mod faults;
 mod gateway;
 mod journal;
 mod lambda;
+mod log_files;
 mod mark;
 pub mod process;
 mod queue;

@@ -1,6 +1,7 @@
 //! Power cuts at any moment: what was acknowledged is there after the next start, or the start says that it is lost.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,11 +34,30 @@ pub(crate) enum Acknowledged {
     Deletion,
 }
 
-type Acknowledgements = Arc<Mutex<BTreeMap<usize, Acknowledged>>>;
+#[derive(Default)]
+struct Acknowledgements {
+    of: Mutex<BTreeMap<usize, Acknowledged>>,
+    /// Whether the power is being cut. What is acknowledged from then on counts for nothing: without power nothing would be.
+    cut: AtomicBool,
+}
+
+impl Acknowledgements {
+    fn set(&self, number: usize, state: Acknowledged) {
+        let mut of = self.of.lock().unwrap();
+        if !self.cut.load(Ordering::SeqCst) {
+            of.insert(number, state);
+        }
+    }
+
+    fn end(&self) {
+        let _of = self.of.lock().unwrap();
+        self.cut.store(true, Ordering::SeqCst);
+    }
+}
 
 /// Uploads until the power is cut. Every fourth portrait is deleted once it has succeeded.
-async fn upload(client: Client, mut number: usize, acknowledged: Acknowledgements) {
-    let set = |number, state| _ = acknowledged.lock().unwrap().insert(number, state);
+async fn upload(client: Client, mut number: usize, acknowledged: Arc<Acknowledgements>) {
+    let set = |number, state| acknowledged.set(number, state);
     loop {
         let url = format!("{}/images/{}?ages={AGE}", client.api, id(number));
         let put = client.http.put(url).body(photograph(colour(number, 0))).send().await;
@@ -107,7 +127,7 @@ pub(crate) async fn wrong(
 async fn cut(seed: u64, durability: &str, patience: Duration) -> Option<Result<usize, String>> {
     let disk = LoopDisk::new(DISK)?;
     let data = disk.mounted().join("data");
-    let acknowledged = Acknowledgements::default();
+    let acknowledged = Arc::<Acknowledgements>::default();
     {
         let said = disk.mounted().join("first");
         let up = Up::start_saying(&data, &said, &["--durability", durability]);
@@ -118,9 +138,8 @@ async fn cut(seed: u64, durability: &str, patience: Duration) -> Option<Result<u
         }
         // Up to a second and a half, by the seed.
         tokio::time::sleep(Duration::from_millis(40 + seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 1460)).await;
+        acknowledged.end();
         disk.cut();
-        // What is acknowledged after the cut would be a lie.
-        tokio::time::sleep(Duration::from_millis(100)).await;
         clients.shutdown().await;
     }
     disk.power_up();
@@ -128,7 +147,7 @@ async fn cut(seed: u64, durability: &str, patience: Duration) -> Option<Result<u
     let up = Up::start_saying(&data, &said, &[]);
     let client = Client::new(up.api.clone(), &up.aws).await;
     let said = std::fs::read_to_string(&said).unwrap();
-    let acknowledged = acknowledged.lock().unwrap().clone();
+    let acknowledged = acknowledged.of.lock().unwrap().clone();
     let deadline = Instant::now() + patience;
     let mut violations = Vec::new();
     for (number, state) in &acknowledged {
