@@ -1,4 +1,4 @@
-//! The files of bodies. Large ones are written and read past the kernel's page cache: a body is read once or twice, mostly from
+//! The files of bodies. A name ends with the checksum of the bytes, which is compared when all of them are read. Large ones are written and read past the kernel's page cache: a body is read once or twice, mostly from
 //! [memory](super::recent), and a copy in new pages of the cache costs ten times as much as the disk's own access to the memory.
 
 use std::fs::{self, File, OpenOptions};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use crc32fast::Hasher;
 use uuid::Uuid;
 
 use super::pieces::{PAGE, PIECE, Piece, Pieces, bytes_of};
@@ -65,8 +66,12 @@ impl Draft {
         &self.name
     }
 
-    /// The whole file is written. If it has to survive a power cut, the disk has it before the journal knows it.
-    pub(super) fn written(self, file: &File) -> io::Result<Self> {
+    /// The whole file is written: it gets its final name. If it has to survive a power cut, the disk has it before the journal knows it.
+    pub(super) fn written(mut self, file: &File, checksum: u32) -> io::Result<Self> {
+        let name = format!("{}.{checksum:08x}", self.name);
+        let path = self.folder.file(&name);
+        fs::rename(&self.path, &path)?;
+        (self.name, self.path) = (name, path);
         if self.folder.durability == Durability::PowerCut {
             file.sync_data()?;
             sync_folder(&self.folder.path)?;
@@ -105,6 +110,7 @@ pub(super) struct Writer {
     uncached: bool,
     /// The body's bytes so far.
     size: u64,
+    checksum: Hasher,
 }
 
 impl Writer {
@@ -113,13 +119,16 @@ impl Writer {
         let mut options = File::options();
         options.write(true).create(true).truncate(true);
         let (file, uncached) = open(&options, &draft.path, large)?;
-        Ok(Self { draft, file, uncached, size: 0 })
+        Ok(Self { draft, file, uncached, size: 0, checksum: Hasher::new() })
     }
 
     /// Writes the next pieces. All pieces of a body but the last are full. The last one is [padded](Piece::pad).
     pub(super) fn write(&mut self, pieces: &[Arc<Piece>]) -> io::Result<()> {
         let start = self.size;
-        self.size += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        for bytes in pieces.iter().map(|piece| piece.as_ref().as_ref()) {
+            self.size += bytes.len() as u64;
+            self.checksum.update(bytes);
+        }
         match self.write_all(pieces) {
             Err(error) if self.uncached && is_unsupported(&error) => {
                 // Some file systems open a file in this mode, but cannot write to it.
@@ -156,7 +165,7 @@ impl Writer {
         if self.uncached && !self.size.is_multiple_of(PAGE as u64) {
             self.file.set_len(self.size)?;
         }
-        self.draft.written(&self.file)
+        self.draft.written(&self.file, self.checksum.finalize())
     }
 }
 
@@ -166,6 +175,13 @@ pub(super) struct Reader {
     uncached: bool,
     left: Range<u64>,
     pieces: Arc<Pieces>,
+    /// The checksum so far and the one that all bytes have, if all are read and it is known.
+    checksum: Option<(Hasher, u32)>,
+}
+
+/// The checksum in the name of a file. Earlier versions wrote none.
+fn checksum(path: &Path) -> Option<u32> {
+    u32::from_str_radix(path.extension()?.to_str()?, 16).ok()
 }
 
 impl Reader {
@@ -173,7 +189,9 @@ impl Reader {
     pub(super) fn open(path: &Path, range: Range<u64>, pieces: &Arc<Pieces>) -> io::Result<(Self, Vec<Bytes>)> {
         let large = range.end - range.start > PIECE as u64;
         let (file, uncached) = open(File::options().read(true), path, large)?;
-        let mut reader = Self { file, uncached, left: range, pieces: Arc::clone(pieces) };
+        let is_whole = range.start == 0 && file.metadata()?.len() == range.end;
+        let checksum = checksum(path).filter(|_| is_whole).map(|checksum| (Hasher::new(), checksum));
+        let mut reader = Self { file, uncached, left: range, pieces: Arc::clone(pieces), checksum };
         match reader.next() {
             Err(error) if reader.uncached && is_unsupported(&error) => {
                 (reader.file, reader.uncached) = (File::open(path)?, false);
@@ -215,6 +233,12 @@ impl Reader {
         let mut bytes: Vec<Bytes> = batch.into_iter().map(|piece| bytes_of(&Arc::new(piece))).collect();
         // Less than a page.
         bytes[0] = bytes[0].slice(skipped as usize..);
+        if let Some((seen, expected)) = &mut self.checksum {
+            bytes.iter().for_each(|bytes| seen.update(bytes));
+            if self.left.is_empty() && seen.clone().finalize() != *expected {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the disk has other bytes than were written"));
+            }
+        }
         Ok(bytes)
     }
 
@@ -307,6 +331,25 @@ mod tests {
         }
         let beyond = read(&path, 0..end as u64 + 1, &pieces).unwrap_err();
         assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn bytes_that_were_changed_are_not_read_as_a_whole() {
+        let (folder, pieces) = (tempfile::tempdir().unwrap(), Arc::new(Pieces::default()));
+        for size in [1, PAGE, 6 * PIECE + 777] {
+            let path = write(folder.path(), &pieces, &vec![5; size], false);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[size - 1] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            let error = read(&path, 0..size as u64, &pieces).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{size} bytes");
+            // The checksum of a part is not known.
+            assert_eq!(read(&path, 0..size as u64 - 1, &pieces).unwrap(), vec![5; size - 1]);
+            // Nor is that of a file of an earlier version.
+            let earlier = path.with_extension("");
+            fs::rename(path, &earlier).unwrap();
+            assert_eq!(read(&earlier, 0..size as u64, &pieces).unwrap().len(), size);
+        }
     }
 
     #[test]

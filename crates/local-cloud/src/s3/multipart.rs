@@ -1,8 +1,9 @@
 //! Multipart uploads, which SDKs use for files over 8 MB.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 
+use crc32fast::Hasher;
 use md5::{Digest, Md5};
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
@@ -86,7 +87,7 @@ impl ObjectStore {
 
     fn concatenate(&self, parts: &[Blob]) -> Result<Blob, StoreError> {
         let draft = Draft::new(self.blobs.clone());
-        let mut whole = File::create(draft.path())?;
+        let mut whole = Summed { file: File::create(draft.path())?, checksum: Hasher::new() };
         let mut size = 0;
         let mut md5 = Md5::new();
         for part in parts {
@@ -95,7 +96,7 @@ impl ObjectStore {
             let digest = digits.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
             md5.update(digest.collect::<Vec<u8>>());
         }
-        let draft = draft.written(&whole)?;
+        let draft = draft.written(&whole.file, whole.checksum.finalize())?;
         Ok(Blob { name: draft.keep(), size, etag: format!("{}-{}", hex(&md5.finalize()), parts.len()) })
     }
 
@@ -104,6 +105,24 @@ impl ObjectStore {
         let blobs = self.journal.write(|transaction| forget(transaction, target, id))?;
         blobs.iter().for_each(|blob| self.discard(blob));
         Ok(())
+    }
+}
+
+/// A file and the checksum of what was written to it.
+struct Summed {
+    file: File,
+    checksum: Hasher,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.checksum.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

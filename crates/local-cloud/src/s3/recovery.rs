@@ -44,7 +44,7 @@ impl ObjectStore {
             }
         }
         let is_whole = is_whole && lost.is_empty();
-        self.forget(&lost)?;
+        self.forget(lost.iter().map(|bytes| bytes.blob.as_str()))?;
         for bytes in expected.iter().filter(|bytes| !lost.iter().any(|lost| lost.blob == bytes.blob)) {
             files.remove(&bytes.blob);
         }
@@ -67,15 +67,19 @@ impl ObjectStore {
         self.blobs.path().with_file_name("quarantine")
     }
 
-    /// Removes the objects and parts whose bytes are gone.
-    fn forget(&self, lost: &[&Expected]) -> Result<(), StoreError> {
-        if lost.is_empty() {
-            return Ok(());
-        }
+    /// Keeps damaged bytes, and removes their objects and parts, so that they can be made again.
+    pub(super) fn set_aside(&self, blob: &str) -> Result<(), StoreError> {
+        self.forget([blob])?;
+        fs::create_dir_all(self.quarantine())?;
+        Ok(fs::rename(self.blobs.file(blob), self.quarantine().join(blob))?)
+    }
+
+    /// Removes the objects and parts with these bytes.
+    fn forget<'a>(&self, blobs: impl IntoIterator<Item = &'a str>) -> Result<(), StoreError> {
         self.journal.write(|transaction| {
-            for bytes in lost {
-                transaction.execute("DELETE FROM object WHERE blob = ?", params![bytes.blob])?;
-                transaction.execute("DELETE FROM part WHERE blob = ?", params![bytes.blob])?;
+            for blob in blobs {
+                transaction.execute("DELETE FROM object WHERE blob = ?", params![blob])?;
+                transaction.execute("DELETE FROM part WHERE blob = ?", params![blob])?;
             }
             Ok(())
         })
@@ -166,6 +170,18 @@ mod tests {
         assert_eq!(count(folder.path(), "quarantine"), 2, "a journal that misses bytes is not whole");
         assert!(matches!(store.head("b", "cut"), Err(StoreError::NoSuchKey(_))));
         assert_eq!(store.read("b", "whole").await.unwrap().1, "hello");
+    }
+
+    #[tokio::test]
+    async fn an_object_whose_bytes_were_changed_is_set_aside_when_it_is_read() {
+        let (folder, store) = store();
+        let object = put(&store, "k", "hello").await;
+        fs::write(folder.path().join("blobs").join(object.blob), "jello").unwrap();
+        assert!(matches!(store.read("b", "k").await, Err(StoreError::Io(_))));
+        assert!(matches!(store.read("b", "k").await, Err(StoreError::NoSuchKey(_))));
+        assert_eq!(count(folder.path(), "quarantine"), 1);
+        put(&store, "k", "hello").await;
+        assert_eq!(store.read("b", "k").await.unwrap().1, "hello");
     }
 
     #[tokio::test]

@@ -145,7 +145,7 @@ impl ObjectStore {
             None => intake::write(&output.whole, self.blobs.clone()).await?,
         };
         let name = self.keep(file, Some(output.whole.clone()));
-        let etag = format!("{}-1", name.replace('-', ""));
+        let etag = format!("{}-1", name.split('.').next().unwrap_or(&name).replace('-', ""));
         let blob = Blob { name, size: output.len(), etag };
         self.commit(bucket, key, blob, attributes, "PutObject", |transaction, _| Ok(also(transaction)?))
     }
@@ -270,6 +270,11 @@ impl ObjectStore {
             }
             match Contents::in_file(self.blobs.file(&object.blob), range, Arc::clone(&self.pieces)).await {
                 Ok(contents) => return Ok((object, contents)),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::error!(bucket, key, %error, "an object is damaged");
+                    self.set_aside(&object.blob)?;
+                    return Err(StoreError::from(error).into());
+                }
                 Err(error) => self.check_replaced(bucket, key, &object, error)?,
             }
         }

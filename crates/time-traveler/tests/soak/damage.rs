@@ -55,7 +55,7 @@ fn panel(data: &Path) -> std::path::PathBuf {
     blobs.filter(|path| fs::read(path).unwrap().starts_with(b"\xff\xd8")).min().unwrap()
 }
 
-const DAMAGES: [Damage; 10] = [
+const DAMAGES: [Damage; 11] = [
     Damage {
         name: "the journal's log is cut",
         done: |data| cut(&data.join("journal.db-wal")),
@@ -109,6 +109,13 @@ const DAMAGES: [Damage; 10] = [
         done: |data| cut(&panel(data)),
         said: &["lost: the bytes of time-traveler/images/portrait-", "kept in", "announced again"],
         heals: true,
+    },
+    Damage {
+        name: "a picture is flipped",
+        done: |data| flip(&panel(data)),
+        // It is found when it is read.
+        said: &[],
+        heals: false,
     },
     Damage {
         name: "the marks are removed",
@@ -175,6 +182,8 @@ async fn damaged(damage: &Damage) {
     if damage.heals {
         assert_eq!(violations(&client, PATIENCE).await, Vec::<String>::new(), "{}", damage.name);
     }
+    // Changed bytes are found when they are read.
+    violations(&client, Duration::ZERO).await;
     // The same photographs make again what is missing.
     for number in 0..PORTRAITS {
         put(&client, number).await;
