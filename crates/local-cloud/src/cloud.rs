@@ -22,6 +22,7 @@ use crate::faults::{FaultPlan, Faults};
 use crate::gateway::{self, Gateway};
 use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
+use crate::logs::Logs;
 use crate::queue::{self, Backlog};
 use crate::s3::{ObjectStore, S3};
 use crate::sagemaker::{Place, SageMaker};
@@ -104,6 +105,7 @@ impl Cloud {
         }
         let secret = secret_access_key(data)?;
         let spawner = Spawner::new()?;
+        let cloud_logs = Logs::new(Arc::clone(&journal));
         let sns = Sns::new(&stack.subscriptions, Arc::clone(&journal), faults.clone());
         let host = Host {
             spawner: spawner.clone(),
@@ -113,13 +115,23 @@ impl Cloud {
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
         // Model servers get the paths of their folders, whatever their working directory.
-        let place = Place { spawner, logs, models: std::path::absolute(data.join("sagemaker"))? };
+        let place =
+            Place { spawner, logs, streams: cloud_logs.clone(), models: std::path::absolute(data.join("sagemaker"))? };
         let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();
         servers.spawn(store.free_when_idle());
         let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
-        let services = Arc::new(Services { faults, s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns, sqs });
+        let services = Arc::new(Services {
+            faults,
+            s3,
+            dynamodb,
+            sagemaker,
+            lambda: Arc::clone(&lambda),
+            logs: cloud_logs,
+            sns,
+            sqs,
+        });
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint));
         let gateway = Gateway::new(stack, Arc::clone(&services));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::dynamodb::DynamoDb;
 use crate::faults::Faults;
 use crate::lambda::Lambda;
+use crate::logs::Logs;
 use crate::s3::S3;
 use crate::sagemaker::SageMaker;
 use crate::sns::Sns;
@@ -16,6 +17,7 @@ pub(crate) struct Services {
     pub(crate) dynamodb: DynamoDb,
     pub(crate) sagemaker: SageMaker,
     pub(crate) lambda: Arc<Lambda>,
+    pub(crate) logs: Logs,
     pub(crate) sns: Sns,
     pub(crate) sqs: Sqs,
 }

@@ -1,10 +1,11 @@
-//! The control plane: the operations on models, endpoint configurations and endpoints, in the JSON 1.1 protocol.
+//! The control plane: the operations on models, endpoint configurations, endpoints and tags, in the JSON 1.1 protocol.
 
 mod endpoint_configs;
 mod endpoints;
 mod listing;
 mod models;
 mod request;
+mod tags;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::hosting::Hosting;
-use super::records::{self, Kind, Record};
+use super::records::{self, Kind, Record, Tag};
 use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
 use crate::error::chain;
@@ -53,6 +54,9 @@ fn operation(target: &str) -> Option<Operation> {
         "ListEndpoints" => endpoints::list,
         "UpdateEndpoint" => endpoints::update,
         "DeleteEndpoint" => endpoints::delete,
+        "AddTags" => tags::add,
+        "ListTags" => tags::list,
+        "DeleteTags" => tags::delete,
         _ => return None,
     })
 }
@@ -83,13 +87,15 @@ impl ControlPlane {
         }
     }
 
-    /// Writes a new record.
-    fn create(&self, kind: Kind, name: &str, value: &impl Serialize) -> Result<(), ApiError> {
+    /// Writes a new record and its tags.
+    fn create(&self, kind: Kind, name: &str, value: &impl Serialize, tags: &[Tag]) -> Result<(), ApiError> {
         let now = self.journal.clock().now_millis();
-        match self.journal.write(|transaction| records::insert(transaction, kind, name, now, value))? {
-            true => Ok(()),
-            false => Err(existing(kind, name)),
-        }
+        self.journal.write(|transaction| {
+            if !records::insert(transaction, kind, name, now, value)? {
+                return Err(existing(kind, name));
+            }
+            Ok(records::tag(transaction, &kind.arn(name), tags)?)
+        })
     }
 
     /// Deletes a record. Endpoints do not need their model and their configuration: a deployment is a copy of both.

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::child::Spawner;
 use crate::journal::Journal;
+use crate::logs::{LogStream, Logs, instance_id};
 use crate::s3::ObjectStore;
 use crate::stack::Image;
 pub(crate) use hosted::{Hosted, Lease};
@@ -25,6 +26,8 @@ pub(crate) struct Place {
     pub(crate) spawner: Spawner,
     /// The folder of logs.
     pub(crate) logs: PathBuf,
+    /// The streams that servers' output is copied to.
+    pub(crate) streams: Logs,
     /// The folder of models' files, with one folder for each deployment. An absolute path.
     pub(crate) models: PathBuf,
 }
@@ -60,6 +63,12 @@ impl Hosting {
     pub(super) fn find(&self, name: &str) -> Option<Arc<Hosted>> {
         let all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&name.to_ascii_lowercase()).map(Arc::clone)
+    }
+
+    /// The stream of a new instance of an endpoint.
+    fn stream(&self, endpoint: &str, variant: &str) -> LogStream {
+        let group = format!("/aws/sagemaker/Endpoints/{endpoint}");
+        self.place.streams.stream(&group, &format!("{variant}/{}", instance_id()))
     }
 
     /// Breaks off what is under way in the background, and stops every model server.

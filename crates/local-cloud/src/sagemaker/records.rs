@@ -3,6 +3,7 @@
 mod endpoint;
 mod endpoint_config;
 mod model;
+mod tag;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -15,6 +16,7 @@ pub(crate) use endpoint_config::{
     AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, Variant,
 };
 pub(crate) use model::{Container, Model};
+pub(crate) use tag::{Tag, tag, tags, untag};
 
 /// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +139,16 @@ pub(crate) fn update(
     Ok(())
 }
 
-/// Deletes a record.
+/// Whether there is a record of this ARN.
+pub(crate) fn exists(connection: &Connection, arn: &str) -> rusqlite::Result<bool> {
+    let resource = arn.strip_prefix(&format!("arn:aws:sagemaker:{REGION}:{ACCOUNT}:"));
+    let Some((kind, name)) = resource.and_then(|resource| resource.split_once('/')) else { return Ok(false) };
+    connection.prepare_cached("SELECT 1 FROM sagemaker WHERE kind = ? AND name = ?")?.exists([kind, name])
+}
+
+/// Deletes a record and its tags.
 pub(crate) fn delete(connection: &Connection, kind: Kind, name: &str) -> rusqlite::Result<()> {
+    tag::untag_all(connection, &kind.arn(name))?;
     connection.prepare_cached("DELETE FROM sagemaker WHERE kind = ? AND name = ?")?.execute([kind.key(), name])?;
     Ok(())
 }

@@ -9,7 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::aws_error::json_error;
 use crate::error::chain;
-use crate::sagemaker::records::is_name;
+use crate::sagemaker::records::{Tag, is_name};
+
+/// The most tags of a resource.
+pub(super) const MOST_TAGS: usize = 50;
 
 /// Why a request to the control plane is refused.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +161,28 @@ impl Members {
     pub(super) fn texts(&mut self, name: &str) -> Result<BTreeMap<String, String>, ApiError> {
         let value = self.take(name).unwrap_or_else(|| Value::Object(Map::new()));
         serde_json::from_value(value.clone()).map_err(|_| self.invalid(name, &value, "Member must be a map of strings"))
+    }
+
+    /// Tags: 50 at most, each key once. AWS keeps the keys that begin with `aws:` to itself.
+    pub(super) fn tags(&mut self, name: &str) -> Result<Vec<Tag>, ApiError> {
+        let mut tags: Vec<Tag> = Vec::new();
+        for mut tag in self.structures(name)? {
+            let key = tag.text("Key", 128)?;
+            let key = tag.required("Key", key)?;
+            let value = tag.text("Value", 256)?;
+            let value = tag.required("Value", value)?;
+            if key.is_empty() || key.starts_with("aws:") || tags.iter().any(|tag| tag.key == key) {
+                let constraint = "it must have 1 to 128 characters, not begin with aws:, and be there once";
+                return Err(tag.invalid("Key", &Value::String(key), constraint));
+            }
+            tag.done()?;
+            tags.push(Tag { key, value });
+        }
+        if tags.len() > MOST_TAGS {
+            let count = Value::from(tags.len());
+            return Err(self.invalid(name, &count, "Member must have length less than or equal to 50"));
+        }
+        Ok(tags)
     }
 
     pub(super) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, ApiError> {

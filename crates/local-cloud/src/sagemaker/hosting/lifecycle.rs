@@ -136,6 +136,7 @@ impl Hosting {
             startup_timeout: deployment.startup_timeout(),
             // In another folder than the functions' logs: an endpoint may have a function's name.
             log: self.place.logs.join("endpoints").join(endpoint).join(format!("{}.log", deployment.config)),
+            stream: self.stream(endpoint, &deployment.variant),
         };
         let server = ModelServer::start(server, self.place.spawner.clone())
             .await

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::REGION;
 use crate::child::{self, Spawner};
 use crate::error::chain;
+use crate::logs::{Follower, LogStream};
 use crate::stack::Program;
 
 /// The time between two pings of a server that is not healthy yet.
@@ -89,7 +90,7 @@ impl Answer {
 }
 
 /// A model server to start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Server {
     /// The endpoint's name.
     pub(crate) name: String,
@@ -98,6 +99,8 @@ pub(crate) struct Server {
     /// How long it may take until its first healthy `/ping`.
     pub(crate) startup_timeout: Duration,
     pub(crate) log: PathBuf,
+    /// The stream that its output is copied to.
+    pub(crate) stream: LogStream,
 }
 
 /// A running server, which is replaced when it ends or is no longer healthy.
@@ -107,6 +110,7 @@ pub(crate) struct ModelServer {
     base: watch::Receiver<Option<String>>,
     stop: Arc<Notify>,
     supervisor: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    follower: tokio::sync::Mutex<Option<Follower>>,
 }
 
 impl ModelServer {
@@ -115,11 +119,24 @@ impl ModelServer {
         // Model servers speak plain HTTP. To read the system's certificates takes longer than the rest of a start.
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(std::io::Error::other)?;
         let (base, is_base) = watch::channel(None);
+        let follower = Follower::start(&server.log, child::log_len(&server.log), server.stream.clone());
         let supervisor = Supervisor { server, spawner, client: client.clone(), base };
-        let child = supervisor.launch().await?;
+        let child = match supervisor.launch().await {
+            Ok(child) => child,
+            Err(error) => {
+                follower.finish().await;
+                return Err(error);
+            }
+        };
         let stop = Arc::new(Notify::new());
         let supervising = tokio::spawn(supervisor.run(child, Arc::clone(&stop)));
-        Ok(Self { client, base: is_base, stop, supervisor: tokio::sync::Mutex::new(Some(supervising)) })
+        Ok(Self {
+            client,
+            base: is_base,
+            stop,
+            supervisor: tokio::sync::Mutex::new(Some(supervising)),
+            follower: tokio::sync::Mutex::new(Some(follower)),
+        })
     }
 
     /// Waits until the server is healthy, for `patience` at most.
@@ -164,6 +181,9 @@ impl ModelServer {
             && let Err(error) = supervisor.await
         {
             tracing::error!(%error, "the supervisor of a model server failed");
+        }
+        if let Some(follower) = self.follower.lock().await.take() {
+            follower.finish().await;
         }
     }
 }

@@ -43,6 +43,7 @@ impl Hosting {
             program,
             startup_timeout: endpoint.startup_timeout,
             log: self.place.logs.join(format!("{name}.log")),
+            stream: self.stream(name, VARIANT),
         };
         let server = ModelServer::start(server, self.place.spawner.clone())
             .await
