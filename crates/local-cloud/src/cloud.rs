@@ -115,8 +115,13 @@ impl Cloud {
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
         // Model servers get the paths of their folders, whatever their working directory.
-        let place =
-            Place { spawner, logs, streams: cloud_logs.clone(), models: std::path::absolute(data.join("sagemaker"))? };
+        let place = Place {
+            spawner,
+            logs,
+            streams: cloud_logs.clone(),
+            models: std::path::absolute(data.join("sagemaker"))?,
+            transforms: std::path::absolute(data.join("sagemaker-transform"))?,
+        };
         let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();

@@ -51,6 +51,12 @@ CREATE TABLE IF NOT EXISTS sagemaker_tag (
     arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (arn, key)
 ) STRICT, WITHOUT ROWID;
+-- The objects of transform jobs.
+CREATE TABLE IF NOT EXISTS transform_object (
+    job TEXT NOT NULL COLLATE NOCASE, number INTEGER NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL,
+    output TEXT NOT NULL, status TEXT NOT NULL, answered INTEGER NOT NULL, failed INTEGER NOT NULL,
+    PRIMARY KEY (job, number)
+) STRICT, WITHOUT ROWID;
 -- The numbers of events are never used again: a page begins after one of them.
 CREATE TABLE IF NOT EXISTS log_stream (
     id INTEGER PRIMARY KEY, log_group TEXT NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,

@@ -1,8 +1,9 @@
-//! SageMaker: endpoints of one instance each, the control plane that manages them, and the runtime that invokes them.
+//! SageMaker: endpoints of one instance each, the runtime that invokes them, transform jobs, and the control plane that manages all.
 
 mod control_plane;
 mod hosting;
 mod images;
+mod jobs;
 mod notice;
 mod records;
 mod runtime;
@@ -22,16 +23,19 @@ use crate::stack::Stack;
 use control_plane::ControlPlane;
 use hosting::Hosting;
 pub(crate) use hosting::Place;
+use jobs::Transform;
 use runtime::{Manner, Runtime, Worker};
 
 pub(crate) struct SageMaker {
     control_plane: ControlPlane,
     runtime: Runtime,
     hosting: Arc<Hosting>,
+    transform: Arc<Transform>,
 }
 
 impl SageMaker {
-    /// Starts the model servers of the stack's endpoints, waits until all are healthy, and resumes every other endpoint.
+    /// Starts the model servers of the stack's endpoints, waits until all are healthy, and resumes every other endpoint and
+    /// the jobs.
     pub(crate) async fn start(
         stack: &Stack,
         place: Place,
@@ -41,18 +45,22 @@ impl SageMaker {
     ) -> Result<Self, CloudError> {
         let worker = Arc::new(Worker::new(Arc::clone(&store), Arc::clone(&journal), sns.clone()));
         let work = Box::new(move |hosted| Arc::clone(&worker).run(hosted));
+        let transform =
+            Arc::new(Transform::new(stack.images.clone(), place.clone(), Arc::clone(&store), Arc::clone(&journal)));
         let hosting = Arc::new(Hosting::new(stack.images.clone(), place, store, Arc::clone(&journal), work));
         hosting.start_own(&stack.endpoints).await?;
         hosting.resume()?;
+        transform.resume()?;
         Ok(Self {
-            control_plane: ControlPlane::new(Arc::clone(&journal), sns, Arc::clone(&hosting)),
+            control_plane: ControlPlane::new(Arc::clone(&journal), sns, Arc::clone(&hosting), Arc::clone(&transform)),
             runtime: Runtime::new(journal, Arc::clone(&hosting)),
             hosting,
+            transform,
         })
     }
 
     pub(crate) async fn stop(&self) {
-        self.hosting.stop().await;
+        tokio::join!(self.hosting.stop(), self.transform.end());
     }
 
     /// Answers a request to the control plane or to SageMaker Runtime.

@@ -1,4 +1,5 @@
-//! The control plane: the operations on models, endpoint configurations, endpoints and tags, in the JSON 1.1 protocol.
+//! The control plane: the operations on models, endpoint configurations, endpoints, transform jobs and tags, in the
+//! JSON 1.1 protocol.
 
 mod endpoint_configs;
 mod endpoints;
@@ -6,6 +7,8 @@ mod listing;
 mod models;
 mod request;
 mod tags;
+mod transform_jobs;
+mod transform_request;
 
 use std::sync::Arc;
 
@@ -18,13 +21,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::hosting::Hosting;
-use super::records::{self, Kind, Record, Tag};
+use super::jobs::Transform;
+use super::records::{self, JobStatus, Kind, Record, Tag};
 use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
 use crate::error::chain;
 use crate::journal::Journal;
 use crate::sns::Sns;
-use listing::{Item, Query, seconds};
+use listing::{ENDPOINT_STATUSES, Item, Query, seconds};
 use request::{ApiError, Members};
 
 /// The largest request: far more than names and environments need.
@@ -34,6 +38,7 @@ pub(super) struct ControlPlane {
     journal: Arc<Journal>,
     sns: Sns,
     hosting: Arc<Hosting>,
+    transform: Arc<Transform>,
 }
 
 type Operation = fn(&ControlPlane, Members) -> Result<Value, ApiError>;
@@ -54,6 +59,10 @@ fn operation(target: &str) -> Option<Operation> {
         "ListEndpoints" => endpoints::list,
         "UpdateEndpoint" => endpoints::update,
         "DeleteEndpoint" => endpoints::delete,
+        "CreateTransformJob" => transform_jobs::create,
+        "DescribeTransformJob" => transform_jobs::describe,
+        "ListTransformJobs" => transform_jobs::list,
+        "StopTransformJob" => transform_jobs::stop,
         "AddTags" => tags::add,
         "ListTags" => tags::list,
         "DeleteTags" => tags::delete,
@@ -62,8 +71,8 @@ fn operation(target: &str) -> Option<Operation> {
 }
 
 impl ControlPlane {
-    pub(super) fn new(journal: Arc<Journal>, sns: Sns, hosting: Arc<Hosting>) -> Self {
-        Self { journal, sns, hosting }
+    pub(super) fn new(journal: Arc<Journal>, sns: Sns, hosting: Arc<Hosting>, transform: Arc<Transform>) -> Self {
+        Self { journal, sns, hosting, transform }
     }
 
     /// Answers a request of this target.
@@ -116,7 +125,12 @@ impl ControlPlane {
         mut request: Members,
         item: impl Fn(&Record<T>, &mut Value) -> Item,
     ) -> Result<Value, ApiError> {
-        let query = Query::read(&mut request, kind == Kind::Endpoint)?;
+        let statuses: &[&str] = match kind {
+            Kind::Endpoint => &ENDPOINT_STATUSES,
+            Kind::TransformJob => &JobStatus::ALL,
+            Kind::Model | Kind::EndpointConfig => &[],
+        };
+        let query = Query::read(&mut request, statuses)?;
         request.done()?;
         let all: Vec<Record<T>> = self.journal.read(|connection| records::all(connection, kind))?;
         let summaries = all.iter().map(|record| {

@@ -19,17 +19,21 @@ use crate::logs::{LogStream, Logs, instance_id};
 use crate::s3::ObjectStore;
 use crate::stack::Image;
 pub(crate) use hosted::{Hosted, Lease};
-pub(crate) use model_server::{Answer, InvokeError, ModelRequest};
+pub(crate) use model_data::{fetch as fetch_model, remove as remove_model};
+pub(crate) use model_server::{Answer, InvokeError, ModelRequest, ModelServer, Server};
 
-/// Where model servers run: their spawner and their folders.
+/// Where model servers run: their spawner and their folders. All paths are absolute.
+#[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) spawner: Spawner,
     /// The folder of logs.
     pub(crate) logs: PathBuf,
     /// The streams that servers' output is copied to.
     pub(crate) streams: Logs,
-    /// The folder of models' files, with one folder for each deployment. An absolute path.
+    /// The folder of models' files, with one folder for each deployment.
     pub(crate) models: PathBuf,
+    /// The folder of transform jobs' files, with one folder for each job.
+    pub(crate) transforms: PathBuf,
 }
 
 /// Handles the queue of an endpoint until the endpoint is deleted or the cloud stops.

@@ -1,9 +1,12 @@
-//! The records of the control plane, in the journal: models, endpoint configurations and endpoints.
+//! The records of the control plane, in the journal: models, endpoint configurations, endpoints and jobs.
 
 mod endpoint;
 mod endpoint_config;
+mod job_status;
 mod model;
 mod tag;
+mod transform_job;
+mod transform_object;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -15,8 +18,13 @@ pub(crate) use endpoint::{Deployment, Endpoint, Status};
 pub(crate) use endpoint_config::{
     AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, Variant,
 };
+pub(crate) use job_status::JobStatus;
 pub(crate) use model::{Container, Model};
 pub(crate) use tag::{Tag, tag, tags, untag};
+pub(crate) use transform_job::{
+    BadRecords, Format, Parameters, Processing, Source, Split, TransformJob, TransformSpec,
+};
+pub(crate) use transform_object::{ObjectStatus, TransformObject, insert_objects, objects, settle_object};
 
 /// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +32,7 @@ pub(crate) enum Kind {
     Model,
     EndpointConfig,
     Endpoint,
+    TransformJob,
 }
 
 impl Kind {
@@ -32,6 +41,7 @@ impl Kind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
+            Self::TransformJob => "transform-job",
         }
     }
 
@@ -41,6 +51,7 @@ impl Kind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",
             Self::Endpoint => "endpoint",
+            Self::TransformJob => "transform job",
         }
     }
 

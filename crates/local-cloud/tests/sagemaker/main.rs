@@ -6,3 +6,4 @@ mod cloud;
 mod identity;
 mod logs;
 mod tags;
+mod transform;

@@ -19,6 +19,8 @@ pub(super) const MOST_TAGS: usize = 50;
 pub(super) enum ApiError {
     #[error("{0}")]
     Validation(String),
+    #[error("{0}")]
+    ResourceInUse(String),
     #[error("the request is not JSON of an object")]
     Serialization(#[source] Option<serde_json::Error>),
     #[error("the journal failed")]
@@ -33,6 +35,7 @@ impl ApiError {
     pub(super) fn response(&self) -> Response {
         let (status, code) = match self {
             Self::Validation(_) => (StatusCode::BAD_REQUEST, "ValidationException"),
+            Self::ResourceInUse(_) => (StatusCode::BAD_REQUEST, "ResourceInUse"),
             Self::Serialization(_) => (StatusCode::BAD_REQUEST, "SerializationException"),
             Self::Journal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
         };
@@ -55,6 +58,11 @@ impl Members {
             Ok(_) => Err(ApiError::Serialization(None)),
             Err(error) => Err(ApiError::Serialization(Some(error))),
         }
+    }
+
+    /// All members, read or not.
+    pub(super) fn shown(&self) -> Value {
+        Value::Object(self.members.clone())
     }
 
     /// A member, unless it is missing or null.

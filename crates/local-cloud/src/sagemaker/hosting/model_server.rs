@@ -1,14 +1,16 @@
 //! A model server: a child process that keeps SageMaker's container contract (*Use your own inference code with hosting services*,
 //! SageMaker Developer Guide), and its supervisor.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, TryStreamExt};
+use futures::{Stream, TryStreamExt, stream};
 use http::{StatusCode, header};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio::sync::{Notify, watch};
@@ -56,6 +58,8 @@ pub(crate) struct ModelRequest {
     pub(crate) accept: Option<String>,
     pub(crate) custom_attributes: Option<String>,
     pub(crate) inference_id: Option<String>,
+    /// Whether the body is sent in chunks, without its length.
+    pub(crate) chunked: bool,
 }
 
 /// The answer of the model server, whose body is still to be received.
@@ -153,6 +157,10 @@ impl ModelServer {
         timeout: Duration,
     ) -> Result<Answer, InvokeError> {
         let base = self.base.borrow().clone().ok_or(InvokeError::NotHealthy)?;
+        let body = match request.chunked {
+            true => reqwest::Body::wrap_stream(stream::iter([Ok::<_, Infallible>(body)])),
+            false => body.into(),
+        };
         let mut outgoing = self.client.post(format!("{base}/invocations")).timeout(timeout).body(body);
         for (name, value) in [
             ("content-type", &request.content_type),
@@ -173,6 +181,13 @@ impl ModelServer {
             response,
             timeout,
         })
+    }
+
+    /// What the server says of itself for batch transform. `None` if it says nothing that is JSON.
+    pub(crate) async fn execution_parameters(&self) -> Option<Value> {
+        let base = self.base.borrow().clone()?;
+        let asked = self.client.get(format!("{base}/execution-parameters")).timeout(PING_TIMEOUT).send().await.ok()?;
+        asked.error_for_status().ok()?.json().await.ok()
     }
 
     pub(crate) async fn stop(&self) {

@@ -21,6 +21,7 @@ pub(super) async fn invoke(serving: &Lease, headers: &HeaderMap, body: Bytes) ->
         accept: text("accept"),
         custom_attributes: text("x-amzn-sagemaker-custom-attributes"),
         inference_id: text("x-amzn-sagemaker-inference-id"),
+        chunked: false,
     };
     let answered = async {
         let answer = serving.server.invoke(&request, body, TIMEOUT).await?;

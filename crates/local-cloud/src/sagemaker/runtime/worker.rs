@@ -133,6 +133,7 @@ impl Worker {
             accept: invocation.accept.clone(),
             custom_attributes: invocation.custom_attributes.clone(),
             inference_id: Some(invocation.inference_id.clone()),
+            chunked: false,
         };
         let timeout = Duration::from_secs(invocation.invocation_timeout_seconds);
         match self.invoke(&serving, &request, input, timeout).await {
