@@ -284,7 +284,7 @@ async fn the_request_beats_the_container_which_beats_the_defaults() {
         Batch::start(json!({"ANSWER": "env", "PARAMETERS": parameters, "MINE": "model", "MINE_TOO": "model"})).await;
     batch.put("in/a.csv", "x\ny").await;
     let job = ("/Environment", json!({"MINE": "job"}));
-    batch.run("j", &[job.clone()]).await;
+    batch.run("j", std::slice::from_ref(&job)).await;
     assert_eq!(batch.data_log("j").await, ["MaxConcurrentTransforms=3, MaxPayloadInMB=2, BatchStrategy=SINGLE_RECORD"]);
     let environment = async || {
         let text = batch.object("out/a.csv.out").await.unwrap();
