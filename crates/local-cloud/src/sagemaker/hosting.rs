@@ -18,7 +18,7 @@ use crate::journal::Journal;
 use crate::s3::ObjectStore;
 use crate::stack::Image;
 pub(crate) use hosted::{Hosted, Lease};
-pub(crate) use model_server::{Answer, InvokeError, ModelRequest};
+pub(crate) use model_server::{Answer, CUSTOM_ATTRIBUTES, InvokeError, ModelRequest};
 
 /// Where model servers run: their spawner and their folders.
 pub(crate) struct Place {

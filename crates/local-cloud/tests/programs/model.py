@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, str(state["most at once"]).encode())
         else:
             attributes = self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")
-            self.answer(200, f"{words} {attributes}".strip().encode(), Content_Type="text/plain; model=test")
+            self.answer(200, f"{words} {attributes}".strip().encode(), Content_Type="text/plain; model=test", X_Amzn_SageMaker_Custom_Attributes="engine=test")
 
     def log_message(self, *_):
         pass

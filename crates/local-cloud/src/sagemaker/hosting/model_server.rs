@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
-use http::{StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio::sync::{Notify, watch};
@@ -20,6 +20,10 @@ use crate::child::{self, Spawner};
 use crate::error::chain;
 use crate::stack::Program;
 
+/// The header of `CustomAttributes`, in requests and in answers.
+pub(crate) const CUSTOM_ATTRIBUTES: &str = "x-amzn-sagemaker-custom-attributes";
+/// The most characters of `CustomAttributes`.
+const LONGEST_ATTRIBUTES: usize = 1024;
 /// The time between two pings of a server that is not healthy yet.
 const STARTING_PING: Duration = Duration::from_millis(15);
 /// The time between two pings of a healthy server.
@@ -62,6 +66,8 @@ pub(crate) struct ModelRequest {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<String>,
+    /// `X-Amzn-SageMaker-Custom-Attributes`, if SageMaker would hand them back.
+    pub(crate) custom_attributes: Option<String>,
     /// Seconds from `Retry-After`.
     pub(crate) retry_after: Option<u64>,
     response: reqwest::Response,
@@ -140,7 +146,7 @@ impl ModelServer {
         for (name, value) in [
             ("content-type", &request.content_type),
             ("accept", &request.accept),
-            ("x-amzn-sagemaker-custom-attributes", &request.custom_attributes),
+            (CUSTOM_ATTRIBUTES, &request.custom_attributes),
             ("x-amzn-sagemaker-inference-id", &request.inference_id),
         ] {
             if let Some(value) = value {
@@ -148,10 +154,12 @@ impl ModelServer {
             }
         }
         let response = outgoing.send().await.map_err(|error| InvokeError::of(error, timeout))?;
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let attributes = text(HeaderName::from_static(CUSTOM_ATTRIBUTES));
         Ok(Answer {
             status: response.status(),
             content_type: text(header::CONTENT_TYPE),
+            custom_attributes: attributes.filter(|text| (1..=LONGEST_ATTRIBUTES).contains(&text.len())),
             retry_after: text(header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok()),
             response,
             timeout,
