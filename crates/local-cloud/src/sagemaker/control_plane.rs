@@ -1,10 +1,12 @@
-//! The control plane: the operations on models, endpoint configurations and endpoints, in the JSON 1.1 protocol.
+//! The control plane: the operations on models, endpoint configurations, endpoints and training jobs, in the JSON 1.1 protocol.
 
 mod endpoint_configs;
 mod endpoints;
 mod listing;
 mod models;
 mod request;
+mod training_jobs;
+mod training_request;
 
 use std::sync::Arc;
 
@@ -17,13 +19,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::hosting::Hosting;
-use super::records::{self, Kind, Record};
+use super::jobs::Training;
+use super::records::{self, JobStatus, Kind, Record};
 use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
 use crate::error::chain;
 use crate::journal::Journal;
 use crate::sns::Sns;
-use listing::{Item, Query, seconds};
+use listing::{ENDPOINT_STATUSES, Item, Query, seconds};
 use request::{ApiError, Members};
 
 /// The largest request: far more than names and environments need.
@@ -33,6 +36,7 @@ pub(super) struct ControlPlane {
     journal: Arc<Journal>,
     sns: Sns,
     hosting: Arc<Hosting>,
+    training: Arc<Training>,
 }
 
 type Operation = fn(&ControlPlane, Members) -> Result<Value, ApiError>;
@@ -53,13 +57,17 @@ fn operation(target: &str) -> Option<Operation> {
         "ListEndpoints" => endpoints::list,
         "UpdateEndpoint" => endpoints::update,
         "DeleteEndpoint" => endpoints::delete,
+        "CreateTrainingJob" => training_jobs::create,
+        "DescribeTrainingJob" => training_jobs::describe,
+        "ListTrainingJobs" => training_jobs::list,
+        "StopTrainingJob" => training_jobs::stop,
         _ => return None,
     })
 }
 
 impl ControlPlane {
-    pub(super) fn new(journal: Arc<Journal>, sns: Sns, hosting: Arc<Hosting>) -> Self {
-        Self { journal, sns, hosting }
+    pub(super) fn new(journal: Arc<Journal>, sns: Sns, hosting: Arc<Hosting>, training: Arc<Training>) -> Self {
+        Self { journal, sns, hosting, training }
     }
 
     /// Answers a request of this target.
@@ -110,7 +118,12 @@ impl ControlPlane {
         mut request: Members,
         item: impl Fn(&Record<T>, &mut Value) -> Item,
     ) -> Result<Value, ApiError> {
-        let query = Query::read(&mut request, kind == Kind::Endpoint)?;
+        let statuses: &[&str] = match kind {
+            Kind::Endpoint => &ENDPOINT_STATUSES,
+            Kind::TrainingJob => &JobStatus::ALL,
+            Kind::Model | Kind::EndpointConfig => &[],
+        };
+        let query = Query::read(&mut request, statuses)?;
         request.done()?;
         let all: Vec<Record<T>> = self.journal.read(|connection| records::all(connection, kind))?;
         let summaries = all.iter().map(|record| {

@@ -1,8 +1,9 @@
-//! The records of the control plane, in the journal: models, endpoint configurations and endpoints.
+//! The records of the control plane, in the journal: models, endpoint configurations, endpoints and training jobs.
 
 mod endpoint;
 mod endpoint_config;
 mod model;
+mod training_job;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -15,6 +16,9 @@ pub(crate) use endpoint_config::{
     AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, Variant,
 };
 pub(crate) use model::{Container, Model};
+pub(crate) use training_job::{
+    Channel, Checkpoints, Ending, InputMode, JobStatus, Metric, MetricDefinition, Secondary, TrainingJob, TrainingSpec,
+};
 
 /// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,7 @@ pub(crate) enum Kind {
     Model,
     EndpointConfig,
     Endpoint,
+    TrainingJob,
 }
 
 impl Kind {
@@ -30,6 +35,7 @@ impl Kind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
+            Self::TrainingJob => "training-job",
         }
     }
 
@@ -39,6 +45,7 @@ impl Kind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",
             Self::Endpoint => "endpoint",
+            Self::TrainingJob => "training job",
         }
     }
 

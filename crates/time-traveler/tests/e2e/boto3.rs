@@ -28,7 +28,7 @@ fn boto3_clients_work_unmodified() {
 /// The number of running model servers.
 fn servers(up: &Up) -> usize {
     let listed = Command::new("ps").args(["-o", "args=", "--ppid", &up.pid().to_string()]).output().unwrap();
-    String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.trim() == "serve").count()
+    String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.trim() == "serve serve").count()
 }
 
 #[test]

@@ -15,8 +15,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::REGION;
-use crate::child::{self, Spawner};
+use super::Place;
+use crate::child::{self, View};
 use crate::error::chain;
 use crate::stack::Program;
 
@@ -99,8 +99,10 @@ impl Answer {
 pub(crate) struct Server {
     /// The endpoint's name.
     pub(crate) name: String,
-    /// The program. The contract's own variables are added to its environment.
+    /// The program. The contract's own variables are added to its environment, and `serve` to its arguments.
     pub(crate) program: Program,
+    /// What it sees, if not what this process sees.
+    pub(crate) view: Option<View>,
     /// How long it may take until its first healthy `/ping`.
     pub(crate) startup_timeout: Duration,
     pub(crate) log: PathBuf,
@@ -117,11 +119,11 @@ pub(crate) struct ModelServer {
 
 impl ModelServer {
     /// Starts the server and waits until it is healthy.
-    pub(crate) async fn start(server: Server, spawner: Spawner) -> Result<Self, StartError> {
+    pub(crate) async fn start(server: Server, place: Place) -> Result<Self, StartError> {
         // Model servers speak plain HTTP. To read the system's certificates takes longer than the rest of a start.
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(std::io::Error::other)?;
         let (base, is_base) = watch::channel(None);
-        let supervisor = Supervisor { server, spawner, client: client.clone(), base };
+        let supervisor = Supervisor { server, place, client: client.clone(), base };
         let child = supervisor.launch().await?;
         let stop = Arc::new(Notify::new());
         let supervising = tokio::spawn(supervisor.run(child, Arc::clone(&stop)));
@@ -198,7 +200,7 @@ pub(crate) enum StartError {
 
 struct Supervisor {
     server: Server,
-    spawner: Spawner,
+    place: Place,
     client: reqwest::Client,
     base: watch::Sender<Option<String>>,
 }
@@ -208,13 +210,16 @@ impl Supervisor {
     async fn launch(&self) -> Result<Child, StartError> {
         let Server { log, startup_timeout: patience, .. } = &self.server;
         let port = free_port().await?;
-        let region = [("AWS_REGION", REGION.to_owned()), ("AWS_DEFAULT_REGION", REGION.to_owned())];
         let mut program = self.server.program.clone();
         // These override the model's environment.
         program.environment.insert("SAGEMAKER_BIND_TO_PORT".to_owned(), port.to_string());
         program.environment.insert("BIND_HOST".to_owned(), "127.0.0.1".to_owned());
+        program.arguments.push("serve".into());
         let before = child::log_len(log);
-        let mut child = self.spawner.spawn(&program, region, log).await?;
+        let output = child::open_log(log)?;
+        let outputs = [output.try_clone()?.into(), output.into()];
+        let view = self.server.view.as_ref();
+        let mut child = self.place.spawner.spawn_in(&program, self.place.variables(), outputs, view).await?;
         let base = format!("http://127.0.0.1:{port}");
         let deadline = Instant::now() + *patience;
         while !self.ping(&base).await {
