@@ -211,3 +211,28 @@ fn kill(id: libc::pid_t) {
 
 #[cfg(not(unix))]
 fn kill(_: i32) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_processes_are_found_without_their_parent() {
+        let value = uuid::Uuid::new_v4().to_string();
+        let start = |value: &str| {
+            let mut shell = std::process::Command::new("/bin/sh");
+            let output =
+                shell.args(["-c", "sleep 600 >/dev/null & echo $!"]).env("MARK_OF_TEST", value).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let (marked, other) = (start(&value), start("other"));
+        let runs = |id: &str| fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        assert!(runs(&marked) && runs(&other));
+        kill_marked("MARK_OF_TEST", &value);
+        while runs(&marked) {
+            std::thread::yield_now();
+        }
+        assert!(runs(&other));
+        kill_marked("MARK_OF_TEST", "other");
+    }
+}

@@ -306,10 +306,10 @@ impl TrainingJob {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    pub(crate) fn spec() -> TrainingSpec {
+    fn spec() -> TrainingSpec {
         TrainingSpec {
             image: "i".into(),
             entrypoint: Vec::new(),

@@ -170,3 +170,61 @@ fn resource_config(spec: &TrainingSpec) -> Value {
         "topology": null,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sagemaker::records::Channel;
+
+    fn job() -> TrainingJob {
+        let channel = Channel {
+            name: "train".into(),
+            content_type: None,
+            mode: InputMode::File,
+            uri: "s3://b/in".into(),
+            is_manifest: false,
+            distribution: "FullyReplicated".into(),
+        };
+        let spec = TrainingSpec {
+            image: "i".into(),
+            entrypoint: Vec::new(),
+            arguments: Vec::new(),
+            metrics: Vec::new(),
+            hyperparameters: BTreeMap::from([("out".to_owned(), "/opt/ml/model/x".to_owned())]),
+            environment: BTreeMap::new(),
+            channels: vec![channel],
+            output_path: "s3://b/out".into(),
+            is_archive: true,
+            instance_type: "ml.m5.large".into(),
+            max_runtime_seconds: 60,
+            checkpoints: None,
+        };
+        TrainingJob::new(spec, Value::Null, 0)
+    }
+
+    #[test]
+    fn without_a_view_variables_and_texts_name_the_folder() {
+        let (folder, job) = (tempfile::tempdir().unwrap(), job());
+        let run = folder.path().join("run");
+        let base = run.join("ml");
+        let without = RunFolder { folder: run.clone(), base: base.clone(), view: None };
+        without.create(&job.spec).unwrap();
+        let path = |below: &str| base.join(below).display().to_string();
+        let variables = without.environment("j", &job);
+        assert_eq!(variables["SAGEMAKER_BASE_DIR"], base.display().to_string());
+        assert_eq!(variables["SM_CHANNEL_TRAIN"], path("input/data/train"));
+        assert_eq!(variables["SM_STUDIO_LOCAL_MODE"], "true");
+        assert_eq!(without.located("--out=/opt/ml/model"), format!("--out={}", path("model")));
+        let written = fs::read_to_string(base.join("input/config/hyperparameters.json")).unwrap();
+        assert_eq!(written, json!({"out": path("model/x")}).to_string());
+        assert!(without.says().contains("SAGEMAKER_BASE_DIR"));
+
+        let with = RunFolder { folder: run.clone(), base: BASE.into(), view: Some(View::default()) };
+        with.create(&job.spec).unwrap();
+        let variables = with.environment("j", &job);
+        assert_eq!((variables["SM_MODEL_DIR"].as_str(), variables.get("SAGEMAKER_BASE_DIR")), ("/opt/ml/model", None));
+        assert_eq!(with.located("/opt/ml/model"), "/opt/ml/model");
+        with.remove();
+        assert!(!run.exists());
+    }
+}

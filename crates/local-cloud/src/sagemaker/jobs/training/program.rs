@@ -78,7 +78,7 @@ impl Running {
     }
 
     /// Asks every process of its group to end. Shells and launchers do not always pass the signal on.
-    pub(super) fn terminate(&self) {
+    pub(super) fn terminate(&mut self) {
         #[cfg(unix)]
         child::signal_group(self.id, libc::SIGTERM);
         #[cfg(not(unix))]
@@ -86,11 +86,12 @@ impl Running {
     }
 
     /// Kills every process of its group.
-    pub(super) fn kill(&self) {
+    pub(super) fn kill(&mut self) {
         #[cfg(unix)]
         child::signal_group(self.id, libc::SIGKILL);
+        // It may have ended already.
         #[cfg(not(unix))]
-        child::kill_marked(super::MARK, "");
+        let _ = self.child.start_kill();
     }
 
     /// The lines that are left when the program has ended. Its remaining processes, which carry this mark, are killed first.
