@@ -99,7 +99,7 @@ impl Cloud {
         };
         let journal = Arc::new(Journal::open(&data.join("journal.db"), clock.clone())?);
         let events = Events::new(stack, clock, faults.clone())?;
-        let store = Arc::new(ObjectStore::open(&data.join("s3"), Arc::clone(&journal), events)?);
+        let store = Arc::new(ObjectStore::open(&data.join("s3"), Arc::clone(&journal), events.clone())?);
         for bucket in &stack.buckets {
             store.create_bucket(bucket).map_err(|error| store.unusable(error))?;
         }
@@ -114,15 +114,9 @@ impl Cloud {
             faults: faults.clone(),
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
-        // Model servers get the paths of their folders, whatever their working directory.
-        let place = Place {
-            spawner,
-            logs,
-            streams: cloud_logs.clone(),
-            models: std::path::absolute(data.join("sagemaker"))?,
-            transforms: std::path::absolute(data.join("sagemaker-transform"))?,
-        };
-        let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
+        let place = place(data, spawner, environment(aws, &secret), cloud_logs.clone())?;
+        let sagemaker =
+            SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), events, sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();
         servers.spawn(store.free_when_idle());
@@ -235,6 +229,29 @@ fn environment(aws: SocketAddr, secret: &str) -> BTreeMap<&'static str, String> 
         ("AWS_ENDPOINT_URL", format!("http://{aws}")),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
     ])
+}
+
+/// Where model servers and jobs run. They get the paths of their folders, whatever their working directory.
+fn place(
+    data: &Path,
+    spawner: Spawner,
+    environment: BTreeMap<&'static str, String>,
+    streams: Logs,
+) -> Result<Place, CloudError> {
+    let data = std::path::absolute(data)?;
+    // A container has a PATH and a HOME; here they are this machine's.
+    let machines = ["PATH", "HOME"].into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    let stash = data.join("sagemaker-empty");
+    fs::create_dir_all(&stash).map_err(|source| CloudError::DataFolder { path: stash.clone(), source })?;
+    Ok(Place {
+        spawner,
+        environment: environment.into_iter().chain(machines).collect(),
+        logs: data.join("logs"),
+        streams,
+        models: data.join("sagemaker"),
+        jobs: data.join("sagemaker-jobs"),
+        stash,
+    })
 }
 
 /// Checks that every function that the stack invokes is declared.

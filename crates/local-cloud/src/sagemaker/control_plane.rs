@@ -1,5 +1,4 @@
-//! The control plane: the operations on models, endpoint configurations, endpoints, transform jobs and tags, in the
-//! JSON 1.1 protocol.
+//! The control plane: the operations on models, endpoint configurations, endpoints, jobs and tags, in the JSON 1.1 protocol.
 
 mod endpoint_configs;
 mod endpoints;
@@ -7,6 +6,8 @@ mod listing;
 mod models;
 mod request;
 mod tags;
+mod training_jobs;
+mod training_request;
 mod transform_jobs;
 mod transform_request;
 
@@ -21,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::hosting::Hosting;
-use super::jobs::Transform;
+use super::jobs::{Training, Transform};
 use super::records::{self, JobStatus, Kind, Record, Tag};
 use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
@@ -38,6 +39,7 @@ pub(super) struct ControlPlane {
     journal: Arc<Journal>,
     sns: Sns,
     hosting: Arc<Hosting>,
+    training: Arc<Training>,
     transform: Arc<Transform>,
 }
 
@@ -59,6 +61,10 @@ fn operation(target: &str) -> Option<Operation> {
         "ListEndpoints" => endpoints::list,
         "UpdateEndpoint" => endpoints::update,
         "DeleteEndpoint" => endpoints::delete,
+        "CreateTrainingJob" => training_jobs::create,
+        "DescribeTrainingJob" => training_jobs::describe,
+        "ListTrainingJobs" => training_jobs::list,
+        "StopTrainingJob" => training_jobs::stop,
         "CreateTransformJob" => transform_jobs::create,
         "DescribeTransformJob" => transform_jobs::describe,
         "ListTransformJobs" => transform_jobs::list,
@@ -71,8 +77,13 @@ fn operation(target: &str) -> Option<Operation> {
 }
 
 impl ControlPlane {
-    pub(super) fn new(journal: Arc<Journal>, sns: Sns, hosting: Arc<Hosting>, transform: Arc<Transform>) -> Self {
-        Self { journal, sns, hosting, transform }
+    pub(super) fn new(
+        journal: Arc<Journal>,
+        sns: Sns,
+        hosting: Arc<Hosting>,
+        (training, transform): (Arc<Training>, Arc<Transform>),
+    ) -> Self {
+        Self { journal, sns, hosting, training, transform }
     }
 
     /// Answers a request of this target.
@@ -127,7 +138,7 @@ impl ControlPlane {
     ) -> Result<Value, ApiError> {
         let statuses: &[&str] = match kind {
             Kind::Endpoint => &ENDPOINT_STATUSES,
-            Kind::TransformJob => &JobStatus::ALL,
+            Kind::TrainingJob | Kind::TransformJob => &JobStatus::ALL,
             Kind::Model | Kind::EndpointConfig => &[],
         };
         let query = Query::read(&mut request, statuses)?;

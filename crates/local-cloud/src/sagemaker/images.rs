@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn an_image_is_found_by_the_last_part_of_its_name() {
-        let program = || Program { path: "x".into(), arg0: "x".into(), environment: Default::default() };
+        let program =
+            || Program { path: "x".into(), arg0: "x".into(), arguments: Vec::new(), environment: Default::default() };
         let images = ["other", "model"].map(|name| Image { repository: name.to_owned(), program: program() });
         for uri in [
             "model",

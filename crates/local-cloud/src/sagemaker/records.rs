@@ -5,6 +5,7 @@ mod endpoint_config;
 mod job_status;
 mod model;
 mod tag;
+mod training_job;
 mod transform_job;
 mod transform_object;
 
@@ -21,6 +22,9 @@ pub(crate) use endpoint_config::{
 pub(crate) use job_status::JobStatus;
 pub(crate) use model::{Container, Model};
 pub(crate) use tag::{Tag, tag, tags, untag};
+pub(crate) use training_job::{
+    Channel, Checkpoints, Ending, InputMode, Metric, MetricDefinition, Secondary, TrainingJob, TrainingSpec,
+};
 pub(crate) use transform_job::{
     BadRecords, Format, Parameters, Processing, Source, Split, TransformJob, TransformSpec,
 };
@@ -32,6 +36,7 @@ pub(crate) enum Kind {
     Model,
     EndpointConfig,
     Endpoint,
+    TrainingJob,
     TransformJob,
 }
 
@@ -41,6 +46,7 @@ impl Kind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
+            Self::TrainingJob => "training-job",
             Self::TransformJob => "transform-job",
         }
     }
@@ -51,6 +57,7 @@ impl Kind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",
             Self::Endpoint => "endpoint",
+            Self::TrainingJob => "training job",
             Self::TransformJob => "transform job",
         }
     }

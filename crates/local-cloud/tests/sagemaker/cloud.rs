@@ -24,7 +24,7 @@ impl Tested {
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
             ("NOTES".to_owned(), folder.join("notes").display().to_string()),
         ]);
-        let program = Program { arg0: path.clone().into(), path, environment };
+        let program = Program { arg0: path.clone().into(), path, arguments: Vec::new(), environment };
         let stack = Stack {
             buckets: vec!["bucket".into()],
             images: vec![Image { repository: "model".into(), program }],

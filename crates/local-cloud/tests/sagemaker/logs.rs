@@ -93,3 +93,31 @@ async fn what_a_model_server_prints_is_read_page_by_page() {
     eventually(async || streams().await.get("nextToken").map(drop)).await;
     tested.cloud.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_training_job_prints_is_there_before_its_last_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let tested = Tested::start(folder.path(), "batch_model.py").await;
+    let job = json!({
+        "TrainingJobName": "t", "RoleArn": "arn:aws:iam::000000000000:role/r",
+        "AlgorithmSpecification": {"TrainingImage": "model", "TrainingInputMode": "File"},
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "Environment": {"PRINT": "one two", "EXIT": "no data"},
+        "Tags": [{"Key": "team", "Value": "a"}],
+    });
+    let arn = tested.sagemaker("CreateTrainingJob", job).await.unwrap()["TrainingJobArn"].clone();
+    let describe = async || tested.sagemaker("DescribeTrainingJob", json!({"TrainingJobName": "t"})).await.unwrap();
+    eventually(async || (describe().await["TrainingJobStatus"] == "Failed").then_some(())).await;
+    let group = "/aws/sagemaker/TrainingJobs";
+    let streams = tested.logs("DescribeLogStreams", json!({"logGroupName": group, "logStreamNamePrefix": "t/"})).await;
+    let name = streams.unwrap()["logStreams"][0]["logStreamName"].as_str().unwrap().to_owned();
+    assert!(name.starts_with("t/algo-1-"), "{name}");
+    let events = json!({"logGroupName": group, "logStreamName": name, "startFromHead": true});
+    let events = tested.logs("GetLogEvents", events).await.unwrap();
+    assert_eq!(messages(&events)[1..], ["one", "two", "no data"]);
+    let tags = tested.sagemaker("ListTags", json!({"ResourceArn": arn})).await.unwrap();
+    assert_eq!(tags, json!({"Tags": [{"Key": "team", "Value": "a"}]}));
+    tested.cloud.stop().await;
+}

@@ -59,7 +59,7 @@ impl Container {
             image_config: container.take("ImageConfig"),
             model_data_url: url,
             model_data_source: source,
-            environment: container.texts("Environment")?,
+            environment: container.environment("Environment", (1024, 1024))?,
         };
         container.done()?;
         Ok(read)
@@ -155,6 +155,7 @@ mod tests {
             (with(json!({"Image": "i", "Mode": "MultiModel"})), "primaryContainer.mode"),
             (with(json!({"Image": "i", "ModelDataUrl": "https://s3/b/k"})), "primaryContainer.modelDataUrl"),
             (with(json!({"Image": "i", "Environment": {"A": 1}})), "primaryContainer.environment"),
+            (with(json!({"Image": "i", "Environment": {"LD_PRELOAD": "x"}})), "heed LD_PRELOAD"),
             (source("s3://b/k", "S3Prefix", "None"), "modelDataSource.s3DataSource.compressionType"),
             (source("s3://b/k", "S3Prefix", "Gzip"), "modelDataSource.s3DataSource.s3DataType"),
             (source("/b/k", "S3Object", "Gzip"), "s3://bucket/key"),

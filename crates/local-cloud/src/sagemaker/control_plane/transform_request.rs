@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::request::{ApiError, Members};
-use crate::sagemaker::jobs::{Path, split_prefix};
+use crate::sagemaker::jobs::Path;
 use crate::sagemaker::records::{BadRecords, Format, Processing, Source, Split, Tag, TransformSpec};
 
 /// The tag by which a job leaves bad records out.
@@ -12,8 +12,10 @@ const BAD_RECORDS: &str = "local-cloud:bad-records";
 const LARGEST: u64 = 100;
 /// The longest filter.
 const LONGEST_FILTER: usize = 63;
-/// The most variables of a job, and the longest name and value of one.
-const VARIABLES: (usize, usize, usize) = (16, 1024, 10_240);
+/// The most variables of a job.
+const MOST_VARIABLES: usize = 16;
+/// The most characters of the name and of the value of a variable.
+const LONGEST_VARIABLE: (usize, usize) = (1024, 10_240);
 
 /// A request that was read.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ pub(super) fn read(mut request: Members) -> Result<Read, ApiError> {
     let mut output = request.required("TransformOutput", output)?;
     let path = output.text("S3OutputPath", 1024)?;
     let path = output.required("S3OutputPath", path)?;
-    if split_prefix(&path).is_none() {
+    if !is_location(&path) {
         return Err(output.invalid("S3OutputPath", &json!(path), "it must be s3://bucket or s3://bucket/prefix here"));
     }
     let accept = output.text("Accept", 256)?;
@@ -75,15 +77,9 @@ pub(super) fn read(mut request: Members) -> Result<Read, ApiError> {
         None => None,
         Some(processing) => read_processing(processing, formats, split == Split::Line && lines)?,
     };
-    let environment = request.texts("Environment")?;
-    let (most, longest_name, longest_value) = VARIABLES;
-    let fits = |(name, value): (&String, &String)| {
-        (1..=longest_name).contains(&name.chars().count()) && value.chars().count() <= longest_value
-    };
-    if environment.len() > most || !environment.iter().all(fits) {
-        let constraint = format!(
-            "it may have {most} variables, with names of {longest_name} and values of {longest_value} characters"
-        );
+    let environment = request.environment("Environment", LONGEST_VARIABLE)?;
+    if environment.len() > MOST_VARIABLES {
+        let constraint = format!("Member must have length less than or equal to {MOST_VARIABLES}");
         return Err(request.invalid("Environment", &json!(environment), &constraint));
     }
     // They have no effect here, and are shown as they are.
@@ -111,6 +107,11 @@ pub(super) fn read(mut request: Members) -> Result<Read, ApiError> {
     Ok(Read { name, model, spec, shown, tags })
 }
 
+/// Whether a text is `s3://bucket` or `s3://bucket/prefix`.
+fn is_location(uri: &str) -> bool {
+    uri.strip_prefix("s3://").is_some_and(|path| !path.is_empty() && !path.starts_with('/'))
+}
+
 fn data_source(input: &mut Members) -> Result<(Source, String), ApiError> {
     let source = input.structure("DataSource")?;
     let mut source = input.required("DataSource", source)?;
@@ -125,7 +126,7 @@ fn data_source(input: &mut Members) -> Result<(Source, String), ApiError> {
     };
     let uri = data.text("S3Uri", 1024)?;
     let uri = data.required("S3Uri", uri)?;
-    if split_prefix(&uri).is_none() {
+    if !is_location(&uri) {
         return Err(data.invalid("S3Uri", &json!(uri), "it must be s3://bucket/prefix here"));
     }
     data.done()?;

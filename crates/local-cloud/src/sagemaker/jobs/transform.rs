@@ -26,7 +26,7 @@ use crate::error::{CloudError, chain};
 use crate::journal::Journal;
 use crate::logs::instance_id;
 use crate::queue;
-use crate::s3::{Attributes, ObjectStore, StoreError};
+use crate::s3::{Attributes, ObjectStore, StoreError, split_prefix};
 use crate::sagemaker::hosting::{ModelServer, Place, Server, fetch_model, remove_model};
 use crate::sagemaker::images;
 use crate::sagemaker::records::{
@@ -34,7 +34,6 @@ use crate::sagemaker::records::{
 };
 use crate::stack::Image;
 use filters::Filters;
-pub(crate) use inputs::split_prefix;
 pub(crate) use path::Path;
 use statuses::Earlier;
 use work::{DataLog, Work, status_file};
@@ -45,6 +44,8 @@ const AT_ONCE: usize = 4;
 const STARTUP: Duration = Duration::from_secs(480);
 /// The longest `FailureReason` of AWS, in characters.
 const LONGEST_REASON: usize = 1024;
+/// Where a container finds its model's files.
+const MODEL_FOLDER: &str = "/opt/ml/model";
 const GROUP: &str = "/aws/sagemaker/TransformJobs";
 
 /// Why a job fails as a whole, in SageMaker's words.
@@ -126,7 +127,7 @@ impl Transform {
     }
 
     fn folder(&self, job: &TransformJob) -> PathBuf {
-        self.place.transforms.join(job.id.to_string())
+        self.place.jobs.join("transform").join(job.id.to_string())
     }
 
     async fn run(&self, name: &str, mut stopped: watch::Receiver<bool>) {
@@ -242,11 +243,12 @@ impl Transform {
         let server = Server {
             name: name.to_owned(),
             program,
+            view: self.place.view(vec![(folder, MODEL_FOLDER.into())]).await,
             startup_timeout: STARTUP,
             log: self.place.logs.join("transform").join(format!("{name}.log")),
             stream: self.place.streams.stream(GROUP, stream),
         };
-        ModelServer::start(server, self.place.spawner.clone()).await.map_err(|error| Failure::algorithm(&error))
+        ModelServer::start(server, self.place.clone()).await.map_err(|error| Failure::algorithm(&error))
     }
 
     /// Writes the statuses of the records, if the job has them, from the files of its objects.
@@ -268,7 +270,7 @@ impl Transform {
         }
         let text = futures::stream::iter(files).map(|file| Ok::<_, std::io::Error>(progress::read(file))).try_flatten();
         let blob = self.store.receive(text, |_| {}).await?;
-        let bucket = split_prefix(&job.spec.output).map_or("", |(bucket, _)| bucket);
+        let (bucket, _) = split_prefix(&job.spec.output);
         let attributes = Attributes {
             content_type: Some("application/jsonlines".to_owned()),
             metadata: statuses::metadata(&job.spec),

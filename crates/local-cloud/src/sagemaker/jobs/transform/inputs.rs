@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::s3::{ListQuery, ObjectStore, StoreError, split_uri};
+use crate::s3::{ListQuery, ObjectStore, StoreError, split_prefix, split_uri};
 use crate::sagemaker::records::{ObjectStatus, Source, TransformObject, TransformSpec};
 
 /// The keys of a page of a listing.
@@ -29,16 +29,9 @@ pub(super) enum InputError {
     },
 }
 
-/// Bucket and prefix of `s3://bucket` or `s3://bucket/prefix`.
-pub(crate) fn split_prefix(uri: &str) -> Option<(&str, &str)> {
-    let rest = uri.strip_prefix("s3://")?;
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    (!bucket.is_empty()).then_some((bucket, prefix))
-}
-
 /// The key of an output below the output path.
 pub(super) fn output_key(spec: &TransformSpec, name: &str) -> String {
-    let prefix = split_prefix(&spec.output).map_or("", |(_, prefix)| prefix).trim_end_matches('/');
+    let prefix = split_prefix(&spec.output).1.trim_end_matches('/');
     if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
 }
 
@@ -49,7 +42,7 @@ pub(super) async fn list(spec: &TransformSpec, store: &ObjectStore) -> Result<Ve
     // Bucket, key, and path below the input's prefix.
     let found: Vec<(String, String, String)> = match spec.source {
         Source::S3Prefix => {
-            let (bucket, prefix) = split_prefix(uri).ok_or_else(|| InputError::None(uri.clone()))?;
+            let (bucket, prefix) = split_prefix(uri);
             let keys = keys(store, bucket, prefix).map_err(failed)?;
             keys.into_iter().map(|key| (bucket.to_owned(), key.clone(), below(prefix, &key).to_owned())).collect()
         }
@@ -111,7 +104,8 @@ fn manifest(uri: &str, text: &[u8]) -> Result<Vec<(String, String, String)>, Inp
     let bad = || InputError::Manifest(uri.to_owned());
     let entries: Vec<Value> = serde_json::from_slice(text).map_err(|_| bad())?;
     let (first, names) = entries.split_first().ok_or_else(bad)?;
-    let (bucket, prefix) = first["prefix"].as_str().and_then(split_prefix).ok_or_else(bad)?;
+    let (bucket, prefix) =
+        first["prefix"].as_str().filter(|uri| uri.starts_with("s3://")).map(split_prefix).ok_or_else(bad)?;
     let entry = |name: &Value| {
         let name = name.as_str().ok_or_else(bad)?;
         Ok((bucket.to_owned(), format!("{prefix}{name}"), name.trim_start_matches('/').to_owned()))

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::inputs::{output_key, split_prefix};
+use super::inputs::output_key;
 use super::progress::Entry;
-use crate::s3::{ObjectStore, StoreError};
+use crate::s3::{ObjectStore, StoreError, split_prefix};
 use crate::sagemaker::records::{TransformObject, TransformSpec};
 
 /// The name of the object below the output path.
@@ -128,7 +128,7 @@ pub(super) struct Earlier {
 impl Earlier {
     /// Reads them. There are none if no job has written them, or if one with other settings has.
     pub(super) async fn read(spec: &TransformSpec, store: &ObjectStore) -> Result<Self, StoreError> {
-        let bucket = split_prefix(&spec.output).map_or("", |(bucket, _)| bucket);
+        let (bucket, _) = split_prefix(&spec.output);
         let (object, text) = match store.read(bucket, &key(spec)).await {
             Ok(found) => found,
             Err(StoreError::NoSuchKey(_)) => return Ok(Self::default()),
@@ -155,7 +155,7 @@ impl Earlier {
     /// The answer of a record, unless its output has changed since.
     pub(super) async fn answer(&self, store: &ObjectStore, object: &TransformObject, record: u64) -> Option<Bytes> {
         let answer = self.answers.get(&(uri(object), object.etag.clone()))?.get(&record)?;
-        let (bucket, key) = split_prefix(&answer.output)?;
+        let (bucket, key) = split_prefix(&answer.output);
         let range = |found: &crate::s3::Object| match answer.offset.checked_add(answer.length) {
             Some(end) if found.etag == answer.etag && end <= found.size => Ok(answer.offset..end),
             _ => Err(StoreError::PreconditionFailed),

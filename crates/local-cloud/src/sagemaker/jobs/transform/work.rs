@@ -13,14 +13,13 @@ use tokio::sync::{Semaphore, mpsc};
 use super::bad::Bad;
 use super::batches::{Batch, Rules};
 use super::filters::Filters;
-use super::inputs::split_prefix;
 use super::progress::Progress;
 use super::statuses::{self, Earlier};
 use crate::clock::now_rfc3339;
 use crate::journal::Journal;
 use crate::logs::LogStream;
 use crate::queue;
-use crate::s3::{Attributes, ObjectStore, StoreError};
+use crate::s3::{Attributes, ObjectStore, StoreError, split_prefix};
 use crate::sagemaker::hosting::{InvokeError, ModelRequest, ModelServer};
 use crate::sagemaker::records::{self, BadRecords, ObjectStatus, Parameters, TransformObject, TransformSpec};
 
@@ -203,7 +202,7 @@ impl Work {
     /// Makes the answers an object. The same transaction says that the object is done.
     async fn store(&self, object: &TransformObject, progress: Progress) -> Result<(), Bad> {
         let failed = |error: StoreError| Bad::object(&error);
-        let bucket = split_prefix(&self.spec.output).map_or("", |(bucket, _)| bucket);
+        let (bucket, _) = split_prefix(&self.spec.output);
         let blob = self.store.receive(progress.stream(), |_| {}).await.map_err(failed)?;
         if self.skips_bad_records() {
             let lines = statuses::of_records(object, bucket, &blob.etag, &progress.entries);
