@@ -222,7 +222,7 @@ mod tests {
         let start = |value: &str| {
             let mut shell = std::process::Command::new("/bin/sh");
             let output =
-                shell.args(["-c", "sleep 600 >/dev/null & echo $!"]).env("MARK_OF_TEST", value).output().unwrap();
+                shell.args(["-c", "sleep 600 >/dev/null 2>&1 & echo $!"]).env("MARK_OF_TEST", value).output().unwrap();
             String::from_utf8(output.stdout).unwrap().trim().to_owned()
         };
         let (marked, other) = (start(&value), start("other"));

@@ -30,7 +30,7 @@ fn stack(folder: &Path) -> Stack {
     let program = Program { arg0: path.clone().into(), path, arguments: Vec::new(), environment };
     Stack {
         buckets: vec!["bucket".into()],
-        images: vec![Image { repository: "model".into(), program }],
+        images: vec![Image { repository: "model".into(), program, trains: false }],
         endpoints: vec![Endpoint {
             name: "own".into(),
             image: "model".into(),

@@ -59,6 +59,7 @@ impl Tested {
             images: vec![Image {
                 repository: "model".into(),
                 program: program("model.py", &[("DIED", folder.path().join("died"))]),
+                trains: false,
             }],
             endpoints: vec![endpoint],
             subscriptions: vec![Subscription { topic: "done".into(), function: "f".into() }],

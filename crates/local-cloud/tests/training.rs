@@ -27,10 +27,15 @@ fn stack(folder: &Path) -> Stack {
         arguments: Vec::new(),
         environment: environment.clone(),
     };
-    let image = |name: &str, path| Image { repository: name.to_owned(), program: program(path) };
+    let image =
+        |name: &str, path| Image { repository: name.to_owned(), program: program(path), trains: name != "server" };
     Stack {
         buckets: vec!["bucket".into()],
-        images: vec![image("trainer", path), image("gone", "/nonexistent/program".into())],
+        images: vec![
+            image("trainer", path.clone()),
+            image("gone", "/nonexistent/program".into()),
+            image("server", path),
+        ],
         functions: vec![Function {
             name: "listener".into(),
             code: Code::InProcess(listener(folder.join("events"))),
@@ -367,7 +372,13 @@ async fn a_failure_has_its_reason() {
             "image",
             "",
             json!({"AlgorithmSpecification": image("other:1")}),
-            "ClientError: Cannot pull algorithm container. The image \"other:1\" does not exist here: there is trainer, gone",
+            "ClientError: Cannot pull algorithm container. The image \"other:1\" does not exist here: there is trainer, gone, server",
+        ),
+        (
+            "server",
+            "",
+            json!({"AlgorithmSpecification": image("server")}),
+            "ClientError: Cannot pull algorithm container. The image \"server\" is for models only here: for jobs there is trainer, gone",
         ),
         (
             "keys",

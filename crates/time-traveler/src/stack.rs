@@ -200,7 +200,7 @@ fn image(model_server: Option<&Path>) -> anyhow::Result<Image> {
         program.arg0 = server.clone().into();
         program.path = server;
     }
-    Ok(Image { repository: REPOSITORY.to_owned(), program })
+    Ok(Image { repository: REPOSITORY.to_owned(), program, trains: false })
 }
 
 fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {

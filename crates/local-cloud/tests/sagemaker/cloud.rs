@@ -27,7 +27,7 @@ impl Tested {
         let program = Program { arg0: path.clone().into(), path, arguments: Vec::new(), environment };
         let stack = Stack {
             buckets: vec!["bucket".into()],
-            images: vec![Image { repository: "model".into(), program }],
+            images: vec![Image { repository: "model".into(), program, trains: true }],
             ..Stack::default()
         };
         let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

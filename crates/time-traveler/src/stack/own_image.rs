@@ -68,7 +68,7 @@ impl OwnImage {
             environment.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
         }
         let program = Program { arg0: path.clone().into(), path, arguments, environment };
-        Ok(Image { repository: self.name.clone(), program })
+        Ok(Image { repository: self.name.clone(), program, trains: true })
     }
 }
 

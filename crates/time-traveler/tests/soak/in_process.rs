@@ -209,6 +209,7 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
         images: vec![Image {
             repository: "quick".to_owned(),
             program: Program { arg0: server.clone().into(), path: server, arguments: Vec::new(), environment },
+            trains: false,
         }],
         endpoints: vec![Endpoint {
             name: "face-aging".to_owned(),

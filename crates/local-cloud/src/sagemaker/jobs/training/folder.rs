@@ -88,7 +88,12 @@ impl RunFolder {
 
     /// A text with the paths that the program would look for, made those where it finds them.
     pub(super) fn located(&self, text: &str) -> String {
-        if self.view.is_some() { text.to_owned() } else { text.replace(BASE, &self.base.display().to_string()) }
+        let base = self.base.display().to_string();
+        match self.view {
+            Some(_) => text.to_owned(),
+            None if text == BASE => base,
+            None => text.replace(&format!("{BASE}/"), &format!("{base}/")),
+        }
     }
 
     /// The variables that SageMaker and its training toolkit set.
@@ -215,6 +220,8 @@ mod tests {
         assert_eq!(variables["SM_CHANNEL_TRAIN"], path("input/data/train"));
         assert_eq!(variables["SM_STUDIO_LOCAL_MODE"], "true");
         assert_eq!(without.located("--out=/opt/ml/model"), format!("--out={}", path("model")));
+        assert_eq!(without.located("/opt/ml"), base.display().to_string());
+        assert_eq!(without.located("/opt/mlx and /opt/ml"), "/opt/mlx and /opt/ml");
         let written = fs::read_to_string(base.join("input/config/hyperparameters.json")).unwrap();
         assert_eq!(written, json!({"out": path("model/x")}).to_string());
         assert!(without.says().contains("SAGEMAKER_BASE_DIR"));

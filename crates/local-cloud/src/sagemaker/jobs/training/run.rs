@@ -12,6 +12,7 @@ use super::folder::RunFolder;
 use super::metrics::Metrics;
 use super::program::{Ended, Happened, Output, Running};
 use crate::error::chain;
+use crate::s3::StoreError;
 use crate::sagemaker::images;
 use crate::sagemaker::records::{Ending, JobStatus, Secondary, TrainingJob, TrainingSpec};
 use crate::stack::Program;
@@ -20,6 +21,9 @@ use crate::stack::Program;
 const GRACE: Duration = Duration::from_secs(120);
 /// How often the values of metrics are stored.
 const STORE_METRICS: Duration = Duration::from_secs(1);
+/// The pauses before the next attempts to store outputs.
+const UPLOAD_PAUSES: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 /// The longest `FailureReason` of AWS, in characters.
 const LONGEST_REASON: usize = 1024;
 
@@ -85,8 +89,15 @@ impl<'a> Run<'a> {
                 job.advance(Secondary::Uploading, now);
             })
             .await;
-        let stored = self.store_outputs(&job.spec, folder).await;
-        stored.map_err(|error| bounded(&format!("ClientError: Artifact upload failed: {}", chain(&error))))?;
+        let mut pauses = UPLOAD_PAUSES.iter();
+        while let Err(error) = self.store_outputs(&job.spec, folder).await {
+            // A missing bucket stays missing. What the machine refuses now, it may do later.
+            let is_lasting = matches!(&error, UploadError::Write { source: StoreError::NoSuchBucket(_), .. });
+            match pauses.next().filter(|_| !is_lasting) {
+                Some(pause) => tokio::time::sleep(*pause).await,
+                None => return Err(bounded(&format!("ClientError: Artifact upload failed: {}", chain(&error)))),
+            }
+        }
         Ok(ending)
     }
 
@@ -97,7 +108,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         self.training.change(self.name, |job, _| job.say("Preparing the instances for training")).await;
-        let image = images::find(&self.training.images, &spec.image)
+        let image = images::find_trainer(&self.training.images, &spec.image)
             .map_err(|error| format!("ClientError: Cannot pull algorithm container. {error}"))?;
         if folder.view().is_none() && spec.channels.iter().any(|channel| channel.name == "sm_drivers") {
             return Err(format!(
