@@ -90,6 +90,31 @@ fn a_training_job_survives_ten_kills() {
     assert!(notes.lines().filter(|line| line.starts_with("begins")).count() > 1, "no kill met the program: {notes}");
 }
 
+#[test]
+fn a_transform_job_survives_ten_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let program = repository().join("crates/local-cloud/tests/programs/batch_model.py");
+    let image = format!("upper={} {}", python().display(), program.display());
+    let start = || Up::start_with(&data, &["--image", &image]);
+    let notes = folder.path().join("notes");
+    let mut up = start();
+    let step = |up: &Up, step: &str| run(script(up, "boto3_transform.py").arg(step).arg(&notes));
+    step(&up, "create");
+    for kill in 0..10_u64 {
+        // Moments of the job that no test chose: before and after the start of its server, and between its records.
+        std::thread::sleep(Duration::from_millis(40 + kill * 7919 % 700));
+        up.kill();
+        up = start();
+    }
+    step(&up, "ended");
+    let notes = std::fs::read_to_string(notes).unwrap();
+    let requests = notes.lines().filter(|line| line.starts_with("request")).count();
+    // A kill costs the requests that were under way, three at most.
+    assert!((200..=230).contains(&requests), "{requests} requests for 200 records");
+    assert!(notes.lines().filter(|line| *line == "start").count() > 1, "no kill met the server: {notes}");
+}
+
 #[tokio::test]
 async fn curl_uploads_a_portrait() {
     let up = Up::start();
