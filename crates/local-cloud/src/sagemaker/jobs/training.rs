@@ -8,6 +8,7 @@ mod folder;
 mod metrics;
 mod program;
 mod run;
+mod stoppable;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -11,7 +12,9 @@ use futures::stream;
 use tar::Builder;
 use tokio::io::AsyncReadExt;
 
+use super::stoppable::Stoppable;
 use super::tree::{self, Entry};
+use crate::journal::Journal;
 use crate::s3::{Attributes, ObjectStore, StoreError, split_prefix};
 
 /// How much of a file is read at once.
@@ -54,12 +57,13 @@ pub(super) async fn upload(store: &ObjectStore, path: &Path, location: &str) -> 
 /// Archives the content of `folder`, stores the archive at `location`, and removes it. Returns the entries that were left out.
 pub(super) async fn upload_archive(
     store: &ObjectStore,
+    journal: &Arc<Journal>,
     folder: &Path,
     location: &str,
 ) -> Result<Vec<String>, UploadError> {
     let archive = folder.with_extension("tar.gz");
-    let (from, to) = (folder.to_owned(), archive.clone());
-    let left_out = tokio::task::spawn_blocking(move || pack(&from, &to))
+    let (from, to, journal) = (folder.to_owned(), archive.clone(), Arc::clone(journal));
+    let left_out = tokio::task::spawn_blocking(move || pack(&from, &to, &journal))
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(|source| UploadError::Read { path: folder.to_owned(), source })?;
@@ -88,8 +92,8 @@ pub(super) async fn upload_files(
 }
 
 /// Writes a `tar.gz` whose entries are relative to `folder`. Links stay links. Sockets, pipes and devices are left out.
-fn pack(folder: &Path, archive: &Path) -> io::Result<Vec<String>> {
-    let file = io::BufWriter::with_capacity(CHUNK, File::create(archive)?);
+fn pack(folder: &Path, archive: &Path, journal: &Arc<Journal>) -> io::Result<Vec<String>> {
+    let file = Stoppable::new(io::BufWriter::with_capacity(CHUNK, File::create(archive)?), journal);
     let mut builder = Builder::new(GzEncoder::new(file, Compression::fast()));
     builder.follow_symlinks(false);
     let mut left_out = Vec::new();
@@ -101,6 +105,6 @@ fn pack(folder: &Path, archive: &Path) -> io::Result<Vec<String>> {
         }
     }
     let file = builder.into_inner()?.finish()?;
-    file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.into_inner().into_inner().map_err(io::IntoInnerError::into_error)?;
     Ok(left_out)
 }

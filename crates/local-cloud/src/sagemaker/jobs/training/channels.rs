@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::stoppable::Stoppable;
+use crate::journal::Journal;
 use crate::s3::{ListQuery, ObjectStore, StoreError, split_prefix, split_uri};
 use crate::sagemaker::records::{Channel, InputMode};
 
@@ -44,7 +47,12 @@ pub(super) enum DownloadError {
 type Placed = BTreeMap<String, (String, String)>;
 
 /// Copies the objects of a channel to files in `folder`. Nothing is written outside of it.
-pub(super) async fn download(channel: &Channel, folder: &Path, store: &ObjectStore) -> Result<(), DownloadError> {
+pub(super) async fn download(
+    channel: &Channel,
+    folder: &Path,
+    store: &ObjectStore,
+    journal: &Arc<Journal>,
+) -> Result<(), DownloadError> {
     let placed = if channel.is_manifest { manifest(channel, store).await? } else { prefix(&channel.uri, store)? };
     if placed.is_empty() {
         return Err(DownloadError::Nothing(channel.uri.clone()));
@@ -53,7 +61,7 @@ pub(super) async fn download(channel: &Channel, folder: &Path, store: &ObjectSto
     create(folder)?;
     for (name, (bucket, key)) in &placed {
         let read_only = channel.mode == InputMode::FastFile;
-        copy(store, bucket, key, &folder.join(name), read_only).await?;
+        copy(store, journal, bucket, key, &folder.join(name), read_only).await?;
     }
     Ok(())
 }
@@ -61,20 +69,22 @@ pub(super) async fn download(channel: &Channel, folder: &Path, store: &ObjectSto
 /// Copies an object to a file. A copy, since a link would let the program change the object.
 pub(super) async fn copy(
     store: &ObjectStore,
+    journal: &Arc<Journal>,
     bucket: &str,
     key: &str,
     path: &Path,
     read_only: bool,
 ) -> Result<(), DownloadError> {
-    let (_, mut source) =
+    let (_, source) =
         store.open_file(bucket, key).await.map_err(|source| DownloadError::Object { key: key.to_owned(), source })?;
-    let to = path.to_owned();
+    let (to, journal) = (path.to_owned(), Arc::clone(journal));
     let written = tokio::task::spawn_blocking(move || {
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent)?;
         }
-        let mut file = fs::File::create(&to)?;
-        io::copy(&mut source, &mut file)?;
+        let mut file = Stoppable::new(fs::File::create(&to)?, &journal);
+        io::copy(&mut BufReader::with_capacity(1 << 20, source), &mut file)?;
+        let file = file.into_inner();
         if read_only {
             let mut permissions = file.metadata()?.permissions();
             permissions.set_readonly(true);

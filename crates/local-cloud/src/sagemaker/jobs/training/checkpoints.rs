@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use super::artifacts::{self, UploadError};
 use super::channels::{self, DownloadError};
 use super::tree;
 use crate::error::chain;
+use crate::journal::Journal;
 use crate::s3::{ObjectStore, StoreError, split_prefix};
 
 /// The time between two looks at the folder.
@@ -34,7 +36,12 @@ pub(super) struct Checkpoints<'a> {
 
 impl<'a> Checkpoints<'a> {
     /// Fills the folder with what the prefix has.
-    pub(super) async fn restore(store: &'a ObjectStore, folder: PathBuf, uri: &str) -> Result<Self, DownloadError> {
+    pub(super) async fn restore(
+        store: &'a ObjectStore,
+        journal: &Arc<Journal>,
+        folder: PathBuf,
+        uri: &str,
+    ) -> Result<Self, DownloadError> {
         let location = format!("{uri}/");
         let (bucket, prefix) = split_prefix(&location);
         let unwritable = |source| DownloadError::File { path: folder.clone(), source };
@@ -43,7 +50,7 @@ impl<'a> Checkpoints<'a> {
             let name = &key[prefix.len()..];
             if !key.ends_with('/') {
                 channels::check(name, &key)?;
-                channels::copy(store, bucket, &key, &folder.join(name), false).await?;
+                channels::copy(store, journal, bucket, &key, &folder.join(name), false).await?;
             }
         }
         let stored = files(&folder).map_err(unwritable)?;

@@ -91,6 +91,9 @@ impl<'a> Run<'a> {
             .await;
         let mut pauses = UPLOAD_PAUSES.iter();
         while let Err(error) = self.store_outputs(&job.spec, folder).await {
+            if self.training.journal.is_stopping() {
+                return Ok(ending);
+            }
             // A missing bucket stays missing. What the machine refuses now, it may do later.
             let is_lasting = matches!(&error, UploadError::Write { source: StoreError::NoSuchBucket(_), .. });
             match pauses.next().filter(|_| !is_lasting) {
@@ -160,14 +163,15 @@ impl<'a> Run<'a> {
         folder: &RunFolder,
     ) -> Result<Option<Checkpoints<'a>>, DownloadError> {
         folder.create(spec).map_err(|source| DownloadError::File { path: folder.ml(), source })?;
+        let journal = &self.training.journal;
         for channel in &spec.channels {
-            channels::download(channel, &folder.channel(&channel.name), &self.training.store).await?;
+            channels::download(channel, &folder.channel(&channel.name), &self.training.store, journal).await?;
         }
         match &spec.checkpoints {
             None => Ok(None),
             Some(checkpoints) => {
                 let path = folder.ml().join(&checkpoints.folder);
-                Checkpoints::restore(&self.training.store, path, &checkpoints.uri).await.map(Some)
+                Checkpoints::restore(&self.training.store, journal, path, &checkpoints.uri).await.map(Some)
             }
         }
     }
@@ -255,10 +259,11 @@ impl<'a> Run<'a> {
 
     /// Stores the model and the output data.
     async fn store_outputs(&self, spec: &TrainingSpec, folder: &RunFolder) -> Result<(), UploadError> {
-        let (store, model) = (&self.training.store, folder.ml().join("model"));
+        let (store, journal) = (&self.training.store, &self.training.journal);
+        let model = folder.ml().join("model");
         let location = spec.model(self.name);
         let mut left_out = if spec.is_archive {
-            artifacts::upload_archive(store, &model, &location).await?
+            artifacts::upload_archive(store, journal, &model, &location).await?
         } else {
             artifacts::upload_files(store, &model, &location).await?
         };
@@ -266,7 +271,7 @@ impl<'a> Run<'a> {
         let has_data = std::fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_some());
         if has_data && spec.is_archive {
             let location = format!("{}/output.tar.gz", spec.output(self.name));
-            left_out.extend(artifacts::upload_archive(store, &data, &location).await?);
+            left_out.extend(artifacts::upload_archive(store, journal, &data, &location).await?);
         } else if has_data {
             let location = format!("{}/data/", spec.output(self.name));
             left_out.extend(artifacts::upload_files(store, &data, &location).await?);
