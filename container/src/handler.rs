@@ -144,8 +144,10 @@ pub trait Work: Send + 'static {
 /// The body of an answer and its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The `Content-Type`.
+    /// The `Content-Type`. SageMaker's SDK compares it with what it asked for, so it has no parameter that nobody asked for.
     pub media_type: String,
+    /// `X-Amzn-SageMaker-Custom-Attributes`, which SageMaker hands back to the client: at most 1024 visible ASCII characters.
+    pub custom_attributes: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }

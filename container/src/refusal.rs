@@ -30,7 +30,7 @@ impl Refusal {
     /// `{"code","message"}`.
     pub fn json(&self) -> Answer {
         let body = json!({"code": self.code, "message": self.message}).to_string().into_bytes();
-        Answer { media_type: "application/json".to_owned(), body }
+        Answer { media_type: "application/json".to_owned(), custom_attributes: None, body }
     }
 }
 

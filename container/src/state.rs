@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use pipeline::invocation::CUSTOM_ATTRIBUTES_HEADER;
 use tokio::sync::{RwLock, Semaphore};
 
 use crate::body::Bodies;
@@ -69,7 +70,10 @@ impl<H: InferenceHandler> ServerState<H> {
     /// An answer of the handler.
     pub(crate) fn respond(&self, answer: Answer) -> Response {
         match self.handler.buffers() {
-            Some(buffers) => ([(header::CONTENT_TYPE, answer.media_type)], buffers.lend(answer.body)).into_response(),
+            Some(buffers) => {
+                let (headers, body) = answer.into_parts();
+                (headers, buffers.lend(body)).into_response()
+            }
             None => answer.into_response(),
         }
     }
@@ -84,8 +88,24 @@ impl<H: InferenceHandler> ServerState<H> {
     }
 }
 
+impl Answer {
+    /// Its headers and its body. A header that cannot be sent is left out, and logged.
+    fn into_parts(self) -> (HeaderMap, Vec<u8>) {
+        let attributes = HeaderName::from_static(CUSTOM_ATTRIBUTES_HEADER);
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(header::CONTENT_TYPE, Some(self.media_type)), (attributes, self.custom_attributes)] {
+            match value.map(HeaderValue::try_from) {
+                None => {}
+                Some(Ok(value)) => _ = headers.insert(name, value),
+                Some(Err(error)) => tracing::error!(%name, %error, "a header of the handler's answer cannot be sent"),
+            }
+        }
+        (headers, self.body)
+    }
+}
+
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, self.media_type)], self.body).into_response()
+        self.into_parts().into_response()
     }
 }

@@ -170,7 +170,8 @@ async fn a_strip_as_npy() {
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(header(&response, "content-type"), "application/x-npy; model=preview");
+    assert_eq!(header(&response, "content-type"), "application/x-npy");
+    assert_eq!(header(&response, "x-amzn-sagemaker-custom-attributes"), "engine=preview");
     assert_eq!(header(&response, "content-length"), (128 + 1024 * 3072 * 3).to_string());
     assert_eq!(header(&response, "transfer-encoding"), "");
     let headers = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
@@ -249,12 +250,13 @@ async fn the_same_face_in_every_variety_of_file() {
 async fn a_strip_as_a_picture() {
     let server = Server::start_with(|_| (), |settings| settings.ages = "70".parse().unwrap()).await;
     for (accept, media_type, format) in [
-        ("image/png", "image/png; model=preview", ImageFormat::Png),
-        ("image/jpeg", "image/jpeg; model=preview", ImageFormat::Jpeg),
-        ("image/webp, */*;q=0.1", "image/webp; model=preview", ImageFormat::WebP),
+        ("image/png", "image/png", ImageFormat::Png),
+        ("image/jpeg", "image/jpeg", ImageFormat::Jpeg),
+        ("image/webp, */*;q=0.1", "image/webp", ImageFormat::WebP),
     ] {
         let response = server.invoke(png()).header("accept", accept).send().await.unwrap();
         assert_eq!(header(&response, "content-type"), media_type);
+        assert_eq!(header(&response, "x-amzn-sagemaker-custom-attributes"), "engine=preview");
         let bytes = response.bytes().await.unwrap();
         let picture = image::load_from_memory_with_format(&bytes, format).unwrap();
         assert_eq!((picture.width(), picture.height()), (2048, 1024));

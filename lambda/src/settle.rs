@@ -72,7 +72,11 @@ impl ImageProcessor {
             };
         };
         let content_type = content_type.or(npy.media_type.as_deref()).map(str::to_owned);
-        let model = content_type.as_deref().and_then(strip::model);
+        let attributes = npy.metadata.get(invocation::CUSTOM_ATTRIBUTES_HEADER);
+        let named = attributes.and_then(|attributes| invocation::engine_of(attributes).map(str::to_owned));
+        // An endpoint may still run a container of an earlier version.
+        let named = named.or_else(|| content_type.as_deref().and_then(strip::model).map(str::to_owned));
+        let model = named.as_deref();
         let bytes = npy.bytes;
         let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;

@@ -123,13 +123,13 @@ impl InferenceHandler for Lengths {
             lengths.truncate(top);
         }
         let body = serde_json::json!({"lengths": lengths}).to_string().into_bytes();
-        Ok(Answer { media_type: "application/json".to_owned(), body })
+        Ok(Answer { media_type: "application/json".to_owned(), custom_attributes: None, body })
     }
 
     /// Its clients expect `{"reason"}`.
     fn refuse(&self, refusal: &Refusal) -> Answer {
         let body = serde_json::json!({"reason": refusal.to_string()}).to_string().into_bytes();
-        Answer { media_type: "application/problem+json".to_owned(), body }
+        Answer { media_type: "application/problem+json".to_owned(), custom_attributes: None, body }
     }
 }
 

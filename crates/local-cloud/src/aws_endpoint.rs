@@ -14,7 +14,7 @@ use crate::services::Services;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Scope {
     access_key: String,
-    /// The signing name: `s3`, `dynamodb`, `sagemaker`, `sns`, `lambda`.
+    /// The signing name: `s3`, `dynamodb`, `sagemaker`, `sns`, `lambda`, `logs`.
     service: String,
 }
 
@@ -70,6 +70,9 @@ async fn call(services: &Services, scope: Option<&Scope>, request: Request) -> R
         Some("lambda") => services.lambda.call(request).await,
         Some("sqs") => services.sqs.call(request).await,
         Some("sns") => services.sns.call(request).await,
+        Some("logs") => services.logs.call(request).await,
+        Some("sts") => crate::sts::call(request).await,
+        Some("iam") => crate::iam::call(request).await,
         Some(other) => {
             let service = format!("the service {other:?}");
             let is_query = request

@@ -4,8 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
-/// The XML namespace of SNS, the one service here that speaks the Query protocol. Errors for other services carry it too, since SDKs
-/// ignore it.
+/// The XML namespace of SNS. Errors of other services that speak the Query protocol carry it too, since SDKs ignore it.
 pub(crate) const QUERY_NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
 /// An error in the JSON protocols.

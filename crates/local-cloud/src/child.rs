@@ -1,15 +1,20 @@
 //! Child processes, which end with this process.
 
+mod view;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use crate::stack::Program;
+use view::Namespace;
+pub(crate) use view::View;
 
 /// The variables that a child inherits from this process.
 const INHERITED: [&str; 5] = ["RUST_LOG", "RUST_BACKTRACE", "TMPDIR", "TMP", "TEMP"];
@@ -21,6 +26,8 @@ type Order = (Command, oneshot::Sender<io::Result<Child>>);
 #[derive(Clone, Debug)]
 pub(crate) struct Spawner {
     orders: mpsc::UnboundedSender<Order>,
+    /// How a child can be given a view of its own: found out when it is first asked.
+    namespace: Arc<OnceCell<Option<Namespace>>>,
 }
 
 impl Spawner {
@@ -35,7 +42,17 @@ impl Spawner {
                 let _ = reply.send(command.spawn());
             }
         })?;
-        Ok(Self { orders })
+        Ok(Self { orders, namespace: Arc::default() })
+    }
+
+    /// Whether a child can be given a [`View`]. The kernel, or a container around this process, may not allow it.
+    pub(crate) async fn gives_views(&self) -> bool {
+        self.namespace().await.is_some()
+    }
+
+    async fn namespace(&self) -> Option<Namespace> {
+        let found = || async { tokio::task::spawn_blocking(Namespace::find).await.ok().flatten() };
+        *self.namespace.get_or_init(found).await
     }
 
     /// Starts `program`. Its own variables override those of `environment`. Its output is appended to `log`.
@@ -46,18 +63,40 @@ impl Spawner {
         log: &Path,
     ) -> io::Result<Child> {
         let log = open_log(log)?;
+        self.spawn_in(program, environment, [log.try_clone()?.into(), log.into()], None).await
+    }
+
+    /// Starts `program` with these standard outputs, and in a view of its own if it gets one.
+    ///
+    /// # Errors
+    /// The program cannot be executed, or it cannot be given the view.
+    pub(crate) async fn spawn_in<'a>(
+        &self,
+        program: &Program,
+        environment: impl IntoIterator<Item = (&'a str, String)>,
+        [stdout, stderr]: [Stdio; 2],
+        view: Option<&View>,
+    ) -> io::Result<Child> {
         let mut command = Command::new(&program.path);
         command
+            .args(&program.arguments)
             .env_clear()
             .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(environment)
             .envs(&program.environment)
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(stdout)
+            .stderr(stderr)
             .kill_on_drop(true);
         #[cfg(unix)]
         command.arg0(&program.arg0).process_group(0);
+        if let Some(view) = view {
+            let Some(namespace) = self.namespace().await else {
+                return Err(io::Error::other("this system gives a process no view of its own"));
+            };
+            view.give(&mut command, namespace)?;
+        }
+        // A change of user namespace may undo this, so it comes last.
         #[cfg(target_os = "linux")]
         die_with_parent(&mut command);
         let (reply, spawned) = oneshot::channel();
@@ -92,7 +131,8 @@ pub(crate) fn log_len(path: &Path) -> u64 {
     fs::metadata(path).map(|log| log.len()).unwrap_or(0)
 }
 
-fn open_log(path: &Path) -> io::Result<File> {
+/// Opens a log to append to it.
+pub(crate) fn open_log(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -128,4 +168,65 @@ pub(crate) async fn stop(child: &mut Child, patience: Duration) {
 fn terminate(id: libc::pid_t) {
     // SAFETY: kill takes two integers. The child was not waited for yet, so the id still names it.
     unsafe { libc::kill(id, libc::SIGTERM) };
+}
+
+/// Sends a signal to a child and to every process of its group. The group is the child's own.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the standard library sends no signal to a group")]
+pub(crate) fn signal_group(leader: u32, signal: libc::c_int) {
+    if let Ok(leader) = libc::pid_t::try_from(leader) {
+        // SAFETY: kill takes two integers. A group without processes is an error, which means that there is nothing to do.
+        unsafe { libc::kill(-leader, signal) };
+    }
+}
+
+/// Kills every process whose environment has this variable, whoever its parent is: a process whose parent has ended goes on.
+/// Only Linux shows the environments.
+pub(crate) fn kill_marked(variable: &str, value: &str) {
+    let marked = format!("{variable}={value}");
+    let Ok(processes) = fs::read_dir("/proc") else { return };
+    for process in processes.flatten() {
+        let id = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        if let Some(id) = id
+            && environment.split(|byte| *byte == 0).any(|entry| entry == marked.as_bytes())
+        {
+            kill(id);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the standard library kills its own children only")]
+fn kill(id: libc::pid_t) {
+    // SAFETY: kill takes two integers.
+    unsafe { libc::kill(id, libc::SIGKILL) };
+}
+
+#[cfg(not(unix))]
+fn kill(_: i32) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_processes_are_found_without_their_parent() {
+        let value = uuid::Uuid::new_v4().to_string();
+        let start = |value: &str| {
+            let mut shell = std::process::Command::new("/bin/sh");
+            let output =
+                shell.args(["-c", "sleep 600 >/dev/null 2>&1 & echo $!"]).env("MARK_OF_TEST", value).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let (marked, other) = (start(&value), start("other"));
+        let runs = |id: &str| fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        assert!(runs(&marked) && runs(&other));
+        kill_marked("MARK_OF_TEST", &value);
+        while runs(&marked) {
+            std::thread::yield_now();
+        }
+        assert!(runs(&other));
+        kill_marked("MARK_OF_TEST", "other");
+    }
 }

@@ -25,6 +25,7 @@ use crate::faults::{FaultPlan, Faults};
 use crate::gateway::{self, Gateway};
 use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
+use crate::logs::Logs;
 use crate::queue::{self, Backlog};
 use crate::recovery::Recovery;
 use crate::s3::{ObjectStore, S3};
@@ -107,13 +108,15 @@ impl Cloud {
         };
         let journal = Arc::new(Journal::open(&databases.journal, clock.clone(), conditions.durability)?);
         let events = Events::new(stack, clock, faults.clone())?;
-        let store = Arc::new(ObjectStore::open(&data.join("s3"), Arc::clone(&journal), events, Arc::clone(&disk))?);
+        let store =
+            Arc::new(ObjectStore::open(&data.join("s3"), Arc::clone(&journal), events.clone(), Arc::clone(&disk))?);
         let recovery = databases.recover(&store).map_err(|error| store.unusable(error))?;
         for bucket in &stack.buckets {
             store.create_bucket(bucket).map_err(|error| store.unusable(error))?;
         }
         let secret = secret_access_key(data)?;
         let spawner = Spawner::new()?;
+        let cloud_logs = Logs::new(Arc::clone(&journal));
         let sns = Sns::new(&stack.subscriptions, Arc::clone(&journal), faults.clone());
         let host = Host {
             spawner: spawner.clone(),
@@ -122,23 +125,23 @@ impl Cloud {
             faults: faults.clone(),
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
-        // Model servers get the paths of their folders, whatever their working directory.
-        let place = Place { spawner, logs, models: std::path::absolute(data.join("sagemaker"))? };
-        let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
+        let place = place(data, spawner, environment(aws, &secret), cloud_logs.clone())?;
+        let sagemaker =
+            SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), events, sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();
         servers.spawn(store.free_when_idle());
         servers.spawn(disk.watch());
         servers.spawn(log_files::watch(data.join("logs")));
         let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
-        let journal_of_services = Arc::clone(&journal);
         let services = Arc::new(Services {
             faults,
-            journal: journal_of_services,
+            journal: Arc::clone(&journal),
             s3,
             dynamodb,
             sagemaker,
             lambda: Arc::clone(&lambda),
+            logs: cloud_logs,
             sns,
             sqs,
         });
@@ -266,6 +269,29 @@ fn environment(aws: SocketAddr, secret: &str) -> BTreeMap<&'static str, String> 
         ("AWS_ENDPOINT_URL", format!("http://{aws}")),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
     ])
+}
+
+/// Where model servers and jobs run. They get the paths of their folders, whatever their working directory.
+fn place(
+    data: &Path,
+    spawner: Spawner,
+    environment: BTreeMap<&'static str, String>,
+    streams: Logs,
+) -> Result<Place, CloudError> {
+    let data = std::path::absolute(data)?;
+    // A container has a PATH and a HOME; here they are this machine's.
+    let machines = ["PATH", "HOME"].into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    let stash = data.join("sagemaker-empty");
+    fs::create_dir_all(&stash).map_err(|source| CloudError::DataFolder { path: stash.clone(), source })?;
+    Ok(Place {
+        spawner,
+        environment: environment.into_iter().chain(machines).collect(),
+        logs: data.join("logs"),
+        streams,
+        models: data.join("sagemaker"),
+        jobs: data.join("sagemaker-jobs"),
+        stash,
+    })
 }
 
 /// Checks that every function that the stack invokes is declared.

@@ -23,6 +23,7 @@ pub(crate) struct ObjectCreated<'a> {
     pub(crate) replay: Option<&'a str>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Events {
     rules: Vec<Rule>,
     notifications: Vec<BucketNotification>,
@@ -42,33 +43,47 @@ impl Events {
     pub(crate) fn object_created(&self, connection: &Connection, object: &ObjectCreated<'_>) -> rusqlite::Result<()> {
         tracing::info!(target: "created", bucket = object.bucket, key = object.key);
         let event = eventbridge_event(object);
+        let about = format!("{}/{}", object.bucket, object.key);
         for rule in self.rules.iter().filter(|rule| matches(&rule.pattern, &event)) {
             for function in &rule.functions {
                 tracing::info!(
                     target: "hop", service = "EventBridge", action = "Object Created",
                     detail = %format_args!("{}/{} -> {function}", object.bucket, object.key)
                 );
-                self.invoke(connection, function, object, &event)?;
+                self.invoke(connection, function, &about, &event)?;
             }
         }
         let wanted = |notification: &&BucketNotification| {
             notification.bucket == object.bucket && object.key.starts_with(&notification.prefix)
         };
         for notification in self.notifications.iter().filter(wanted) {
-            self.invoke(connection, &notification.function, object, &s3_notification(object))?;
+            self.invoke(connection, &notification.function, &about, &s3_notification(object))?;
         }
         Ok(())
     }
 
-    fn invoke(
+    /// Invokes the functions of the rules that match an event of a service, such as `aws.sagemaker`. `resource` is the ARN that it is
+    /// about.
+    pub(crate) fn publish(
         &self,
         connection: &Connection,
-        function: &str,
-        object: &ObjectCreated<'_>,
-        event: &Value,
+        source: &str,
+        detail_type: &str,
+        resource: &str,
+        detail: &Value,
     ) -> rusqlite::Result<()> {
+        let event = envelope(source, detail_type, resource, detail);
+        for rule in self.rules.iter().filter(|rule| matches(&rule.pattern, &event)) {
+            for function in &rule.functions {
+                self.invoke(connection, function, resource, &event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn invoke(&self, connection: &Connection, function: &str, about: &str, event: &Value) -> rusqlite::Result<()> {
         let (queue, body) = (queue::of_function(function), event.to_string());
-        for delay in self.faults.deliveries(Delivery::Event, &format!("{}/{}", object.bucket, object.key)) {
+        for delay in self.faults.deliveries(Delivery::Event, about) {
             let request_id = Uuid::new_v4().to_string();
             queue::send(connection, &queue, &request_id, &body, self.clock.now_millis(), delay)?;
         }
@@ -82,34 +97,40 @@ fn sequencer(number: i64) -> String {
 
 /// *EventBridge event message structure*, Amazon S3 User Guide.
 fn eventbridge_event(object: &ObjectCreated<'_>) -> Value {
-    let mut event = json!({
+    let detail = json!({
         "version": "0",
-        "id": Uuid::new_v4(),
-        "detail-type": "Object Created",
-        "source": "aws.s3",
-        "account": ACCOUNT,
-        "time": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        "region": REGION,
-        "resources": [format!("arn:aws:s3:::{}", object.bucket)],
-        "detail": {
-            "version": "0",
-            "bucket": {"name": object.bucket},
-            "object": {
-                "key": object.key,
-                "size": object.size,
-                "etag": object.etag,
-                "sequencer": sequencer(object.sequencer),
-            },
-            "request-id": request_id(),
-            "requester": ACCOUNT,
-            "source-ip-address": "127.0.0.1",
-            "reason": object.reason,
+        "bucket": {"name": object.bucket},
+        "object": {
+            "key": object.key,
+            "size": object.size,
+            "etag": object.etag,
+            "sequencer": sequencer(object.sequencer),
         },
+        "request-id": request_id(),
+        "requester": ACCOUNT,
+        "source-ip-address": "127.0.0.1",
+        "reason": object.reason,
     });
+    let mut event = envelope("aws.s3", "Object Created", &format!("arn:aws:s3:::{}", object.bucket), &detail);
     if let Some(name) = object.replay {
         event["replay-name"] = name.into();
     }
     event
+}
+
+/// *AWS service event metadata*, Amazon EventBridge Events Reference.
+fn envelope(source: &str, detail_type: &str, resource: &str, detail: &Value) -> Value {
+    json!({
+        "version": "0",
+        "id": Uuid::new_v4(),
+        "detail-type": detail_type,
+        "source": source,
+        "account": ACCOUNT,
+        "time": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "region": REGION,
+        "resources": [resource],
+        "detail": detail,
+    })
 }
 
 /// *Event message structure*, Amazon S3 User Guide.

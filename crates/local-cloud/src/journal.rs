@@ -1,4 +1,4 @@
-//! The journal: objects, queues and SageMaker's records in one SQLite file. One transaction writes an object with the events that
+//! The journal: objects, queues, SageMaker's records and logs in one SQLite file. One transaction writes an object with the events that
 //! it causes, and the outcome of a message with everything that follows from it.
 //!
 //! A killed process loses nothing that was committed. A commit does not wait for the disk. Who acknowledges it does, by
@@ -54,6 +54,26 @@ CREATE TABLE IF NOT EXISTS sagemaker (
     own INTEGER NOT NULL, description TEXT NOT NULL,
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sagemaker_tag (
+    arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (arn, key)
+) STRICT, WITHOUT ROWID;
+-- The objects of transform jobs.
+CREATE TABLE IF NOT EXISTS transform_object (
+    job TEXT NOT NULL COLLATE NOCASE, number INTEGER NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL,
+    output TEXT NOT NULL, status TEXT NOT NULL, answered INTEGER NOT NULL, failed INTEGER NOT NULL,
+    PRIMARY KEY (job, number)
+) STRICT, WITHOUT ROWID;
+-- The numbers of events are never used again: a page begins after one of them.
+CREATE TABLE IF NOT EXISTS log_stream (
+    id INTEGER PRIMARY KEY, log_group TEXT NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    UNIQUE (log_group, name)
+) STRICT;
+CREATE TABLE IF NOT EXISTS log_event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, time INTEGER NOT NULL, message TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS log_event_order ON log_event (stream, id);
 -- Leases end with the process that held them. That was no failed attempt.
 UPDATE message SET leased = 0, receives = receives - 1 WHERE leased;
 ";

@@ -1,5 +1,6 @@
 //! The AWS services of an event-driven inference pipeline, in one process: S3 with its events, DynamoDB, Lambda with its Runtime
-//! API, SageMaker Runtime and the control plane of its endpoints, SNS, SQS for dead letters, a REST API and an HTTP API.
+//! API, SageMaker Runtime and the control plane of its endpoints, CloudWatch Logs, SNS, SQS for dead letters, a REST API and an HTTP
+//! API; STS and IAM as far as SDKs ask.
 //!
 //! The crate knows nothing of the product. A [`Stack`] declares the resources, as a template would, and a [`Cloud`] runs them.
 //! Functions and model servers run unmodified, as child processes. Acknowledged data is on disk and survives a kill. An operation
@@ -22,11 +23,14 @@ mod error;
 mod events;
 mod faults;
 mod gateway;
+mod iam;
 mod journal;
 mod lambda;
 mod log_files;
+mod logs;
 mod mark;
 pub mod process;
+mod query;
 mod queue;
 mod recovery;
 mod s3;
@@ -37,6 +41,7 @@ mod services;
 mod sns;
 mod sqs;
 mod stack;
+mod sts;
 
 pub use account::{ACCESS_KEY_ID, ACCOUNT, REGION};
 pub use clock::Clock;

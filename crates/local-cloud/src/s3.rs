@@ -19,8 +19,9 @@ mod store;
 mod store_error;
 mod uri;
 
-pub(crate) use object::Attributes;
+pub(crate) use listing::ListQuery;
+pub(crate) use object::{Attributes, Object};
 pub(crate) use service::S3;
 pub(crate) use store::{ObjectStore, Output};
 pub(crate) use store_error::StoreError;
-pub(crate) use uri::split_uri;
+pub(crate) use uri::{split_prefix, split_uri};

@@ -1,8 +1,10 @@
-//! SageMaker: endpoints of one instance each, the control plane that manages them, and the runtime that invokes them.
+//! SageMaker: endpoints of one instance each, the runtime that invokes them, training and transform jobs, and the control plane that
+//! manages all.
 
 mod control_plane;
 mod hosting;
 mod images;
+mod jobs;
 mod notice;
 mod records;
 mod runtime;
@@ -15,6 +17,7 @@ use http::Method;
 
 use crate::aws_error::not_implemented;
 use crate::error::CloudError;
+use crate::events::Events;
 use crate::journal::Journal;
 use crate::s3::ObjectStore;
 use crate::sns::Sns;
@@ -22,37 +25,55 @@ use crate::stack::Stack;
 use control_plane::ControlPlane;
 use hosting::Hosting;
 pub(crate) use hosting::Place;
+use jobs::{Training, Transform};
 use runtime::{Manner, Runtime, Worker};
 
 pub(crate) struct SageMaker {
     control_plane: ControlPlane,
     runtime: Runtime,
     hosting: Arc<Hosting>,
+    training: Arc<Training>,
+    transform: Arc<Transform>,
 }
 
 impl SageMaker {
-    /// Starts the model servers of the stack's endpoints, waits until all are healthy, and resumes every other endpoint.
+    /// Starts the model servers of the stack's endpoints, waits until all are healthy, and resumes every other endpoint and the jobs.
     pub(crate) async fn start(
         stack: &Stack,
         place: Place,
         store: Arc<ObjectStore>,
         journal: Arc<Journal>,
+        events: Events,
         sns: Sns,
     ) -> Result<Self, CloudError> {
         let worker = Arc::new(Worker::new(Arc::clone(&store), Arc::clone(&journal), sns.clone()));
         let work = Box::new(move |hosted| Arc::clone(&worker).run(hosted));
+        let training = Arc::new(Training::new(
+            stack.images.clone(),
+            place.clone(),
+            Arc::clone(&store),
+            Arc::clone(&journal),
+            events,
+        ));
+        let transform =
+            Arc::new(Transform::new(stack.images.clone(), place.clone(), Arc::clone(&store), Arc::clone(&journal)));
         let hosting = Arc::new(Hosting::new(stack.images.clone(), place, store, Arc::clone(&journal), work));
         hosting.start_own(&stack.endpoints).await?;
         hosting.resume()?;
+        training.resume()?;
+        transform.resume()?;
+        let jobs = (Arc::clone(&training), Arc::clone(&transform));
         Ok(Self {
-            control_plane: ControlPlane::new(Arc::clone(&journal), sns, Arc::clone(&hosting)),
+            control_plane: ControlPlane::new(Arc::clone(&journal), sns, Arc::clone(&hosting), jobs),
             runtime: Runtime::new(journal, Arc::clone(&hosting)),
             hosting,
+            training,
+            transform,
         })
     }
 
     pub(crate) async fn stop(&self) {
-        self.hosting.stop().await;
+        tokio::join!(self.hosting.stop(), self.training.end(), self.transform.end());
     }
 
     /// Answers a request to the control plane or to SageMaker Runtime.

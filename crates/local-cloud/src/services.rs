@@ -6,6 +6,7 @@ use crate::dynamodb::DynamoDb;
 use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::lambda::Lambda;
+use crate::logs::Logs;
 use crate::s3::S3;
 use crate::sagemaker::SageMaker;
 use crate::sns::Sns;
@@ -18,6 +19,7 @@ pub(crate) struct Services {
     pub(crate) dynamodb: DynamoDb,
     pub(crate) sagemaker: SageMaker,
     pub(crate) lambda: Arc<Lambda>,
+    pub(crate) logs: Logs,
     pub(crate) sns: Sns,
     pub(crate) sqs: Sqs,
 }

@@ -31,7 +31,7 @@ pub struct Stack {
     pub schedules: Vec<Schedule>,
     /// SNS subscriptions. A topic exists if something subscribes to it.
     pub subscriptions: Vec<Subscription>,
-    /// The images that models can name.
+    /// The images that models and training jobs can name.
     pub images: Vec<Image>,
     /// SageMaker endpoints that exist from the start.
     pub endpoints: Vec<Endpoint>,
@@ -81,6 +81,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Its `argv[0]`: one file may hold several programs.
     pub arg0: OsString,
+    /// Its arguments. A program that stands for an image gets one more, as its container would: `serve` or `train`.
+    pub arguments: Vec<OsString>,
     /// Its environment, beside the variables that AWS sets. The child inherits only `RUST_LOG`, `RUST_BACKTRACE` and the
     /// temporary folder.
     pub environment: BTreeMap<String, String>,
@@ -178,13 +180,16 @@ pub struct Subscription {
     pub function: String,
 }
 
-/// An image of a model server, and the program that runs in place of its container.
+/// An image of a model server or of a training program, and the program that runs in place of its container.
 #[derive(Clone, Debug)]
 pub struct Image {
     /// The repository's name: the last part of an image's URI, without tag and digest.
     pub repository: String,
     /// The program, with the variables that the image would set.
     pub program: Program,
+    /// Whether training jobs may name it. Such a job may have any program of this machine run instead (`ContainerEntrypoint`), so
+    /// whoever reaches the AWS endpoint may run programs as this user.
+    pub trains: bool,
 }
 
 /// A SageMaker endpoint of one instance.

@@ -27,10 +27,10 @@ fn stack(folder: &Path) -> Stack {
         ("FROM_IMAGE".to_owned(), "image".to_owned()),
         ("FROM_BOTH".to_owned(), "image".to_owned()),
     ]);
-    let program = Program { arg0: path.clone().into(), path, environment };
+    let program = Program { arg0: path.clone().into(), path, arguments: Vec::new(), environment };
     Stack {
         buckets: vec!["bucket".into()],
-        images: vec![Image { repository: "model".into(), program }],
+        images: vec![Image { repository: "model".into(), program, trains: false }],
         endpoints: vec![Endpoint {
             name: "own".into(),
             image: "model".into(),
@@ -420,7 +420,8 @@ async fn the_resources_of_the_stack_are_described_and_cannot_be_changed() {
     tested.cloud.stop().await;
     let tested = Tested::start(folder.path()).await;
     assert_eq!(tested.describe("own").await.unwrap()["CreationTime"], created);
-    let unknown = tested.request("sagemaker", "POST", "/").header("x-amz-target", "SageMaker.CreateTrainingJob");
+    let unknown =
+        tested.request("sagemaker", "POST", "/").header("x-amz-target", "SageMaker.CreateHyperParameterTuningJob");
     assert_eq!(unknown.body("{}").send().await.unwrap().status(), StatusCode::NOT_IMPLEMENTED);
     tested.cloud.stop().await;
 }
@@ -454,5 +455,38 @@ async fn topics_are_tested_when_an_endpoint_is_created_or_updated() {
     tested.until("e", "InService").await;
     tested.invoke_async("e", "hello").await.unwrap();
     assert_eq!(notices(3).await[2]["eventName"], "InferenceResult");
+    tested.cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_finds_the_world_that_a_container_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let tested = Tested::start(folder.path()).await;
+    tested.put("model.tar.gz", archive("weights", "of the model")).await;
+    let environment = json!({"OWN": "client"});
+    tested
+        .model("m", json!({"Image": "model", "ModelDataUrl": "s3://bucket/model.tar.gz", "Environment": environment}))
+        .await;
+    tested.config("m", None).await;
+    tested.endpoint("CreateEndpoint", "e", "m").await.unwrap();
+    tested.until("e", "InService").await;
+    let says = async |words| tested.invoke("e", words).await.1;
+    assert_eq!(says("arguments").await, "serve");
+    assert_eq!(says("env AWS_ENDPOINT_URL").await, format!("http://{}", tested.cloud.aws_address()));
+    assert_eq!(says("env AWS_REGION").await, "us-east-1");
+    assert_eq!((says("env OWN").await.as_str(), says("env AWS_SECRET_ACCESS_KEY").await.len()), ("client", 64));
+    assert!(!says("env PATH").await.is_empty());
+    if says("read /proc/self/mounts").await.contains("/opt/ml/model") {
+        assert_eq!(says("read /opt/ml/model/weights").await, "of the model");
+    } else {
+        println!("this system gives a child no view of its own");
+    }
+    let refused = json!({"Image": "model", "Environment": {"LD_PRELOAD": "/tmp/x.so"}});
+    let words = tested.call("CreateModel", json!({"ModelName": "n", "PrimaryContainer": refused})).await.unwrap_err();
+    assert!(words.contains("LD_PRELOAD"), "{words}");
+    // What the server says of its answer reaches the client unchanged.
+    let answer = tested.request("sagemaker", "POST", "/endpoints/e/invocations").body("hello").send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/plain; model=test");
+    assert_eq!(answer.headers()["x-amzn-sagemaker-custom-attributes"], "engine=test");
     tested.cloud.stop().await;
 }

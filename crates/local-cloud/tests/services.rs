@@ -21,7 +21,7 @@ fn program(name: &str, environment: &[(&str, PathBuf)]) -> Program {
     let search = std::env::var("PATH").unwrap();
     let own = environment.iter().map(|(name, path)| ((*name).to_owned(), path.display().to_string()));
     let environment: BTreeMap<_, _> = own.chain([("PATH".to_owned(), search)]).collect();
-    Program { arg0: path.clone().into(), path, environment }
+    Program { arg0: path.clone().into(), path, arguments: Vec::new(), environment }
 }
 
 struct Tested {
@@ -59,6 +59,7 @@ impl Tested {
             images: vec![Image {
                 repository: "model".into(),
                 program: program("model.py", &[("DIED", folder.path().join("died"))]),
+                trains: false,
             }],
             endpoints: vec![endpoint],
             subscriptions: vec![Subscription { topic: "done".into(), function: "f".into() }],
@@ -186,6 +187,9 @@ async fn invocations_end_in_an_output_or_a_failure_and_a_notice() {
     let headers = [("inference-id", "good"), ("custom-attributes", "size=7")];
     let (output, _) = tested.invoke_async("hello", &headers).await;
     assert_eq!(tested.object(&output).await, "hello size=7");
+    // The custom attributes of the answer are metadata of its output.
+    let head = tested.request("s3", "HEAD", output.strip_prefix("s3:/").unwrap()).send().await.unwrap();
+    assert_eq!(head.headers()["x-amz-meta-x-amzn-sagemaker-custom-attributes"], "engine=test");
     let (_, failure) = tested.invoke_async("refuse", &[("inference-id", "bad")]).await;
     assert_eq!(tested.object(&failure).await, r#"{"code":"REFUSED"}"#);
 

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use crate::{Ages, AgesError, ErrorCode, JobError};
 
-/// The header that carries `CustomAttributes` from SageMaker to the container.
+/// The header that carries `CustomAttributes` from SageMaker to the container, and back from it. The local cloud keeps those of an
+/// asynchronous answer as metadata of its output, under the same name.
 pub const CUSTOM_ATTRIBUTES_HEADER: &str = "x-amzn-sagemaker-custom-attributes";
 /// The header that carries the inference id from SageMaker to the container, if the invocation has one.
 pub const INFERENCE_ID_HEADER: &str = "x-amzn-sagemaker-inference-id";
@@ -20,6 +21,17 @@ pub fn custom_attributes(ages: &Ages) -> String {
 /// [`AgesError`] where `ages=` cannot be read.
 pub fn ages_of(custom_attributes: &str) -> Result<Option<Ages>, AgesError> {
     custom_attributes.split(';').find_map(|part| part.trim().strip_prefix("ages=")).map(str::parse).transpose()
+}
+
+/// `CustomAttributes` of the container's answer: `engine=sam`.
+pub fn engine_attribute(engine: &str) -> String {
+    format!("engine={engine}")
+}
+
+/// The engine in `CustomAttributes` of an answer; `None` without an `engine=`, or with an empty one.
+pub fn engine_of(custom_attributes: &str) -> Option<&str> {
+    let named = custom_attributes.split(';').find_map(|part| part.trim().strip_prefix("engine="));
+    named.filter(|engine| !engine.is_empty())
 }
 
 /// The error in a failure object or a `failureReason`.
@@ -66,6 +78,9 @@ mod tests {
         assert_eq!(ages_of("trace=1; ages=7"), Ok(Some("7".parse().unwrap())));
         assert_eq!(ages_of("trace=1"), Ok(None));
         assert!(ages_of("ages=old").is_err());
+        assert_eq!(engine_of(&engine_attribute("sam")), Some("sam"));
+        assert_eq!(engine_of("trace=1; engine=preview"), Some("preview"));
+        assert_eq!((engine_of("trace=1"), engine_of("engine=")), (None, None));
     }
 
     #[test]

@@ -11,8 +11,6 @@ pub const PANEL: usize = 1024;
 pub const CHANNELS: usize = 3;
 /// The media type of a `.npy`.
 pub const MEDIA_TYPE: &str = "application/x-npy";
-/// The parameter of [`MEDIA_TYPE`] that names the engine: `application/x-npy; model=sam`.
-pub const MODEL_PARAMETER: &str = "model";
 
 /// The shape of a strip with this number of ages: rows, columns, channels.
 pub fn shape(ages: usize) -> (usize, usize, usize) {
@@ -53,14 +51,9 @@ pub fn npy_header(ages: usize) -> Vec<u8> {
     header
 }
 
-/// The media type of a strip made by this engine.
-pub fn media_type(model: &str) -> String {
-    format!("{MEDIA_TYPE}; {MODEL_PARAMETER}={model}")
-}
-
-/// The engine that a strip's (or picture's) media type names.
+/// The engine that a media type names, as containers of an earlier version wrote it: `application/x-npy; model=sam`.
 pub fn model(media_type: &str) -> Option<&str> {
-    let parameter = |part: &'_ str| part.trim().strip_prefix(MODEL_PARAMETER)?.strip_prefix('=').map(str::len);
+    let parameter = |part: &'_ str| part.trim().strip_prefix("model=").map(str::len);
     media_type.split(';').skip(1).find_map(|part| {
         let length = parameter(part)?;
         let name = part.trim();
@@ -116,7 +109,7 @@ mod tests {
 
     #[test]
     fn names_the_model() {
-        assert_eq!(model(&media_type("preview")), Some("preview"));
+        assert_eq!(model("application/x-npy; model=preview"), Some("preview"));
         assert_eq!(model("image/png; q=1; model=\"sam\""), Some("sam"));
         assert_eq!(model("application/x-npy"), None);
         assert_eq!(model("application/x-npy; model="), None);

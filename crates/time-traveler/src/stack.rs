@@ -2,6 +2,7 @@
 
 pub(crate) mod local;
 pub(crate) mod lost_jobs;
+pub(crate) mod own_image;
 pub(crate) mod programs;
 #[cfg(test)]
 mod template;
@@ -23,6 +24,7 @@ use local_cloud::{
 use pipeline::{Ages, ErrorCode, ImageType, JobError, MAX_PUT_BYTES, PortraitId, event, keys};
 use serde_json::json;
 
+use own_image::OwnImage;
 use programs::BuiltIn;
 
 /// The bucket of uploads, which SageMaker reads.
@@ -59,6 +61,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) model_server: Option<&'a Path>,
     /// The folder of functions that `cargo lambda build` built, instead of the built-in ones.
     pub(crate) functions: Option<&'a Path>,
+    /// Images for the jobs and endpoints that scripts create.
+    pub(crate) images: &'a [OwnImage],
     /// Ages of an upload that names none.
     pub(crate) ages: Ages,
 }
@@ -107,7 +111,7 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
         subscriptions: [SUCCESS_TOPIC, ERROR_TOPIC]
             .map(|topic| Subscription { topic: topic.to_owned(), function: BuiltIn::ImageProcessor.name().to_owned() })
             .to_vec(),
-        images: vec![image(parts.model_server)?],
+        images: images(parts)?,
         endpoints: vec![endpoint(parts)?],
         rest_api: rest_api(&parts.ages),
         http_api: http_api(),
@@ -178,6 +182,16 @@ const MODEL_SERVER: [&str; 15] = [
     "HOME",
 ];
 
+fn images(parts: &Parts<'_>) -> anyhow::Result<Vec<Image>> {
+    let mut images = vec![image(parts.model_server)?];
+    for own in parts.images {
+        let twice = images.iter().any(|image| image.repository == own.name());
+        anyhow::ensure!(!twice, "the image {} is given twice: one command would work", own.name());
+        images.push(own.image()?);
+    }
+    Ok(images)
+}
+
 fn image(model_server: Option<&Path>) -> anyhow::Result<Image> {
     let variables = MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
     let mut program = BuiltIn::Serve.program(variables);
@@ -187,7 +201,7 @@ fn image(model_server: Option<&Path>) -> anyhow::Result<Image> {
         program.arg0 = server.clone().into();
         program.path = server;
     }
-    Ok(Image { repository: REPOSITORY.to_owned(), program })
+    Ok(Image { repository: REPOSITORY.to_owned(), program, trains: false })
 }
 
 fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {

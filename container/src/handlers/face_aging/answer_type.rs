@@ -68,11 +68,11 @@ impl AnswerType {
         }
     }
 
-    /// The `Content-Type` of an answer made by this engine.
-    pub(super) fn media_type(self, engine: &str) -> String {
+    /// The `Content-Type` of an answer.
+    pub(super) fn media_type(self) -> &'static str {
         match self {
-            Self::Npy => strip::media_type(engine),
-            Self::Picture(picture) => format!("{}; {}={engine}", picture.as_str(), strip::MODEL_PARAMETER),
+            Self::Npy => strip::MEDIA_TYPE,
+            Self::Picture(picture) => picture.as_str(),
         }
     }
 }
@@ -98,9 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn names_the_engine_and_the_limits() {
+    fn names_its_type_and_its_limits() {
         let webp = AnswerType::Picture(ImageType::WebP);
-        assert_eq!(strip::model(&webp.media_type("preview")), Some("preview"));
+        assert_eq!((webp.media_type(), AnswerType::Npy.media_type()), ("image/webp", "application/x-npy"));
         assert!(webp.check_width(14).is_ok() && webp.check_width(15).is_err());
         assert!(AnswerType::Picture(ImageType::Jpeg).check_width(16).is_ok());
     }

@@ -11,7 +11,7 @@ use image::codecs::png::PngEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use picture::{PictureError, RgbImage};
-use pipeline::invocation::ages_of;
+use pipeline::invocation::{ages_of, engine_attribute};
 use pipeline::{Ages, AgesError, ErrorCode, ForeignType, ImageType, strip};
 
 use super::answer_type::AnswerType;
@@ -89,7 +89,7 @@ pub fn header(request: &Request) -> Vec<u8> {
 /// # Errors
 /// 500: the strip cannot be encoded.
 pub fn answer(request: &Request, strip: Vec<u8>, engine: &str) -> Result<Answer, Refusal> {
-    let media_type = request.answer_type.media_type(engine);
+    let media_type = request.answer_type.media_type().to_owned();
     let body = match request.answer_type {
         AnswerType::Npy => strip,
         AnswerType::Picture(format) => {
@@ -100,7 +100,7 @@ pub fn answer(request: &Request, strip: Vec<u8>, engine: &str) -> Result<Answer,
             })?
         }
     };
-    Ok(Answer { media_type, body })
+    Ok(Answer { media_type, custom_attributes: Some(engine_attribute(engine)), body })
 }
 
 fn encoded(pixels: &[u8], width: u32, height: u32, format: ImageType) -> image::ImageResult<Vec<u8>> {
@@ -238,11 +238,12 @@ mod tests {
         let mut strip = header(&npy);
         strip.resize(strip.len() + byte_count(1), 9);
         let found = answer(&npy, strip.clone(), "sam").unwrap();
-        assert_eq!((found.media_type.as_str(), found.body), ("application/x-npy; model=sam", strip));
+        assert_eq!((found.media_type.as_str(), found.body), ("application/x-npy", strip));
+        assert_eq!(found.custom_attributes.as_deref(), Some("engine=sam"));
         let png = Request { ages, answer_type: AnswerType::Picture(ImageType::Png) };
         let found = answer(&png, vec![9; byte_count(1)], "preview").unwrap();
         let picture = image::load_from_memory(&found.body).unwrap();
-        assert_eq!((found.media_type.as_str(), picture.width()), ("image/png; model=preview", 2048));
+        assert_eq!((found.media_type.as_str(), picture.width()), ("image/png", 2048));
     }
 
     #[test]

@@ -1,10 +1,15 @@
-//! The control plane: the operations on models, endpoint configurations and endpoints, in the JSON 1.1 protocol.
+//! The control plane: the operations on models, endpoint configurations, endpoints, jobs and tags, in the JSON 1.1 protocol.
 
 mod endpoint_configs;
 mod endpoints;
 mod listing;
 mod models;
 mod request;
+mod tags;
+mod training_jobs;
+mod training_request;
+mod transform_jobs;
+mod transform_request;
 
 use std::sync::Arc;
 
@@ -17,13 +22,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::hosting::Hosting;
-use super::records::{self, Kind, Record};
+use super::jobs::{Training, Transform};
+use super::records::{self, JobStatus, Kind, Record, Tag};
 use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
 use crate::error::chain;
 use crate::journal::Journal;
 use crate::sns::Sns;
-use listing::{Item, Query, seconds};
+use listing::{ENDPOINT_STATUSES, Item, Query, seconds};
 use request::{ApiError, Members};
 
 /// The largest request: far more than names and environments need.
@@ -33,6 +39,8 @@ pub(super) struct ControlPlane {
     journal: Arc<Journal>,
     sns: Sns,
     hosting: Arc<Hosting>,
+    training: Arc<Training>,
+    transform: Arc<Transform>,
 }
 
 type Operation = fn(&ControlPlane, Members) -> Result<Value, ApiError>;
@@ -53,13 +61,29 @@ fn operation(target: &str) -> Option<Operation> {
         "ListEndpoints" => endpoints::list,
         "UpdateEndpoint" => endpoints::update,
         "DeleteEndpoint" => endpoints::delete,
+        "CreateTrainingJob" => training_jobs::create,
+        "DescribeTrainingJob" => training_jobs::describe,
+        "ListTrainingJobs" => training_jobs::list,
+        "StopTrainingJob" => training_jobs::stop,
+        "CreateTransformJob" => transform_jobs::create,
+        "DescribeTransformJob" => transform_jobs::describe,
+        "ListTransformJobs" => transform_jobs::list,
+        "StopTransformJob" => transform_jobs::stop,
+        "AddTags" => tags::add,
+        "ListTags" => tags::list,
+        "DeleteTags" => tags::delete,
         _ => return None,
     })
 }
 
 impl ControlPlane {
-    pub(super) fn new(journal: Arc<Journal>, sns: Sns, hosting: Arc<Hosting>) -> Self {
-        Self { journal, sns, hosting }
+    pub(super) fn new(
+        journal: Arc<Journal>,
+        sns: Sns,
+        hosting: Arc<Hosting>,
+        (training, transform): (Arc<Training>, Arc<Transform>),
+    ) -> Self {
+        Self { journal, sns, hosting, training, transform }
     }
 
     /// Answers a request of this target.
@@ -83,13 +107,15 @@ impl ControlPlane {
         }
     }
 
-    /// Writes a new record.
-    fn create(&self, kind: Kind, name: &str, value: &impl Serialize) -> Result<(), ApiError> {
+    /// Writes a new record and its tags.
+    fn create(&self, kind: Kind, name: &str, value: &impl Serialize, tags: &[Tag]) -> Result<(), ApiError> {
         let now = self.journal.clock().now_millis();
-        match self.journal.write(|transaction| records::insert(transaction, kind, name, now, value))? {
-            true => Ok(()),
-            false => Err(existing(kind, name)),
-        }
+        self.journal.write(|transaction| {
+            if !records::insert(transaction, kind, name, now, value)? {
+                return Err(existing(kind, name));
+            }
+            Ok(records::tag(transaction, &kind.arn(name), tags)?)
+        })
     }
 
     /// Deletes a record. Endpoints do not need their model and their configuration: a deployment is a copy of both.
@@ -110,7 +136,12 @@ impl ControlPlane {
         mut request: Members,
         item: impl Fn(&Record<T>, &mut Value) -> Item,
     ) -> Result<Value, ApiError> {
-        let query = Query::read(&mut request, kind == Kind::Endpoint)?;
+        let statuses: &[&str] = match kind {
+            Kind::Endpoint => &ENDPOINT_STATUSES,
+            Kind::TrainingJob | Kind::TransformJob => &JobStatus::ALL,
+            Kind::Model | Kind::EndpointConfig => &[],
+        };
+        let query = Query::read(&mut request, statuses)?;
         request.done()?;
         let all: Vec<Record<T>> = self.journal.read(|connection| records::all(connection, kind))?;
         let summaries = all.iter().map(|record| {

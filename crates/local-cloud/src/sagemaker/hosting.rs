@@ -13,20 +13,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::{BoxFuture, join_all};
 use tokio::task::JoinSet;
 
-use crate::child::Spawner;
+use crate::child::{Spawner, View};
 use crate::journal::Journal;
+use crate::logs::{LogStream, Logs, instance_id};
 use crate::s3::ObjectStore;
 use crate::stack::Image;
 pub(crate) use hosted::{Hosted, Lease};
-pub(crate) use model_server::{Answer, InvokeError, ModelRequest};
+pub(crate) use model_data::{fetch as fetch_model, remove as remove_model};
+pub(crate) use model_server::{Answer, CUSTOM_ATTRIBUTES, InvokeError, ModelRequest, ModelServer, Server};
 
-/// Where model servers run: their spawner and their folders.
+/// Where model servers and jobs run: their spawner, their variables and their folders. All paths are absolute.
+#[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) spawner: Spawner,
+    /// Region, credentials and endpoint, with the `PATH` and the `HOME` of this process. An image's variables override them.
+    pub(crate) environment: BTreeMap<&'static str, String>,
     /// The folder of logs.
     pub(crate) logs: PathBuf,
-    /// The folder of models' files, with one folder for each deployment. An absolute path.
+    /// The streams that output is copied to.
+    pub(crate) streams: Logs,
+    /// The folder of models' files, with one folder for each deployment.
     pub(crate) models: PathBuf,
+    /// The folder of jobs' files, with one folder for each run.
+    pub(crate) jobs: PathBuf,
+    /// An empty folder, for the views of children.
+    pub(crate) stash: PathBuf,
+}
+
+impl Place {
+    /// The variables that every container gets.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.environment.iter().map(|(name, value)| (*name, value.clone()))
+    }
+
+    /// A view with these folders, where this system gives a child one.
+    pub(crate) async fn view(&self, folders: Vec<(PathBuf, PathBuf)>) -> Option<View> {
+        let stash = self.stash.clone();
+        self.spawner.gives_views().await.then(|| View { folders, stash, ..View::default() })
+    }
 }
 
 /// Handles the queue of an endpoint until the endpoint is deleted or the cloud stops.
@@ -60,6 +84,12 @@ impl Hosting {
     pub(super) fn find(&self, name: &str) -> Option<Arc<Hosted>> {
         let all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&name.to_ascii_lowercase()).map(Arc::clone)
+    }
+
+    /// The stream of a new instance of an endpoint.
+    fn stream(&self, endpoint: &str, variant: &str) -> LogStream {
+        let group = format!("/aws/sagemaker/Endpoints/{endpoint}");
+        self.place.streams.stream(&group, &format!("{variant}/{}", instance_id()))
     }
 
     /// Breaks off what is under way in the background, and stops every model server.

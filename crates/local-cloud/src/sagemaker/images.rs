@@ -10,6 +10,27 @@ pub(super) struct NoSuchImage {
     known: String,
 }
 
+/// Why an image cannot run a training job.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoTrainer {
+    #[error(transparent)]
+    NoSuchImage(#[from] NoSuchImage),
+    #[error("The image \"{image}\" is for models only here: for jobs there {known}")]
+    ServesOnly { image: String, known: String },
+}
+
+/// The image of a training job.
+pub(super) fn find_trainer<'a>(images: &'a [Image], uri: &str) -> Result<&'a Image, NoTrainer> {
+    let image = find(images, uri)?;
+    if image.trains {
+        return Ok(image);
+    }
+    let trainers: Vec<&str> =
+        images.iter().filter(|image| image.trains).map(|image| image.repository.as_str()).collect();
+    let known = if trainers.is_empty() { "are none".to_owned() } else { format!("is {}", trainers.join(", ")) };
+    Err(NoTrainer::ServesOnly { image: uri.to_owned(), known })
+}
+
 /// The image of a URI. Only the repository's name counts, not the registry, the tag or the digest.
 pub(super) fn find<'a>(images: &'a [Image], uri: &str) -> Result<&'a Image, NoSuchImage> {
     let repository = repository(uri);
@@ -35,8 +56,10 @@ mod tests {
 
     #[test]
     fn an_image_is_found_by_the_last_part_of_its_name() {
-        let program = || Program { path: "x".into(), arg0: "x".into(), environment: Default::default() };
-        let images = ["other", "model"].map(|name| Image { repository: name.to_owned(), program: program() });
+        let program =
+            || Program { path: "x".into(), arg0: "x".into(), arguments: Vec::new(), environment: Default::default() };
+        let images =
+            ["other", "model"].map(|name| Image { repository: name.to_owned(), program: program(), trains: false });
         for uri in [
             "model",
             "model:1.2",

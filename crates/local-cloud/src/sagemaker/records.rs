@@ -1,8 +1,13 @@
-//! The records of the control plane, in the journal: models, endpoint configurations and endpoints.
+//! The records of the control plane, in the journal: models, endpoint configurations, endpoints and jobs.
 
 mod endpoint;
 mod endpoint_config;
+mod job_status;
 mod model;
+mod tag;
+mod training_job;
+mod transform_job;
+mod transform_object;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -14,7 +19,16 @@ pub(crate) use endpoint::{Deployment, Endpoint, Status};
 pub(crate) use endpoint_config::{
     AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, Variant,
 };
+pub(crate) use job_status::JobStatus;
 pub(crate) use model::{Container, Model};
+pub(crate) use tag::{Tag, tag, tags, untag};
+pub(crate) use training_job::{
+    Channel, Checkpoints, Ending, InputMode, Metric, MetricDefinition, Secondary, TrainingJob, TrainingSpec,
+};
+pub(crate) use transform_job::{
+    BadRecords, Format, Parameters, Processing, Source, Split, TransformJob, TransformSpec,
+};
+pub(crate) use transform_object::{ObjectStatus, TransformObject, insert_objects, objects, settle_object};
 
 /// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +36,8 @@ pub(crate) enum Kind {
     Model,
     EndpointConfig,
     Endpoint,
+    TrainingJob,
+    TransformJob,
 }
 
 impl Kind {
@@ -30,6 +46,8 @@ impl Kind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
+            Self::TrainingJob => "training-job",
+            Self::TransformJob => "transform-job",
         }
     }
 
@@ -39,6 +57,8 @@ impl Kind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",
             Self::Endpoint => "endpoint",
+            Self::TrainingJob => "training job",
+            Self::TransformJob => "transform job",
         }
     }
 
@@ -137,8 +157,16 @@ pub(crate) fn update(
     Ok(())
 }
 
-/// Deletes a record.
+/// Whether there is a record of this ARN.
+pub(crate) fn exists(connection: &Connection, arn: &str) -> rusqlite::Result<bool> {
+    let resource = arn.strip_prefix(&format!("arn:aws:sagemaker:{REGION}:{ACCOUNT}:"));
+    let Some((kind, name)) = resource.and_then(|resource| resource.split_once('/')) else { return Ok(false) };
+    connection.prepare_cached("SELECT 1 FROM sagemaker WHERE kind = ? AND name = ?")?.exists([kind, name])
+}
+
+/// Deletes a record and its tags.
 pub(crate) fn delete(connection: &Connection, kind: Kind, name: &str) -> rusqlite::Result<()> {
+    tag::untag_all(connection, &kind.arn(name))?;
     connection.prepare_cached("DELETE FROM sagemaker WHERE kind = ? AND name = ?")?.execute([kind.key(), name])?;
     Ok(())
 }

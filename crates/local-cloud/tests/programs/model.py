@@ -63,6 +63,11 @@ class Handler(BaseHTTPRequestHandler):
         elif words.startswith("file "):
             with open(os.path.join(os.environ["SM_MODEL_DIR"], words[5:]), "rb") as file:
                 self.answer(200, file.read())
+        elif words.startswith("read "):
+            with open(words[5:], "rb") as file:
+                self.answer(200, file.read())
+        elif words == "arguments":
+            self.answer(200, " ".join(sys.argv[1:]).encode())
         elif words.startswith("wait "):
             while not os.path.exists(words[5:]):
                 time.sleep(0.01)
@@ -72,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, str(state["most at once"]).encode())
         else:
             attributes = self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")
-            self.answer(200, f"{words} {attributes}".strip().encode(), Content_Type="text/plain; model=test")
+            self.answer(200, f"{words} {attributes}".strip().encode(), Content_Type="text/plain; model=test", X_Amzn_SageMaker_Custom_Attributes="engine=test")
 
     def log_message(self, *_):
         pass

@@ -16,6 +16,7 @@ use crate::models::ModelFolder;
 use crate::runtime::runtime;
 use crate::stack::local::start;
 use crate::stack::lost_jobs::lost_jobs;
+use crate::stack::own_image::OwnImage;
 use crate::stack::{Parts, stack};
 use crate::terminal::hop_log::HopLog;
 
@@ -35,6 +36,10 @@ pub(crate) struct Up {
     /// A program that keeps SageMaker's contract for containers, instead of the built-in model server
     #[arg(long, value_name = "PROGRAM")]
     model_server: Option<PathBuf>,
+    /// A program that stands for an image, in training jobs and endpoints that scripts create. It runs with the argument `train` or
+    /// `serve`. Repeatable
+    #[arg(long = "image", value_name = "NAME=COMMAND")]
+    images: Vec<OwnImage>,
     /// Folder of the functions that `cargo lambda build` built, to run the deployed ones [default: the built-in ones]
     #[arg(long, value_name = "DIR")]
     functions: Option<PathBuf>,
@@ -68,6 +73,7 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
             model: up.model.folder.as_deref(),
             model_server: up.model_server.as_deref(),
             functions: up.functions.as_deref(),
+            images: &up.images,
             ages: up.ages.clone(),
         })?;
         let conditions = Conditions { faults: up.chaos.clone(), durability: up.durability, ..Conditions::default() };
@@ -105,6 +111,10 @@ fn announce(cloud: &Cloud, up: &Up, engine: Option<EngineKind>) -> anyhow::Resul
     print_line!("  AWS   {aws}   export AWS_ENDPOINT_URL={aws}")?;
     print_line!("  data  {data}   logs of functions and model server: {}", logs.shown())?;
     print_line!("  model {}", serving(up, engine))?;
+    if !up.images.is_empty() {
+        let names: Vec<&str> = up.images.iter().map(OwnImage::name).collect();
+        print_line!("  image {}", names.join(", "))?;
+    }
     if let Some(plan) = &up.chaos {
         let history = logs.join("faults.log");
         print_line!("\nFaults are injected: {plan}; each one is logged in {}", history.shown())?;

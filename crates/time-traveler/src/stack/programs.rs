@@ -28,7 +28,7 @@ impl BuiltIn {
     /// The child process that runs it, with these variables in its environment.
     pub(crate) fn program<'a>(self, environment: impl IntoIterator<Item = (&'a str, String)>) -> Program {
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Program { path: this_program(), arg0: self.name().into(), environment }
+        Program { path: this_program(), arg0: self.name().into(), arguments: Vec::new(), environment }
     }
 
     pub(crate) fn run(self) -> ExitCode {

@@ -1,6 +1,7 @@
 //! Unmodified clients: boto3 with only `endpoint_url` set, and curl.
 
 use std::process::Command;
+use std::time::Duration;
 
 use crate::python::{python, run};
 use crate::support::{Up, repository, sample};
@@ -8,15 +9,20 @@ use crate::support::{Up, repository, sample};
 /// A script of this folder, configured as a client of a local cloud.
 fn script(up: &Up, name: &str) -> Command {
     let mut command = Command::new(python());
+    command.arg(repository().join("crates/time-traveler/tests/e2e").join(name));
+    as_client(up, &mut command);
     command
-        .arg(repository().join("crates/time-traveler/tests/e2e").join(name))
+}
+
+/// Configures a command as a client of a local cloud.
+fn as_client<'a>(up: &Up, command: &'a mut Command) -> &'a mut Command {
+    command
         .env("TIME_TRAVELER_API", &up.api)
         .env("AWS_ENDPOINT_URL", &up.aws)
         .env("AWS_ACCESS_KEY_ID", "anything")
         .env("AWS_SECRET_ACCESS_KEY", "goes")
         .env("AWS_DEFAULT_REGION", "us-east-1")
-        .current_dir(repository());
-    command
+        .current_dir(repository())
 }
 
 #[test]
@@ -28,7 +34,7 @@ fn boto3_clients_work_unmodified() {
 /// The number of running model servers.
 fn servers(up: &Up) -> usize {
     let listed = Command::new("ps").args(["-o", "args=", "--ppid", &up.pid().to_string()]).output().unwrap();
-    String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.trim() == "serve").count()
+    String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.trim() == "serve serve").count()
 }
 
 #[test]
@@ -41,6 +47,72 @@ fn endpoints_made_with_boto3_survive_a_kill() {
     run(script(&up, "boto3_endpoints.py").arg("restarted"));
     assert_eq!(servers(&up), 1);
     assert_eq!(std::fs::read_dir(folder.path().join("sagemaker")).unwrap().count(), 0, "model files are left");
+}
+
+#[test]
+fn an_own_program_is_trained_and_served_with_boto3() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = repository().join("examples/own_image/line.py");
+    let image = format!("line={} {}", python().display(), line.display());
+    let up = Up::start_with(folder.path(), &["--image", &image]);
+    let mut client = Command::new(python());
+    client.arg(repository().join("examples/own_image/client.py"));
+    let output = as_client(&up, &mut client).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines, ["Completed loss: 0.0", "text/csv ['1.000', '7.000']"]);
+}
+
+/// The program of a job that counts to 40, with a checkpoint for each step. It notes when another one runs at the same time.
+const COUNTING: &str = "counting.py";
+
+#[test]
+fn a_training_job_survives_ten_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let program = repository().join("crates/time-traveler/tests/e2e").join(COUNTING);
+    let image = format!("counting=/bin/sh -c '{} {} \"$@\"' sh", python().display(), program.display());
+    let start = || Up::start_with(&data, &["--image", &image]);
+    let notes = folder.path().join("notes");
+    let mut up = start();
+    let create = |up: &Up, step: &str| run(script(up, "boto3_training.py").arg(step).arg(&notes));
+    create(&up, "create");
+    for kill in 0..10_u64 {
+        // Moments of the job that no test chose: before, during and after its start.
+        std::thread::sleep(Duration::from_millis(40 + kill * 7919 % 700));
+        up.kill();
+        up = start();
+    }
+    create(&up, "ended");
+    let notes = std::fs::read_to_string(notes).unwrap();
+    assert!(!notes.contains("twice"), "two programs of one job ran at once: {notes}");
+    assert!(notes.lines().filter(|line| line.starts_with("begins")).count() > 1, "no kill met the program: {notes}");
+}
+
+#[test]
+fn a_transform_job_survives_ten_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let program = repository().join("crates/local-cloud/tests/programs/batch_model.py");
+    let image = format!("upper={} {}", python().display(), program.display());
+    let start = || Up::start_with(&data, &["--image", &image]);
+    let notes = folder.path().join("notes");
+    let mut up = start();
+    let step = |up: &Up, step: &str| run(script(up, "boto3_transform.py").arg(step).arg(&notes));
+    step(&up, "create");
+    for kill in 0..10_u64 {
+        // Moments of the job that no test chose: before and after the start of its server, and between its records.
+        std::thread::sleep(Duration::from_millis(40 + kill * 7919 % 700));
+        up.kill();
+        up = start();
+    }
+    step(&up, "ended");
+    let notes = std::fs::read_to_string(notes).unwrap();
+    let requests = notes.lines().filter(|line| line.starts_with("request")).count();
+    // A kill costs the requests that were under way, three at most.
+    assert!((200..=230).contains(&requests), "{requests} requests for 200 records");
+    assert!(notes.lines().filter(|line| *line == "start").count() > 1, "no kill met the server: {notes}");
 }
 
 #[tokio::test]

@@ -89,7 +89,8 @@ def invoke_endpoint_async():
     )
     assert queued["InferenceId"] == "mine"
     output = eventually(lambda: object_at(queued["OutputLocation"]))
-    assert output["ContentType"] == "application/x-npy; model=preview"
+    assert output["ContentType"] == "application/x-npy"
+    assert output["Metadata"] == {"x-amzn-sagemaker-custom-attributes": "engine=preview"}, output["Metadata"]
     assert np.load(io.BytesIO(output["Body"].read())).shape == (1024, 2048, 3)
 
     s3.put_object(Bucket="portraits", Key="mine/notes.txt", Body=b"no picture")

@@ -212,7 +212,7 @@ def invalid_requests_are_refused():
         (sagemaker.update_endpoint, {"EndpointName": "face-aging", "EndpointConfigName": "one"}),
     ]:
         assert "the local cloud's own stack" in refused(call, **own)
-    refused(sagemaker.list_training_jobs, "NotImplemented", 501)
+    refused(sagemaker.list_hyper_parameter_tuning_jobs, "NotImplemented", 501)
 
 
 def endpoints_survive_a_restart():

@@ -27,7 +27,7 @@ WORDS = {
         r"^endpoint: Creating$",
         r"^endpoint: InService$",
         r"^queued: notebook-astronaut$",
-        r"^application/x-npy; model=preview$",
+        r"^application/x-npy engine=preview$",
         r"^\(1024, 5120, 3\) uint8$",
         r'"code": ?"UNSUPPORTED_IMAGE"',
         r"^endpoint: gone \(ValidationException\)$",

@@ -208,7 +208,8 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
             .to_vec(),
         images: vec![Image {
             repository: "quick".to_owned(),
-            program: Program { arg0: server.clone().into(), path: server, environment },
+            program: Program { arg0: server.clone().into(), path: server, arguments: Vec::new(), environment },
+            trains: false,
         }],
         endpoints: vec![Endpoint {
             name: "face-aging".to_owned(),

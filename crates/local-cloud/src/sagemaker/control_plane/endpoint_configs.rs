@@ -6,12 +6,13 @@ use super::listing::Item;
 use super::request::{ApiError, Members};
 use super::{ControlPlane, described, get};
 use crate::sagemaker::records::{
-    AsyncInferenceConfig, ClientConfig, EndpointConfig, Kind, Model, NotificationConfig, OutputConfig, Record, Variant,
+    AsyncInferenceConfig, ClientConfig, EndpointConfig, Kind, Model, NotificationConfig, OutputConfig, Record, Tag,
+    Variant,
 };
 
 impl EndpointConfig {
     /// Reads a request. `is_topic` returns whether a topic of an ARN exists.
-    fn read(mut request: Members, is_topic: impl Fn(&str) -> bool) -> Result<(String, Self), ApiError> {
+    fn read(mut request: Members, is_topic: impl Fn(&str) -> bool) -> Result<(String, Self, Vec<Tag>), ApiError> {
         let name = request.name("EndpointConfigName")?;
         let mut variants = request.structures("ProductionVariants")?;
         let variant = match (variants.pop(), variants.is_empty()) {
@@ -29,13 +30,14 @@ impl EndpointConfig {
                 .transpose()?,
         };
         // Encryption, network and permissions are those of this machine.
-        request.ignore(&["Tags", "KmsKeyId", "ExecutionRoleArn", "VpcConfig"]);
+        request.ignore(&["KmsKeyId", "ExecutionRoleArn", "VpcConfig"]);
         if request.flag("EnableNetworkIsolation")? {
             let instead = "its model servers are processes of this machine, with its network";
             return Err(request.unsupported("EnableNetworkIsolation", instead));
         }
+        let tags = request.tags("Tags")?;
         request.done()?;
-        Ok((name, config))
+        Ok((name, config, tags))
     }
 }
 
@@ -128,10 +130,10 @@ impl AsyncInferenceConfig {
 }
 
 pub(super) fn create(plane: &ControlPlane, request: Members) -> Result<Value, ApiError> {
-    let (name, config) = EndpointConfig::read(request, |arn| plane.sns.is_topic(arn))?;
+    let (name, config, tags) = EndpointConfig::read(request, |arn| plane.sns.is_topic(arn))?;
     let model = &config.production_variants[0].model_name;
     plane.journal.read(|connection| get::<Model>(connection, Kind::Model, model))?;
-    plane.create(Kind::EndpointConfig, &name, &config)?;
+    plane.create(Kind::EndpointConfig, &name, &config, &tags)?;
     Ok(json!({"EndpointConfigArn": Kind::EndpointConfig.arn(&name)}))
 }
 
@@ -163,7 +165,8 @@ mod tests {
     const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:done";
 
     fn read(request: &Value) -> Result<(String, EndpointConfig), ApiError> {
-        EndpointConfig::read(Members::parse(request.to_string().as_bytes()).unwrap(), |arn| arn == TOPIC)
+        let request = Members::parse(request.to_string().as_bytes()).unwrap();
+        EndpointConfig::read(request, |arn| arn == TOPIC).map(|(name, config, _)| (name, config))
     }
 
     fn variant() -> Value {

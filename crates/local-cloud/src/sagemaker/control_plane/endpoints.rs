@@ -12,7 +12,7 @@ use crate::sagemaker::records::{self, Deployment, Endpoint, EndpointConfig, Kind
 pub(super) fn create(plane: &ControlPlane, mut request: Members) -> Result<Value, ApiError> {
     let name = request.name("EndpointName")?;
     let config = request.name("EndpointConfigName")?;
-    request.ignore(&["Tags"]);
+    let tags = request.tags("Tags")?;
     request.done()?;
     let now = plane.journal.clock().now_millis();
     plane.journal.write(|transaction| {
@@ -21,7 +21,7 @@ pub(super) fn create(plane: &ControlPlane, mut request: Members) -> Result<Value
         let pending = Some(pending);
         let endpoint = Endpoint { status: Status::Creating, failure_reason: None, current: None, pending };
         match records::insert(transaction, Kind::Endpoint, &name, now, &endpoint)? {
-            true => Ok(()),
+            true => Ok(records::tag(transaction, &Kind::Endpoint.arn(&name), &tags)?),
             false => Err(existing(Kind::Endpoint, &name)),
         }
     })?;

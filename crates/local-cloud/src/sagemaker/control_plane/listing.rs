@@ -11,7 +11,7 @@ use crate::sagemaker::records::Record;
 /// The default number of items on a page.
 const PAGE: u64 = 10;
 /// Every endpoint status of AWS, including those that no endpoint has here.
-const STATUSES: [&str; 9] = [
+pub(super) const ENDPOINT_STATUSES: [&str; 9] = [
     "OutOfService",
     "Creating",
     "Updating",
@@ -30,7 +30,7 @@ pub(super) struct Item {
     /// Milliseconds since 1970; so is the time of the last modification.
     pub(super) created: i64,
     pub(super) modified: i64,
-    /// The status of an endpoint; empty for other kinds.
+    /// The status of an endpoint or a job; empty for other kinds.
     pub(super) status: &'static str,
 }
 
@@ -58,17 +58,18 @@ pub(super) struct Query {
 type Position = (String, i64, String);
 
 impl Query {
-    /// Reads a request. Lists of `endpoints` have more parameters.
-    pub(super) fn read(members: &mut Members, endpoints: bool) -> Result<Self, ApiError> {
-        let sorts: &[_] = if endpoints { &["Name", "CreationTime", "Status"] } else { &["Name", "CreationTime"] };
+    /// Reads a request. Lists of a kind with `statuses` have more parameters.
+    pub(super) fn read(members: &mut Members, statuses: &[&'static str]) -> Result<Self, ApiError> {
+        let has_status = !statuses.is_empty();
+        let sorts: &[_] = if has_status { &["Name", "CreationTime", "Status"] } else { &["Name", "CreationTime"] };
         let sort_by = members.one_of("SortBy", sorts)?.unwrap_or("CreationTime");
         let ascending = members.one_of("SortOrder", &["Ascending", "Descending"])? == Some("Ascending");
         let mut between = [members.time("CreationTimeAfter")?, members.time("CreationTimeBefore")?, None, None];
         let mut status = None;
-        if endpoints {
+        if has_status {
             between[2] = members.time("LastModifiedTimeAfter")?;
             between[3] = members.time("LastModifiedTimeBefore")?;
-            status = members.one_of("StatusEquals", &STATUSES)?;
+            status = members.one_of("StatusEquals", statuses)?;
         }
         let after = match members.text("NextToken", 8192)? {
             None => None,
@@ -161,7 +162,7 @@ mod tests {
 
     fn query(request: &Value) -> Result<Query, ApiError> {
         let mut members = Members::parse(request.to_string().as_bytes()).unwrap();
-        let query = Query::read(&mut members, true)?;
+        let query = Query::read(&mut members, &ENDPOINT_STATUSES)?;
         members.done()?;
         Ok(query)
     }

@@ -6,10 +6,10 @@ use super::listing::Item;
 use super::request::{ApiError, Members};
 use super::{ControlPlane, described, get};
 use crate::s3::split_uri;
-use crate::sagemaker::records::{Container, Kind, Model};
+use crate::sagemaker::records::{Container, Kind, Model, Tag};
 
 impl Model {
-    fn read(mut request: Members) -> Result<(String, Self), ApiError> {
+    fn read(mut request: Members) -> Result<(String, Self, Vec<Tag>), ApiError> {
         let name = request.name("ModelName")?;
         if request.take("Containers").is_some() {
             return Err(request.unsupported("Containers", "give one PrimaryContainer"));
@@ -26,9 +26,9 @@ impl Model {
             vpc_config: request.take("VpcConfig"),
             enable_network_isolation: false,
         };
-        request.ignore(&["Tags"]);
+        let tags = request.tags("Tags")?;
         request.done()?;
-        Ok((name, model))
+        Ok((name, model, tags))
     }
 }
 
@@ -59,7 +59,7 @@ impl Container {
             image_config: container.take("ImageConfig"),
             model_data_url: url,
             model_data_source: source,
-            environment: container.texts("Environment")?,
+            environment: container.environment("Environment", (1024, 1024))?,
         };
         container.done()?;
         Ok(read)
@@ -88,8 +88,8 @@ fn archive(source: &Value) -> Result<String, ApiError> {
 }
 
 pub(super) fn create(plane: &ControlPlane, request: Members) -> Result<Value, ApiError> {
-    let (name, model) = Model::read(request)?;
-    plane.create(Kind::Model, &name, &model)?;
+    let (name, model, tags) = Model::read(request)?;
+    plane.create(Kind::Model, &name, &model, &tags)?;
     Ok(json!({"ModelArn": Kind::Model.arn(&name)}))
 }
 
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn read(request: &Value) -> Result<(String, Model), ApiError> {
-        Model::read(Members::parse(request.to_string().as_bytes()).unwrap())
+        Model::read(Members::parse(request.to_string().as_bytes()).unwrap()).map(|(name, model, _)| (name, model))
     }
 
     fn with(container: Value) -> Value {
@@ -155,6 +155,7 @@ mod tests {
             (with(json!({"Image": "i", "Mode": "MultiModel"})), "primaryContainer.mode"),
             (with(json!({"Image": "i", "ModelDataUrl": "https://s3/b/k"})), "primaryContainer.modelDataUrl"),
             (with(json!({"Image": "i", "Environment": {"A": 1}})), "primaryContainer.environment"),
+            (with(json!({"Image": "i", "Environment": {"LD_PRELOAD": "x"}})), "heed LD_PRELOAD"),
             (source("s3://b/k", "S3Prefix", "None"), "modelDataSource.s3DataSource.compressionType"),
             (source("s3://b/k", "S3Prefix", "Gzip"), "modelDataSource.s3DataSource.s3DataType"),
             (source("/b/k", "S3Object", "Gzip"), "s3://bucket/key"),

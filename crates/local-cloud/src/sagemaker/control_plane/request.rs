@@ -9,13 +9,42 @@ use serde_json::{Map, Value};
 
 use crate::aws_error::json_error;
 use crate::error::chain;
-use crate::sagemaker::records::is_name;
+use crate::sagemaker::records::{Tag, is_name};
+
+/// The most tags of a resource.
+pub(super) const MOST_TAGS: usize = 50;
+
+/// The most variables of a container.
+const MOST_VARIABLES: usize = 100;
+
+/// Variables that change what a program of this machine loads or where it looks names up, besides `LD_*` and `DYLD_*`: those that glibc
+/// itself takes from no privileged program (`sysdeps/generic/unsecvars.h`), without the time zone and the temporary folder.
+const OF_LOADER: [&str; 11] = [
+    "GCONV_PATH",
+    "GETCONF_DIR",
+    "GLIBC_TUNABLES",
+    "HOSTALIASES",
+    "LOCALDOMAIN",
+    "LOCPATH",
+    "MALLOC_TRACE",
+    "NIS_PATH",
+    "NLSPATH",
+    "RESOLV_HOST_CONF",
+    "RES_OPTIONS",
+];
+
+/// Whether a container's variable would change the loader. A container has a loader of its own; here it is this machine's.
+fn is_of_loader(variable: &str) -> bool {
+    variable.starts_with("LD_") || variable.starts_with("DYLD_") || OF_LOADER.contains(&variable)
+}
 
 /// Why a request to the control plane is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("{0}")]
     Validation(String),
+    #[error("{0}")]
+    ResourceInUse(String),
     #[error("the request is not JSON of an object")]
     Serialization(#[source] Option<serde_json::Error>),
     #[error("the journal failed")]
@@ -30,6 +59,7 @@ impl ApiError {
     pub(super) fn response(&self) -> Response {
         let (status, code) = match self {
             Self::Validation(_) => (StatusCode::BAD_REQUEST, "ValidationException"),
+            Self::ResourceInUse(_) => (StatusCode::BAD_REQUEST, "ResourceInUse"),
             Self::Serialization(_) => (StatusCode::BAD_REQUEST, "SerializationException"),
             Self::Journal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
         };
@@ -51,6 +81,18 @@ impl Members {
             Ok(Value::Object(members)) => Ok(Self { path: String::new(), members }),
             Ok(_) => Err(ApiError::Serialization(None)),
             Err(error) => Err(ApiError::Serialization(Some(error))),
+        }
+    }
+
+    /// All members, read or not.
+    pub(super) fn shown(&self) -> Value {
+        Value::Object(self.members.clone())
+    }
+
+    /// Gives a missing member a value.
+    pub(super) fn default(&mut self, name: &str, value: &str) {
+        if self.members.get(name).is_none_or(Value::is_null) {
+            self.members.insert(name.to_owned(), Value::from(value));
         }
     }
 
@@ -155,9 +197,84 @@ impl Members {
         }
     }
 
+    /// A list of 1 to `most` words of up to `longest` characters. Empty if it is missing.
+    pub(super) fn words(&mut self, name: &str, most: usize, longest: usize) -> Result<Vec<String>, ApiError> {
+        let Some(value) = self.take(name) else { return Ok(Vec::new()) };
+        match serde_json::from_value::<Vec<String>>(value.clone()) {
+            Ok(words)
+                if (1..=most).contains(&words.len()) && words.iter().all(|word| word.chars().count() <= longest) =>
+            {
+                Ok(words)
+            }
+            _ => {
+                let constraint =
+                    format!("Member must be a list of 1 to {most} strings of at most {longest} characters");
+                Err(self.invalid(name, &value, &constraint))
+            }
+        }
+    }
+
     pub(super) fn texts(&mut self, name: &str) -> Result<BTreeMap<String, String>, ApiError> {
         let value = self.take(name).unwrap_or_else(|| Value::Object(Map::new()));
         serde_json::from_value(value.clone()).map_err(|_| self.invalid(name, &value, "Member must be a map of strings"))
+    }
+
+    /// Tags: 50 at most, each key once. AWS keeps the keys that begin with `aws:` to itself.
+    pub(super) fn tags(&mut self, name: &str) -> Result<Vec<Tag>, ApiError> {
+        let mut tags: Vec<Tag> = Vec::new();
+        for mut tag in self.structures(name)? {
+            let key = tag.text("Key", 128)?;
+            let key = tag.required("Key", key)?;
+            let value = tag.text("Value", 256)?;
+            let value = tag.required("Value", value)?;
+            if key.is_empty() || key.starts_with("aws:") || tags.iter().any(|tag| tag.key == key) {
+                let constraint = "it must have 1 to 128 characters, not begin with aws:, and be there once";
+                return Err(tag.invalid("Key", &Value::String(key), constraint));
+            }
+            tag.done()?;
+            tags.push(Tag { key, value });
+        }
+        if tags.len() > MOST_TAGS {
+            let count = Value::from(tags.len());
+            return Err(self.invalid(name, &count, "Member must have length less than or equal to 50"));
+        }
+        Ok(tags)
+    }
+
+    /// The environment of a container: at most 100 variables. `longest` are the most characters of a name and of a value.
+    pub(super) fn environment(
+        &mut self,
+        name: &str,
+        longest: (usize, usize),
+    ) -> Result<BTreeMap<String, String>, ApiError> {
+        let variables = self.texts(name)?;
+        let shown = || Value::from(variables.keys().cloned().collect::<Vec<_>>());
+        if variables.len() > MOST_VARIABLES {
+            let constraint = format!("Member must have length less than or equal to {MOST_VARIABLES}");
+            return Err(self.invalid(name, &shown(), &constraint));
+        }
+        for (variable, value) in &variables {
+            let first = variable.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+            let constraint = if !first || !variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                "Member must satisfy regular expression pattern: [a-zA-Z_][a-zA-Z0-9_]*".to_owned()
+            } else if variable.len() > longest.0 {
+                format!("Member must have length less than or equal to {}", longest.0)
+            } else if value.chars().count() > longest.1 {
+                let constraint = format!("Member must have length less than or equal to {}", longest.1);
+                return Err(self.invalid(
+                    name,
+                    &shown(),
+                    &format!("Map value of '{variable}' must satisfy constraint: [{constraint}]"),
+                ));
+            } else if is_of_loader(variable) {
+                let instead = format!("the loader of this machine would heed {variable}: leave it out");
+                return Err(self.unsupported(name, &instead));
+            } else {
+                continue;
+            };
+            return Err(self.invalid(name, &shown(), &format!("Map keys must satisfy constraint: [{constraint}]")));
+        }
+        Ok(variables)
     }
 
     pub(super) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, ApiError> {
@@ -190,6 +307,7 @@ impl Members {
         ))
     }
 
+    /// The path of a member, in AWS's form.
     fn at(&self, name: &str) -> String {
         let mut letters = name.chars();
         let first = letters.next().map(|letter| letter.to_ascii_lowercase()).into_iter();
@@ -228,6 +346,28 @@ mod tests {
         );
         a.done().unwrap();
         top.done().unwrap();
+    }
+
+    #[test]
+    fn an_environment_keeps_awss_rules_and_leaves_the_loader_alone() {
+        let read = |name: &str, value: &str| {
+            let mut request = members(&json!({"Environment": {name: value}}));
+            request.environment("Environment", (512, 512)).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for good in ["A", "_", "PATH", "PYTHONPATH", "a1_B", "LDX", &"x".repeat(512)] {
+            assert_eq!(read(good, "1"), Ok(()), "{good}");
+        }
+        for bad in ["", "1a", "a-b", "a b", "a=b", "ä", &"x".repeat(513)] {
+            let words = read(bad, "1").unwrap_err();
+            assert!(words.contains("at 'environment' failed to satisfy constraint: Map keys must"), "{bad}: {words}");
+        }
+        assert!(read("A", &"x".repeat(513)).unwrap_err().contains("Map value of 'A'"));
+        for loader in ["LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"] {
+            let words = read(loader, "1").unwrap_err();
+            assert!(words.contains("environment is not supported") && words.contains(loader), "{words}");
+        }
+        let many: Map<String, Value> = (0..101).map(|n| (format!("A{n}"), json!("1"))).collect();
+        assert!(members(&json!({"Environment": many})).environment("Environment", (9, 9)).is_err());
     }
 
     #[test]

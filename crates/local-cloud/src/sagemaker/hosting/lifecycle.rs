@@ -15,6 +15,8 @@ use crate::queue;
 use crate::sagemaker::images::{self, NoSuchImage};
 use crate::sagemaker::records::{self, Deployment, Endpoint, Kind, Record, Status};
 
+/// Where a container finds its model's files.
+const MODEL_FOLDER: &str = "/opt/ml/model";
 /// The longest `FailureReason` of AWS, in characters.
 const LONGEST_REASON: usize = 1024;
 
@@ -133,11 +135,13 @@ impl Hosting {
         let server = Server {
             name: endpoint.to_owned(),
             program,
+            view: self.place.view(vec![(folder.clone(), MODEL_FOLDER.into())]).await,
             startup_timeout: deployment.startup_timeout(),
             // In another folder than the functions' logs: an endpoint may have a function's name.
             log: self.place.logs.join("endpoints").join(endpoint).join(format!("{}.log", deployment.config)),
+            stream: self.stream(endpoint, &deployment.variant),
         };
-        let server = ModelServer::start(server, self.place.spawner.clone())
+        let server = ModelServer::start(server, self.place.clone())
             .await
             .map_err(|source| LaunchError::Server { variant: deployment.variant.clone(), source })?;
         Ok(Serving::new(deployment.clone(), server, Some(folder)))

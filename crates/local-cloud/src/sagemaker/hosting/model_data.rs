@@ -159,14 +159,15 @@ fn unpack(archive: impl Read, folder: &Path, limits: Limits, stopped: impl Fn() 
     Ok(())
 }
 
-/// The path of an entry. The folder has no links, so the name alone determines the path.
+/// The path of an entry, which is the folder itself for `/` and `./`. A leading slash is taken off, as GNU tar does: the SageMaker SDK
+/// packs a model under the name `/`. The folder has no links, so the name alone determines the path.
 fn inside(folder: &Path, name: &Path) -> Result<PathBuf, UnpackError> {
     let mut path = folder.to_owned();
     for component in name.components() {
         match component {
             Component::Normal(part) => path.push(part),
-            Component::CurDir => {}
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+            Component::CurDir | Component::RootDir => {}
+            Component::ParentDir | Component::Prefix(_) => {
                 return Err(UnpackError::LeadsOut(name.to_owned()));
             }
         }
@@ -270,8 +271,22 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_without_a_name_is_the_folder_itself() {
+        for root in ["/", "./", ".", "//", "/./"] {
+            let folder = entry(EntryType::Directory, root, "", b"");
+            let (unpacked, result) =
+                unpacked(&archive(&[folder, file("/model.bin", b"weights"), file("//tmp/b", b"b")]));
+            result.unwrap_or_else(|error| panic!("{root:?}: {}", chain(&error)));
+            let read = |name: &str| fs::read_to_string(unpacked.path().join("model").join(name)).unwrap();
+            assert_eq!((read("model.bin").as_str(), read("tmp/b").as_str()), ("weights", "b"), "{root:?}");
+        }
+        // A file has to have a name.
+        assert!(refused(&archive(&[file("/", b"x")])).contains("it cannot be unpacked"));
+    }
+
+    #[test]
     fn no_entry_leaves_the_folder() {
-        for name in ["../out", "a/../../out", "/tmp/out"] {
+        for name in ["../out", "a/../../out", "/../out", "/tmp/../../out"] {
             let words = refused(&archive(&[file(name, b"x")]));
             assert!(words.contains("leads out of the folder") && words.contains(name), "{words}");
         }

@@ -1,25 +1,32 @@
 //! A model server: a child process that keeps SageMaker's container contract (*Use your own inference code with hosting services*,
 //! SageMaker Developer Guide), and its supervisor.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, TryStreamExt};
-use http::{StatusCode, header};
+use futures::{Stream, TryStreamExt, stream};
+use http::{HeaderName, StatusCode, header};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::REGION;
-use crate::child::{self, Spawner};
+use super::Place;
+use crate::child::{self, View};
 use crate::error::chain;
+use crate::logs::{Follower, LogStream};
 use crate::stack::Program;
 
+/// The header of `CustomAttributes`, in requests and in answers.
+pub(crate) const CUSTOM_ATTRIBUTES: &str = "x-amzn-sagemaker-custom-attributes";
+/// The most characters of `CustomAttributes`.
+const LONGEST_ATTRIBUTES: usize = 1024;
 /// The time between two pings of a server that is not healthy yet.
 const STARTING_PING: Duration = Duration::from_millis(15);
 /// The time between two pings of a healthy server.
@@ -55,6 +62,8 @@ pub(crate) struct ModelRequest {
     pub(crate) accept: Option<String>,
     pub(crate) custom_attributes: Option<String>,
     pub(crate) inference_id: Option<String>,
+    /// Whether the body is sent in chunks, without its length.
+    pub(crate) chunked: bool,
 }
 
 /// The answer of the model server, whose body is still to be received.
@@ -62,6 +71,8 @@ pub(crate) struct ModelRequest {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<String>,
+    /// `X-Amzn-SageMaker-Custom-Attributes`, if SageMaker would hand them back.
+    pub(crate) custom_attributes: Option<String>,
     /// Seconds from `Retry-After`.
     pub(crate) retry_after: Option<u64>,
     response: reqwest::Response,
@@ -89,15 +100,19 @@ impl Answer {
 }
 
 /// A model server to start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Server {
     /// The endpoint's name.
     pub(crate) name: String,
-    /// The program. The contract's own variables are added to its environment.
+    /// The program. The contract's own variables are added to its environment, and `serve` to its arguments.
     pub(crate) program: Program,
+    /// What it sees, if not what this process sees.
+    pub(crate) view: Option<View>,
     /// How long it may take until its first healthy `/ping`.
     pub(crate) startup_timeout: Duration,
     pub(crate) log: PathBuf,
+    /// The stream that its output is copied to.
+    pub(crate) stream: LogStream,
 }
 
 /// A running server, which is replaced when it ends or is no longer healthy.
@@ -107,19 +122,33 @@ pub(crate) struct ModelServer {
     base: watch::Receiver<Option<String>>,
     stop: Arc<Notify>,
     supervisor: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    follower: tokio::sync::Mutex<Option<Follower>>,
 }
 
 impl ModelServer {
     /// Starts the server and waits until it is healthy.
-    pub(crate) async fn start(server: Server, spawner: Spawner) -> Result<Self, StartError> {
+    pub(crate) async fn start(server: Server, place: Place) -> Result<Self, StartError> {
         // Model servers speak plain HTTP. To read the system's certificates takes longer than the rest of a start.
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(std::io::Error::other)?;
         let (base, is_base) = watch::channel(None);
-        let supervisor = Supervisor { server, spawner, client: client.clone(), base };
-        let child = supervisor.launch().await?;
+        let follower = Follower::start(&server.log, child::log_len(&server.log), server.stream.clone());
+        let supervisor = Supervisor { server, place, client: client.clone(), base };
+        let child = match supervisor.launch().await {
+            Ok(child) => child,
+            Err(error) => {
+                follower.finish().await;
+                return Err(error);
+            }
+        };
         let stop = Arc::new(Notify::new());
         let supervising = tokio::spawn(supervisor.run(child, Arc::clone(&stop)));
-        Ok(Self { client, base: is_base, stop, supervisor: tokio::sync::Mutex::new(Some(supervising)) })
+        Ok(Self {
+            client,
+            base: is_base,
+            stop,
+            supervisor: tokio::sync::Mutex::new(Some(supervising)),
+            follower: tokio::sync::Mutex::new(Some(follower)),
+        })
     }
 
     /// Waits until the server is healthy, for `patience` at most.
@@ -136,11 +165,15 @@ impl ModelServer {
         timeout: Duration,
     ) -> Result<Answer, InvokeError> {
         let base = self.base.borrow().clone().ok_or(InvokeError::NotHealthy)?;
+        let body = match request.chunked {
+            true => reqwest::Body::wrap_stream(stream::iter([Ok::<_, Infallible>(body)])),
+            false => body.into(),
+        };
         let mut outgoing = self.client.post(format!("{base}/invocations")).timeout(timeout).body(body);
         for (name, value) in [
             ("content-type", &request.content_type),
             ("accept", &request.accept),
-            ("x-amzn-sagemaker-custom-attributes", &request.custom_attributes),
+            (CUSTOM_ATTRIBUTES, &request.custom_attributes),
             ("x-amzn-sagemaker-inference-id", &request.inference_id),
         ] {
             if let Some(value) = value {
@@ -148,14 +181,23 @@ impl ModelServer {
             }
         }
         let response = outgoing.send().await.map_err(|error| InvokeError::of(error, timeout))?;
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let attributes = text(HeaderName::from_static(CUSTOM_ATTRIBUTES));
         Ok(Answer {
             status: response.status(),
             content_type: text(header::CONTENT_TYPE),
+            custom_attributes: attributes.filter(|text| (1..=LONGEST_ATTRIBUTES).contains(&text.len())),
             retry_after: text(header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok()),
             response,
             timeout,
         })
+    }
+
+    /// What the server says of itself for batch transform. `None` if it says nothing that is JSON.
+    pub(crate) async fn execution_parameters(&self) -> Option<Value> {
+        let base = self.base.borrow().clone()?;
+        let asked = self.client.get(format!("{base}/execution-parameters")).timeout(PING_TIMEOUT).send().await.ok()?;
+        asked.error_for_status().ok()?.json().await.ok()
     }
 
     pub(crate) async fn stop(&self) {
@@ -164,6 +206,9 @@ impl ModelServer {
             && let Err(error) = supervisor.await
         {
             tracing::error!(%error, "the supervisor of a model server failed");
+        }
+        if let Some(follower) = self.follower.lock().await.take() {
+            follower.finish().await;
         }
     }
 }
@@ -190,7 +235,7 @@ pub(crate) enum StartError {
 
 struct Supervisor {
     server: Server,
-    spawner: Spawner,
+    place: Place,
     client: reqwest::Client,
     base: watch::Sender<Option<String>>,
 }
@@ -200,13 +245,16 @@ impl Supervisor {
     async fn launch(&self) -> Result<Child, StartError> {
         let Server { log, startup_timeout: patience, .. } = &self.server;
         let port = free_port().await?;
-        let region = [("AWS_REGION", REGION.to_owned()), ("AWS_DEFAULT_REGION", REGION.to_owned())];
         let mut program = self.server.program.clone();
         // These override the model's environment.
         program.environment.insert("SAGEMAKER_BIND_TO_PORT".to_owned(), port.to_string());
         program.environment.insert("BIND_HOST".to_owned(), "127.0.0.1".to_owned());
+        program.arguments.push("serve".into());
         let before = child::log_len(log);
-        let mut child = self.spawner.spawn(&program, region, log).await?;
+        let output = child::open_log(log)?;
+        let outputs = [output.try_clone()?.into(), output.into()];
+        let view = self.server.view.as_ref();
+        let mut child = self.place.spawner.spawn_in(&program, self.place.variables(), outputs, view).await?;
         let base = format!("http://127.0.0.1:{port}");
         let deadline = Instant::now() + *patience;
         while !self.ping(&base).await {

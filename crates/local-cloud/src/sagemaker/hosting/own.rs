@@ -41,10 +41,13 @@ impl Hosting {
         let server = Server {
             name: name.clone(),
             program,
+            // Its model's files are where the stack says.
+            view: None,
             startup_timeout: endpoint.startup_timeout,
             log: self.place.logs.join(format!("{name}.log")),
+            stream: self.stream(name, VARIANT),
         };
-        let server = ModelServer::start(server, self.place.spawner.clone())
+        let server = ModelServer::start(server, self.place.clone())
             .await
             .map_err(|error| CloudError::ModelServer { endpoint: name.clone(), source: error.into() })?;
         let now = self.journal.clock().now_millis();

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use crate::aws_error::json_error;
-use crate::sagemaker::hosting::{InvokeError, Lease, ModelRequest};
+use crate::sagemaker::hosting::{CUSTOM_ATTRIBUTES, InvokeError, Lease, ModelRequest};
 
 /// How long an invocation may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,21 +19,28 @@ pub(super) async fn invoke(serving: &Lease, headers: &HeaderMap, body: Bytes) ->
     let request = ModelRequest {
         content_type: text("content-type"),
         accept: text("accept"),
-        custom_attributes: text("x-amzn-sagemaker-custom-attributes"),
+        custom_attributes: text(CUSTOM_ATTRIBUTES),
         inference_id: text("x-amzn-sagemaker-inference-id"),
+        chunked: false,
     };
     let answered = async {
         let answer = serving.server.invoke(&request, body, TIMEOUT).await?;
-        let (status, kind, content_type) = (answer.status, answer.error_kind(), answer.content_type.clone());
-        Ok::<_, InvokeError>((status, kind, content_type, answer.collect().await?))
+        let (status, kind) = (answer.status, answer.error_kind());
+        let headers = [
+            (header::CONTENT_TYPE, answer.content_type.clone()),
+            (HeaderName::from_static(CUSTOM_ATTRIBUTES), answer.custom_attributes.clone()),
+        ];
+        Ok::<_, InvokeError>((status, kind, headers, answer.collect().await?))
     };
     match answered.await {
-        Ok((status, _, content_type, body)) if status.is_success() => {
+        Ok((status, _, of_model, body)) if status.is_success() => {
             let mut response = body.into_response();
             let headers = response.headers_mut();
             headers.remove(header::CONTENT_TYPE);
-            if let Some(content_type) = content_type.and_then(|text| text.parse().ok()) {
-                headers.insert(header::CONTENT_TYPE, content_type);
+            for (name, value) in of_model {
+                if let Some(value) = value.and_then(|text| text.parse().ok()) {
+                    headers.insert(name, value);
+                }
             }
             if let Ok(variant) = serving.deployment.variant.parse() {
                 headers.insert(HeaderName::from_static("x-amzn-invoked-production-variant"), variant);

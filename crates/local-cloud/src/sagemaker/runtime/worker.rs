@@ -17,7 +17,7 @@ use crate::error::chain;
 use crate::journal::Journal;
 use crate::queue::{self, Message};
 use crate::s3::{Attributes, ObjectStore, Output, StoreError, split_uri};
-use crate::sagemaker::hosting::{Answer, Hosted, InvokeError, Lease, ModelRequest};
+use crate::sagemaker::hosting::{Answer, CUSTOM_ATTRIBUTES, Hosted, InvokeError, Lease, ModelRequest};
 use crate::sagemaker::notice;
 use crate::sns::Sns;
 
@@ -34,8 +34,8 @@ pub(crate) struct Worker {
 
 /// The outcome of an attempt.
 enum Outcome {
-    /// The answer, and its media type.
-    Completed { output: Output, content_type: Option<String> },
+    /// The answer, with its media type and its custom attributes.
+    Completed { output: Output, attributes: Attributes },
     /// The reason of the failure, and the content of the failure object.
     Failed { reason: String, object: Output },
     /// The connection broke: the next attempt is after this time.
@@ -133,6 +133,7 @@ impl Worker {
             accept: invocation.accept.clone(),
             custom_attributes: invocation.custom_attributes.clone(),
             inference_id: Some(invocation.inference_id.clone()),
+            chunked: false,
         };
         let timeout = Duration::from_secs(invocation.invocation_timeout_seconds);
         match self.invoke(&serving, &request, input, timeout).await {
@@ -160,14 +161,14 @@ impl Worker {
         // The head is sent when the answer is complete. Taking in the body is the pipeline's time.
         let elapsed = start.elapsed();
         if answer.status.is_success() {
-            let content_type = answer.content_type.clone();
+            let attributes = attributes(&answer);
             let output = self.store.take_in(answer.stream()).await?;
             tracing::info!(
                 target: "hop", service = "SageMaker", action = "Invocation",
                 detail = %format_args!("{}, {} bytes", request.inference_id.as_deref().unwrap_or_default(), output.len()),
                 model_seconds = elapsed.as_secs_f64()
             );
-            return Ok(Outcome::Completed { output, content_type });
+            return Ok(Outcome::Completed { output, attributes });
         }
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             return Ok(Outcome::Busy(answer.retry_after.map_or(RETRY_AFTER, Duration::from_secs)));
@@ -211,17 +212,17 @@ impl Worker {
         outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
         let now = self.journal.clock().now_millis();
-        let (location, output, content_type, topic, notice) = match outcome {
+        let (location, output, attributes, topic, notice) = match outcome {
             Outcome::Again(delay) => {
                 return Ok(self.journal.write(|transaction| queue::retry(transaction, message, now, *delay))?);
             }
             Outcome::Busy(delay) => {
                 return Ok(self.journal.write(|transaction| queue::postpone(transaction, message, now, *delay))?);
             }
-            Outcome::Completed { output, content_type } => {
-                let notice = invocation.notice(Ok(content_type.as_deref()));
+            Outcome::Completed { output, attributes } => {
+                let notice = invocation.notice(Ok(attributes.content_type.as_deref()));
                 let location = Some(&invocation.output_location);
-                (location, output, content_type.clone(), &invocation.topics.success_topic, notice)
+                (location, output, attributes.clone(), &invocation.topics.success_topic, notice)
             }
             Outcome::Failed { reason, object } => {
                 tracing::info!(
@@ -229,7 +230,13 @@ impl Worker {
                     detail = %format_args!("{}: {reason}", invocation.inference_id)
                 );
                 let notice = invocation.notice(Err(reason));
-                (invocation.failure_location.as_ref(), object, None, &invocation.topics.error_topic, notice)
+                (
+                    invocation.failure_location.as_ref(),
+                    object,
+                    Attributes::default(),
+                    &invocation.topics.error_topic,
+                    notice,
+                )
             }
         };
         let publish = |transaction: &Transaction<'_>| {
@@ -240,7 +247,16 @@ impl Worker {
         };
         let Some(location) = location else { return Ok(self.journal.write(publish)?) };
         let (bucket, key) = split_uri(location).ok_or_else(|| StoreError::NoSuchKey(location.clone()))?;
-        let attributes = Attributes { content_type, ..Attributes::default() };
         self.store.put(bucket, key, output, attributes, publish).await.map(drop)
+    }
+}
+
+/// The attributes of an output. SageMaker's notices have no place for the model's custom attributes, so they are metadata of the object.
+fn attributes(answer: &Answer) -> Attributes {
+    let custom = answer.custom_attributes.clone().map(|text| (CUSTOM_ATTRIBUTES.to_owned(), text));
+    Attributes {
+        content_type: answer.content_type.clone(),
+        metadata: custom.into_iter().collect(),
+        ..Attributes::default()
     }
 }

@@ -1,0 +1,9 @@
+//! SageMaker's jobs, tags and logs, and the services that its SDK asks beside it, over plain HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
+mod cloud;
+mod identity;
+mod logs;
+mod tags;
+mod transform;
