@@ -123,8 +123,14 @@ impl DenseEpilogue<'_> {
     /// Applies the epilogue to one value.
     #[inline]
     pub fn apply(&self, value: f32, channel: usize, pixel: usize) -> f32 {
+        self.apply_added(value, channel, pixel, 0.0)
+    }
+
+    /// The same with `other` times the gain added before the activation.
+    #[inline]
+    pub fn apply_added(&self, value: f32, channel: usize, pixel: usize, other: f32) -> f32 {
         let noise = self.noise.get(pixel).map_or(0.0, |noise| noise * self.gain);
-        let value = value.mul_add(self.scale[channel], self.shift[channel] + noise);
+        let value = value.mul_add(self.scale[channel], self.shift[channel] + noise) + other * self.gain;
         if value < 0.0 { value * self.slope[channel] } else { value }
     }
 }
@@ -133,11 +139,28 @@ impl<S: Simd> SimdEpilogue<'_, S> {
     /// Applies the epilogue to one vector of a pixel.
     #[inline(always)]
     pub fn apply(&self, simd: S, values: S::f32s, vector: usize, pixel: usize) -> S::f32s {
+        let values = self.shifted(simd, values, vector, pixel);
+        self.activated(simd, values, vector)
+    }
+
+    /// The same with `others` times the gain added before the activation.
+    #[inline(always)]
+    pub fn apply_added(&self, simd: S, values: S::f32s, vector: usize, pixel: usize, others: S::f32s) -> S::f32s {
+        let values = self.shifted(simd, values, vector, pixel);
+        self.activated(simd, simd.mul_add_e_f32s(others, simd.splat_f32s(self.gain), values), vector)
+    }
+
+    #[inline(always)]
+    fn shifted(&self, simd: S, values: S::f32s, vector: usize, pixel: usize) -> S::f32s {
         let mut shift = self.shift[vector];
         if let Some(noise) = self.noise.get(pixel) {
             shift = simd.add_f32s(shift, simd.splat_f32s(noise * self.gain));
         }
-        let values = simd.mul_add_e_f32s(values, self.scale[vector], shift);
+        simd.mul_add_e_f32s(values, self.scale[vector], shift)
+    }
+
+    #[inline(always)]
+    fn activated(&self, simd: S, values: S::f32s, vector: usize) -> S::f32s {
         let below = simd.mul_f32s(values, self.slope[vector]);
         simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values)
     }
