@@ -20,7 +20,7 @@ mod invocation;
 mod log_line;
 mod media_type;
 mod metrics;
-mod model_folder;
+pub mod model_folder;
 mod model_kind;
 mod program;
 mod refusal;

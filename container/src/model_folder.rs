@@ -8,7 +8,7 @@ const ENDINGS: [&str; 3] = ["pt", "pth", "safetensors"];
 
 /// Why a model folder has no one checkpoint.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FolderError {
+pub enum FolderError {
     /// The folder cannot be read.
     #[error("the model folder {} cannot be read", folder.display())]
     Unreadable {
@@ -37,7 +37,7 @@ pub(crate) enum FolderError {
 ///
 /// # Errors
 /// [`FolderError::Unreadable`].
-pub(crate) fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+pub fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let unreadable = |source| FolderError::Unreadable { folder: folder.to_owned(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
@@ -58,7 +58,7 @@ pub(crate) fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
 ///
 /// # Errors
 /// [`FolderError`].
-pub(crate) fn checkpoint(folder: &Path) -> Result<PathBuf, FolderError> {
+pub fn checkpoint(folder: &Path) -> Result<PathBuf, FolderError> {
     let folder_name = folder.to_owned();
     match &mut checkpoints(folder)?[..] {
         [] => Err(FolderError::None { folder: folder_name }),

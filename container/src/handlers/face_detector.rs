@@ -85,7 +85,7 @@ impl Work for Detection {
 
 impl InferenceHandler for FaceDetection {
     const METRICS_PREFIX: &'static str = "faces";
-    const MAX_REQUEST_BYTES: usize = 64 << 20;
+    const MAX_REQUEST_BYTES: usize = 50 << 20;
 
     type Model = FaceDetector;
     type Request = Request;
