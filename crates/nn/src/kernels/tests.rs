@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{
     Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, MapOp, Maps, MaxPool, NearestAdd,
-    PadChannels, Patches, Prologue, SqueezeExcitation, Stride2, TEST_INSTRUCTIONS, UpsampleAdd, UpsampleMultiply,
-    Winograd, Winograd2d,
+    PadChannels, Patches, Phases, Prologue, SqueezeExcitation, Stride2, TEST_INSTRUCTIONS, UpsampleAdd,
+    UpsampleMultiply, Winograd, Winograd2d,
 };
 
 /// Numbers between -1 and 1 that look random.
@@ -191,6 +191,25 @@ fn dilated_on_any_size() {
                 direct.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
                 let what = format!("{channels:?} channels of {extent:?}, dilated by {dilation}");
                 close(&out, &case.convolved_dilated(3, 1, dilation as isize), 1e-4, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn dilated_by_phases_on_any_size() {
+    for channels in [[16, 16], [48, 32]] {
+        for extent in extents() {
+            for dilation in [2, 3] {
+                let weights = numbers(9 * channels[0] * channels[1], 2);
+                let phases = Phases::new(Winograd2d::<F43>::new(&weights, channels[0], channels[1]), dilation);
+                assert_eq!(phases.out(extent), extent);
+                let mut case = Case::new(channels, 9, extent, extent.pixels());
+                case.epilogue.noise = None;
+                let mut out = vec![f32::NAN; channels[0] * extent.pixels()];
+                phases.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                let what = format!("{channels:?} channels of {extent:?}, dilated by {dilation}");
+                close(&out, &case.convolved_dilated(3, 1, dilation as isize), 2e-4, &what);
             }
         }
     }

@@ -13,8 +13,8 @@ use super::loader::Loader;
 use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
-    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Patches, Prologue, Stride2, Winograd2d,
-    apply,
+    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Patches, Phases, Prologue, Stride2,
+    Winograd2d, apply,
 };
 
 /// The layers after a convolution.
@@ -214,19 +214,24 @@ fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: u
     };
     let inputs = padded(inputs);
     let budget = loader.budget();
-    let transformed = dilation == 1 && outputs.is_multiple_of(COLUMNS);
+    let transformed = outputs.is_multiple_of(COLUMNS);
     match (side, stride) {
         (3, 1) if transformed && values.len() <= budget.f43 => {
-            Arc::new(Winograd2d::<F43>::new(values, outputs, inputs))
+            same_size(Winograd2d::<F43>::new(values, outputs, inputs), dilation)
         }
         (3, 1) if transformed && values.len() <= budget.f23 => {
-            Arc::new(Winograd2d::<F23>::new(values, outputs, inputs))
+            same_size(Winograd2d::<F23>::new(values, outputs, inputs), dilation)
         }
-        (3, 2) if transformed && width >= budget.stride2 => {
+        (3, 2) if transformed && dilation == 1 && width >= budget.stride2 => {
             Arc::new(Winograd2d::<Stride2>::new(values, outputs, inputs))
         }
         _ => Arc::new(Direct::new(values, [outputs, inputs], side, stride).dilated(dilation)),
     }
+}
+
+/// A convolution of stride 1, dilated.
+fn same_size(convolution: impl Convolution + 'static, dilation: usize) -> Arc<dyn Convolution> {
+    if dilation == 1 { Arc::new(convolution) } else { Arc::new(Phases::new(convolution, dilation)) }
 }
 
 /// Maps with zeros for the channels that they lack.

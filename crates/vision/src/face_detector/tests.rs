@@ -56,15 +56,35 @@ fn scores_that_are_no_numbers_are_an_error() {
     assert!(matches!(error, VisionError::NotFinite), "{error}");
 }
 
-#[test]
-fn the_kernels_equal_burn() {
-    let identity = identify(&checkpoint(), None).unwrap();
+/// The faces of a picture by the kernels and by Burn's operations, which also run on a GPU.
+fn the_kernels_equal_burn(network: FaceNetwork, list: &str, salt: u64, picture: &RgbImage) {
+    let identity = identify(&golden::made_up(list, salt, network), None).unwrap();
     let [fast, reference] = [FaceDetector::load, FaceDetector::load_reference]
         .map(|load| load(&identity, Device::Cpu).unwrap())
-        .map(|detector| detector.detect(&golden::astronaut(), ColorOrder::Rgb, Thresholds::default()).unwrap());
+        .map(|detector| detector.detect(picture, ColorOrder::Rgb, Thresholds::default()).unwrap());
     let priors = |faces: &[Face]| faces.iter().map(|face| face.prior).collect::<Vec<_>>();
+    assert!(!fast.is_empty());
     assert_eq!(priors(&fast), priors(&reference));
     for (fast, reference) in fast.iter().zip(&reference) {
         golden::close("corners", &fast.corners, &reference.corners, 0.02);
+        let points = |face: &Face| face.landmarks.iter().flatten().flatten().copied().collect::<Vec<f64>>();
+        golden::close("points", &points(fast), &points(reference), 0.02);
     }
+}
+
+#[test]
+fn the_kernels_equal_burn_on_mobile_net() {
+    let (network, list) = (FaceNetwork::RetinaFaceMobileNetV1, "retinaface/tensors_mnet025.json");
+    the_kernels_equal_burn(network, list, 73286, &golden::astronaut());
+}
+
+#[test]
+fn the_kernels_equal_burn_on_resnet() {
+    let (network, list) = (FaceNetwork::RetinaFaceResNet50, "retinaface/tensors_r50.json");
+    the_kernels_equal_burn(network, list, 73286, &golden::astronaut());
+}
+
+#[test]
+fn the_kernels_equal_burn_on_dsfd() {
+    the_kernels_equal_burn(FaceNetwork::Dsfd, "dsfd/tensors.json", 41358, &golden::astronaut());
 }
