@@ -105,16 +105,18 @@ impl Cloud {
         let secret = secret_access_key(data)?;
         let spawner = Spawner::new()?;
         let sns = Sns::new(&stack.subscriptions, Arc::clone(&journal), faults.clone());
+        let environment = environment(aws, &secret);
         let host = Host {
             spawner: spawner.clone(),
-            environment: environment(aws, &secret),
+            environment: environment.clone(),
             logs: logs.clone(),
             faults: faults.clone(),
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
         // Model servers get the paths of their folders, whatever their working directory.
         let place = Place { spawner, logs, models: std::path::absolute(data.join("sagemaker"))? };
-        let sagemaker = SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), sns.clone()).await?;
+        let (objects, entries) = (Arc::clone(&store), Arc::clone(&journal));
+        let sagemaker = SageMaker::start(stack, &environment, place, objects, entries, sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();
         servers.spawn(store.free_when_idle());
@@ -208,7 +210,7 @@ fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
     io::Write::write_all(&mut options.open(path)?, secret.as_bytes())
 }
 
-/// The variables that AWS sets for every function.
+/// The variables that AWS sets for every function. Model servers get them too: on AWS they have the credentials of their role.
 fn environment(aws: SocketAddr, secret: &str) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("AWS_REGION", REGION.to_owned()),

@@ -7,6 +7,7 @@ mod notice;
 mod records;
 mod runtime;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -31,9 +32,11 @@ pub(crate) struct SageMaker {
 }
 
 impl SageMaker {
-    /// Starts the model servers of the stack's endpoints, waits until all are healthy, and resumes every other endpoint.
+    /// Starts the model servers of the stack's endpoints, waits until all are healthy, and resumes every other endpoint. Model
+    /// servers get the variables of `environment` that their image does not set itself.
     pub(crate) async fn start(
         stack: &Stack,
+        environment: &BTreeMap<&'static str, String>,
         place: Place,
         store: Arc<ObjectStore>,
         journal: Arc<Journal>,
@@ -41,7 +44,13 @@ impl SageMaker {
     ) -> Result<Self, CloudError> {
         let worker = Arc::new(Worker::new(Arc::clone(&store), Arc::clone(&journal), sns.clone()));
         let work = Box::new(move |hosted| Arc::clone(&worker).run(hosted));
-        let hosting = Arc::new(Hosting::new(stack.images.clone(), place, store, Arc::clone(&journal), work));
+        let mut images = stack.images.clone();
+        for image in &mut images {
+            for (name, value) in environment {
+                image.program.environment.entry((*name).to_owned()).or_insert_with(|| value.clone());
+            }
+        }
+        let hosting = Arc::new(Hosting::new(images, place, store, Arc::clone(&journal), work));
         hosting.start_own(&stack.endpoints).await?;
         hosting.resume()?;
         Ok(Self {

@@ -1,10 +1,13 @@
-//! `detect`, run as its users run it, on made-up weights.
+//! Face detectors on made-up weights: `detect`, and an endpoint, as their users run them.
+
+use std::process::Command;
 
 use nn::checkpoint::save;
 use serde_json::Value;
 use vision::FaceNetwork;
 
-use crate::support::{repository, run};
+use crate::python::{self, python};
+use crate::support::{Up, repository, run};
 
 /// A folder with a photo, `photo.png`, and a model folder, `model`, and what the reference code finds in the photo.
 fn folder() -> (tempfile::TempDir, Value) {
@@ -77,4 +80,20 @@ fn what_cannot_be_searched_is_named() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(message), "{arguments:?}: {stderr}");
     }
+}
+
+#[test]
+fn an_endpoint_finds_the_faces_of_objects_in_s3() {
+    let (folder, _) = folder();
+    let up = Up::start();
+    python::run(
+        Command::new(python())
+            .arg(repository().join("crates/time-traveler/tests/e2e/boto3_faces.py"))
+            .args([folder.path().join("model/faces.safetensors"), folder.path().join("photo.png")])
+            .arg(repository().join("crates/vision/tests/golden/retinaface/mnet025_astronaut_rgb/result.json"))
+            .env("AWS_ENDPOINT_URL", &up.aws)
+            .env("AWS_ACCESS_KEY_ID", "anything")
+            .env("AWS_SECRET_ACCESS_KEY", "goes")
+            .env("AWS_DEFAULT_REGION", "us-east-1"),
+    );
 }
