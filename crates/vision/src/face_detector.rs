@@ -43,8 +43,8 @@ impl FaceNetwork {
 
     fn load(self, loader: &Loader) -> Network {
         match self {
-            Self::RetinaFaceResNet50 => Network::RetinaFace(RetinaFace::load(loader, Body::ResNet50)),
-            Self::RetinaFaceMobileNetV1 => Network::RetinaFace(RetinaFace::load(loader, Body::MobileNetV1)),
+            Self::RetinaFaceResNet50 => Network::RetinaFace(Box::new(RetinaFace::load(loader, Body::ResNet50))),
+            Self::RetinaFaceMobileNetV1 => Network::RetinaFace(Box::new(RetinaFace::load(loader, Body::MobileNetV1))),
             Self::Dsfd => Network::Dsfd(Box::new(Dsfd::load(loader))),
         }
     }
@@ -139,7 +139,7 @@ impl fmt::Debug for FaceDetector {
 
 #[derive(Debug)]
 enum Network {
-    RetinaFace(RetinaFace),
+    RetinaFace(Box<RetinaFace>),
     Dsfd(Box<Dsfd>),
 }
 

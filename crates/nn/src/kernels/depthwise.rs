@@ -93,30 +93,43 @@ impl Row<'_> {
     #[inline(always)]
     fn some<const N: usize>(&mut self, channel: usize) -> usize {
         let Self { depthwise: Depthwise { channels, stride, weights }, rows, epilogue, first, out } = self;
-        let (channels, stride) = (*channels, *stride);
+        let (channels, stride, rows) = (*channels, *stride, *rows);
         let mut taps = [[0.0; N]; TAPS];
         for (tap, taps) in taps.iter_mut().enumerate() {
             taps.copy_from_slice(&weights[tap * channels + channel..][..N]);
         }
         let width = rows[0].len() / channels;
+        // The three rows of a column, zero beyond the edges.
+        let load = |column: usize| {
+            let mut values = [[0.0; N]; 3];
+            if column < width {
+                for (values, row) in values.iter_mut().zip(rows) {
+                    *values = *row[column * channels + channel..].first_chunk().expect("a pixel has all channels");
+                }
+            }
+            values
+        };
+        let epilogue = epilogue.some(channel);
+        let mut columns = [[[0.0; N]; 3], load(0), load(1)];
         for (x, out) in out.chunks_exact_mut(channels).enumerate() {
+            if x > 0 {
+                let centre = x * stride;
+                columns = match stride {
+                    1 => [columns[1], columns[2], load(centre + 1)],
+                    2 => [columns[2], load(centre), load(centre + 1)],
+                    _ => [load(centre - 1), load(centre), load(centre + 1)],
+                };
+            }
             let mut sums = [0.0; N];
             for across in 0..3 {
-                let column = (x * stride + across).wrapping_sub(1);
-                if column >= width {
-                    continue;
-                }
-                for (down, row) in rows.iter().enumerate() {
-                    let values: &[f32; N] =
-                        row[column * channels + channel..].first_chunk().expect("a pixel has all channels");
+                for down in 0..3 {
+                    let (values, taps) = (&columns[across][down], &taps[3 * down + across]);
                     for index in 0..N {
-                        sums[index] = values[index].mul_add(taps[3 * down + across][index], sums[index]);
+                        sums[index] = values[index].mul_add(taps[index], sums[index]);
                     }
                 }
             }
-            for (index, sum) in sums.into_iter().enumerate() {
-                out[channel + index] = epilogue.apply(sum, channel + index, *first + x);
-            }
+            out[channel..][..N].copy_from_slice(&epilogue.apply(sums, *first + x));
         }
         N
     }

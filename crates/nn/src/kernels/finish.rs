@@ -31,12 +31,15 @@ impl WithSimd for Finish<'_> {
         let Self { outputs, sums, at_once, skipped, epilogue, others, first, out } = self;
         let (vectors, simd_epilogue) = (COLUMNS / S::F32_LANES, epilogue.simd::<S>());
         let panels = outputs.div_ceil(COLUMNS);
+        // The lines of each panel, and the lines from pixel to pixel there.
+        let places: Vec<(&[Line], usize)> = (0..panels)
+            .map(|panel| (panel / at_once, panel % at_once))
+            .map(|(task, index)| (&sums[task][index..], at_once.min(panels - task * at_once)))
+            .collect();
         for (pixel, out) in (first..).zip(out.chunks_exact_mut(outputs)) {
             let others = if others.is_empty() { others } else { &others[pixel * outputs..][..outputs] };
-            for (panel, out) in out.chunks_mut(COLUMNS).enumerate() {
-                let (task, index) = (panel / at_once, panel % at_once);
-                let width = at_once.min(panels - task * at_once);
-                let line = &sums[task][(pixel - skipped) * width + index];
+            for (panel, (out, (lines, width))) in out.chunks_mut(COLUMNS).zip(&places).enumerate() {
+                let line = &lines[(pixel - skipped) * width];
                 let others = if others.is_empty() { others } else { &others[panel * COLUMNS..][..out.len()] };
                 if out.len() == COLUMNS {
                     let (values, others) = (S::as_simd_f32s(line).0, S::as_simd_f32s(others).0);

@@ -45,6 +45,15 @@ pub struct DenseEpilogue<'a> {
     gain: f32,
 }
 
+/// Some channels of a [`DenseEpilogue`]. Arrays of a constant length become vectors.
+pub(super) struct SomeEpilogue<'a, const N: usize> {
+    scale: [f32; N],
+    shift: [f32; N],
+    slope: [f32; N],
+    noise: &'a [f32],
+    gain: f32,
+}
+
 /// A [`DenseEpilogue`] as vectors of channels.
 pub struct SimdEpilogue<'a, S: Simd> {
     scale: &'a [S::f32s],
@@ -120,6 +129,14 @@ impl DenseEpilogue<'_> {
         SimdEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain }
     }
 
+    /// `N` channels from one on.
+    #[inline(always)]
+    pub(super) fn some<const N: usize>(&self, channel: usize) -> SomeEpilogue<'_, N> {
+        let of = |values: &[f32]| *values[channel..].first_chunk().expect("the channels exist");
+        let Self { scale, shift, slope, noise, gain } = self;
+        SomeEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain }
+    }
+
     /// Applies the epilogue to one value.
     #[inline]
     pub fn apply(&self, value: f32, channel: usize, pixel: usize) -> f32 {
@@ -132,6 +149,19 @@ impl DenseEpilogue<'_> {
         let noise = self.noise.get(pixel).map_or(0.0, |noise| noise * self.gain);
         let value = value.mul_add(self.scale[channel], self.shift[channel] + noise) + other * self.gain;
         if value < 0.0 { value * self.slope[channel] } else { value }
+    }
+}
+
+impl<const N: usize> SomeEpilogue<'_, N> {
+    /// Applies the epilogue to the channels of a pixel.
+    #[inline(always)]
+    pub(super) fn apply(&self, mut values: [f32; N], pixel: usize) -> [f32; N] {
+        let noise = self.noise.get(pixel).map_or(0.0, |noise| noise * self.gain);
+        for index in 0..N {
+            let value = values[index].mul_add(self.scale[index], self.shift[index] + noise);
+            values[index] = if value < 0.0 { value * self.slope[index] } else { value };
+        }
+        values
     }
 }
 
