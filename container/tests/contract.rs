@@ -112,21 +112,6 @@ async fn refusal(response: Response) -> (StatusCode, JobError) {
 }
 
 #[tokio::test]
-async fn is_not_healthy_before_the_model_has_run() {
-    let picture = png();
-    let server = Server::loading(|_| (), |_| ()).await;
-    let (status, error) = refusal(server.get("/ping").await).await;
-    assert_eq!((status.as_u16(), error.code), (503, ErrorCode::ModelError));
-    assert!(error.message.contains("being loaded"), "{}", error.message);
-    let response = server.invoke(picture).send().await.unwrap();
-    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"));
-    while server.get("/ping").await.status() != StatusCode::OK {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(server.invoke(png()).send().await.unwrap().status(), StatusCode::OK);
-}
-
-#[tokio::test]
 async fn finishes_admitted_invocations_when_it_is_stopped() {
     let mut server = Server::start(|_| ()).await;
     let taken = tokio::spawn(server.invoke(png()).send());

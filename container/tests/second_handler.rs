@@ -4,6 +4,8 @@
 mod line_lengths;
 
 use std::net::Ipv4Addr;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 
 use container::Settings;
 use line_lengths::Lengths;
@@ -12,14 +14,24 @@ use tokio::net::TcpListener;
 
 /// The server's address, once it is ready, and the folder of its files.
 async fn start() -> (String, tempfile::TempDir) {
+    let (url, folder) = loading(None).await;
+    ready(&url).await;
+    (url, folder)
+}
+
+async fn ready(url: &str) {
+    while get(url, "/ping").await.0 != 200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A server that loads its model until `loaded` ends.
+async fn loading(loaded: Option<Receiver<()>>) -> (String, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let handler = Lengths { folder: folder.path().to_owned() };
+    let handler = Lengths { folder: folder.path().to_owned(), loaded: Mutex::new(loaded) };
     tokio::spawn(container::serve(listener, Settings::default(), handler, std::future::pending()));
-    while get(&url, "/ping").await.0 != 200 {
-        tokio::task::yield_now().await;
-    }
     (url, folder)
 }
 
@@ -41,6 +53,19 @@ async fn answer(request: RequestBuilder) -> (u16, String, String) {
 
 fn json(body: &str) -> (u16, String, String) {
     (200, "application/json".to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn is_not_healthy_before_the_model_is_loaded() {
+    let (load, loaded) = channel();
+    let (url, _folder) = loading(Some(loaded)).await;
+    let (status, _, message) = get(&url, "/ping").await;
+    assert!(status == 503 && message.contains("being loaded"), "{status}: {message}");
+    let response = invoke(&url, "text/plain", "x").send().await.unwrap();
+    assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+    drop(load);
+    ready(&url).await;
+    assert_eq!(answer(invoke(&url, "text/plain", "x")).await, json(r#"{"lengths":[1]}"#));
 }
 
 #[tokio::test]

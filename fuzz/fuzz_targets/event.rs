@@ -25,7 +25,9 @@ fn only(event: &Value) -> Trigger {
 
 /// An upload's event has the same meaning in both formats, and the key of its copy identifies the upload.
 fn created(object: &ObjectCreated) {
-    let ObjectCreated { bucket, key, etag, size, sequencer } = object;
+    // S3's own notifications cannot be replayed.
+    let object = &ObjectCreated { replayed: false, ..object.clone() };
+    let ObjectCreated { bucket, key, etag, size, sequencer, replayed: _ } = object;
     let detail = |key: &str| {
         let object = json!({"key": key, "size": size, "etag": etag, "sequencer": sequencer});
         json!({"bucket": {"name": bucket}, "object": object})

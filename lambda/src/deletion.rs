@@ -47,7 +47,7 @@ impl Deletion<'_> {
         loop {
             let current = self.jobs.get(id).await?;
             let now = self.clock.now();
-            if current.as_ref().is_some_and(|record| record.is_being_deleted(now)) {
+            if current.as_ref().is_some_and(|record| record.is_being_deleted(now, &self.settings.deadlines())) {
                 return Ok(Outcome::Busy);
             }
             removed |= self.remove_upload(id).await?;

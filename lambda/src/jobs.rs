@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::future::try_join_all;
-use pipeline::{Job, PortraitId, Record, Sequencer, Status, Timestamp, Tombstone};
+use pipeline::{Deadlines, Job, PortraitId, Record, Sequencer, Status, Timestamp, Tombstone};
 use serde::{Deserialize, Serialize};
 
 use crate::error::HandlerError;
@@ -57,6 +57,7 @@ pub(crate) struct Jobs {
     table: String,
     index: String,
     retention_days: i64,
+    deadlines: Deadlines,
 }
 
 impl Jobs {
@@ -66,6 +67,7 @@ impl Jobs {
             table: settings.jobs_table.clone(),
             index: settings.jobs_index.clone(),
             retention_days: settings.retention_days,
+            deadlines: settings.deadlines(),
         }
     }
 
@@ -224,10 +226,11 @@ impl Jobs {
             .table_name(&self.table)
             .index_name(&self.index)
             .key_condition_expression("#shard = :shard")
-            .filter_expression("dueAt <= :now OR lookAt <= :now")
+            .filter_expression("dueAt <= :now OR lookAt <= :now OR dueAt > :horizon OR lookAt > :horizon")
             .expression_attribute_names("#shard", "shard")
             .expression_attribute_values(":shard", text(&shard))
-            .expression_attribute_values(":now", text(&now.to_string()));
+            .expression_attribute_values(":now", text(&now.to_string()))
+            .expression_attribute_values(":horizon", text(&self.deadlines.horizon(now).to_string()));
         let mut records = Vec::new();
         let mut items = query.into_paginator().items().send();
         while records.len() < MOST_DUE
@@ -235,7 +238,7 @@ impl Jobs {
         {
             let record = record_of(item.map_err(HandlerError::aws("dynamodb:Query"))?)?;
             // The filter also finds withdrawn records whose deletion may still be in progress.
-            records.extend(record.is_due(now).then_some(record));
+            records.extend(record.is_due(now, &self.deadlines).then_some(record));
         }
         Ok(records)
     }

@@ -2,7 +2,8 @@
 
 use pipeline::event::ObjectCreated;
 use pipeline::{
-    Ages, ErrorCode, ForeignType, ImageType, JobError, MAX_UPLOAD_BYTES, PortraitId, Revision, Upload, Uploaded, keys,
+    Ages, ErrorCode, ForeignType, ImageType, Job, JobError, MAX_UPLOAD_BYTES, PortraitId, Record, Revision, Status,
+    Upload, Uploaded, keys,
 };
 
 use crate::error::HandlerError;
@@ -63,7 +64,14 @@ impl ImageProcessor {
                 return Ok(None);
             };
             let upload = assess(id, object, &beginning, &self.settings.default_ages);
-            let decision = upload.decide(current.as_ref(), &request.claim(self.clock.now()), &deadlines);
+            let claim = request.claim(self.clock.now());
+            let decision = match upload.decide(current.as_ref(), &claim, &deadlines) {
+                Uploaded::Settled | Uploaded::Same(_) if self.is_damaged(current.as_ref(), object.replayed).await? => {
+                    tracing::warn!(%id, revision = %upload.revision, "objects of the job are gone: it is done again");
+                    upload.again(&claim, &deadlines)
+                }
+                decision => decision,
+            };
             let done = match decision.job() {
                 Some(job) => self.jobs.put(&job.clone().into(), current.as_ref()).await?,
                 None => true,
@@ -72,6 +80,45 @@ impl ImageProcessor {
                 return Ok(Some(decision));
             }
         }
+    }
+}
+
+impl ImageProcessor {
+    /// Whether objects are gone that a job of this status has. The storage lost them or an older copy of the table was put back, since
+    /// the record is always changed first.
+    async fn is_damaged(&self, record: Option<&Record>, replayed: bool) -> Result<bool, HandlerError> {
+        let Some(Record::Job(job)) = record else { return Ok(false) };
+        if job.is_being_deleted(self.clock.now(), &self.settings.deadlines()) {
+            return Ok(false);
+        }
+        match job.status {
+            Status::Processing => self.lacks_answer(job, replayed).await,
+            Status::Success => self.lacks_pictures(job).await,
+            Status::Pending | Status::Failed | Status::Cancelled => Ok(false),
+        }
+    }
+
+    /// Whether a job in the model has no answer, and neither a photograph for one. When events are replayed, the invocation may be gone
+    /// although its photograph is there.
+    async fn lacks_answer(&self, job: &Job, replayed: bool) -> Result<bool, HandlerError> {
+        if !replayed && self.objects.exists(&self.settings.input_bucket, &job.input).await? {
+            return Ok(false);
+        }
+        for location in [&job.output_location, &job.failure_location] {
+            if let Some((bucket, key)) = location.as_deref().and_then(keys::split_location)
+                && self.objects.exists(bucket, key).await?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn lacks_pictures(&self, job: &Job) -> Result<bool, HandlerError> {
+        let kept = self.objects.keys(&self.settings.output_bucket, &keys::images(&job.id, &job.revision)).await?;
+        let strip = keys::strip(&job.id, &job.revision);
+        let pictures = job.view().images.into_iter().map(|image| image.path.trim_start_matches('/').to_owned());
+        Ok(pictures.chain([strip]).any(|key| !kept.contains(&key)))
     }
 }
 
@@ -142,6 +189,7 @@ mod tests {
             etag: "e".into(),
             size: 5,
             sequencer: Sequencer::new("01"),
+            replayed: false,
         };
         let of = |metadata: &[(&str, &str)], bytes: &[u8]| {
             let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -1,6 +1,9 @@
 //! A second handler: text in, the length of each line out. It shows how little a model brings to the server, with its own media
 //! types, codes, words and refusals.
 
+use std::sync::Mutex;
+use std::sync::mpsc::Receiver;
+
 use container::{
     Answer, BatchStrategy, Failure, Head, InferenceHandler, MediaType, Reason, Refusal, Stages, StatusCode,
 };
@@ -9,6 +12,8 @@ use container::{Work, preferred};
 /// `text/plain` is the text. `text/x-files` names a file of text a line, relative to this folder, which is read asynchronously.
 pub(crate) struct Lengths {
     pub(crate) folder: std::path::PathBuf,
+    /// The model is loaded when this channel ends. `None`: at once.
+    pub(crate) loaded: Mutex<Option<Receiver<()>>>,
 }
 
 /// What the head asks for.
@@ -53,6 +58,9 @@ impl InferenceHandler for Lengths {
     }
 
     fn model(&self) -> anyhow::Result<()> {
+        if let Some(loaded) = self.loaded.lock().unwrap().take() {
+            let _ = loaded.recv();
+        }
         Ok(())
     }
 

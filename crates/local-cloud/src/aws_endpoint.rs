@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 
-use crate::aws_error::{not_implemented, query_not_implemented};
+use crate::aws_error::{json_error, not_implemented, query_not_implemented};
 use crate::s3::presigned;
 use crate::services::Services;
 
@@ -46,7 +46,23 @@ pub(crate) async fn answer(State(services): State<Arc<Services>>, request: Reque
     services.faults.around(service, request, dispatched).await
 }
 
+/// What is answered, the disk has. S3 sees to that itself, and DynamoDB has a database of its own.
 async fn dispatch(services: &Services, scope: Option<&Scope>, request: Request) -> Response {
+    let response = call(services, scope, request).await;
+    let service = scope.map(|scope| scope.service.as_str());
+    if matches!(service, None | Some("s3" | "dynamodb")) || !response.status().is_success() {
+        return response;
+    }
+    match services.journal.durable().await {
+        Ok(()) => response,
+        Err(error) => {
+            tracing::error!(%error, "the disk does not take the journal");
+            json_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "the disk does not take the data")
+        }
+    }
+}
+
+async fn call(services: &Services, scope: Option<&Scope>, request: Request) -> Response {
     match scope.map(|scope| scope.service.as_str()) {
         Some("s3") => services.s3.call(request, scope.map(|scope| scope.access_key.as_str())).await,
         Some("dynamodb") => services.dynamodb.call(request).await,

@@ -13,8 +13,6 @@ use crate::stack::Program;
 
 /// The variables that a child inherits from this process.
 const INHERITED: [&str; 5] = ["RUST_LOG", "RUST_BACKTRACE", "TMPDIR", "TMP", "TEMP"];
-/// Longer logs are renamed to `.log.old` at the next start of the process.
-const LOG_LIMIT: u64 = 16 << 20;
 
 type Order = (Command, oneshot::Sender<io::Result<Child>>);
 
@@ -97,10 +95,6 @@ pub(crate) fn log_len(path: &Path) -> u64 {
 fn open_log(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
-    }
-    let too_long = fs::metadata(path).is_ok_and(|log| log.len() > LOG_LIMIT);
-    if too_long {
-        fs::rename(path, path.with_extension("log.old"))?;
     }
     File::options().create(true).append(true).open(path)
 }

@@ -1,35 +1,57 @@
-//! Time: the machine's, and the clock of a cloud, which a test can advance.
+//! Time: the machine's, and the clock of a cloud, which never goes back, and which a test can set.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 /// The clock of queues, schedules and objects. Clones are the same clock.
+///
+/// It follows the machine's clock, but runs on from the latest time when that one is set back: what waits, waits no longer for it.
 ///
 /// Child processes and clients read the machine's clock, and timeouts of functions and model servers run by it.
 #[derive(Clone, Debug)]
 pub struct Clock {
     /// Milliseconds ahead of the machine's clock.
     ahead: watch::Sender<i64>,
+    /// The latest time, and when it was.
+    latest: Arc<Mutex<(Instant, i64)>>,
 }
 
 impl Default for Clock {
     /// The machine's time.
     fn default() -> Self {
-        Self { ahead: watch::Sender::new(0) }
+        Self { ahead: watch::Sender::new(0), latest: Arc::new(Mutex::new((Instant::now(), now_millis()))) }
     }
 }
 
 impl Clock {
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970. Never less than before.
     pub fn now_millis(&self) -> i64 {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, millis) = *latest;
+        let passed = i64::try_from(at.elapsed().as_millis()).unwrap_or(0);
+        let now = self.machine_millis().max(millis + passed);
+        // Fractions of a millisecond would be lost.
+        if now > millis + passed {
+            *latest = (Instant::now(), now);
+        }
+        now
+    }
+
+    /// The machine's clock in milliseconds since 1970, as set by a test. It can go back.
+    pub fn machine_millis(&self) -> i64 {
         now_millis() + *self.ahead.borrow()
+    }
+
+    /// Sets the machine's clock by milliseconds, as this clock sees it: forward, or back if negative.
+    pub fn set(&self, by: i64) {
+        self.ahead.send_modify(|ahead| *ahead += by);
     }
 
     /// Sets the clock forward, and wakes the tasks whose moment has come.
     pub fn advance(&self, by: Duration) {
-        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 2);
-        self.ahead.send_modify(|ahead| *ahead += by);
+        self.set(i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 2));
     }
 
     /// Waits for a moment in milliseconds since 1970.
@@ -78,5 +100,19 @@ mod tests {
         assert!(clock.now_millis() >= moment);
         // A moment in the past is not waited for.
         clock.sleep_until(0).await;
+    }
+
+    #[tokio::test]
+    async fn the_clock_runs_on_when_the_machines_is_set_back() {
+        let clock = Clock::default();
+        let before = clock.now_millis();
+        clock.set(-86_400_000);
+        assert!(clock.machine_millis() < before - 80_000_000);
+        let moment = clock.now_millis() + 20;
+        assert!((before..before + 10_000).contains(&clock.now_millis()));
+        clock.sleep_until(moment).await;
+        assert!(clock.now_millis() >= moment);
+        clock.set(2 * 86_400_000);
+        assert!(clock.now_millis() > before + 80_000_000, "a step forward is followed");
     }
 }

@@ -15,21 +15,25 @@ use uuid::Uuid;
 
 use crate::child::Spawner;
 use crate::clock::Clock;
+use crate::databases::Databases;
+use crate::disk_space::DiskSpace;
+use crate::durability::Durability;
 use crate::dynamodb::DynamoDb;
-use crate::error::CloudError;
+use crate::error::{CloudError, chain};
 use crate::events::Events;
 use crate::faults::{FaultPlan, Faults};
 use crate::gateway::{self, Gateway};
 use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
 use crate::queue::{self, Backlog};
+use crate::recovery::Recovery;
 use crate::s3::{ObjectStore, S3};
 use crate::sagemaker::{Place, SageMaker};
 use crate::services::Services;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
-use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, schedule, server};
+use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, log_files, schedule, server};
 
 /// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
 /// so that the lock may outlive its cloud for a moment.
@@ -44,13 +48,15 @@ pub struct Listeners {
     pub api: TcpListener,
 }
 
-/// The conditions under which a cloud runs. By default: the machine's clock, and no planned faults.
+/// The conditions under which a cloud runs. By default: the machine's clock, no planned faults, and writes that survive a power cut.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     /// The clock of queues, schedules and objects.
     pub clock: Clock,
     /// The planned faults. With a plan, every call and every fault is written to `logs/faults.log` of the data folder.
     pub faults: Option<FaultPlan>,
+    /// What an acknowledged write survives.
+    pub durability: Durability,
 }
 
 /// A running cloud.
@@ -60,6 +66,7 @@ pub struct Cloud {
     servers: JoinSet<()>,
     aws: SocketAddr,
     api: SocketAddr,
+    recovery: Recovery,
     /// Locked until the cloud is dropped.
     _lock: File,
 }
@@ -86,7 +93,9 @@ impl Cloud {
         let api = listeners.api.local_addr()?;
         let logs = data.join("logs");
         let clock = conditions.clock;
-        let dynamodb = DynamoDb::start(&data.join("dynamodb.db"), &stack.tables)?;
+        let disk = DiskSpace::open(data);
+        let databases = Databases::check(data)?;
+        let dynamodb = DynamoDb::start(&databases.tables, &stack.tables)?;
         let faults = match conditions.faults {
             Some(plan) => {
                 let copy = dynamodb.copy(&data.join(format!("tables-{}.db", Uuid::new_v4())))?;
@@ -96,9 +105,10 @@ impl Cloud {
             }
             None => Faults::default(),
         };
-        let journal = Arc::new(Journal::open(&data.join("journal.db"), clock.clone())?);
+        let journal = Arc::new(Journal::open(&databases.journal, clock.clone(), conditions.durability)?);
         let events = Events::new(stack, clock, faults.clone())?;
-        let store = Arc::new(ObjectStore::open(&data.join("s3"), Arc::clone(&journal), events)?);
+        let store = Arc::new(ObjectStore::open(&data.join("s3"), Arc::clone(&journal), events, Arc::clone(&disk))?);
+        let recovery = databases.recover(&store).map_err(|error| store.unusable(error))?;
         for bucket in &stack.buckets {
             store.create_bucket(bucket).map_err(|error| store.unusable(error))?;
         }
@@ -120,8 +130,20 @@ impl Cloud {
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();
         servers.spawn(store.free_when_idle());
+        servers.spawn(disk.watch());
+        servers.spawn(log_files::watch(data.join("logs")));
         let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
-        let services = Arc::new(Services { faults, s3, dynamodb, sagemaker, lambda: Arc::clone(&lambda), sns, sqs });
+        let journal_of_services = Arc::clone(&journal);
+        let services = Arc::new(Services {
+            faults,
+            journal: journal_of_services,
+            s3,
+            dynamodb,
+            sagemaker,
+            lambda: Arc::clone(&lambda),
+            sns,
+            sqs,
+        });
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint));
         let gateway = Gateway::new(stack, Arc::clone(&services));
@@ -133,7 +155,7 @@ impl Cloud {
         for schedule in &stack.schedules {
             servers.spawn(schedule::run(schedule.clone(), Arc::clone(&journal)));
         }
-        Ok(Self { services, journal, servers, aws, api, _lock: lock })
+        Ok(Self { services, journal, servers, aws, api, recovery, _lock: lock })
     }
 
     /// The address of the AWS endpoint.
@@ -144,6 +166,25 @@ impl Cloud {
     /// The address of the REST and HTTP APIs.
     pub fn api_address(&self) -> SocketAddr {
         self.api
+    }
+
+    /// What the start found damaged, and what it did about it.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// The keys of a bucket that begin with `prefix`.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn keys(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, CloudError> {
+        self.journal
+            .read(|connection| {
+                let mut keys = connection.prepare("SELECT key FROM object WHERE bucket = ? ORDER BY key")?;
+                let keys = keys.query_map([bucket], |row| row.get::<_, String>(0))?;
+                keys.filter(|key| key.as_ref().map_or(true, |key| key.starts_with(prefix))).collect()
+            })
+            .map_err(|source| self.journal.unusable(source))
     }
 
     /// The asynchronous work that is queued or under way.
@@ -160,6 +201,13 @@ impl Cloud {
         self.journal.stop();
         self.servers.shutdown().await;
         tokio::join!(self.services.lambda.stop(), self.services.sagemaker.stop());
+        // Without its mark, the next start only knows less.
+        if let Err(error) = self.journal.close() {
+            tracing::warn!(error = chain(&error), "the journal cannot be marked as whole");
+        }
+        if let Err(error) = self.services.dynamodb.close() {
+            tracing::warn!(%error, "the mark of the tables cannot be removed");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -15,6 +16,7 @@ use serde_json::json;
 use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
 use crate::error::{CloudError, chain};
+use crate::mark::Mark;
 use crate::stack::{StackError, Table};
 
 /// The largest request: 16 MB.
@@ -22,7 +24,24 @@ const MAX_BODY: usize = 16 * 1024 * 1024;
 /// How often expired items are deleted. AWS may take days.
 const TTL_SWEEP: Duration = Duration::from_secs(60);
 
-pub(crate) struct DynamoDb(Database);
+/// The tables, and the mark of their database, unless they are a copy in memory.
+#[derive(Clone)]
+pub(crate) struct DynamoDb {
+    database: Database,
+    mark: Option<Arc<Mark>>,
+}
+
+/// The operations that write nothing.
+const READS: [&str; 8] = [
+    "DescribeTable",
+    "ListTables",
+    "DescribeTimeToLive",
+    "GetItem",
+    "Query",
+    "Scan",
+    "BatchGetItem",
+    "TransactGetItems",
+];
 
 type Operation = fn(&Database, &[u8]) -> Result<String, DynoxideError>;
 
@@ -33,22 +52,39 @@ impl DynamoDb {
         for table in tables {
             create(&database, table)?;
         }
-        Ok(Self::of(database))
+        let mark = Mark::open(file).map_err(|source| CloudError::DataFolder { path: file.to_owned(), source })?;
+        Ok(Self::of(database, Some(Arc::new(mark))))
     }
 
-    fn of(database: Database) -> Self {
+    fn of(database: Database, mark: Option<Arc<Mark>>) -> Self {
         tokio::spawn(sweep(database.clone()));
-        Self(database)
+        let tables = Self { database, mark };
+        tables.advance();
+        tables
+    }
+
+    /// Marks what is committed. The database waits for the disk at each commit.
+    fn advance(&self) {
+        if let Some(mark) = &self.mark
+            && let Err(error) = mark.advance(|| Ok(()))
+        {
+            tracing::warn!(%error, "the mark of the tables cannot be written");
+        }
+    }
+
+    /// Ends the mark: nothing is compared with it at the next start.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.mark.as_ref().map_or(Ok(()), |mark| mark.clear())
     }
 
     /// A copy in memory, with the same tables and items. `through` is a temporary file, which must not exist yet.
     pub(crate) fn copy(&self, through: &Path) -> Result<Self, CloudError> {
         let path = utf8(through)?;
-        self.0.vacuum_into(path).map_err(CloudError::DynamoDb)?;
+        self.database.vacuum_into(path).map_err(CloudError::DynamoDb)?;
         let copy = Database::memory().map_err(CloudError::DynamoDb)?;
         let restored = copy.restore_from(path).map_err(CloudError::DynamoDb);
         std::fs::remove_file(through).map_err(|source| CloudError::DataFolder { path: through.to_owned(), source })?;
-        restored.map(|()| Self::of(copy))
+        restored.map(|()| Self::of(copy, None))
     }
 
     /// Answers a request to the DynamoDB API.
@@ -60,8 +96,15 @@ impl DynamoDb {
             Ok(body) => body,
             Err(error) => return json_error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", &chain(&error)),
         };
-        let database = self.0.clone();
-        match tokio::task::spawn_blocking(move || operation(&database, &body)).await {
+        let tables = self.clone();
+        let answered = tokio::task::spawn_blocking(move || {
+            let answer = operation(&tables.database, &body);
+            if !READS.contains(&name.as_str()) {
+                tables.advance();
+            }
+            answer
+        });
+        match answered.await {
             Ok(Ok(answer)) => respond(StatusCode::OK, answer),
             Ok(Err(error)) => {
                 let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);

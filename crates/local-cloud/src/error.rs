@@ -30,6 +30,19 @@ pub enum CloudError {
         #[source]
         source: rusqlite::Error,
     },
+    /// A database's structure is damaged.
+    #[error(
+        "the database {path} is damaged ({problem}): put a copy of it back, or move it and its -wal, -shm and -mark files away; \
+         {without}"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite found.
+        problem: String,
+        /// What a start without it does.
+        without: &'static str,
+    },
     /// The queues cannot be read.
     #[error("the queues cannot be read")]
     Backlog(#[source] rusqlite::Error),

@@ -19,6 +19,8 @@ pub(crate) struct ObjectCreated<'a> {
     pub(crate) sequencer: i64,
     /// The operation: `PutObject`, `CopyObject`, `CompleteMultipartUpload`.
     pub(crate) reason: &'a str,
+    /// The name of the replay, if the event is one of an archive.
+    pub(crate) replay: Option<&'a str>,
 }
 
 pub(crate) struct Events {
@@ -80,7 +82,7 @@ fn sequencer(number: i64) -> String {
 
 /// *EventBridge event message structure*, Amazon S3 User Guide.
 fn eventbridge_event(object: &ObjectCreated<'_>) -> Value {
-    json!({
+    let mut event = json!({
         "version": "0",
         "id": Uuid::new_v4(),
         "detail-type": "Object Created",
@@ -103,7 +105,11 @@ fn eventbridge_event(object: &ObjectCreated<'_>) -> Value {
             "source-ip-address": "127.0.0.1",
             "reason": object.reason,
         },
-    })
+    });
+    if let Some(name) = object.replay {
+        event["replay-name"] = name.into();
+    }
+    event
 }
 
 /// *Event message structure*, Amazon S3 User Guide.
@@ -194,7 +200,7 @@ mod tests {
     use super::*;
 
     fn object(key: &str) -> ObjectCreated<'_> {
-        ObjectCreated { bucket: "in", key, etag: "e", size: 3, sequencer: 0x1f, reason: "PutObject" }
+        ObjectCreated { bucket: "in", key, etag: "e", size: 3, sequencer: 0x1f, reason: "PutObject", replay: None }
     }
 
     #[test]

@@ -1,19 +1,26 @@
 //! The journal: objects, queues and SageMaker's records in one SQLite file. One transaction writes an object with the events that
 //! it causes, and the outcome of a message with everything that follows from it.
 //!
-//! A killed process loses nothing that was committed. Commits do not wait for the disk: a power cut may cost the last ones, but
-//! leaves a sound file.
+//! A killed process loses nothing that was committed. A commit does not wait for the disk. Who acknowledges it does, by
+//! [`Journal::durable`], and one wait serves all commits before it.
 
+mod syncer;
+
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use self::syncer::Syncer;
 use crate::CloudError;
 use crate::clock::Clock;
+use crate::durability::Durability;
+use crate::mark::{Mark, log_of};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS bucket (
@@ -21,7 +28,7 @@ CREATE TABLE IF NOT EXISTS bucket (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS object (
     bucket TEXT NOT NULL, key TEXT NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
-    modified INTEGER NOT NULL, attributes TEXT NOT NULL,
+    modified INTEGER NOT NULL, attributes TEXT NOT NULL, sequencer INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (bucket, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS object_blob ON object (blob);
@@ -55,25 +62,53 @@ pub(crate) struct Journal {
     path: PathBuf,
     connection: Mutex<Connection>,
     committed: watch::Sender<u64>,
+    durability: Durability,
+    syncer: Syncer,
+    mark: Arc<Mark>,
+    /// Whether the mark says that nothing is written any more.
+    closed: AtomicBool,
     stopping: AtomicBool,
     clock: Clock,
 }
 
 impl Journal {
-    pub(crate) fn open(path: &Path, clock: Clock) -> Result<Self, CloudError> {
+    pub(crate) fn open(path: &Path, clock: Clock, durability: Durability) -> Result<Self, CloudError> {
         let open = || {
             let connection = Connection::open(path)?;
             connection.busy_timeout(Duration::from_secs(5))?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
+            // The syncer waits for the disk, for many commits at once.
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             connection.execute_batch(SCHEMA)?;
+            add_sequencers(&connection)?;
+            hasten(&connection, clock.now_millis())?;
             Ok(connection)
         };
         let connection = open().map_err(|source| CloudError::Journal { path: path.to_owned(), source })?;
+        let committed = watch::Sender::new(0);
+        let prepared = || {
+            if durability == Durability::PowerCut {
+                // Else a power cut could take the names of the files away.
+                path.parent().map_or(Ok(()), sync_folder)?;
+            }
+            let mark = Arc::new(Mark::open(path)?);
+            let (counted, marked, log) = (committed.clone(), Arc::clone(&mark), log_of(path));
+            let sync = move || match durability {
+                Durability::PowerCut => marked.advance(|| File::open(&log)?.sync_data()),
+                Durability::Kill => marked.advance(|| Ok(())),
+            };
+            let syncer = Syncer::new(move || *counted.borrow(), sync)?;
+            Ok((mark, syncer))
+        };
+        let (mark, syncer) = prepared().map_err(|source| CloudError::DataFolder { path: path.to_owned(), source })?;
         Ok(Self {
             path: path.to_owned(),
             connection: Mutex::new(connection),
-            committed: watch::Sender::new(0),
+            committed,
+            durability,
+            syncer,
+            mark,
+            closed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             clock,
         })
@@ -92,7 +127,56 @@ impl Journal {
             result
         };
         self.committed.send_modify(|count| *count += 1);
+        if self.closed.swap(false, Ordering::AcqRel) {
+            self.once_durable(|| ());
+        }
         Ok(result)
+    }
+
+    /// Waits until the disk has every commit so far, if that is what acknowledged writes survive.
+    ///
+    /// # Errors
+    /// The disk failed. Whether it has the commits is unknown.
+    pub(crate) async fn durable(&self) -> io::Result<()> {
+        if self.syncer.synced() >= *self.committed.borrow() {
+            return Ok(());
+        }
+        match self.durability {
+            Durability::PowerCut => {
+                let (done, synced) = oneshot::channel();
+                self.syncer.request(|result| _ = done.send(result.clone()));
+                let result = synced.await.map_err(io::Error::other)?;
+                result.map_err(|error| io::Error::new(error.kind(), error))
+            }
+            Durability::Kill => {
+                self.once_durable(|| ());
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs `then` when the disk has every commit so far. It does not run if the disk fails.
+    pub(crate) fn once_durable(&self, then: impl FnOnce() + Send + 'static) {
+        self.syncer.request(|result| match result {
+            Ok(()) => then(),
+            Err(error) => tracing::error!(%error, "the disk does not take the journal"),
+        });
+    }
+
+    /// What acknowledged writes survive.
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Empties the log and marks the journal as whole, so that the next start knows it.
+    pub(crate) fn close(&self) -> Result<(), CloudError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+            .map_err(|source| self.unusable(source))?;
+        self.mark.close().map_err(|source| CloudError::DataFolder { path: self.path.clone(), source })?;
+        self.closed.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Runs `work`, which only reads.
@@ -127,5 +211,64 @@ impl Journal {
     /// The error of a start that failed at this journal.
     pub(crate) fn unusable(&self, source: rusqlite::Error) -> CloudError {
         CloudError::Journal { path: self.path.clone(), source }
+    }
+}
+
+/// Makes messages ready that would wait for longer than any: the clock was set back since they were sent.
+fn hasten(connection: &Connection, now: i64) -> rusqlite::Result<()> {
+    let (longest, longest_hidden) = (900_000, 43_200_000);
+    connection.execute(
+        "UPDATE message SET ready = ?1 WHERE ready > ?1 + iif(queue LIKE 'sqs/%', ?3, ?2)",
+        (now, longest, longest_hidden),
+    )?;
+    Ok(())
+}
+
+/// Earlier versions kept no sequencers. A lower one than the object's own makes its event count for nothing.
+fn add_sequencers(connection: &Connection) -> rusqlite::Result<()> {
+    let known = connection.prepare("SELECT 1 FROM pragma_table_info('object') WHERE name = 'sequencer'")?.exists(())?;
+    if known {
+        Ok(())
+    } else {
+        connection.execute_batch("ALTER TABLE object ADD COLUMN sequencer INTEGER NOT NULL DEFAULT 0")
+    }
+}
+
+/// Gives the disk the names of a folder's files.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Other systems cannot open a folder, and write names at once.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_journal_of_an_earlier_version_is_extended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let earlier = SCHEMA.replace(" sequencer INTEGER NOT NULL DEFAULT 0,", "");
+        assert_ne!(earlier, SCHEMA);
+        Connection::open(&path).unwrap().execute_batch(&earlier).unwrap();
+        let journal = Journal::open(&path, Clock::default(), Durability::PowerCut).unwrap();
+        let insert = "INSERT INTO object VALUES ('b', 'k', 'f', 1, 'e', 2, '{}', 3)";
+        journal.write(|transaction| transaction.execute(insert, ())).unwrap();
+        journal.durable().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_for_the_disk_follows_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        for durability in [Durability::PowerCut, Durability::Kill] {
+            let journal = Journal::open(&path, Clock::default(), durability).unwrap();
+            journal.write(|transaction| transaction.execute("INSERT INTO bucket VALUES (random(), 0)", ())).unwrap();
+            let (done, removed) = oneshot::channel();
+            journal.once_durable(|| _ = done.send(()));
+            removed.await.unwrap();
+            journal.durable().await.unwrap();
+            assert_eq!(journal.syncer.synced(), 1);
+        }
     }
 }

@@ -13,7 +13,10 @@ mod child;
 mod clock;
 mod cloud;
 mod data_folder;
+mod databases;
 mod digest;
+mod disk_space;
+mod durability;
 mod dynamodb;
 mod error;
 mod events;
@@ -21,8 +24,11 @@ mod faults;
 mod gateway;
 mod journal;
 mod lambda;
+mod log_files;
+mod mark;
 pub mod process;
 mod queue;
+mod recovery;
 mod s3;
 mod sagemaker;
 mod schedule;
@@ -35,9 +41,11 @@ mod stack;
 pub use account::{ACCESS_KEY_ID, ACCOUNT, REGION};
 pub use clock::Clock;
 pub use cloud::{Cloud, Conditions, Listeners};
+pub use durability::{Durability, DurabilityError};
 pub use error::CloudError;
 pub use faults::{Fault, FaultPlan, FaultPlanError};
 pub use queue::Backlog;
+pub use recovery::Recovery;
 pub use stack::{
     BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Parameters, Program, Refusal,
     RetryPolicy, Rule, S3Integration, Schedule, Stack, StackError, StaticFile, Subscription, Table,

@@ -99,6 +99,12 @@ pub(crate) async fn next(
     loop {
         wait_until_ready(journal, queue, committed).await;
         let permit = Arc::clone(permits).acquire_owned().await?;
+        // Nothing follows from a message that a power cut could take back.
+        if let Err(error) = journal.durable().await {
+            tracing::error!(queue, %error, "the disk does not take the journal");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        }
         match receive(journal, queue) {
             Ok(Some(message)) => return Ok((message, permit)),
             Ok(None) => {}
@@ -204,10 +210,11 @@ pub(crate) fn contains(connection: &Connection, queue: &str, request_id: &str) -
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::durability::Durability;
 
     fn journal() -> (tempfile::TempDir, Journal) {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&folder.path().join("journal.db"), Clock::default()).unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db"), Clock::default(), Durability::Kill).unwrap();
         (folder, journal)
     }
 
@@ -246,6 +253,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_message_of_a_clock_that_was_set_back_is_ready_after_a_restart() {
+        let (folder, journal) = journal();
+        let tomorrow = journal.clock().now_millis() + 86_400_000;
+        journal.write(|transaction| send(transaction, "q", "r", "a", tomorrow, Duration::ZERO)).unwrap();
+        let soon = journal.clock().now_millis() + 60_000;
+        journal.write(|transaction| send(transaction, "q", "r", "b", soon, Duration::ZERO)).unwrap();
+        assert!(receive(&journal, "q").unwrap().is_none());
+        drop(journal);
+        let journal = Journal::open(&folder.path().join("journal.db"), Clock::default(), Durability::Kill).unwrap();
+        assert_eq!(receive(&journal, "q").unwrap().unwrap().body, "a");
+        assert!(receive(&journal, "q").unwrap().is_none());
+    }
+
+    #[tokio::test]
     async fn a_waiting_receiver_is_woken() {
         let (_folder, journal) = journal();
         let mut committed = journal.committed();
@@ -261,7 +282,7 @@ mod tests {
         send_one(&journal, "a");
         assert!(receive(&journal, "q").unwrap().is_some());
         drop(journal);
-        let journal = Journal::open(&folder.path().join("journal.db"), Clock::default()).unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db"), Clock::default(), Durability::Kill).unwrap();
         let again = receive(&journal, "q").unwrap().unwrap();
         assert_eq!(again.receives, 1, "a kill is not a failed attempt");
         journal.write(|transaction| postpone(transaction, &again, 0, Duration::ZERO)).unwrap();

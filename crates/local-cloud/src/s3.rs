@@ -13,6 +13,7 @@ mod operations;
 mod pieces;
 pub(crate) mod presigned;
 mod recent;
+mod recovery;
 mod service;
 mod store;
 mod store_error;

@@ -1,18 +1,23 @@
 //! How requests come in: from this machine only, and within limits of size, time and number.
 
+mod pace;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper_util::rt::TokioTimer;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+
+use self::pace::paced;
 
 /// The largest head of a request: 64 KB, several times what an SDK sends with a presigned URL.
 const MAX_HEAD: usize = 64 * 1024;
@@ -20,24 +25,46 @@ const MAX_HEAD: usize = 64 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a request may take, its body included: longer than any function or model takes to answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(900);
-/// The most concurrent requests. Further ones are refused with 503.
+/// The most concurrent requests with a body, and without one: bodies that do not arrive keep no other request out. Further ones are
+/// refused with 503.
 const MAX_REQUESTS: usize = 1024;
+/// The largest body, in bytes: that of an object in S3.
+const MAX_BODY: u64 = 5 << 30;
 
-/// Limits the concurrent requests of a router, and the duration of each.
+/// The places of concurrent requests.
+struct Places {
+    with_body: Semaphore,
+    without: Semaphore,
+}
+
+/// Limits the concurrent requests of a router, the duration of each, and the time of its body.
 pub(crate) fn limited(router: Router) -> Router {
-    router.layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(MAX_REQUESTS)), limit))
+    let places = Places { with_body: Semaphore::new(MAX_REQUESTS), without: Semaphore::new(MAX_REQUESTS) };
+    router.layer(middleware::from_fn_with_state(Arc::new(places), limit))
 }
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
-    let router = router.layer(middleware::from_fn(refuse_foreign));
+    let router = router.layer(middleware::from_fn(refuse_foreign)).layer(middleware::map_response(dated));
     let mut server = axum_server::from_tcp(listener.into_std()?)?.http1_only();
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
     server.serve(router.into_make_service()).await
 }
 
-async fn limit(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+/// Writes the time of the answer. The server's own `Date` stands still when the machine's clock is set back, and SDKs set their
+/// clocks by it.
+async fn dated(mut response: Response) -> Response {
+    let now = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(now) = HeaderValue::from_str(&now) {
+        response.headers_mut().insert(header::DATE, now);
+    }
+    response
+}
+
+async fn limit(State(places): State<Arc<Places>>, request: Request, next: Next) -> Response {
+    let request = request.map(paced);
+    let permits = if request.body().is_end_stream() { &places.without } else { &places.with_body };
     let Ok(_permit) = permits.try_acquire() else {
         let message = format!("{MAX_REQUESTS} requests are under way: try again in a second");
         return refusal(StatusCode::SERVICE_UNAVAILABLE, &message);
@@ -54,10 +81,29 @@ async fn limit(State(permits): State<Arc<Semaphore>>, request: Request, next: Ne
 /// Refuses the requests that a web page of another site can make. Such a page may reach the loopback interface by a host name of
 /// its own (DNS rebinding), or send a request that the browser marks as cross-site.
 async fn refuse_foreign(request: Request, next: Next) -> Response {
+    if let Some((status, message)) = malformed(&request) {
+        return refusal(status, message);
+    }
     match foreign(request.headers()) {
         None => next.run(request).await,
         Some(message) => refusal(StatusCode::FORBIDDEN, &message),
     }
+}
+
+/// Why a request's head cannot be meant. RFC 9112, section 3.2.
+fn malformed(request: &Request) -> Option<(StatusCode, &'static str)> {
+    let headers = request.headers();
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Some((StatusCode::BAD_REQUEST, "the request has several Host headers: one would work"));
+    }
+    if request.uri().authority().is_some_and(|authority| !is_local(authority.as_str())) {
+        return Some((StatusCode::FORBIDDEN, "the host of the request's target is not served here"));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_BODY) {
+        return Some((StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 5 GB: send it in parts"));
+    }
+    None
 }
 
 /// Why a request is refused as one of another site.
@@ -116,7 +162,52 @@ mod tests {
         assert!(answer(&head("localhost", 20_000)).await.ends_with("served"));
         assert!(answer(&head("localhost", 2 * MAX_HEAD)).await.starts_with("HTTP/1.1 431"));
         assert!(answer(&head("evil.example", 0)).await.starts_with("HTTP/1.1 403"));
+        let twice = "GET / HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        assert!(answer(twice).await.starts_with("HTTP/1.1 400"));
+        let foreign = "GET http://evil.example/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        assert!(answer(foreign).await.starts_with("HTTP/1.1 403"));
         let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
         assert!(answer(&format!("GET / HTTP/1.1\r\nhost: localhost\r\n{many}\r\n")).await.starts_with("HTTP/1.1 431"));
+    }
+
+    #[tokio::test]
+    async fn an_absurd_length_is_refused_before_the_body() {
+        let put = |length: &str| format!("PUT / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+        assert!(answer(&put("9223372036854775807")).await.starts_with("HTTP/1.1 413"));
+    }
+
+    #[tokio::test]
+    async fn answers_have_the_time_of_now() {
+        let answer = answer("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+        let dates: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("date: ")).collect();
+        let [date] = dates[..] else { panic!("{answer}") };
+        let date = jiff::fmt::rfc2822::parse(date).unwrap().timestamp();
+        let now = jiff::Timestamp::now();
+        assert!((now - date).total(jiff::Unit::Second).unwrap() < 10.0, "{answer}");
+    }
+
+    #[tokio::test]
+    async fn bodies_that_do_not_arrive_leave_places_for_requests_without_one() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let places = Arc::new(Places { with_body: Semaphore::new(2), without: Semaphore::new(2) });
+        let read = async |body: axum::body::Bytes| format!("{} bytes", body.len());
+        let router = Router::new().route("/", get(async || "served").put(read));
+        let router = router.layer(middleware::from_fn_with_state(Arc::clone(&places), limit));
+        let server = tokio::spawn(serve(listener, router));
+        let mut stalled = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"PUT / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhel").await.unwrap();
+            stalled.push(stream);
+        }
+        while places.with_body.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{address}/");
+        assert_eq!(client.put(&url).body("hello").send().await.unwrap().status(), 503);
+        assert_eq!(client.get(&url).send().await.unwrap().text().await.unwrap(), "served");
+        server.abort();
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::dynamodb::DynamoDb;
 use crate::faults::Faults;
+use crate::journal::Journal;
 use crate::lambda::Lambda;
 use crate::s3::S3;
 use crate::sagemaker::SageMaker;
@@ -12,6 +13,7 @@ use crate::sqs::Sqs;
 
 pub(crate) struct Services {
     pub(crate) faults: Faults,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) s3: S3,
     pub(crate) dynamodb: DynamoDb,
     pub(crate) sagemaker: SageMaker,

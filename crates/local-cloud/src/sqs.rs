@@ -135,12 +135,14 @@ fn no_such_queue(name: &Value) -> Response {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::durability::Durability;
 
     #[test]
     fn a_message_is_hidden_for_a_bounded_time() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::default();
-        let journal = Arc::new(Journal::open(&folder.path().join("journal.db"), clock.clone()).unwrap());
+        let journal =
+            Arc::new(Journal::open(&folder.path().join("journal.db"), clock.clone(), Durability::Kill).unwrap());
         let sqs = Sqs::new(&Stack::default(), String::new(), Arc::clone(&journal));
         journal.write(|transaction| queue::send(transaction, "q", "r", "body", 0, Duration::ZERO)).unwrap();
         for (asked, hidden) in

@@ -12,11 +12,11 @@ pub struct Claim {
 impl Job {
     /// `PENDING`, and no other request holds a claim: claimed. The caller has to invoke the endpoint.
     pub fn reclaim(&self, claim: &Claim, deadlines: &Deadlines) -> Option<Self> {
-        (self.status == Status::Pending && self.may_claim(claim)).then(|| self.claimed(claim, deadlines))
+        (self.status == Status::Pending && self.may_claim(claim, deadlines)).then(|| self.claimed(claim, deadlines))
     }
 
-    pub(crate) fn may_claim(&self, claim: &Claim) -> bool {
-        self.due_at <= claim.now || self.claimed_by.as_deref() == Some(&claim.by)
+    pub(crate) fn may_claim(&self, claim: &Claim, deadlines: &Deadlines) -> bool {
+        deadlines.has_passed(self.due_at, claim.now) || self.claimed_by.as_deref() == Some(&claim.by)
     }
 
     pub(crate) fn claimed(&self, claim: &Claim, deadlines: &Deadlines) -> Self {

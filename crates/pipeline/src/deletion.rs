@@ -29,7 +29,7 @@ impl Deleted {
         now: Timestamp,
         deadlines: &Deadlines,
     ) -> Self {
-        if current.is_some_and(|record| record.is_being_deleted(now)) {
+        if current.is_some_and(|record| record.is_being_deleted(now, deadlines)) {
             return Self::Busy;
         }
         match current {

@@ -39,6 +39,9 @@ pub struct ObjectCreated {
     pub size: u64,
     /// The event's place among the events of this key.
     pub sequencer: Sequencer,
+    /// Whether the event is replayed from an archive of EventBridge, after the table was restored for instance: what it caused before
+    /// may be undone.
+    pub replayed: bool,
 }
 
 /// SageMaker's notice that an asynchronous invocation ended.
@@ -172,13 +175,14 @@ struct S3Object {
 }
 
 impl S3Detail {
-    fn created(self, key: String) -> Trigger {
+    fn created(self, key: String, replayed: bool) -> Trigger {
         Trigger::ObjectCreated(ObjectCreated {
             bucket: self.bucket.name,
             key,
             etag: self.object.etag.trim_matches('"').to_owned(),
             size: self.object.size,
             sequencer: Sequencer::new(&self.object.sequencer),
+            replayed,
         })
     }
 }
@@ -187,14 +191,15 @@ fn eventbridge(event: &Value) -> Result<Trigger, EventError> {
     let detail = S3Detail::deserialize(&event["detail"])
         .map_err(|source| EventError::Malformed { kind: "EventBridge event of S3", source })?;
     let key = detail.object.key.clone();
-    Ok(detail.created(key))
+    // *Archiving and replaying events*, EventBridge User Guide.
+    Ok(detail.created(key, event["replay-name"].is_string()))
 }
 
 fn s3(record: &Value) -> Result<Trigger, EventError> {
     let detail = S3Detail::deserialize(&record["s3"])
         .map_err(|source| EventError::Malformed { kind: "S3 notification", source })?;
     let key = url_decoded(&detail.object.key).ok_or_else(|| EventError::Key(detail.object.key.clone()))?;
-    Ok(detail.created(key))
+    Ok(detail.created(key, false))
 }
 
 fn sns(record: &Value) -> Result<Option<Trigger>, EventError> {
@@ -239,7 +244,19 @@ mod tests {
             etag: "d41d8cd98f00b204e9800998ecf8427e".into(),
             size: 1024,
             sequencer: Sequencer::new("0A1B2C3D4E5F678901"),
+            replayed: false,
         })
+    }
+
+    #[test]
+    fn a_replayed_event_is_known() {
+        let object = json!({"key": "uploads/ada", "size": 1024, "etag": "d41d8cd98f00b204e9800998ecf8427e",
+            "sequencer": "0A1B2C3D4E5F678901"});
+        let event = json!({"version": "0", "source": "aws.s3", "detail-type": "Object Created", "replay-name": "restored",
+            "detail": {"version": "0", "bucket": {"name": "input"}, "object": object, "reason": "PutObject"}});
+        let read = triggers(&event).unwrap().remove(0).unwrap();
+        let Trigger::ObjectCreated(read) = read else { panic!("{read:?}") };
+        assert!(read.replayed);
     }
 
     #[test]

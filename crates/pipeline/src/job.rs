@@ -127,9 +127,12 @@ impl Job {
     }
 
     /// `PROCESSING`, and the sweep has found no answer: the interval to the next look is the time since the invocation, so the
-    /// intervals double.
+    /// intervals double. After the deadline, which passes at once when the clock is set forward, the job is looked at once more.
     pub fn looked(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Self> {
-        let seconds = (now.as_millis() - self.updated_at.as_millis()) / 1000;
+        let seconds = match self.due_at <= now {
+            true => 0,
+            false => (now.as_millis() - self.updated_at.as_millis()) / 1000,
+        };
         let next = now.plus_seconds(seconds.max(deadlines.first_look_seconds));
         (self.status == Status::Processing).then(|| Self { look_at: Some(next), ..self.clone() })
     }
@@ -138,7 +141,7 @@ impl Job {
     /// caller is interrupted, the sweep continues the deletion.
     pub fn withdrawn(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Self> {
         let now = now.other_than(self.due_at);
-        (self.status.is_final() && !self.is_being_deleted(now)).then(|| Self {
+        (self.status.is_final() && !self.is_being_deleted(now, deadlines)).then(|| Self {
             status: Status::Cancelled,
             updated_at: now,
             due_at: now,
@@ -157,8 +160,8 @@ impl Job {
     }
 
     /// Whether the portrait's objects may still be in deletion.
-    pub fn is_being_deleted(&self, now: Timestamp) -> bool {
-        self.deleting_until.is_some_and(|until| until > now)
+    pub fn is_being_deleted(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
+        self.deleting_until.is_some_and(|until| !deadlines.has_passed(until, now))
     }
 
     /// Whether the job is final, and not withdrawn: neither a result nor the sweep will change it.
@@ -167,25 +170,25 @@ impl Job {
     }
 
     /// Whether the sweep has to look at the job.
-    pub fn is_due(&self, now: Timestamp) -> bool {
+    pub fn is_due(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
+        let has_passed = |moment| deadlines.has_passed(moment, now);
         match self.status {
-            Status::Pending => self.due_at <= now,
-            Status::Processing => self.is_overdue(now) || self.look_at.is_some_and(|look| look <= now),
+            Status::Pending => has_passed(self.due_at),
+            Status::Processing => has_passed(self.look_at.unwrap_or(self.due_at)) || self.is_overdue(now),
             // The deletion was interrupted.
-            Status::Success | Status::Failed | Status::Cancelled => {
-                self.deleting_until.is_some_and(|until| until <= now)
-            }
+            Status::Success | Status::Failed | Status::Cancelled => self.deleting_until.is_some_and(has_passed),
         }
     }
 
-    /// Whether a `PROCESSING` job has reached its deadline.
+    /// Whether a `PROCESSING` job has reached its deadline, and was looked at as often as planned.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
-        self.due_at <= now
+        self.due_at <= now && self.look_at.is_none_or(|look| look > self.due_at)
     }
 
-    /// Whether a `PENDING` job has reached its deadline.
+    /// Whether a `PENDING` job has reached its deadline, and the endpoint was tried not long ago: the clock may have been set forward.
     pub fn is_given_up(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
-        self.created_at.plus_seconds(deadlines.pending_seconds) <= now
+        let has_passed = |moment: Timestamp| moment.plus_seconds(deadlines.pending_seconds) <= now;
+        has_passed(self.created_at) && !has_passed(self.due_at)
     }
 
     fn ended(&self, status: Status, now: Timestamp) -> Option<Self> {

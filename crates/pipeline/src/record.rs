@@ -53,7 +53,7 @@ impl Tombstone {
     /// progress.
     pub fn renewed(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Self> {
         let now = now.other_than(self.updated_at);
-        (self.deleting_until? <= now).then(|| Self {
+        deadlines.has_passed(self.deleting_until?, now).then(|| Self {
             updated_at: now,
             deleting_until: Some(now.plus_seconds(deadlines.deletion_seconds)),
             ..self.clone()
@@ -116,16 +116,18 @@ impl Record {
     }
 
     /// Whether the sweep has to look at the record.
-    pub fn is_due(&self, now: Timestamp) -> bool {
+    pub fn is_due(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
         match self {
-            Self::Job(job) => job.is_due(now),
-            Self::Tombstone(tombstone) => tombstone.deleting_until.is_some_and(|until| until <= now),
+            Self::Job(job) => job.is_due(now, deadlines),
+            Self::Tombstone(tombstone) => {
+                tombstone.deleting_until.is_some_and(|until| deadlines.has_passed(until, now))
+            }
         }
     }
 
     /// Whether objects of the portrait may be in deletion now.
-    pub fn is_being_deleted(&self, now: Timestamp) -> bool {
-        self.deleting_until().is_some_and(|until| until > now)
+    pub fn is_being_deleted(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
+        self.deleting_until().is_some_and(|until| !deadlines.has_passed(until, now))
     }
 
     /// When a deletion of the portrait's objects is over, complete or not; none if none has begun, or it is complete.

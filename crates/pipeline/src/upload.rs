@@ -62,7 +62,7 @@ impl Upload {
         let again = job.sequencer == self.sequencer;
         let same_work = job.revision == self.revision;
         match job.status {
-            Status::Pending if (again || same_work) && job.may_claim(claim) => {
+            Status::Pending if (again || same_work) && job.may_claim(claim, deadlines) => {
                 Uploaded::Invoke(Job { sequencer: self.sequencer.clone(), ..job.claimed(claim, deadlines) })
             }
             _ if again => Uploaded::Settled,
@@ -71,6 +71,11 @@ impl Upload {
             }
             _ => self.begin(claim, deadlines, job.deleting_until),
         }
+    }
+
+    /// Begins anew a job whose pictures are gone.
+    pub fn again(&self, claim: &Claim, deadlines: &Deadlines) -> Uploaded {
+        self.begin(claim, deadlines, None)
     }
 
     /// A new job, which waits for a deletion of the portrait's earlier objects.
@@ -89,7 +94,7 @@ impl Upload {
             }
         };
         let job = Job { content_type: format.as_str().to_owned(), ..job };
-        match deleting_until.filter(|until| *until > claim.now) {
+        match deleting_until.filter(|until| !deadlines.has_passed(*until, claim.now)) {
             Some(until) => Uploaded::Later(Job { due_at: until, deleting_until: Some(until), ..job }),
             None => Uploaded::Invoke(job.claimed(claim, deadlines)),
         }

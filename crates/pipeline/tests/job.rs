@@ -125,7 +125,7 @@ fn nothing_leaves_a_final_state() {
         job.cancelled(now).unwrap(),
     ];
     for end in ends {
-        assert!(end.status.is_final() && !end.is_due(Timestamp::from_millis(i64::MAX)));
+        assert!(end.status.is_final() && !end.is_due(Timestamp::from_millis(i64::MAX), &DEADLINES));
         assert_eq!(end.processing(None, None, now, &DEADLINES), None);
         assert_eq!(end.success(None, "jpg", now), None);
         assert_eq!(end.failed(error.clone(), now), None);
@@ -133,7 +133,7 @@ fn nothing_leaves_a_final_state() {
         assert_eq!(end.reclaim(&claim("r", i64::MAX / 2000), &DEADLINES), None);
     }
     assert_eq!(job.processing(None, None, now, &DEADLINES), None, "invoked twice");
-    assert!(job.is_due(job.due_at) && !job.is_due(now));
+    assert!(job.is_due(job.due_at, &DEADLINES) && !job.is_due(now, &DEADLINES));
     assert_eq!(job.withdrawn(now, &DEADLINES), None, "it still runs");
 }
 
@@ -141,13 +141,50 @@ fn nothing_leaves_a_final_state() {
 fn the_intervals_between_looks_double() {
     let job = processing(&pending("01", "a"));
     let at = |seconds: i64| Timestamp::from_millis(1 + seconds * 1000);
-    assert!(!job.is_due(at(59)) && job.is_due(at(60)) && !job.is_overdue(at(60)));
+    assert!(!job.is_due(at(59), &DEADLINES) && job.is_due(at(60), &DEADLINES) && !job.is_overdue(at(60)));
     let looked = job.looked(at(70), &DEADLINES).unwrap();
     assert_eq!(looked.look_at, Some(at(140)));
     assert_eq!(looked.looked(at(300), &DEADLINES).unwrap().look_at, Some(at(600)));
     assert_eq!(looked.due_at, job.due_at, "the deadline stays");
-    assert!(looked.is_due(at(900)) && looked.is_overdue(at(900)));
+    let late = looked.looked(at(300), &DEADLINES).unwrap().looked(at(600), &DEADLINES).unwrap();
+    assert!(!late.is_due(at(899), &DEADLINES) && late.is_due(at(900), &DEADLINES) && late.is_overdue(at(900)));
     assert_eq!(job.success(None, "jpg", at(80)).unwrap().looked(at(90), &DEADLINES), None);
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_no_job() {
+    let yesterday = Timestamp::from_millis(0);
+    let at = |seconds: i64| yesterday.plus_seconds(86_400 + seconds);
+    let claim = |by: &str, now| Claim { by: by.to_owned(), now };
+    let pending = Job { due_at: at(0), ..pending("01", "a") };
+    assert!(pending.is_due(yesterday, &DEADLINES));
+    assert!(pending.reclaim(&claim("sweep", yesterday), &DEADLINES).is_some());
+    let processing = Job { look_at: Some(at(60)), due_at: at(900), ..processing(&pending) };
+    assert!(processing.is_due(yesterday, &DEADLINES) && !processing.is_overdue(yesterday));
+    assert!(!processing.is_due(at(0), &DEADLINES));
+    let looked = processing.looked(yesterday, &DEADLINES).unwrap();
+    assert_eq!(looked.look_at, Some(yesterday.plus_seconds(60)));
+    let deleted = Tombstone::begun(&pending.id, None, at(0), &DEADLINES);
+    assert!(deleted.renewed(yesterday, &DEADLINES).is_some());
+    let record = Record::from(deleted);
+    assert!(record.is_being_deleted(at(0), &DEADLINES) && !record.is_being_deleted(yesterday, &DEADLINES));
+    let upload = upload("02", "a").decide(Some(&record), &claim("r", yesterday), &DEADLINES);
+    assert!(matches!(upload, Uploaded::Invoke(_)), "{upload:?}");
+}
+
+#[test]
+fn a_clock_that_is_set_forward_fails_no_job_at_once() {
+    let tomorrow = Timestamp::from_millis(86_400_000);
+    let pending = pending("01", "a");
+    assert!(!pending.is_given_up(tomorrow, &DEADLINES), "nobody tried since the clock was set");
+    let tried = pending.reclaim(&Claim { by: "sweep".to_owned(), now: tomorrow }, &DEADLINES).unwrap();
+    assert!(tried.is_given_up(tomorrow.plus_seconds(DEADLINES.claim_seconds), &DEADLINES));
+    let processing = processing(&pending);
+    assert!(processing.is_due(tomorrow, &DEADLINES) && !processing.is_overdue(tomorrow));
+    let looked = processing.looked(tomorrow, &DEADLINES).unwrap();
+    let again = tomorrow.plus_seconds(DEADLINES.first_look_seconds);
+    assert_eq!(looked.look_at, Some(again));
+    assert!(looked.is_due(again, &DEADLINES) && looked.is_overdue(again));
 }
 
 #[test]
@@ -156,7 +193,7 @@ fn one_caller_deletes_and_a_new_upload_waits() {
     let now = Timestamp::from_millis(1000);
     let tombstone = Tombstone::begun(&job.id, None, now, &DEADLINES);
     for deleted in [job.withdrawn(now, &DEADLINES).unwrap().into(), Record::from(tombstone)] {
-        assert!(!deleted.is_settled() && !deleted.is_due(now) && deleted.status() == Status::Cancelled);
+        assert!(!deleted.is_settled() && !deleted.is_due(now, &DEADLINES) && deleted.status() == Status::Cancelled);
         assert_eq!(deleted.withdrawn(now, &DEADLINES), None, "another caller deletes already");
         let upload = upload("02", "a");
         let Uploaded::Later(later) = upload.decide(Some(&deleted), &claim("r2", 2), &DEADLINES) else {
@@ -175,11 +212,17 @@ fn one_caller_deletes_and_a_new_upload_waits() {
         let next = other.decide(Some(&later.clone().into()), &claim("r3", 3), &DEADLINES);
         assert!(matches!(next, Uploaded::Later(_)), "the next upload did not wait: {next:?}");
         let again = deleted.withdrawn(over, &DEADLINES).unwrap();
-        assert!(deleted.is_due(over) && !again.is_due(over) && again.created_at() == deleted.created_at());
+        assert!(
+            deleted.is_due(over, &DEADLINES)
+                && !again.is_due(over, &DEADLINES)
+                && again.created_at() == deleted.created_at()
+        );
         assert!(matches!(upload.decide(Some(&deleted), &claim("r2", 41), &DEADLINES), Uploaded::Invoke(_)));
     }
     let withdrawn = job.withdrawn(now, &DEADLINES).unwrap();
-    assert!(withdrawn.is_being_deleted(now) && !withdrawn.is_being_deleted(now.plus_seconds(40)));
+    assert!(
+        withdrawn.is_being_deleted(now, &DEADLINES) && !withdrawn.is_being_deleted(now.plus_seconds(40), &DEADLINES)
+    );
     assert!(job.is_settled());
 }
 
@@ -247,7 +290,7 @@ fn a_delete_is_decided_by_the_record() {
 #[test]
 fn an_upload_after_a_complete_deletion_begins_at_once() {
     let complete = Record::from(Tombstone::complete(&"ada".parse().unwrap(), None, Timestamp::from_millis(1000)));
-    assert!(!complete.is_settled() && !complete.is_due(Timestamp::from_millis(i64::MAX)));
+    assert!(!complete.is_settled() && !complete.is_due(Timestamp::from_millis(i64::MAX), &DEADLINES));
     assert_eq!(complete.stored(), None);
     let decision = upload("01", "a").decide(Some(&complete), &claim("r1", 1), &DEADLINES);
     assert!(matches!(decision, Uploaded::Invoke(_)), "{decision:?}");

@@ -1,6 +1,7 @@
 //! The local stack: the resources of `infra/template.yaml`, for the local cloud.
 
 pub(crate) mod local;
+pub(crate) mod lost_jobs;
 pub(crate) mod programs;
 #[cfg(test)]
 mod template;

@@ -40,6 +40,7 @@ fn error_message(status: StatusCode) -> Option<&'static str> {
         StatusCode::NOT_FOUND => "there is nothing at {path}",
         StatusCode::PRECONDITION_FAILED => "what is at {path} is not what If-Match names",
         StatusCode::RANGE_NOT_SATISFIABLE => "what is at {path} has fewer bytes than the range begins with",
+        StatusCode::INSUFFICIENT_STORAGE => "the disk of the storage is full: delete something, or make room on it",
         StatusCode::SERVICE_UNAVAILABLE => "the storage is busy: try again in a second",
         status if status.is_client_error() => "the storage refused the request for {path}",
         status if status.is_server_error() => "the storage failed",

@@ -11,13 +11,40 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::pieces::{PAGE, PIECE, Piece, Pieces, bytes_of};
+use crate::durability::Durability;
+use crate::journal::sync_folder;
 
 /// The pieces of one call of the kernel.
 const AT_ONCE: usize = 4;
 
+/// The folder of bodies.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    durability: Durability,
+}
+
+impl Folder {
+    /// Creates the folder if it is missing.
+    pub(super) fn create(path: PathBuf, durability: Durability) -> io::Result<Self> {
+        fs::create_dir_all(&path)?;
+        Ok(Self { path, durability })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file of this name.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
 /// A new file that is removed unless it is kept: its writer may fail, or be dropped half-way.
 #[derive(Debug)]
 pub(super) struct Draft {
+    folder: Folder,
     path: PathBuf,
     name: String,
     kept: bool,
@@ -25,9 +52,9 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Names a file in the folder of bodies. It does not exist yet.
-    pub(super) fn new(blobs: &Path) -> Self {
+    pub(super) fn new(folder: Folder) -> Self {
         let name = Uuid::new_v4().to_string();
-        Self { path: blobs.join(&name), name, kept: false }
+        Self { path: folder.file(&name), folder, name, kept: false }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -36,6 +63,15 @@ impl Draft {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The whole file is written. If it has to survive a power cut, the disk has it before the journal knows it.
+    pub(super) fn written(self, file: &File) -> io::Result<Self> {
+        if self.folder.durability == Durability::PowerCut {
+            file.sync_data()?;
+            sync_folder(&self.folder.path)?;
+        }
+        Ok(self)
     }
 
     /// Keeps the file. Returns its name.
@@ -120,7 +156,7 @@ impl Writer {
         if self.uncached && !self.size.is_multiple_of(PAGE as u64) {
             self.file.set_len(self.size)?;
         }
-        Ok(self.draft)
+        self.draft.written(&self.file)
     }
 }
 
@@ -227,7 +263,8 @@ mod tests {
     use super::*;
 
     fn write(folder: &Path, pieces: &Arc<Pieces>, bytes: &[u8], uncached: bool) -> PathBuf {
-        let mut writer = Writer::create(Draft::new(folder), uncached).unwrap();
+        let mut writer =
+            Writer::create(Draft::new(Folder::create(folder.to_owned(), Durability::Kill).unwrap()), uncached).unwrap();
         for piece in Whole::of(bytes, pieces).pieces().chunks(3) {
             writer.write(piece).unwrap();
         }
@@ -290,7 +327,9 @@ mod tests {
     #[test]
     fn a_file_that_is_not_kept_is_removed() {
         let (folder, pieces) = (tempfile::tempdir().unwrap(), Arc::new(Pieces::default()));
-        let mut writer = Writer::create(Draft::new(folder.path()), true).unwrap();
+        let mut writer =
+            Writer::create(Draft::new(Folder::create(folder.path().to_owned(), Durability::PowerCut).unwrap()), true)
+                .unwrap();
         writer.write(Whole::of(&[1; 2 * PIECE], &pieces).pieces()).unwrap();
         drop(writer);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -1,12 +1,11 @@
 //! A body that is written to its file while it arrives.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::file::{Draft, Writer};
+use super::file::{Draft, Folder, Writer};
 use super::pieces::{PIECE, Piece, Pieces, Whole};
 use super::recent::Recent;
 
@@ -16,7 +15,7 @@ const MOST_WAITING: usize = 8;
 /// Takes in a body.
 pub(super) struct Intake {
     pieces: Arc<Pieces>,
-    blobs: PathBuf,
+    blobs: Folder,
     /// Whether the whole body has to stay in memory, whatever its size.
     keeps_all: bool,
     size: u64,
@@ -50,16 +49,16 @@ pub(super) struct Arrived {
 
 impl Intake {
     /// An upload: its sender is told if the disk fails, and waits for a slow one.
-    pub(super) fn of_upload(pieces: &Arc<Pieces>, blobs: PathBuf) -> Self {
+    pub(super) fn of_upload(pieces: &Arc<Pieces>, blobs: Folder) -> Self {
         Self::new(pieces, blobs, false)
     }
 
     /// The output of a service, which cannot be sent again: it stays in memory, so that a disk that fails or is slow does no harm.
-    pub(super) fn of_output(pieces: &Arc<Pieces>, blobs: PathBuf) -> Self {
+    pub(super) fn of_output(pieces: &Arc<Pieces>, blobs: Folder) -> Self {
         Self::new(pieces, blobs, true)
     }
 
-    fn new(pieces: &Arc<Pieces>, blobs: PathBuf, keeps_all: bool) -> Self {
+    fn new(pieces: &Arc<Pieces>, blobs: Folder, keeps_all: bool) -> Self {
         Self {
             pieces: Arc::clone(pieces),
             blobs,
@@ -96,7 +95,7 @@ impl Intake {
         let waiting = std::mem::take(&mut self.waiting);
         let file = match self.idle().await {
             Ok(writer) => {
-                let (draft, large) = (Draft::new(&self.blobs), self.size > PIECE as u64);
+                let (draft, large) = (Draft::new(self.blobs.clone()), self.size > PIECE as u64);
                 blocking(move || {
                     let mut writer = writer.map_or_else(|| Writer::create(draft, large), Ok)?;
                     writer.write(&waiting)?;
@@ -117,7 +116,7 @@ impl Intake {
         }
         match self.idle().await {
             Ok(writer) => {
-                let (draft, pieces) = (Draft::new(&self.blobs), std::mem::take(&mut self.waiting));
+                let (draft, pieces) = (Draft::new(self.blobs.clone()), std::mem::take(&mut self.waiting));
                 self.file = Target::Busy(spawn_blocking(move || {
                     let mut writer = writer.map_or_else(|| Writer::create(draft, true), Ok)?;
                     writer.write(&pieces)?;
@@ -155,10 +154,10 @@ impl Intake {
 }
 
 /// Writes the file of a body that is in memory.
-pub(super) async fn write(whole: &Whole, blobs: PathBuf) -> io::Result<Draft> {
+pub(super) async fn write(whole: &Whole, blobs: Folder) -> io::Result<Draft> {
     let whole = whole.clone();
     blocking(move || {
-        let mut writer = Writer::create(Draft::new(&blobs), whole.pieces().len() > 1)?;
+        let mut writer = Writer::create(Draft::new(blobs), whole.pieces().len() > 1)?;
         writer.write(whole.pieces())?;
         writer.finish()
     })

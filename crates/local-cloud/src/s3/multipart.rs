@@ -38,7 +38,7 @@ impl ObjectStore {
         });
         match added {
             Ok(replaced) => {
-                replaced.into_iter().for_each(|part| self.remove_blob(&part.name));
+                replaced.into_iter().for_each(|part| self.discard(&part.name));
                 Ok(())
             }
             Err(error) => {
@@ -80,28 +80,29 @@ impl ObjectStore {
             Ok::<_, StoreError>((object, unused))
         });
         let (object, unused) = completed.inspect_err(|_| self.remove_blob(&name))?;
-        unused.iter().for_each(|blob| self.remove_blob(blob));
+        unused.iter().for_each(|blob| self.discard(blob));
         Ok(object)
     }
 
     fn concatenate(&self, parts: &[Blob]) -> Result<Blob, StoreError> {
-        let draft = Draft::new(&self.blobs);
+        let draft = Draft::new(self.blobs.clone());
         let mut whole = File::create(draft.path())?;
         let mut size = 0;
         let mut md5 = Md5::new();
         for part in parts {
-            size += io::copy(&mut File::open(self.blob_path(&part.name))?, &mut whole)?;
+            size += io::copy(&mut File::open(self.blobs.file(&part.name))?, &mut whole)?;
             let digits = part.etag.as_bytes().chunks_exact(2);
             let digest = digits.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
             md5.update(digest.collect::<Vec<u8>>());
         }
+        let draft = draft.written(&whole)?;
         Ok(Blob { name: draft.keep(), size, etag: format!("{}-{}", hex(&md5.finalize()), parts.len()) })
     }
 
     /// Deletes an upload and its parts.
     pub(crate) fn abort_upload(&self, target: (&str, &str), id: &str) -> Result<(), StoreError> {
         let blobs = self.journal.write(|transaction| forget(transaction, target, id))?;
-        blobs.iter().for_each(|blob| self.remove_blob(blob));
+        blobs.iter().for_each(|blob| self.discard(blob));
         Ok(())
     }
 }
@@ -159,6 +160,7 @@ mod tests {
         assert!(object.etag.ends_with("-2"), "{}", object.etag);
         assert_eq!(store.read("b", "k").await.unwrap().1, "hello world");
         assert!(matches!(store.abort_upload(("b", "k"), &id), Err(StoreError::NoSuchUpload(_))));
+        store.journal.durable().await.unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("blobs")).unwrap().count(), 1);
     }
 }

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{Method, StatusCode};
 use s3s::S3Result;
 use s3s::auth::SimpleAuth;
 use s3s::host::{S3Host, VirtualHost};
@@ -17,6 +18,7 @@ use super::presigned;
 use super::store::ObjectStore;
 use crate::ACCESS_KEY_ID;
 use crate::aws_error::rest_xml_error;
+use crate::journal::Journal;
 
 #[derive(Clone)]
 pub(crate) struct S3 {
@@ -24,6 +26,7 @@ pub(crate) struct S3 {
     verified: S3Service,
     /// For requests whose signature was removed.
     trusted: S3Service,
+    journal: Arc<Journal>,
 }
 
 impl S3 {
@@ -35,7 +38,7 @@ impl S3 {
         };
         let mut verified = builder();
         verified.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, secret_access_key));
-        Self { verified: verified.build(), trusted: builder().build() }
+        Self { verified: verified.build(), trusted: builder().build(), journal: Arc::clone(&store.journal) }
     }
 
     /// Answers a request of a client.
@@ -47,19 +50,35 @@ impl S3 {
                 }
                 self.call_trusted(without_signature(request)).await
             }
-            _ => answer(&self.verified, request).await,
+            _ => self.answer(&self.verified, request).await,
         }
     }
 
     /// Answers a request of the cloud itself, which carries no signature.
     pub(crate) async fn call_trusted(&self, request: Request) -> Response {
-        answer(&self.trusted, request).await
+        self.answer(&self.trusted, request).await
+    }
+
+    /// What is answered to a write, the disk has.
+    async fn answer(&self, service: &S3Service, request: Request) -> Response {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let response = answer(service, request).await;
+        if is_read || !response.status().is_success() {
+            return response;
+        }
+        match self.journal.durable().await {
+            Ok(()) => response,
+            Err(error) => {
+                tracing::error!(%error, "the disk does not take the journal");
+                rest_xml_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "the disk does not take the data")
+            }
+        }
     }
 }
 
 async fn answer(service: &S3Service, request: Request) -> Response {
     match service.call(request.map(s3s::Body::http_body_unsync)).await {
-        Ok(response) if response.status() == http::StatusCode::NOT_MODIFIED => {
+        Ok(response) if response.status() == StatusCode::NOT_MODIFIED => {
             // s3s writes an error document, but a 304 has no body.
             let (mut parts, _) = response.into_parts();
             parts.headers.remove(CONTENT_TYPE);
@@ -70,7 +89,7 @@ async fn answer(service: &S3Service, request: Request) -> Response {
         Err(error) => {
             tracing::error!(?error, "S3 cannot answer");
             let mut response = Response::new(Body::empty());
-            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
         }
     }
@@ -104,7 +123,7 @@ fn without_signature(mut request: Request) -> Request {
 }
 
 fn expired() -> Response {
-    rest_xml_error(http::StatusCode::FORBIDDEN, "AccessDenied", "Request has expired")
+    rest_xml_error(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired")
 }
 
 /// Hosts: `{bucket}.localhost` names a bucket, on any port.

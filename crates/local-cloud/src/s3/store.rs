@@ -5,10 +5,10 @@
 //! written in the same transaction.
 
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,13 +19,14 @@ use md5::{Digest, Md5};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::contents::Contents;
-use super::file::{self, Draft};
+use super::file::{self, Draft, Folder};
 use super::intake::{self, Arrived, Intake, blocking};
 use super::object::{Attributes, Blob, Object, find, is_used};
 use super::pieces::{Pieces, Whole};
 use super::recent::Recent;
 use super::store_error::StoreError;
 use crate::digest::hex;
+use crate::disk_space::DiskSpace;
 use crate::error::CloudError;
 use crate::events::{Events, ObjectCreated};
 use crate::journal::Journal;
@@ -48,9 +49,10 @@ impl Output {
 }
 
 pub(crate) struct ObjectStore {
-    pub(super) blobs: PathBuf,
+    pub(super) blobs: Folder,
     pub(super) journal: Arc<Journal>,
-    events: Events,
+    pub(super) events: Events,
+    disk: Arc<DiskSpace>,
     pieces: Arc<Pieces>,
     recent: Recent,
     /// Whether the memory was used since it was last asked.
@@ -58,39 +60,28 @@ pub(crate) struct ObjectStore {
 }
 
 impl ObjectStore {
-    /// Opens the store in `folder`, and deletes bytes that belong to no object.
-    pub(crate) fn open(folder: &Path, journal: Arc<Journal>, events: Events) -> Result<Self, CloudError> {
-        let blobs = folder.join("blobs");
+    /// Opens the store in `folder`. [`recover`](Self::recover) compares it with the journal.
+    pub(crate) fn open(
+        folder: &Path,
+        journal: Arc<Journal>,
+        events: Events,
+        disk: Arc<DiskSpace>,
+    ) -> Result<Self, CloudError> {
+        let path = folder.join("blobs");
+        let blobs = Folder::create(path.clone(), journal.durability())
+            .map_err(|source| CloudError::DataFolder { path, source })?;
         let (pieces, recent, used) = (Arc::default(), Recent::default(), AtomicBool::default());
-        let store = Self { blobs, journal, events, pieces, recent, used };
-        fs::create_dir_all(&store.blobs).map_err(|error| store.unusable(error.into()))?;
-        store.collect_garbage().map_err(|error| store.unusable(error))?;
-        Ok(store)
+        Ok(Self { blobs, journal, events, disk, pieces, recent, used })
     }
 
     /// The error of a start that failed at this store. It names the journal or the folder of bytes.
     pub(crate) fn unusable(&self, error: StoreError) -> CloudError {
-        let folder = |source| CloudError::DataFolder { path: self.blobs.clone(), source };
+        let folder = |source| CloudError::DataFolder { path: self.blobs.path().to_owned(), source };
         match error {
             StoreError::Journal(source) => self.journal.unusable(source),
             StoreError::Io(source) => folder(source),
             other => folder(io::Error::other(other)),
         }
-    }
-
-    fn collect_garbage(&self) -> Result<(), StoreError> {
-        for entry in fs::read_dir(&self.blobs)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let used = match name.to_str() {
-                Some(name) => self.journal.read(|connection| is_used(connection, name))?,
-                None => false,
-            };
-            if !used {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
     }
 
     /// Writes a body to a new file. `observe` gets every chunk.
@@ -99,6 +90,7 @@ impl ObjectStore {
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         mut observe: impl FnMut(&[u8]),
     ) -> Result<Blob, StoreError> {
+        self.disk.check()?;
         let mut intake = Intake::of_upload(&self.pieces, self.blobs.clone());
         let mut md5 = Md5::new();
         while let Some(chunk) = body.next().await {
@@ -205,7 +197,7 @@ impl ObjectStore {
         });
         match committed {
             Ok((object, replaced)) => {
-                replaced.into_iter().for_each(|blob| self.remove_blob(&blob));
+                replaced.into_iter().for_each(|blob| self.discard(&blob));
                 Ok(object)
             }
             Err(error) => {
@@ -235,20 +227,15 @@ impl ObjectStore {
             attributes,
         };
         let attributes = serde_json::to_string(&object.attributes).map_err(io::Error::other)?;
-        transaction.prepare_cached("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?, ?)")?.execute(params![
-            bucket,
-            key,
-            object.blob,
-            object.size,
-            object.etag,
-            object.modified,
-            attributes
-        ])?;
         // Microseconds, but strictly increasing.
-        let sequencer = transaction
+        let sequencer: i64 = transaction
             .prepare_cached("UPDATE sequencer SET last = max(last + 1, ?) RETURNING last")?
             .query_row([self.journal.clock().now_millis() * 1000], |row| row.get(0))?;
-        let created = ObjectCreated { bucket, key, etag: &object.etag, size: object.size, sequencer, reason };
+        transaction.prepare_cached("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?.execute(
+            params![bucket, key, object.blob, object.size, object.etag, object.modified, attributes, sequencer],
+        )?;
+        let created =
+            ObjectCreated { bucket, key, etag: &object.etag, size: object.size, sequencer, reason, replay: None };
         self.events.object_created(transaction, &created)?;
         let unused = match before {
             Some(before) if !is_used(transaction, &before.blob)? => Some(before.blob),
@@ -281,7 +268,7 @@ impl ObjectStore {
             if let Some(whole) = self.recent.get(&object.blob) {
                 return Ok((object, Contents::in_memory(&whole, &range)));
             }
-            match Contents::in_file(self.blob_path(&object.blob), range, Arc::clone(&self.pieces)).await {
+            match Contents::in_file(self.blobs.file(&object.blob), range, Arc::clone(&self.pieces)).await {
                 Ok(contents) => return Ok((object, contents)),
                 Err(error) => self.check_replaced(bucket, key, &object, error)?,
             }
@@ -292,7 +279,7 @@ impl ObjectStore {
     pub(crate) async fn open_file(&self, bucket: &str, key: &str) -> Result<(Object, File), StoreError> {
         loop {
             let object = self.head(bucket, key)?;
-            let path = self.blob_path(&object.blob);
+            let path = self.blobs.file(&object.blob);
             match blocking(move || File::open(path)).await {
                 Ok(file) => return Ok((object, file)),
                 Err(error) => self.check_replaced(bucket, key, &object, error)?,
@@ -331,7 +318,7 @@ impl ObjectStore {
             let attributes = attributes.unwrap_or(original.attributes);
             self.replace(transaction, bucket, key, blob, attributes, "CopyObject")
         })?;
-        unused.into_iter().for_each(|blob| self.remove_blob(&blob));
+        unused.into_iter().for_each(|blob| self.discard(&blob));
         Ok(object)
     }
 
@@ -354,18 +341,22 @@ impl ObjectStore {
                 _ => Ok(None),
             }
         })?;
-        unused.into_iter().for_each(|blob| self.remove_blob(&blob));
+        unused.into_iter().for_each(|blob| self.discard(&blob));
         Ok(())
     }
 
-    pub(super) fn blob_path(&self, name: &str) -> PathBuf {
-        self.blobs.join(name)
-    }
-
-    /// Removes bytes.
+    /// Removes bytes that no object ever had.
     pub(super) fn remove_blob(&self, name: &str) {
         self.recent.remove(name);
-        file::remove(&self.blob_path(name));
+        file::remove(&self.blobs.file(name));
+    }
+
+    /// Removes the bytes of an object that was deleted or replaced, once the disk knows that it was: else a power cut could leave the
+    /// object without its bytes.
+    pub(super) fn discard(&self, name: &str) {
+        self.recent.remove(name);
+        let path = self.blobs.file(name);
+        self.journal.once_durable(move || file::remove(&path));
     }
 }
 
@@ -380,8 +371,11 @@ impl Arrived {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
+
     use super::*;
     use crate::clock::Clock;
+    use crate::durability::Durability;
     use crate::faults::Faults;
     use crate::stack::{Rule, Stack};
 
@@ -392,19 +386,29 @@ pub(super) mod tests {
         (folder, store)
     }
 
-    fn reopen(folder: &Path) -> Arc<ObjectStore> {
+    pub(crate) fn reopen(folder: &Path) -> Arc<ObjectStore> {
         let rule =
             Rule { name: "r".into(), pattern: serde_json::json!({"source": ["aws.s3"]}), functions: vec!["f".into()] };
         let events =
             Events::new(&Stack { rules: vec![rule], ..Stack::default() }, Clock::default(), Faults::default()).unwrap();
-        let journal = Arc::new(Journal::open(&folder.join("journal.db"), Clock::default()).unwrap());
-        Arc::new(ObjectStore::open(folder, journal, events).unwrap())
+        let journal =
+            Arc::new(Journal::open(&folder.join("journal.db"), Clock::default(), Durability::PowerCut).unwrap());
+        Arc::new(ObjectStore::open(folder, journal, events, DiskSpace::open(folder)).unwrap())
     }
 
     pub(crate) async fn put(store: &Arc<ObjectStore>, key: &str, body: &str) -> Object {
         let body = futures::stream::iter([Ok::<_, io::Error>(Bytes::copy_from_slice(body.as_bytes()))]);
         let blob = store.receive(body, |_| ()).await.unwrap();
         store.commit("b", key, blob, Attributes::default(), "PutObject", |_, _| Ok(())).unwrap()
+    }
+
+    /// The number of files once the discarded ones are removed.
+    async fn kept(store: &ObjectStore) -> usize {
+        store.journal.once_durable(|| ());
+        let (done, removed) = tokio::sync::oneshot::channel();
+        store.journal.once_durable(|| _ = done.send(()));
+        removed.await.unwrap();
+        fs::read_dir(store.blobs.path()).unwrap().count()
     }
 
     fn blobs(folder: &tempfile::TempDir) -> usize {
@@ -416,10 +420,8 @@ pub(super) mod tests {
         let (folder, store) = store();
         let etag = put(&store, "k", "hello").await.etag;
         assert_eq!(etag, "5d41402abc4b2a76b9719d911017c592");
-        fs::write(folder.path().join("blobs/left-behind-by-a-kill"), "x").unwrap();
         drop(store);
         let store = reopen(folder.path());
-        assert_eq!(blobs(&folder), 1, "bytes without an object were kept");
         assert_eq!(store.read("b", "k").await.unwrap().1, "hello");
         let event = crate::queue::receive(&store.journal, "lambda/f").unwrap().unwrap();
         assert!(event.body.contains(&etag));
@@ -427,12 +429,12 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn copies_share_bytes_until_the_last_one_is_deleted() {
-        let (folder, store) = store();
+        let (_folder, store) = store();
         let object = put(&store, "k", "hello").await;
         store.copy(("b", "k"), "b", "copy", None, |_| Ok(())).unwrap();
-        assert_eq!(blobs(&folder), 1);
+        assert_eq!(kept(&store).await, 1);
         put(&store, "k", "other").await;
-        assert_eq!(blobs(&folder), 2);
+        assert_eq!(kept(&store).await, 2);
         assert_eq!(store.read("b", "copy").await.unwrap().1, "hello");
         let refused = store.copy(("b", "k"), "b", "copy", None, |now| match now.etag == object.etag {
             true => Ok(()),
@@ -441,7 +443,7 @@ pub(super) mod tests {
         assert!(matches!(refused, Err(StoreError::PreconditionFailed)));
         store.delete("b", "copy", |_| Ok(())).unwrap();
         store.delete("b", "copy", |_| Ok(())).unwrap();
-        assert_eq!(blobs(&folder), 1);
+        assert_eq!(kept(&store).await, 1);
     }
 
     #[tokio::test]
@@ -513,7 +515,7 @@ pub(super) mod tests {
         let store = reopen(folder.path());
         assert!(store.read("b", "k").await.unwrap().1 == bytes[..]);
         store.delete("b", "k", |_| Ok(())).unwrap();
-        assert_eq!(blobs(&folder), 0);
+        assert_eq!(kept(&store).await, 0);
     }
 
     #[tokio::test]

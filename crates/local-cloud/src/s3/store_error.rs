@@ -2,7 +2,9 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 
+use http::StatusCode;
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::error::chain;
@@ -24,10 +26,24 @@ pub(crate) enum StoreError {
     PreconditionFailed,
     #[error("the body breaks off or is malformed")]
     BadBody(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the disk of {} is full: delete something, or make room on it", .0.display())]
+    DiskFull(PathBuf),
     #[error("the journal failed")]
     Journal(#[from] rusqlite::Error),
     #[error("the object store failed")]
     Io(#[from] io::Error),
+}
+
+impl StoreError {
+    /// Whether more room on the disk would help.
+    fn is_for_want_of_space(&self) -> bool {
+        match self {
+            Self::DiskFull(_) => true,
+            Self::Journal(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Io(error) => matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded),
+            _ => false,
+        }
+    }
 }
 
 impl From<StoreError> for S3Error {
@@ -40,7 +56,15 @@ impl From<StoreError> for S3Error {
             StoreError::BucketNotEmpty(_) => S3ErrorCode::BucketNotEmpty,
             StoreError::PreconditionFailed => S3ErrorCode::PreconditionFailed,
             StoreError::BadBody(_) => S3ErrorCode::IncompleteBody,
-            StoreError::Journal(_) | StoreError::Io(_) => {
+            _ if error.is_for_want_of_space() => {
+                let mut full = S3Error::with_message(
+                    S3ErrorCode::Custom("InsufficientStorage".into()),
+                    "the disk is full: delete something, or make room on it",
+                );
+                full.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
+                return full;
+            }
+            StoreError::DiskFull(_) | StoreError::Journal(_) | StoreError::Io(_) => {
                 tracing::error!(error = chain(&error), "the object store failed");
                 S3ErrorCode::InternalError
             }

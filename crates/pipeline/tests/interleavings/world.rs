@@ -269,7 +269,7 @@ impl World {
         if self.limits.crashes > 0 {
             steps.extend((0..self.functions.len()).map(Step::Crash));
         }
-        if self.record.as_ref().is_some_and(|record| record.is_due(self.now())) {
+        if self.record.as_ref().is_some_and(|record| record.is_due(self.now(), &DEADLINES)) {
             steps.push(Step::Sweep);
         }
         // A deletion or a claim runs out. Functions have ended by then. Time always passes if nothing else can happen.

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use aging::EngineKind;
 use clap::Args;
 use container::heap;
-use local_cloud::{Cloud, Conditions, FaultPlan};
+use local_cloud::{Cloud, Conditions, Durability, FaultPlan};
 use pipeline::Ages;
 use serde_json::json;
 use tokio::signal;
 
+use crate::choice::Choice;
 use crate::escape::Shown;
 use crate::models::ModelFolder;
 use crate::runtime::runtime;
 use crate::stack::local::start;
+use crate::stack::lost_jobs::lost_jobs;
 use crate::stack::{Parts, stack};
 use crate::terminal::hop_log::HopLog;
 
@@ -39,6 +41,9 @@ pub(crate) struct Up {
     /// Ages of an upload that names none
     #[arg(long, default_value_t)]
     ages: Ages,
+    /// What acknowledged uploads survive: power-cut waits for the disk, kill leaves that to the kernel
+    #[arg(long, value_name = "EVENT", default_value_t, value_parser = Choice::<Durability>::of(&Durability::WORDS))]
+    durability: Durability,
     /// Inject faults at the given rates, such as seed=7,all=0.05,drop-notice=0.2. Runs are reproducible: same seed, same faults
     #[arg(long, value_name = "PLAN")]
     chaos: Option<FaultPlan>,
@@ -65,8 +70,14 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
             functions: up.functions.as_deref(),
             ages: up.ages.clone(),
         })?;
-        let conditions = Conditions { faults: up.chaos.clone(), ..Conditions::default() };
+        let conditions = Conditions { faults: up.chaos.clone(), durability: up.durability, ..Conditions::default() };
         let cloud = start(&stack, &up.data, up.port, up.aws_port, conditions).await?;
+        if !cloud.recovery().is_empty() {
+            note!("{}", cloud.recovery());
+            for job in lost_jobs(&cloud).await? {
+                note!("lost: the pictures of {job}, whose photograph is lost too");
+            }
+        }
         announce(&cloud, up, engine)?;
         hops.start();
         stop_signal().await?;

@@ -85,7 +85,7 @@ fn the_container_keeps_every_rule_with_another_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let handler = line_lengths::Lengths { folder: folder.path().to_owned() };
+    let handler = line_lengths::Lengths { folder: folder.path().to_owned(), loaded: None.into() };
     let settings = container::Settings::default();
     runtime.spawn(container::serve(listener, settings, handler, std::future::pending()));
     let mut check = Command::new(BINARY);

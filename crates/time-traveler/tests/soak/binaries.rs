@@ -1,6 +1,7 @@
 //! Soaks of the real binaries: `up --chaos`, its functions and the quick model server, each a process.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -45,18 +46,28 @@ impl Drop for Up {
 
 impl Up {
     pub(crate) fn start(plan: Option<&FaultPlan>, data: &Path) -> Self {
+        Self::start_with(plan, data, Stdio::null(), &[])
+    }
+
+    /// Starts `up` with further arguments, and writes what it says to a file.
+    pub(crate) fn start_saying(data: &Path, said: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(None, data, File::create(said).unwrap().into(), arguments)
+    }
+
+    fn start_with(plan: Option<&FaultPlan>, data: &Path, stderr: Stdio, arguments: &[&str]) -> Self {
         let chaos = plan.map(|plan| ["--chaos".to_owned(), plan.to_string()]);
         let mut process = Command::new(binary())
             .args(["up", "--port", "0", "--aws-port", "0", "--json"])
             .args(chaos.into_iter().flatten())
+            .args(arguments)
             .arg("--model-server")
             .arg(quick_server())
             .arg("--data")
             .arg(data)
             .envs(TIMES)
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", std::env::var("SOAK_LOG").unwrap_or_else(|_| "warn".into()))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let mut ready = String::new();

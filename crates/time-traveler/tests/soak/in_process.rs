@@ -139,7 +139,7 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
     };
     let time = {
         let clock = clock.clone();
-        lambda::Clock::new(move || Timestamp::from_millis(clock.now_millis()))
+        lambda::Clock::new(move || Timestamp::from_millis(clock.machine_millis()))
     };
     let processor = {
         let (base, time) = (base.clone(), time.clone());
@@ -239,30 +239,30 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
     }
 }
 
-struct World {
-    cloud: Cloud,
-    clock: Clock,
-    client: Client,
+pub(crate) struct World {
+    pub(crate) cloud: Cloud,
+    pub(crate) clock: Clock,
+    pub(crate) client: Client,
     sabotage: Option<Without>,
     data: tempfile::TempDir,
 }
 
 impl World {
-    async fn start(plan: FaultPlan, sabotage: Option<Without>) -> Self {
+    pub(crate) async fn start(plan: FaultPlan, sabotage: Option<Without>) -> Self {
         let data = tempfile::tempdir().unwrap();
         let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let listeners = Listeners { aws: bind().await, api: bind().await };
         let endpoint = format!("http://{}", listeners.aws.local_addr().unwrap());
         let base = config(&endpoint).await;
         let clock = Clock::default();
-        let conditions = Conditions { clock: clock.clone(), faults: Some(plan) };
+        let conditions = Conditions { clock: clock.clone(), faults: Some(plan), ..Conditions::default() };
         let cloud = Cloud::start(&stack(&base, &clock, sabotage), data.path(), listeners, conditions).await.unwrap();
         let client = Client::new(format!("http://{}", cloud.api_address()), &endpoint).await;
         Self { cloud, clock, client, sabotage, data }
     }
 
     /// Advances the clock whenever all work waits for it.
-    async fn drive(&self) {
+    pub(crate) async fn drive(&self) {
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.step();
@@ -291,7 +291,7 @@ impl World {
     }
 
     /// Continues until all work is done, or all deadlines have passed. Returns the number of redriven events.
-    async fn settle(&self) -> u64 {
+    pub(crate) async fn settle(&self) -> u64 {
         let (mut steps, mut redriven) = (0, 0);
         while steps < STEPS {
             tokio::time::sleep(Duration::from_millis(4)).await;

@@ -5,6 +5,7 @@
 //! | `SOAK_SEEDS`, `SOAK_JOBS` | seeds, and jobs a seed, for the handlers in this process |
 //! | `SOAK_BINARY_SEEDS`, `SOAK_BINARY_JOBS` | the same for the real binaries |
 //! | `SOAK_UNDONE` | portraits that are deleted 0 to 50 ms after their upload |
+//! | `SOAK_CUTS` | power cuts, where the user may mount a disk |
 //! | `SOAK_FIRST_SEED` | the first seed |
 //! | `SOAK_BINARY` | another build of the command line, with `examples/quick_server` beside it |
 //!
@@ -15,8 +16,13 @@
 mod audit;
 mod binaries;
 mod client;
+mod clock_steps;
+mod damage;
+mod full_disk;
 mod in_process;
+mod loop_disk;
 mod orders;
+mod power_cut;
 mod rate;
 mod sabotage;
 mod story;

@@ -198,7 +198,7 @@ impl World {
             http_api: Vec::new(),
             ..stack(&config, &clock, None)
         };
-        let conditions = Conditions { clock: clock.clone(), faults: None };
+        let conditions = Conditions { clock: clock.clone(), ..Conditions::default() };
         let cloud = Cloud::start(&stack, data.path(), listeners, conditions).await.unwrap();
         let time = lambda::Clock::new(move || Timestamp::from_millis(clock.now_millis()));
         let gate = Arc::new(Gate { states: Mutex::new([State::Ended; ACTORS]), changed: Condvar::new() });

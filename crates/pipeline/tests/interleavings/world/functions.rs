@@ -101,7 +101,7 @@ impl World {
         match step {
             Delete::Read => {
                 let current = self.record.clone();
-                if current.as_ref().is_some_and(|record| record.is_being_deleted(self.now())) {
+                if current.as_ref().is_some_and(|record| record.is_being_deleted(self.now(), &DEADLINES)) {
                     self.waits |= by_client;
                     return None;
                 }
