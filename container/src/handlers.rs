@@ -1,3 +1,4 @@
 //! The models that this container serves: a handler each.
 
 pub mod face_aging;
+pub mod face_detector;

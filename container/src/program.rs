@@ -6,7 +6,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::environment::Environment;
+use crate::handler::InferenceHandler;
 use crate::handlers::face_aging::{self, FaceAging};
+use crate::handlers::face_detector::{self, FaceDetection};
+use crate::model_kind::ModelKind;
 use crate::settings::Settings;
 use crate::{heap, server};
 
@@ -18,9 +21,24 @@ pub fn main() -> anyhow::Result<()> {
     log_to_stderr()?;
     let environment = Environment::of_this_process();
     let settings = Settings::read(&environment)?;
-    let handler = FaceAging::new(face_aging::Settings::read(&environment)?)?;
+    match ModelKind::of(&environment)? {
+        ModelKind::FaceAging => {
+            let handler = FaceAging::new(face_aging::Settings::read(&environment)?)?;
+            let on_cpu = handler.computes_on_cpu();
+            run(settings, handler, on_cpu)
+        }
+        ModelKind::FaceDetector => {
+            let handler = FaceDetection::new(face_detector::Settings::read(&environment)?)?;
+            let on_cpu = handler.computes_on_cpu();
+            run(settings, handler, on_cpu)
+        }
+    }
+}
+
+/// Serves a handler. `on_cpu`: a network computes on the CPU.
+fn run(settings: Settings, handler: impl InferenceHandler, on_cpu: bool) -> anyhow::Result<()> {
     heap::limit_arenas();
-    if handler.computes_on_cpu() {
+    if on_cpu {
         heap::keep_large_blocks();
     } else {
         heap::return_large_blocks();

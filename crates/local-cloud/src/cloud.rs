@@ -259,7 +259,7 @@ fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
     io::Write::write_all(&mut options.open(path)?, secret.as_bytes())
 }
 
-/// The variables that AWS sets for every function.
+/// The variables that AWS sets for every function. Model servers get them too: on AWS they have the credentials of their role.
 fn environment(aws: SocketAddr, secret: &str) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("AWS_REGION", REGION.to_owned()),

@@ -1,21 +1,29 @@
 //! Convolutions on the CPU, and the operations around them, on feature maps whose channels are innermost (NHWC).
 //!
 //! Every convolution ends in a product of matrices ([`gemm`]): pixels, or values computed from them, times weights that were
-//! packed once. [`Winograd2d`] is for 3x3 kernels on large maps, [`Direct`] for the others. Channelwise operations before and
-//! after a convolution are fused into it ([`Prologue`], [`Epilogue`]). A network adds its own kernels by [`MapOp`].
+//! packed once. [`Winograd2d`] is for 3x3 kernels on large maps, [`Patches`] for few channels, [`Direct`] for the others.
+//! [`Depthwise`] convolutions are plain sums. Channelwise operations before and after a convolution are fused into it
+//! ([`Prologue`], [`Epilogue`]). A network adds its own kernels by [`MapOp`].
 
 #![allow(clippy::needless_range_loop, reason = "loops over registers and positions, several arrays at the same index")]
 
 mod arch;
 mod convolution;
+mod depthwise;
 mod direct;
 mod extent;
+mod finish;
 mod fused;
 pub mod gemm;
 mod huge_pages;
+mod max_pool;
+mod nearest_add;
 mod ops;
 mod pad_channels;
+mod patches;
 mod peak;
+mod phases;
+mod prepared;
 mod scratch;
 mod squeeze_excitation;
 mod upsample_add;
@@ -25,16 +33,21 @@ mod winograd_2d;
 #[cfg(any(test, feature = "test-instructions"))]
 pub use arch::TEST_INSTRUCTIONS;
 pub use arch::arch;
-pub use convolution::{Convolution, convolve};
+pub use convolution::{Convolution, convolve, convolve_add};
+pub use depthwise::Depthwise;
 pub use direct::Direct;
 pub use extent::Extent;
 pub use fused::{DenseEpilogue, Epilogue, Prologue, SimdEpilogue, SimdPrologue};
+pub use max_pool::MaxPool;
+pub use nearest_add::NearestAdd;
 pub use ops::{MapOp, Maps, apply, merge};
 pub use pad_channels::PadChannels;
+pub use patches::Patches;
 pub use peak::peak_operations;
+pub use phases::Phases;
 pub use scratch::Scratch;
 pub use squeeze_excitation::{ExciteAdd, SqueezeExcitation};
-pub use upsample_add::UpsampleAdd;
+pub use upsample_add::{UpsampleAdd, UpsampleMultiply};
 pub use winograd::{F23, F43, Stride2, Transposed, Winograd};
 pub use winograd_2d::{Tiling, Winograd2d};
 

@@ -6,6 +6,7 @@ mod channelwise;
 mod conv2d;
 mod kernel;
 mod loader;
+mod maps;
 mod prelu;
 mod squeeze_excitation;
 

@@ -18,5 +18,5 @@ pub mod weights;
 
 pub use burn::backend::ExecutionError;
 pub use device::{Compute, Device, DeviceChoice, DeviceError, Precision, UnknownChoice, is_gpu};
-pub use made_up::made_up;
+pub use made_up::{made_up, made_up_with_salt};
 pub use stages::Stages;

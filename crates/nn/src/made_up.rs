@@ -15,9 +15,19 @@ pub fn made_up(
     tensors: impl IntoIterator<Item = (String, Vec<usize>)>,
     spread: impl Fn(&str, &[usize]) -> (f64, f64),
 ) -> Checkpoint {
+    made_up_with_salt(name, tensors, 0, spread)
+}
+
+/// The same with other values for each `salt`, with whose bits those of the hash are flipped.
+pub fn made_up_with_salt(
+    name: &str,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>)>,
+    salt: u64,
+    spread: impl Fn(&str, &[usize]) -> (f64, f64),
+) -> Checkpoint {
     let tensors = tensors.into_iter().map(|(name, shape)| {
         let (scale, shift) = spread(&name, &shape);
-        let (seed, count) = (fnv1a(&name), shape.iter().product::<usize>() as u64);
+        let (seed, count) = (fnv1a(&name) ^ salt, shape.iter().product::<usize>() as u64);
         let value = move |index| (scale * uniform(seed, index) + shift) as f32;
         let values = move || (1..=count).into_par_iter().map(value).collect();
         (name, StoredTensor::computed(shape, values))

@@ -4,6 +4,7 @@
 
 mod colour;
 mod decode;
+pub mod drawing;
 mod exif;
 mod jpeg;
 mod picture_error;

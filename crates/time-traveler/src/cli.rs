@@ -10,6 +10,7 @@ use crate::commands::bench::{self, Bench};
 use crate::commands::check::{self, Check};
 use crate::commands::completions::{self, Completions};
 use crate::commands::demo::{self, Demo};
+use crate::commands::detect::{self, Detect};
 use crate::commands::faces::{self, Faces};
 use crate::commands::man::{self, Man};
 use crate::commands::model::{self, Model};
@@ -42,6 +43,8 @@ enum Command {
     Age(Age),
     /// Find the faces of a photo and their landmarks, and cut out the largest face
     Faces(Faces),
+    /// Find the faces of photos by a network
+    Detect(Detect),
     /// Inspect a checkpoint, convert it, or pack a model folder for SageMaker
     #[command(subcommand)]
     Model(Model),
@@ -70,6 +73,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Send(send) => send::run(&send),
         Command::Age(age) => age::run(&age),
         Command::Faces(faces) => faces::run(&faces),
+        Command::Detect(detect) => detect::run(&detect),
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Check(check) => check::run(&check),

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod detect;
 pub(crate) mod faces;
 pub(crate) mod man;
 pub(crate) mod model;

@@ -205,7 +205,11 @@ fn image(model_server: Option<&Path>) -> anyhow::Result<Image> {
 }
 
 fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {
-    let mut environment = BTreeMap::from([("DEFAULT_AGES".to_owned(), parts.ages.to_string())]);
+    // The checkpoint of another model does not make the pipeline's endpoint another one.
+    let mut environment = BTreeMap::from([
+        ("DEFAULT_AGES".to_owned(), parts.ages.to_string()),
+        ("MODEL_KIND".to_owned(), "face-aging".to_owned()),
+    ]);
     if let Some(folder) = parts.model {
         let folder = std::path::absolute(folder).with_context(|| format!("{} is no path", folder.display()))?;
         anyhow::ensure!(folder.is_dir(), "the model folder {} is not there", folder.display());

@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
+use super::arch::arch;
 use super::extent::Extent;
 use super::fused::{Epilogue, Prologue};
-use super::ops::{MapOp, Maps, apply};
+use super::ops::{MapOp, Maps, apply, merge};
 
 /// A convolution whose weights are prepared for a kernel of the CPU.
 pub trait Convolution: fmt::Debug + Send + Sync {
@@ -19,6 +22,48 @@ pub trait Convolution: fmt::Debug + Send + Sync {
 
     /// Convolves maps into `out`, every value of which is written.
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]);
+
+    /// The same with the values of `others`, maps of the output's extent, added before the activation. The epilogue has no gain.
+    fn forward_add(
+        &self,
+        maps: &[f32],
+        extent: Extent,
+        prologue: &Prologue,
+        epilogue: &Epilogue,
+        others: &[f32],
+        out: &mut [f32],
+    ) {
+        let sum = Epilogue { slope: None, ..epilogue.clone() };
+        self.forward(maps, extent, prologue, &sum, out);
+        let outputs = self.outputs();
+        let slope = epilogue.slope.as_deref();
+        let row = self.out(extent).width * outputs;
+        out.par_chunks_exact_mut(row).zip(others.par_chunks_exact(row)).for_each(|(out, others)| {
+            arch().dispatch(AddActivate { slope, outputs, others, out });
+        });
+    }
+}
+
+/// Adds values, and applies the activation with this slope for each channel.
+struct AddActivate<'a> {
+    slope: Option<&'a [f32]>,
+    outputs: usize,
+    others: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for AddActivate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { slope, outputs, others, out } = self;
+        for (out, others) in out.chunks_exact_mut(outputs).zip(others.chunks_exact(outputs)) {
+            out.iter_mut().zip(others).for_each(|(out, other)| *out += other);
+            let Some(slope) = slope else { continue };
+            out.iter_mut().zip(slope).for_each(|(out, slope)| *out = if *out < 0.0 { *out * slope } else { *out });
+        }
+    }
 }
 
 /// Convolves float32 maps, `(images, height, width, channels)`, on the CPU.
@@ -29,6 +74,17 @@ pub fn convolve(
     epilogue: Epilogue,
 ) -> Tensor<4> {
     apply(Convolve { convolution, prologue, epilogue }, maps)
+}
+
+/// The same with `others`, maps of the output's extent, added before the activation. The epilogue has no gain.
+pub fn convolve_add(
+    maps: Tensor<4>,
+    others: Tensor<4>,
+    convolution: Arc<dyn Convolution>,
+    prologue: Prologue,
+    epilogue: Epilogue,
+) -> Tensor<4> {
+    merge(Convolve { convolution, prologue, epilogue }, maps, others)
 }
 
 #[derive(Debug)]
@@ -45,6 +101,10 @@ impl MapOp for Convolve {
 
     fn forward(&self, inputs: &[Maps], out: &mut [f32]) {
         let Maps { values, extent, .. } = inputs[0];
-        self.convolution.forward(values, extent, &self.prologue, &self.epilogue, out);
+        let Self { convolution, prologue, epilogue } = self;
+        match inputs.get(1) {
+            Some(others) => convolution.forward_add(values, extent, prologue, epilogue, others.values, out),
+            None => convolution.forward(values, extent, prologue, epilogue, out),
+        }
     }
 }

@@ -6,9 +6,11 @@ use rayon::prelude::*;
 use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
-use super::fused::{DenseEpilogue, Epilogue, Prologue};
+use super::finish::Finish;
+use super::fused::{Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Line, Panels};
 use super::huge_pages::HugePages;
+use super::prepared;
 use super::scratch::Scratch;
 
 /// Pixels that a task multiplies with all weights, where the map has enough for all cores.
@@ -16,13 +18,15 @@ const PIXELS: usize = 96;
 /// Weights up to this size, in bytes, are read again for every part of a map.
 const LOCAL_WEIGHTS: usize = 2 << 20;
 
-/// A convolution with a square kernel, padded by half of its side.
+/// A convolution with a square kernel of an odd side, padded so that the kernel's centre is on every pixel.
 #[derive(Debug)]
 pub struct Direct {
     inputs: usize,
     outputs: usize,
     side: usize,
     stride: usize,
+    /// Pixels from tap to tap.
+    dilation: usize,
     /// For each panel of outputs, for each tap: a line of every input.
     weights: HugePages,
 }
@@ -60,7 +64,12 @@ impl Direct {
                 }
             }
         });
-        Self { inputs, outputs, side, stride, weights }
+        Self { inputs, outputs, side, stride, dilation: 1, weights }
+    }
+
+    /// The same with `dilation` pixels from tap to tap.
+    pub fn dilated(self, dilation: usize) -> Self {
+        Self { dilation, ..self }
     }
 
     fn panels(&self) -> usize {
@@ -78,17 +87,20 @@ impl Convolution for Direct {
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
-        let mut prepared = Scratch::new(if prologue.is_empty() { 0 } else { maps.len() });
-        let maps = if prologue.is_empty() {
-            maps
-        } else {
-            let prologue = prologue.dense(self.inputs);
-            let rows = extent.width * self.inputs;
-            prepared.values_mut().par_chunks_mut(rows).zip(maps.par_chunks(rows)).for_each(|(out, values)| {
-                arch().dispatch(ApplyPrologue { prologue: &prologue, values, out });
-            });
-            prepared.values_mut()
-        };
+        self.forward_add(maps, extent, prologue, epilogue, &[], out);
+    }
+
+    fn forward_add(
+        &self,
+        maps: &[f32],
+        extent: Extent,
+        prologue: &Prologue,
+        epilogue: &Epilogue,
+        others: &[f32],
+        out: &mut [f32],
+    ) {
+        let mut memory = prepared::memory(prologue, maps);
+        let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
         let epilogue = epilogue.dense(self.outputs);
         let work = Work { direct: self, maps, extent, out: self.out(extent) };
         let (pixels, panels) = (work.out.pixels(), self.panels());
@@ -101,15 +113,9 @@ impl Convolution for Direct {
                     let sums = &mut sums.lines_mut()[..count * panels];
                     arch().dispatch(Product { work, first, count, panels: (0, panels), out: sums });
                     let sums = [&*sums];
-                    arch().dispatch(ApplyEpilogue {
-                        direct: self,
-                        sums: &sums,
-                        skipped: first,
-                        at_once: panels,
-                        epilogue: &epilogue,
-                        first,
-                        out,
-                    });
+                    let (outputs, skipped, at_once) = (self.outputs, first, panels);
+                    let epilogue = &epilogue;
+                    arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, others, first, out });
                 },
             );
             return;
@@ -126,39 +132,10 @@ impl Convolution for Direct {
         let some = pixels.div_ceil(4 * threads).max(1);
         out.par_chunks_mut(some * self.outputs).enumerate().for_each(|(index, out)| {
             let first = index * some;
-            arch().dispatch(ApplyEpilogue {
-                direct: self,
-                sums: &sums,
-                skipped: 0,
-                at_once,
-                epilogue: &epilogue,
-                first,
-                out,
-            });
+            let (outputs, skipped) = (self.outputs, 0);
+            let epilogue = &epilogue;
+            arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, others, first, out });
         });
-    }
-}
-
-/// Applies the prologue to rows of the input.
-struct ApplyPrologue<'a> {
-    prologue: &'a Prologue,
-    values: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl WithSimd for ApplyPrologue<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Some(prologue) = self.prologue.simd::<S>() else { return };
-        let vectors = prologue.vectors();
-        let (values, out) = (S::as_simd_f32s(self.values).0, S::as_mut_simd_f32s(self.out).0);
-        for (out, values) in out.chunks_exact_mut(vectors).zip(values.chunks_exact(vectors)) {
-            for (vector, (out, values)) in out.iter_mut().zip(values).enumerate() {
-                *out = prologue.apply(simd, *values, vector);
-            }
-        }
     }
 }
 
@@ -178,7 +155,7 @@ impl WithSimd for Product<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { work: Work { direct, maps, extent, out: out_extent }, first, count, panels, out } = self;
-        let Direct { inputs, side, stride, .. } = *direct;
+        let Direct { inputs, side, stride, dilation, .. } = *direct;
         let taps = side * side;
         let weights = &direct.weights.values().as_chunks::<COLUMNS>().0[panels.0 * taps * inputs..];
         let zeros = vec![0.0; inputs];
@@ -191,8 +168,8 @@ impl WithSimd for Product<'_> {
             let (mut y, mut x) = (rest / out_extent.width, rest % out_extent.width);
             for _ in 0..count {
                 // The kernel is centred on its pixel.
-                let row = (y * stride + down).wrapping_sub(side / 2);
-                let column = (x * stride + across).wrapping_sub(side / 2);
+                let row = (y * stride + down * dilation).wrapping_sub(side / 2 * dilation);
+                let column = (x * stride + across * dilation).wrapping_sub(side / 2 * dilation);
                 rows.push(if row < extent.height && column < extent.width {
                     &maps[((image * extent.height + row) * extent.width + column) * inputs..][..inputs]
                 } else {
@@ -209,46 +186,6 @@ impl WithSimd for Product<'_> {
             let panels =
                 Panels { lines: &weights[tap * inputs..], stride: taps * inputs, depth: inputs, count: panels.1 };
             gemm::multiply(simd, count, |row| rows[row], panels, out, tap > 0);
-        }
-    }
-}
-
-/// Applies the epilogue to the sums of some pixels.
-struct ApplyEpilogue<'a> {
-    direct: &'a Direct,
-    /// Pixel by panel, for `at_once` panels each.
-    sums: &'a [&'a [Line]],
-    at_once: usize,
-    /// Pixels before the sums' first.
-    skipped: usize,
-    epilogue: &'a DenseEpilogue<'a>,
-    first: usize,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for ApplyEpilogue<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { direct, sums, at_once, skipped, epilogue, first, out } = self;
-        let (vectors, simd_epilogue) = (COLUMNS / S::F32_LANES, epilogue.simd::<S>());
-        for (pixel, out) in (first..).zip(out.chunks_exact_mut(direct.outputs)) {
-            for (panel, out) in out.chunks_mut(COLUMNS).enumerate() {
-                let (task, index) = (panel / at_once, panel % at_once);
-                let width = at_once.min(direct.panels() - task * at_once);
-                let line = &sums[task][(pixel - skipped) * width + index];
-                if out.len() == COLUMNS {
-                    let values = S::as_simd_f32s(line).0;
-                    for (index, out) in S::as_mut_simd_f32s(out).0.iter_mut().enumerate() {
-                        *out = simd_epilogue.apply(simd, values[index], panel * vectors + index, pixel);
-                    }
-                } else {
-                    for (index, (out, value)) in out.iter_mut().zip(line).enumerate() {
-                        *out = epilogue.apply(*value, panel * COLUMNS + index, pixel);
-                    }
-                }
-            }
         }
     }
 }

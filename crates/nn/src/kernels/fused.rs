@@ -45,6 +45,15 @@ pub struct DenseEpilogue<'a> {
     gain: f32,
 }
 
+/// Some channels of a [`DenseEpilogue`]. Arrays of a constant length become vectors.
+pub(super) struct SomeEpilogue<'a, const N: usize> {
+    scale: [f32; N],
+    shift: [f32; N],
+    slope: [f32; N],
+    noise: &'a [f32],
+    gain: f32,
+}
+
 /// A [`DenseEpilogue`] as vectors of channels.
 pub struct SimdEpilogue<'a, S: Simd> {
     scale: &'a [S::f32s],
@@ -120,12 +129,39 @@ impl DenseEpilogue<'_> {
         SimdEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain }
     }
 
+    /// `N` channels from one on.
+    #[inline(always)]
+    pub(super) fn some<const N: usize>(&self, channel: usize) -> SomeEpilogue<'_, N> {
+        let of = |values: &[f32]| *values[channel..].first_chunk().expect("the channels exist");
+        let Self { scale, shift, slope, noise, gain } = self;
+        SomeEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain }
+    }
+
     /// Applies the epilogue to one value.
     #[inline]
     pub fn apply(&self, value: f32, channel: usize, pixel: usize) -> f32 {
+        self.apply_added(value, channel, pixel, 0.0)
+    }
+
+    /// The same with `other` times the gain added before the activation.
+    #[inline]
+    pub fn apply_added(&self, value: f32, channel: usize, pixel: usize, other: f32) -> f32 {
         let noise = self.noise.get(pixel).map_or(0.0, |noise| noise * self.gain);
-        let value = value.mul_add(self.scale[channel], self.shift[channel] + noise);
+        let value = value.mul_add(self.scale[channel], self.shift[channel] + noise) + other * self.gain;
         if value < 0.0 { value * self.slope[channel] } else { value }
+    }
+}
+
+impl<const N: usize> SomeEpilogue<'_, N> {
+    /// Applies the epilogue to the channels of a pixel.
+    #[inline(always)]
+    pub(super) fn apply(&self, mut values: [f32; N], pixel: usize) -> [f32; N] {
+        let noise = self.noise.get(pixel).map_or(0.0, |noise| noise * self.gain);
+        for index in 0..N {
+            let value = values[index].mul_add(self.scale[index], self.shift[index] + noise);
+            values[index] = if value < 0.0 { value * self.slope[index] } else { value };
+        }
+        values
     }
 }
 
@@ -133,11 +169,28 @@ impl<S: Simd> SimdEpilogue<'_, S> {
     /// Applies the epilogue to one vector of a pixel.
     #[inline(always)]
     pub fn apply(&self, simd: S, values: S::f32s, vector: usize, pixel: usize) -> S::f32s {
+        let values = self.shifted(simd, values, vector, pixel);
+        self.activated(simd, values, vector)
+    }
+
+    /// The same with `others` times the gain added before the activation.
+    #[inline(always)]
+    pub fn apply_added(&self, simd: S, values: S::f32s, vector: usize, pixel: usize, others: S::f32s) -> S::f32s {
+        let values = self.shifted(simd, values, vector, pixel);
+        self.activated(simd, simd.mul_add_e_f32s(others, simd.splat_f32s(self.gain), values), vector)
+    }
+
+    #[inline(always)]
+    fn shifted(&self, simd: S, values: S::f32s, vector: usize, pixel: usize) -> S::f32s {
         let mut shift = self.shift[vector];
         if let Some(noise) = self.noise.get(pixel) {
             shift = simd.add_f32s(shift, simd.splat_f32s(noise * self.gain));
         }
-        let values = simd.mul_add_e_f32s(values, self.scale[vector], shift);
+        simd.mul_add_e_f32s(values, self.scale[vector], shift)
+    }
+
+    #[inline(always)]
+    fn activated(&self, simd: S, values: S::f32s, vector: usize) -> S::f32s {
         let below = simd.mul_f32s(values, self.slope[vector]);
         simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values)
     }

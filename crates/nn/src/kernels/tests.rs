@@ -4,8 +4,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::{
-    Convolution, Direct, Epilogue, ExciteAdd, Extent, F23, F43, MapOp, Maps, PadChannels, Prologue, SqueezeExcitation,
-    Stride2, TEST_INSTRUCTIONS, UpsampleAdd, Winograd, Winograd2d,
+    Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, MapOp, Maps, MaxPool, NearestAdd,
+    PadChannels, Patches, Phases, Prologue, SqueezeExcitation, Stride2, TEST_INSTRUCTIONS, UpsampleAdd,
+    UpsampleMultiply, Winograd, Winograd2d,
 };
 
 /// Numbers between -1 and 1 that look random.
@@ -71,6 +72,11 @@ impl Case {
 
     /// A convolution as plain sums.
     fn convolved(&self, side: usize, stride: usize) -> Vec<f64> {
+        self.convolved_dilated(side, stride, 1)
+    }
+
+    /// The same with pixels from tap to tap.
+    fn convolved_dilated(&self, side: usize, stride: usize, dilation: isize) -> Vec<f64> {
         let (height, width) = (self.extent.height.div_ceil(stride), self.extent.width.div_ceil(stride));
         let mut values = Vec::new();
         for pixel in 0..self.extent.images * height * width {
@@ -81,6 +87,7 @@ impl Case {
                     let (input, tap) = (index / (side * side), index % (side * side));
                     let half = (side / 2) as isize;
                     let (y, x) = ((tap / side) as isize - half, (tap % side) as isize - half);
+                    let (y, x) = (y * dilation, x * dilation);
                     self.input(image, row + y, column + x, input)
                 })
                 .collect();
@@ -170,6 +177,181 @@ fn direct_on_any_size() {
             }
         }
     }
+}
+
+#[test]
+fn dilated_on_any_size() {
+    for channels in [[16, 16], [35, 32]] {
+        for extent in extents() {
+            for dilation in [2, 3] {
+                let direct = Direct::new(&numbers(9 * channels[0] * channels[1], 2), channels, 3, 1).dilated(dilation);
+                assert_eq!(direct.out(extent), extent);
+                let case = Case::new(channels, 9, extent, extent.pixels());
+                let mut out = vec![f32::NAN; channels[0] * extent.pixels()];
+                direct.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                let what = format!("{channels:?} channels of {extent:?}, dilated by {dilation}");
+                close(&out, &case.convolved_dilated(3, 1, dilation as isize), 1e-4, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn dilated_by_phases_on_any_size() {
+    for channels in [[16, 16], [48, 32]] {
+        for extent in extents() {
+            for dilation in [2, 3] {
+                let weights = numbers(9 * channels[0] * channels[1], 2);
+                let phases = Phases::new(Winograd2d::<F43>::new(&weights, channels[0], channels[1]), dilation);
+                assert_eq!(phases.out(extent), extent);
+                let mut case = Case::new(channels, 9, extent, extent.pixels());
+                case.epilogue.noise = None;
+                let mut out = vec![f32::NAN; channels[0] * extent.pixels()];
+                phases.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                let what = format!("{channels:?} channels of {extent:?}, dilated by {dilation}");
+                close(&out, &case.convolved_dilated(3, 1, dilation as isize), 2e-4, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn patches_on_any_size() {
+    for channels in [[64, 3], [8, 3], [16, 8], [7, 5], [35, 16]] {
+        for extent in extents() {
+            for (side, stride) in [(1_usize, 1_usize), (1, 2), (3, 1), (3, 2), (7, 2)] {
+                let weights = numbers(channels[0] * channels[1] * side * side, 2);
+                let patches = Patches::new(&weights, channels, side, stride);
+                let out_pixels = patches.out(extent).pixels();
+                let mut case = Case::new(channels, side * side, extent, out_pixels);
+                let mut out = vec![f32::NAN; channels[0] * out_pixels];
+                let what = format!("{channels:?} channels of {extent:?}, {side}, {stride}");
+                patches.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                close(&out, &case.convolved(side, stride), 1e-4, &what);
+                case.prologue = Prologue::default();
+                patches.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                close(&out, &case.convolved(side, stride), 1e-4, &format!("{what}, alone"));
+            }
+        }
+    }
+}
+
+#[test]
+fn depthwise_on_any_size() {
+    for channels in [8, 16, 24, 37, 64] {
+        for extent in extents() {
+            for stride in [1, 2] {
+                let kernels = numbers(channels * 9, 2);
+                let depthwise = Depthwise::new(&kernels, channels, stride);
+                let out_extent = depthwise.out(extent);
+                // Kernels between two channels are zero.
+                let mut case = Case::new([channels, channels], 9, extent, out_extent.pixels());
+                case.weights = vec![0.0; channels * channels * 9];
+                for channel in 0..channels {
+                    case.weights[channel * (channels + 1) * 9..][..9].copy_from_slice(&kernels[channel * 9..][..9]);
+                }
+                let mut out = vec![f32::NAN; channels * out_extent.pixels()];
+                depthwise.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                close(&out, &case.convolved(3, stride), 1e-5, &format!("{channels} channels of {extent:?}, {stride}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn others_are_added_before_the_activation() {
+    let extent = Extent { images: 2, height: 9, width: 13 };
+    let convolutions: [(Box<dyn Convolution>, [usize; 2], usize); 5] = [
+        (Box::new(Direct::new(&numbers(35 * 32, 2), [35, 32], 1, 1)), [35, 32], 1),
+        (Box::new(Direct::new(&numbers(32 * 16 * 9, 2), [32, 16], 3, 1)), [32, 16], 3),
+        (Box::new(Patches::new(&numbers(16 * 5, 2), [16, 5], 1, 1)), [16, 5], 1),
+        (Box::new(Winograd2d::<F43>::new(&numbers(32 * 16 * 9, 2), 32, 16)), [32, 16], 3),
+        (Box::new(Winograd2d::<F23>::new(&numbers(32 * 16 * 9, 2), 32, 16)), [32, 16], 3),
+    ];
+    for (convolution, channels, side) in convolutions {
+        let mut case = Case::new(channels, side * side, extent, extent.pixels());
+        case.epilogue.gain = None;
+        let others = numbers(channels[0] * extent.pixels(), 9);
+        let mut out = vec![f32::NAN; others.len()];
+        convolution.forward_add(&case.maps, extent, &case.prologue, &case.epilogue, &others, &mut out);
+        let slope = case.epilogue.slope.take().unwrap();
+        case.epilogue.slope = Some(vec![1.0; channels[0]].into());
+        let sums = case.convolved(side, 1);
+        let expected: Vec<f64> = (0..others.len())
+            .map(|index| {
+                // The case's gain is 1.5.
+                let value = sums[index] / 1.5 + f64::from(others[index]);
+                if value < 0.0 { value * f64::from(slope[index % channels[0]]) } else { value }
+            })
+            .collect();
+        close(&out, &expected, 2e-4, &format!("{convolution:.0?}")[..20]);
+    }
+}
+
+#[test]
+fn the_largest_of_a_window() {
+    for extent in extents() {
+        let (channels, pool) = (17, MaxPool { side: 3, stride: 2 });
+        // All values are below zero: those of a padding with zeros would be larger.
+        let maps: Vec<f32> = numbers(extent.pixels() * channels, 1).into_iter().map(|value| value - 2.0).collect();
+        let inputs = [Maps { values: &maps, extent, channels }];
+        let (out_extent, _) = pool.shape(&inputs);
+        assert_eq!((out_extent.height, out_extent.width), (extent.height.div_ceil(2), extent.width.div_ceil(2)));
+        let mut out = vec![f32::NAN; out_extent.pixels() * channels];
+        pool.forward(&inputs, &mut out);
+        let mut expected = Vec::new();
+        for pixel in 0..out_extent.pixels() {
+            let (image, place) =
+                (pixel / (out_extent.height * out_extent.width), pixel % (out_extent.height * out_extent.width));
+            let (y, x) = (2 * (place / out_extent.width), 2 * (place % out_extent.width));
+            for channel in 0..channels {
+                let mut largest = f32::NEG_INFINITY;
+                for row in y.saturating_sub(1)..(y + 2).min(extent.height) {
+                    for column in x.saturating_sub(1)..(x + 2).min(extent.width) {
+                        let value = maps[((image * extent.height + row) * extent.width + column) * channels + channel];
+                        largest = largest.max(value);
+                    }
+                }
+                expected.push(f64::from(largest));
+            }
+        }
+        close(&out, &expected, 0.0, &format!("{extent:?}"));
+    }
+}
+
+#[test]
+fn the_nearest_pixel_is_added() {
+    let (from, to) = (Extent { images: 2, height: 4, width: 5 }, Extent { images: 2, height: 7, width: 9 });
+    let (maps, others) = (numbers(from.pixels() * 5, 1), numbers(to.pixels() * 5, 2));
+    let mut out = vec![f32::NAN; others.len()];
+    let inputs = [Maps { values: &maps, extent: from, channels: 5 }, Maps { values: &others, extent: to, channels: 5 }];
+    NearestAdd.forward(&inputs, &mut out);
+    let expected: Vec<f64> = (0..others.len())
+        .map(|index| {
+            let (pixel, channel) = (index / 5, index % 5);
+            let (image, y, x) = (pixel / 63, pixel / 9 % 7, pixel % 9);
+            let source = ((image * 4 + y / 2) * 5 + x / 2) * 5 + channel;
+            f64::from(maps[source]) + f64::from(others[index])
+        })
+        .collect();
+    close(&out, &expected, 1e-6, "nearest");
+}
+
+#[test]
+fn upsampled_maps_are_multiplied() {
+    let (from, to) = (Extent { images: 1, height: 3, width: 4 }, Extent { images: 1, height: 5, width: 7 });
+    let (maps, others) = (numbers(from.pixels() * 16, 1), numbers(to.pixels() * 16, 2));
+    let zeros = vec![0.0; others.len()];
+    let upsampled = |others: &[f32], op: &dyn MapOp| {
+        let mut out = vec![f32::NAN; others.len()];
+        let inputs =
+            [Maps { values: &maps, extent: from, channels: 16 }, Maps { values: others, extent: to, channels: 16 }];
+        op.forward(&inputs, &mut out);
+        out
+    };
+    let expected = upsampled(&zeros, &UpsampleAdd).into_iter().zip(&others);
+    let expected: Vec<f64> = expected.map(|(value, other)| f64::from(value) * f64::from(*other)).collect();
+    close(&upsampled(&others, &UpsampleMultiply), &expected, 1e-6, "the product");
 }
 
 #[test]

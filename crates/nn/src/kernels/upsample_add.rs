@@ -1,4 +1,4 @@
-//! Bilinear upsampling to the size of other maps, added to those.
+//! Bilinear upsampling to the size of other maps, added to those or multiplied with them.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -32,11 +32,26 @@ impl MapOp for UpsampleAdd {
     }
 
     fn forward(&self, inputs: &[Maps], out: &mut [f32]) {
-        upsample_add(inputs[0], inputs[1], out);
+        upsample(inputs[0], inputs[1], false, out);
     }
 }
 
-fn upsample_add(maps: Maps, others: Maps, out: &mut [f32]) {
+/// Upsamples the first maps to the size of the second ones, bilinearly with aligned corners, and multiplies them with the second
+/// ones.
+#[derive(Debug)]
+pub struct UpsampleMultiply;
+
+impl MapOp for UpsampleMultiply {
+    fn shape(&self, inputs: &[Maps]) -> (Extent, usize) {
+        (inputs[1].extent, inputs[0].channels)
+    }
+
+    fn forward(&self, inputs: &[Maps], out: &mut [f32]) {
+        upsample(inputs[0], inputs[1], true, out);
+    }
+}
+
+fn upsample(maps: Maps, others: Maps, multiplied: bool, out: &mut [f32]) {
     let Maps { values: maps, extent: from, channels } = maps;
     let Maps { values: others, extent, .. } = others;
     let row = extent.width * channels;
@@ -46,25 +61,27 @@ fn upsample_add(maps: Maps, others: Maps, out: &mut [f32]) {
         let down = between(y, extent.height, from.height);
         let row = |y: usize| &maps[(image * from.height + y) * from.width * channels..][..from.width * channels];
         let rows = [row(down.first), row(down.second)];
-        arch().dispatch(Add { rows, share: down.share, columns: &columns, others, out });
+        arch().dispatch(Join { rows, share: down.share, columns: &columns, others, multiplied, out });
     });
 }
 
 /// Computes a row.
-struct Add<'a> {
+struct Join<'a> {
     rows: [&'a [f32]; 2],
     share: f32,
     columns: &'a [Between],
     others: &'a [f32],
+    /// Whether the others are factors, and not terms.
+    multiplied: bool,
     out: &'a mut [f32],
 }
 
-impl WithSimd for Add<'_> {
+impl WithSimd for Join<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows: [upper, lower], share, columns, others, out } = self;
+        let Self { rows: [upper, lower], share, columns, others, multiplied, out } = self;
         let (upper, lower) = (S::as_simd_f32s(upper).0, S::as_simd_f32s(lower).0);
         let (others, out) = (S::as_simd_f32s(others).0, S::as_mut_simd_f32s(out).0);
         let vectors = out.len() / columns.len();
@@ -74,7 +91,9 @@ impl WithSimd for Add<'_> {
                 let upper = mix(simd, upper[first + vector], upper[second + vector], between.share);
                 let lower = mix(simd, lower[first + vector], lower[second + vector], between.share);
                 let index = x * vectors + vector;
-                out[index] = simd.add_f32s(others[index], mix(simd, upper, lower, share));
+                let value = mix(simd, upper, lower, share);
+                out[index] =
+                    if multiplied { simd.mul_f32s(others[index], value) } else { simd.add_f32s(others[index], value) };
             }
         }
     }

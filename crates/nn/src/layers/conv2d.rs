@@ -13,7 +13,8 @@ use super::loader::Loader;
 use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
-    self, Convolution, Direct, Epilogue, F23, F43, PadChannels, Prologue, Stride2, Winograd2d, apply,
+    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Patches, Phases, Prologue, Stride2,
+    Winograd2d, apply,
 };
 
 /// The layers after a convolution.
@@ -29,16 +30,29 @@ pub enum After<'a> {
     BatchNorm2dPReLU(&'a BatchNorm2d, &'a PReLU),
     /// An activation with this slope.
     LeakyReLU(f32),
+    /// A normalization, then an activation with this slope.
+    BatchNorm2dLeakyReLU(&'a BatchNorm2d, f32),
 }
 
-/// `torch.nn.Conv2d` with a square kernel, padded by half of its side.
+/// `torch.nn.Conv2d` with a square kernel of an odd side, padded so that the kernel's centre is on every pixel.
 #[derive(Debug)]
 pub struct Conv2d {
     weight: Kernel<dyn Convolution>,
     bias: Option<Channelwise>,
-    stride: usize,
-    inputs: usize,
+    form: Form,
     outputs: usize,
+}
+
+/// The form of a convolution, apart from its output channels.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    inputs: usize,
+    side: usize,
+    stride: usize,
+    /// Pixels from tap to tap.
+    dilation: usize,
+    /// Whether each channel has a kernel of its own.
+    depthwise: bool,
 }
 
 impl Conv2d {
@@ -49,10 +63,24 @@ impl Conv2d {
 
     /// The same for maps of about `width` pixels, down and across.
     pub fn of_maps(loader: &Loader, [inputs, outputs]: [usize; 2], side: usize, stride: usize, width: usize) -> Self {
-        let weight = loader.tensor("weight", [outputs, inputs, side, side]);
-        let weight =
-            Kernel::new(loader, weight, |values| prepare(loader, values, [inputs, outputs], side, stride, width));
-        Self { weight, bias: None, stride, inputs, outputs }
+        Self::of_form(loader, Form { inputs, side, stride, dilation: 1, depthwise: false }, outputs, width)
+    }
+
+    /// From inputs to outputs with 3x3 kernels of stride 1, without a bias, with `dilation` pixels from tap to tap.
+    pub fn dilated(loader: &Loader, [inputs, outputs]: [usize; 2], dilation: usize) -> Self {
+        Self::of_form(loader, Form { inputs, side: 3, stride: 1, dilation, depthwise: false }, outputs, 0)
+    }
+
+    /// With a 3x3 kernel for each of `channels` (`groups=channels`), without a bias.
+    pub fn depthwise(loader: &Loader, channels: usize, stride: usize) -> Self {
+        Self::of_form(loader, Form { inputs: channels, side: 3, stride, dilation: 1, depthwise: true }, channels, 0)
+    }
+
+    fn of_form(loader: &Loader, form: Form, outputs: usize, width: usize) -> Self {
+        let Form { inputs, side, depthwise, .. } = form;
+        let weight = loader.tensor("weight", [outputs, if depthwise { 1 } else { inputs }, side, side]);
+        let weight = Kernel::new(loader, weight, |values| prepare(loader, values, form, outputs, width));
+        Self { weight, bias: None, form, outputs }
     }
 
     /// With the bias of the loader's module.
@@ -65,19 +93,10 @@ impl Conv2d {
         match &self.weight {
             Kernel::Plain(weight) => {
                 let x = before.map_or(x.clone(), |norm| norm.forward(x));
-                let x = convolve(x, Tensor::clone(weight), self.stride);
-                let x = self.bias.as_ref().map_or(x.clone(), |bias| x + bias.of_maps());
-                match after {
-                    After::Nothing => x,
-                    After::BatchNorm2d(norm) => norm.forward(x),
-                    After::PReLU(activation) => activation.forward(x),
-                    After::BatchNorm2dPReLU(norm, activation) => activation.forward(norm.forward(x)),
-                    After::LeakyReLU(slope) => leak(x, |below| below * (1.0 - f64::from(*slope))),
-                }
+                self.activated(self.normalized(self.convolved(x, weight), after), after)
             }
             Kernel::Prepared(convolution) => {
-                let x =
-                    if self.inputs.is_multiple_of(COLUMNS) { x } else { apply(PadChannels(padded(self.inputs)), x) };
+                let x = self.padded(x);
                 let prologue = before.map_or_else(Prologue::default, |norm| Prologue {
                     scale: Some(norm.scale.values()),
                     shift: Some(norm.shift.values()),
@@ -87,12 +106,75 @@ impl Conv2d {
         }
     }
 
+    /// Convolves `x`, and adds `others` after the normalization and before the activation of `after`.
+    pub fn forward_add(&self, x: Tensor<4>, others: Tensor<4>, after: &After) -> Tensor<4> {
+        match &self.weight {
+            Kernel::Plain(weight) => {
+                let x = self.normalized(self.convolved(x, weight), after) + others;
+                self.activated(x, after)
+            }
+            Kernel::Prepared(convolution) => {
+                let (x, prologue) = (self.padded(x), Prologue::default());
+                kernels::convolve_add(x, others, convolution.clone(), prologue, self.epilogue(after))
+            }
+        }
+    }
+
+    /// With Burn's operations.
+    fn convolved(&self, x: Tensor<4>, weight: &Tensor<4>) -> Tensor<4> {
+        let Form { inputs, side, stride, dilation, depthwise } = self.form;
+        let x = if dilation == 1 && !depthwise {
+            convolve(x, Tensor::clone(weight), stride)
+        } else {
+            let groups = if depthwise { inputs } else { 1 };
+            let options = ConvOptions::new([stride; 2], [side / 2 * dilation; 2], [dilation; 2], groups);
+            conv2d(x, Tensor::clone(weight), None, options)
+        };
+        match &self.bias {
+            Some(bias) => x + bias.of_maps(),
+            None => x,
+        }
+    }
+
+    /// With Burn's operations.
+    fn normalized(&self, x: Tensor<4>, after: &After) -> Tensor<4> {
+        match after {
+            After::Nothing | After::PReLU(_) | After::LeakyReLU(_) => x,
+            After::BatchNorm2d(norm) | After::BatchNorm2dPReLU(norm, _) | After::BatchNorm2dLeakyReLU(norm, _) => {
+                norm.forward(x)
+            }
+        }
+    }
+
+    /// With Burn's operations.
+    fn activated(&self, x: Tensor<4>, after: &After) -> Tensor<4> {
+        match after {
+            After::Nothing | After::BatchNorm2d(_) => x,
+            After::PReLU(activation) | After::BatchNorm2dPReLU(_, activation) => activation.forward(x),
+            After::LeakyReLU(slope) | After::BatchNorm2dLeakyReLU(_, slope) => {
+                leak(x, |below| below * (1.0 - f64::from(*slope)))
+            }
+        }
+    }
+
+    /// Maps with the channels that the kernel computes with.
+    fn padded(&self, x: Tensor<4>) -> Tensor<4> {
+        if self.form.takes_any_channels() { x } else { pad(x, self.form.inputs) }
+    }
+
     fn epilogue(&self, after: &After) -> Epilogue {
-        let plain = Epilogue { shift: self.bias.as_ref().map(Channelwise::values), ..Epilogue::default() };
-        let normalized = |norm: &BatchNorm2d| Epilogue {
-            scale: Some(norm.scale.values()),
-            shift: Some(norm.shift.values()),
-            ..Epilogue::default()
+        let bias = self.bias.as_ref().map(Channelwise::values);
+        let slopes = |slope: f32| Some(vec![slope; self.outputs].into());
+        let plain = Epilogue { shift: bias.clone(), ..Epilogue::default() };
+        let normalized = |norm: &BatchNorm2d| {
+            let (scale, shift) = (norm.scale.values(), norm.shift.values());
+            let shift = match &bias {
+                Some(bias) => {
+                    (0..self.outputs).map(|output| bias[output].mul_add(scale[output], shift[output])).collect()
+                }
+                None => shift,
+            };
+            Epilogue { scale: Some(scale), shift: Some(shift), ..Epilogue::default() }
         };
         match after {
             After::Nothing => plain,
@@ -101,35 +183,60 @@ impl Conv2d {
             After::BatchNorm2dPReLU(norm, activation) => {
                 Epilogue { slope: Some(activation.weight.values()), ..normalized(norm) }
             }
-            After::LeakyReLU(slope) => Epilogue { slope: Some(vec![*slope; self.outputs].into()), ..plain },
+            After::LeakyReLU(slope) => Epilogue { slope: slopes(*slope), ..plain },
+            After::BatchNorm2dLeakyReLU(norm, slope) => Epilogue { slope: slopes(*slope), ..normalized(norm) },
         }
     }
 }
 
+impl Form {
+    /// Whether the kernel takes the maps with as many channels as they have.
+    fn takes_any_channels(&self) -> bool {
+        let Self { inputs, side, stride, dilation, depthwise } = *self;
+        depthwise || inputs.is_multiple_of(COLUMNS) || ((side, stride) != (3, 1) && dilation == 1)
+    }
+}
+
 /// Chooses the kernel for a convolution, and prepares its weights.
-fn prepare(
-    loader: &Loader,
-    values: &[f32],
-    [inputs, outputs]: [usize; 2],
-    side: usize,
-    stride: usize,
-    width: usize,
-) -> Arc<dyn Convolution> {
+fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: usize) -> Arc<dyn Convolution> {
+    let Form { inputs, side, stride, dilation, depthwise } = form;
+    if depthwise {
+        return Arc::new(Depthwise::new(values, inputs, stride));
+    }
     let with_zeros;
     let values = if inputs.is_multiple_of(COLUMNS) {
         values
+    } else if form.takes_any_channels() {
+        return Arc::new(Patches::new(values, [outputs, inputs], side, stride));
     } else {
         with_zeros = pad_inputs(values, outputs, inputs);
         &with_zeros
     };
     let inputs = padded(inputs);
     let budget = loader.budget();
+    let transformed = outputs.is_multiple_of(COLUMNS);
     match (side, stride) {
-        (3, 1) if values.len() <= budget.f43 => Arc::new(Winograd2d::<F43>::new(values, outputs, inputs)),
-        (3, 1) if values.len() <= budget.f23 => Arc::new(Winograd2d::<F23>::new(values, outputs, inputs)),
-        (3, 2) if width >= budget.stride2 => Arc::new(Winograd2d::<Stride2>::new(values, outputs, inputs)),
-        _ => Arc::new(Direct::new(values, [outputs, inputs], side, stride)),
+        (3, 1) if transformed && values.len() <= budget.f43 => {
+            same_size(Winograd2d::<F43>::new(values, outputs, inputs), dilation)
+        }
+        (3, 1) if transformed && values.len() <= budget.f23 => {
+            same_size(Winograd2d::<F23>::new(values, outputs, inputs), dilation)
+        }
+        (3, 2) if transformed && dilation == 1 && width >= budget.stride2 => {
+            Arc::new(Winograd2d::<Stride2>::new(values, outputs, inputs))
+        }
+        _ => Arc::new(Direct::new(values, [outputs, inputs], side, stride).dilated(dilation)),
     }
+}
+
+/// A convolution of stride 1, dilated.
+fn same_size(convolution: impl Convolution + 'static, dilation: usize) -> Arc<dyn Convolution> {
+    if dilation == 1 { Arc::new(convolution) } else { Arc::new(Phases::new(convolution, dilation)) }
+}
+
+/// Maps with zeros for the channels that they lack.
+fn pad(x: Tensor<4>, inputs: usize) -> Tensor<4> {
+    if inputs.is_multiple_of(COLUMNS) { x } else { apply(PadChannels(padded(inputs)), x) }
 }
 
 /// The number of channels that the kernels compute with, some of which are zero.

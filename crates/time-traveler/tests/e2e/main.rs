@@ -6,6 +6,7 @@ mod boto3;
 mod check;
 mod command_line;
 mod descriptions;
+mod detect;
 mod flow;
 mod given_up;
 mod hostile_server;

@@ -23,7 +23,7 @@ enum External {
 }
 use External::{Not, Only};
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule { name: "pipeline", members: &[], external: Only(&["jiff", "serde", "serde_json", "sha2", "thiserror"]) },
     Rule {
         name: "picture",
@@ -58,18 +58,19 @@ const RULES: [Rule; 10] = [
         members: &["face", "nn", "picture"],
         external: Only(&["burn", "image", "pulp", "rayon", "thiserror"]),
     },
+    Rule { name: "vision", members: &["nn", "picture"], external: Only(&["burn", "thiserror"]) },
     Rule { name: "web", members: &[], external: Only(&["base64", "sha2"]) },
     // It speaks AWS's protocols itself.
     Rule { name: "local-cloud", members: &[], external: Not(&["aws-", "lambda_runtime", "burn", "image"]) },
     Rule { name: "lambda", members: &["pipeline"], external: Not(&["axum", "burn", "reqwest", "rusqlite"]) },
     Rule {
         name: "container",
-        members: &["aging", "face", "nn", "picture", "pipeline"],
+        members: &["aging", "face", "nn", "picture", "pipeline", "vision"],
         external: Not(&["lambda_runtime", "rusqlite", "s3s"]),
     },
     Rule {
         name: "time-traveler",
-        members: &["aging", "container", "face", "lambda", "local-cloud", "nn", "picture", "pipeline", "web"],
+        members: &["aging", "container", "face", "lambda", "local-cloud", "nn", "picture", "pipeline", "vision", "web"],
         external: Not(&["axum", "burn", "rusqlite", "s3s"]),
     },
 ];

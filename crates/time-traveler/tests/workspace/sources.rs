@@ -14,7 +14,7 @@ struct Vocabulary {
     why: &'static str,
 }
 
-const VOCABULARIES: [Vocabulary; 5] = [
+const VOCABULARIES: [Vocabulary; 6] = [
     Vocabulary {
         under: "crates/local-cloud/",
         forbidden: &[
@@ -56,6 +56,11 @@ const VOCABULARIES: [Vocabulary; 5] = [
         under: "crates/picture/",
         forbidden: &["portrait", "portraits", "face", "faces", "ages"],
         why: "pictures are pictures of anything",
+    },
+    Vocabulary {
+        under: "crates/vision/src/",
+        forbidden: &["http", "sagemaker", "invocation", "aging"],
+        why: "networks know no wire format and no ageing",
     },
     Vocabulary {
         under: "crates/face/src/",

@@ -1,0 +1,91 @@
+//! The files of a model folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The endings of checkpoints.
+const ENDINGS: [&str; 3] = ["pt", "pth", "safetensors"];
+
+/// Why a model folder has no one checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The folder cannot be read.
+    #[error("the model folder {} cannot be read", folder.display())]
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It has no checkpoint.
+    #[error("the model folder {} has no checkpoint: a file that ends in .pth, .pt or .safetensors would work", folder.display())]
+    None {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// It has several.
+    #[error("the model folder {} has several checkpoints ({}): one of them would work", folder.display(), names.join(", "))]
+    Several {
+        /// The folder.
+        folder: PathBuf,
+        /// The names of the files.
+        names: Vec<String>,
+    },
+}
+
+/// The checkpoints of a folder, in the order of their names.
+///
+/// # Errors
+/// [`FolderError::Unreadable`].
+pub fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let unreadable = |source| FolderError::Unreadable { folder: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let is_one =
+            file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+        // What macOS adds to an archive begins with a dot.
+        let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if is_one && !hidden && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The one checkpoint of a folder.
+///
+/// # Errors
+/// [`FolderError`].
+pub fn checkpoint(folder: &Path) -> Result<PathBuf, FolderError> {
+    let folder_name = folder.to_owned();
+    match &mut checkpoints(folder)?[..] {
+        [] => Err(FolderError::None { folder: folder_name }),
+        [file] => Ok(std::mem::take(file)),
+        files => {
+            let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Err(FolderError::Several { folder: folder_name, names: files.iter().map(name).collect() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_checkpoint_is_found_and_none_or_several_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = || checkpoint(folder.path()).unwrap_err().to_string();
+        assert!(message().contains("has no checkpoint"), "{}", message());
+        for name in ["labels.txt", "._faces.pth", "faces.PTH"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(checkpoint(folder.path()).unwrap(), folder.path().join("faces.PTH"));
+        std::fs::write(folder.path().join("others.safetensors"), "").unwrap();
+        assert!(message().contains("(faces.PTH, others.safetensors): one of them would work"), "{}", message());
+        std::fs::create_dir(folder.path().join("empty")).unwrap();
+        assert!(matches!(checkpoint(&folder.path().join("absent")), Err(FolderError::Unreadable { .. })));
+    }
+}

@@ -1,0 +1,89 @@
+//! Which of the container's models is served.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use nn::checkpoint::Checkpoint;
+
+use crate::environment::Environment;
+use crate::model_folder;
+
+/// A model that this container can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelKind {
+    /// [`handlers::face_aging`](crate::handlers::face_aging).
+    FaceAging,
+    /// [`handlers::face_detector`](crate::handlers::face_detector).
+    FaceDetector,
+}
+
+impl FromStr for ModelKind {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "face-aging" => Ok(Self::FaceAging),
+            "face-detector" => Ok(Self::FaceDetector),
+            _ => Err(()),
+        }
+    }
+}
+
+impl ModelKind {
+    /// `MODEL_KIND`. Unset, it is a face detector where `MODEL_NAME` is set or where the only checkpoint of the model folder is that
+    /// of a face detector; else face ageing.
+    ///
+    /// # Errors
+    /// Another word, or a model folder that cannot be read.
+    pub fn of(environment: &Environment) -> anyhow::Result<Self> {
+        if let Some(kind) = environment.parsed("MODEL_KIND", "face-aging or face-detector", |_| true)? {
+            return Ok(kind);
+        }
+        if environment.parsed("MODEL_NAME", "a name", |_: &String| true)?.is_some() {
+            return Ok(Self::FaceDetector);
+        }
+        let folder = environment.model_dir()?;
+        Ok(folder.as_deref().map(Self::of_folder).transpose()?.unwrap_or(Self::FaceAging))
+    }
+
+    fn of_folder(folder: &Path) -> anyhow::Result<Self> {
+        let files = model_folder::checkpoints(folder)?;
+        let [file] = &files[..] else { return Ok(Self::FaceAging) };
+        // A file that cannot be read is the other handler's to refuse.
+        let is_detector = Checkpoint::open(file).is_ok_and(|checkpoint| vision::identify(&checkpoint, None).is_ok());
+        Ok(if is_detector { Self::FaceDetector } else { Self::FaceAging })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nn::checkpoint::save;
+    use vision::FaceNetwork;
+
+    use super::*;
+    use crate::environment::only;
+
+    fn kind(name: &str, value: &str) -> ModelKind {
+        ModelKind::of(&only(name, value)).unwrap()
+    }
+
+    #[test]
+    fn the_environment_or_the_checkpoint_decides() {
+        assert_eq!(kind("MODEL_KIND", "face-detector"), ModelKind::FaceDetector);
+        assert_eq!(kind("MODEL_KIND", "face-aging"), ModelKind::FaceAging);
+        assert_eq!(kind("MODEL_NAME", "DSFDDetector"), ModelKind::FaceDetector);
+        let error = ModelKind::of(&only("MODEL_KIND", "faces")).unwrap_err().to_string();
+        assert!(error.contains("face-aging or face-detector would work"), "{error}");
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::FaceAging);
+        let file = folder.path().join("model.safetensors");
+        std::fs::write(&file, "no checkpoint").unwrap();
+        assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::FaceAging);
+        let tensors = FaceNetwork::RetinaFaceMobileNetV1.tensors();
+        let checkpoint = nn::made_up("made up", tensors, |_, _| (0.1, 0.0));
+        save(&checkpoint, None, &file, &mut |_, _| ()).unwrap();
+        assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::FaceDetector);
+    }
+}

@@ -1,0 +1,155 @@
+//! Convolutions of few channels: the pixels under a kernel are one row of a matrix.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::arch::arch;
+use super::convolution::Convolution;
+use super::extent::Extent;
+use super::finish::Finish;
+use super::fused::{Epilogue, Prologue};
+use super::gemm::{self, COLUMNS, Line, Panels};
+use super::huge_pages::HugePages;
+use super::prepared;
+use super::scratch::Scratch;
+
+/// Pixels that a task multiplies with all weights.
+const PIXELS: usize = 96;
+
+/// A convolution with a square kernel of an odd side, padded by half of it, for any number of channels. [`Direct`](super::Direct)
+/// copies no pixels, and would waste the registers that few channels leave empty.
+#[derive(Debug)]
+pub struct Patches {
+    inputs: usize,
+    outputs: usize,
+    side: usize,
+    stride: usize,
+    /// For each panel of outputs, for each tap: a line of every input.
+    weights: HugePages,
+}
+
+impl Patches {
+    /// Packs weights: outputs by inputs by `side` by `side`.
+    pub fn new(kernels: &[f32], [outputs, inputs]: [usize; 2], side: usize, stride: usize) -> Self {
+        let (taps, panels) = (side * side, outputs.div_ceil(COLUMNS));
+        let depth = taps * inputs;
+        let mut weights = HugePages::new(panels * COLUMNS * depth);
+        let lines = weights.values_mut().as_chunks_mut::<COLUMNS>().0;
+        for (output, kernel) in kernels.chunks_exact(depth).enumerate() {
+            let (panel, column) = (output / COLUMNS, output % COLUMNS);
+            for (index, weight) in kernel.iter().enumerate() {
+                let (input, tap) = (index / taps, index % taps);
+                lines[panel * depth + tap * inputs + input][column] = *weight;
+            }
+        }
+        Self { inputs, outputs, side, stride, weights }
+    }
+
+    fn panels(&self) -> usize {
+        self.outputs.div_ceil(COLUMNS)
+    }
+
+    /// Values of a patch.
+    fn depth(&self) -> usize {
+        self.side * self.side * self.inputs
+    }
+
+    /// Copies the pixels under the kernel at some pixels of the output.
+    fn gather(&self, maps: &[f32], extent: Extent, first: usize, patches: &mut [f32]) {
+        let Self { inputs, side, stride, .. } = *self;
+        let out = self.out(extent);
+        let half = (side / 2) as isize;
+        for (pixel, patch) in (first..).zip(patches.chunks_exact_mut(self.depth())) {
+            let (row, column) = (pixel / out.width, pixel % out.width);
+            let (image, row) = (row / out.height, row % out.height);
+            let top = (row * stride) as isize - half;
+            let left = (column * stride) as isize - half;
+            // The columns of the kernel that lie on the map.
+            let start = (-left).clamp(0, side as isize) as usize;
+            let end = (extent.width as isize - left).clamp(start as isize, side as isize) as usize;
+            for (y, patch) in (top..).zip(patch.chunks_exact_mut(side * inputs)) {
+                if !(0..extent.height as isize).contains(&y) {
+                    patch.fill(0.0);
+                    continue;
+                }
+                patch[..start * inputs].fill(0.0);
+                patch[end * inputs..].fill(0.0);
+                if start < end {
+                    let x = (left + start as isize) as usize;
+                    let from = ((image * extent.height + y as usize) * extent.width + x) * inputs;
+                    let count = (end - start) * inputs;
+                    patch[start * inputs..end * inputs].copy_from_slice(&maps[from..][..count]);
+                }
+            }
+        }
+    }
+}
+
+impl Convolution for Patches {
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn out(&self, Extent { images, height, width }: Extent) -> Extent {
+        Extent { images, height: height.div_ceil(self.stride), width: width.div_ceil(self.stride) }
+    }
+
+    fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
+        self.forward_add(maps, extent, prologue, epilogue, &[], out);
+    }
+
+    fn forward_add(
+        &self,
+        maps: &[f32],
+        extent: Extent,
+        prologue: &Prologue,
+        epilogue: &Epilogue,
+        others: &[f32],
+        out: &mut [f32],
+    ) {
+        let mut memory = prepared::memory(prologue, maps);
+        let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
+        let (panels, depth, outputs) = (self.panels(), self.depth(), self.outputs);
+        let epilogue = &epilogue.dense(outputs);
+        // A kernel of one pixel takes the map as it is.
+        let in_place = self.side == 1 && self.stride == 1;
+        out.par_chunks_mut(PIXELS * outputs).enumerate().for_each_init(
+            || (Scratch::new(if in_place { 0 } else { PIXELS * depth }), Scratch::new(PIXELS * panels * COLUMNS)),
+            |(patches, sums), (index, out)| {
+                let (first, count) = (index * PIXELS, out.len() / outputs);
+                let rows = if in_place {
+                    &maps[first * depth..][..count * depth]
+                } else {
+                    let patches = &mut patches.values_mut()[..count * depth];
+                    self.gather(maps, extent, first, patches);
+                    patches
+                };
+                let sums = &mut sums.lines_mut()[..count * panels];
+                arch().dispatch(Product { patches: self, rows, out: sums });
+                let sums = [&*sums];
+                let (skipped, at_once) = (first, panels);
+                arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, others, first, out });
+            },
+        );
+    }
+}
+
+/// Multiplies patches with all weights.
+struct Product<'a> {
+    patches: &'a Patches,
+    rows: &'a [f32],
+    out: &'a mut [Line],
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { patches, rows, out } = self;
+        let depth = patches.depth();
+        let lines = patches.weights.values().as_chunks::<COLUMNS>().0;
+        let panels = Panels { lines, stride: depth, depth, count: patches.panels() };
+        gemm::multiply(simd, rows.len() / depth, |row| &rows[row * depth..][..depth], panels, out, false);
+    }
+}

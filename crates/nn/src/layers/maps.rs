@@ -1,0 +1,74 @@
+//! Operations without weights on feature maps, in the layout of an [`Execution`].
+
+use burn::tensor::Tensor;
+use burn::tensor::module::{interpolate, max_pool2d};
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
+
+use super::loader::Execution;
+use crate::kernels::{MaxPool, NearestAdd, UpsampleMultiply, apply, merge};
+
+impl Execution {
+    /// The dimension of the channels.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Burn => 1,
+            Self::Kernels => 3,
+        }
+    }
+
+    /// Maps `(images, height, width, channels)` in this layout.
+    pub fn arrange(self, maps: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Burn => maps.permute([0, 3, 1, 2]),
+            Self::Kernels => maps,
+        }
+    }
+
+    /// Maps of this layout as `(images, height, width, channels)`.
+    pub fn channels_innermost(self, maps: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Burn => maps.permute([0, 2, 3, 1]),
+            Self::Kernels => maps,
+        }
+    }
+
+    /// The channels of all maps, one after the other.
+    pub fn concatenate(self, maps: Vec<Tensor<4>>) -> Tensor<4> {
+        Tensor::cat(maps, self.channels())
+    }
+
+    /// `torch.nn.MaxPool2d` with a square window of an odd side, padded by half of it.
+    pub fn max_pool(self, maps: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
+        match self {
+            Self::Burn => {
+                let options = MaxPoolOptions::new([side; 2]).with_stride([stride; 2]);
+                max_pool2d(maps, options.with_padding([side / 2; 2]))
+            }
+            Self::Kernels => apply(MaxPool { side, stride }, maps),
+        }
+    }
+
+    /// The first maps, upsampled by the nearest pixel to the size of the second ones, plus those.
+    pub fn nearest_add(self, maps: Tensor<4>, others: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Burn => {
+                let [.., height, width] = others.dims();
+                let options = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([height, width]);
+                interpolate(maps, options) + others
+            }
+            Self::Kernels => merge(NearestAdd, maps, others),
+        }
+    }
+
+    /// The first maps, upsampled bilinearly with aligned corners to the size of the second ones, times those.
+    pub fn bilinear_multiply(self, maps: Tensor<4>, others: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Burn => {
+                let [.., height, width] = others.dims();
+                let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([height, width]);
+                interpolate(maps, options.with_align_corners(true)) * others
+            }
+            Self::Kernels => merge(UpsampleMultiply, maps, others),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Face detectors on made-up weights: `detect`, and an endpoint, as their users run them.
+
+use std::process::Command;
+
+use nn::checkpoint::save;
+use serde_json::Value;
+use vision::FaceNetwork;
+
+use crate::python::{self, python};
+use crate::support::{Up, repository, run};
+
+/// A folder with a photo, `photo.png`, and a model folder, `model`, and what the reference code finds in the photo.
+fn folder() -> (tempfile::TempDir, Value) {
+    let golden = repository().join("crates/vision/tests/golden");
+    let json = |name: &str| serde_json::from_slice::<Value>(&std::fs::read(golden.join(name)).unwrap()).unwrap();
+    let list = json("retinaface/tensors_mnet025.json");
+    let tensors = FaceNetwork::RetinaFaceMobileNetV1.tensors();
+    let checkpoint = nn::made_up_with_salt("made up", tensors, 73286, |name, _| {
+        let tensor = list.as_array().unwrap().iter().find(|tensor| tensor["name"] == name).unwrap();
+        (tensor["scale"].as_f64().unwrap(), tensor["shift"].as_f64().unwrap())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("model")).unwrap();
+    save(&checkpoint, None, &folder.path().join("model/faces.safetensors"), &mut |_, _| ()).unwrap();
+    std::fs::copy(golden.join("astronaut_160x128.png"), folder.path().join("photo.png")).unwrap();
+    (folder, json("retinaface/mnet025_astronaut_rgb/result.json"))
+}
+
+#[test]
+fn faces_are_found_by_a_network_and_drawn() {
+    let (folder, expected) = folder();
+    let output = run(folder.path(), &["detect", "photo.png", "--model", "model", "--json", "--draw", "drawn.png"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (faces, expected) = (line["faces"].as_array().unwrap(), expected["detections"].as_array().unwrap());
+    assert_eq!((line["photo"].as_str(), faces.len()), (Some("photo.png"), expected.len()));
+    for (face, expected) in faces.iter().zip(expected) {
+        for edge in 0..4 {
+            let (found, expected) = (face["box"][edge].as_f64().unwrap(), expected[edge].as_f64().unwrap());
+            assert!((found - expected).abs() < 0.02, "{found} {expected}");
+        }
+        assert_eq!(face["landmarks"].as_array().unwrap().len(), 5);
+    }
+    let open = |name: &str| image::open(folder.path().join(name)).unwrap().into_rgb8();
+    let (photo, drawn) = (open("photo.png"), open("drawn.png"));
+    assert_eq!(photo.dimensions(), drawn.dimensions());
+    let edge = expected[0][0].as_f64().unwrap().round() as u32;
+    assert_eq!(drawn.get_pixel(edge, 30).0, [255, 59, 48]);
+
+    let output = run(folder.path(), &["detect", "photo.png", "photo.png", "--model", "model", "--draw", "all"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let count = expected.len();
+    assert!(
+        text.starts_with(&format!("photo.png: {count} faces\n  60 x 205 pixels at (27, -58), score 0.774\n")),
+        "{text}"
+    );
+    assert!(folder.path().join("all/photo.jpg").is_file() && folder.path().join("all/photo-2.jpg").is_file());
+
+    let output = run(folder.path(), &["detect", "photo.png", "--model", "model", "--threshold", "1"]);
+    assert_eq!(output.stdout, b"photo.png: no face\n");
+}
+
+#[test]
+fn what_cannot_be_searched_is_named() {
+    let (folder, _) = folder();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "hello").unwrap();
+    for (arguments, code, message) in [
+        (&["detect", "photo.png"][..], 2, "--model"),
+        (&["detect", "--model", "model"], 2, "PHOTOS"),
+        (&["detect", "photo.png", "--model", "empty"], 1, "empty has no checkpoint"),
+        (&["detect", "photo.png", "--model", "gone"], 1, "the model folder gone cannot be read"),
+        (&["detect", "notes.txt", "--model", "model"], 1, "notes.txt"),
+        (&["detect", "photo.png", "--model", "model", "--threshold", "2"], 2, "a number from 0 to 1 works"),
+        (&["detect", "photo.png", "photo.png", "--model", "model", "--draw", "a.png"], 1, "one file for 2 photos"),
+    ] {
+        let output = run(folder.path(), arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn an_endpoint_finds_the_faces_of_objects_in_s3() {
+    let (folder, _) = folder();
+    let up = Up::start();
+    python::run(
+        Command::new(python())
+            .arg(repository().join("crates/time-traveler/tests/e2e/boto3_faces.py"))
+            .args([folder.path().join("model/faces.safetensors"), folder.path().join("photo.png")])
+            .arg(repository().join("crates/vision/tests/golden/retinaface/mnet025_astronaut_rgb/result.json"))
+            .env("AWS_ENDPOINT_URL", &up.aws)
+            .env("AWS_ACCESS_KEY_ID", "anything")
+            .env("AWS_SECRET_ACCESS_KEY", "goes")
+            .env("AWS_DEFAULT_REGION", "us-east-1"),
+    );
+}

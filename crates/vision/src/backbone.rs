@@ -1,0 +1,11 @@
+//! Feature extractors, under the names that their layers have in torchvision and in the detectors' checkpoints.
+
+mod conv_norm;
+mod fpn;
+mod mobile_net_v1;
+mod resnet;
+
+pub use conv_norm::ConvNorm;
+pub use fpn::Fpn;
+pub use mobile_net_v1::MobileNetV1;
+pub use resnet::{Depth, ResNet, Stage, Stem};

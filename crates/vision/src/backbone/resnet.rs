@@ -1,0 +1,147 @@
+//! ResNet (He et al. 2016, arXiv 1512.03385) as torchvision has it: a bottleneck's stride is that of its 3x3 convolution.
+
+use burn::tensor::Tensor;
+use nn::layers::{Execution, Loader};
+
+use super::conv_norm::ConvNorm;
+
+/// The number of layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// 18.
+    Layers18,
+    /// 34.
+    Layers34,
+    /// 50.
+    Layers50,
+    /// 101.
+    Layers101,
+    /// 152.
+    Layers152,
+}
+
+impl Depth {
+    /// The blocks of each stage.
+    pub fn blocks(self) -> [usize; 4] {
+        match self {
+            Self::Layers18 => [2, 2, 2, 2],
+            Self::Layers34 | Self::Layers50 => [3, 4, 6, 3],
+            Self::Layers101 => [3, 4, 23, 3],
+            Self::Layers152 => [3, 8, 36, 3],
+        }
+    }
+
+    /// The factor from a stage's width to its output channels: 4 where blocks are bottlenecks.
+    fn expansion(self) -> usize {
+        if matches!(self, Self::Layers18 | Self::Layers34) { 1 } else { 4 }
+    }
+
+    /// The output channels of each stage.
+    pub fn channels(self) -> [usize; 4] {
+        WIDTHS.map(|width| width * self.expansion())
+    }
+}
+
+/// The channels of a stage's 3x3 convolutions.
+const WIDTHS: [usize; 4] = [64, 128, 256, 512];
+
+/// From pictures of three channels to maps of 64 channels at a quarter of the size.
+#[derive(Debug)]
+pub struct Stem {
+    conv: ConvNorm,
+    execution: Execution,
+}
+
+impl Stem {
+    /// From the loaders of the convolution and of the normalization.
+    pub fn load(conv: &Loader, norm: &Loader) -> Self {
+        Self { conv: ConvNorm::named(conv, norm, [3, WIDTHS[0]], 7, 2), execution: conv.execution() }
+    }
+
+    /// In the layout of the loader's execution.
+    pub fn forward(&self, pictures: Tensor<4>) -> Tensor<4> {
+        self.execution.max_pool(self.conv.forward_leaky(pictures, 0.0), 3, 2)
+    }
+}
+
+/// Blocks of one width. The first stage keeps the size, and the others halve it.
+#[derive(Debug)]
+pub struct Stage(Vec<Block>);
+
+impl Stage {
+    /// Stage `index`, 0 to 3, from the loader of its `Sequential`.
+    pub fn load(loader: &Loader, depth: Depth, index: usize) -> Self {
+        let (width, outputs) = (WIDTHS[index], depth.channels()[index]);
+        let block = |block: usize| {
+            let inputs = match (block, index) {
+                (0, 0) => WIDTHS[0],
+                (0, _) => depth.channels()[index - 1],
+                _ => outputs,
+            };
+            let stride = if block == 0 && index > 0 { 2 } else { 1 };
+            Block::load(&loader.at(block), [inputs, width, outputs], stride)
+        };
+        Self((0..depth.blocks()[index]).map(block).collect())
+    }
+
+    /// In the layout of the loader's execution.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.0.iter().fold(x, |x, block| block.forward(x))
+    }
+}
+
+/// `BasicBlock`, or `Bottleneck` where the outputs are more than the width.
+#[derive(Debug)]
+struct Block {
+    convs: Vec<ConvNorm>,
+    /// `None` where the shortcut is the input.
+    downsample: Option<ConvNorm>,
+}
+
+impl Block {
+    fn load(loader: &Loader, [inputs, width, outputs]: [usize; 3], stride: usize) -> Self {
+        let conv = |index: usize, channels, side, stride| {
+            let (conv, norm) = (loader.at(format!("conv{index}")), loader.at(format!("bn{index}")));
+            ConvNorm::named(&conv, &norm, channels, side, stride)
+        };
+        let convs = if width == outputs {
+            vec![conv(1, [inputs, width], 3, stride), conv(2, [width, outputs], 3, 1)]
+        } else {
+            vec![conv(1, [inputs, width], 1, 1), conv(2, [width; 2], 3, stride), conv(3, [width, outputs], 1, 1)]
+        };
+        let downsample = (inputs != outputs || stride != 1)
+            .then(|| ConvNorm::load(&loader.at("downsample"), [inputs, outputs], 1, stride));
+        Self { convs, downsample }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let (last, convs) = self.convs.split_last().expect("a block has convolutions");
+        let shortcut = self.downsample.as_ref().map_or_else(|| x.clone(), |conv| conv.forward(x.clone()));
+        let x = convs.iter().fold(x, |x, conv| conv.forward_leaky(x, 0.0));
+        last.forward_add(x, shortcut)
+    }
+}
+
+/// The whole network without its classifier.
+#[derive(Debug)]
+pub struct ResNet {
+    stem: Stem,
+    stages: [Stage; 4],
+}
+
+impl ResNet {
+    /// Under torchvision's names.
+    pub fn load(loader: &Loader, depth: Depth) -> Self {
+        let stage = |index| Stage::load(&loader.at(format!("layer{}", index + 1)), depth, index);
+        Self { stem: Stem::load(&loader.at("conv1"), &loader.at("bn1")), stages: [0, 1, 2, 3].map(stage) }
+    }
+
+    /// The maps after each stage: at a quarter, an eighth, a 16th and a 32nd of the size.
+    pub fn forward(&self, pictures: Tensor<4>) -> [Tensor<4>; 4] {
+        let mut x = self.stem.forward(pictures);
+        self.stages.each_ref().map(|stage| {
+            x = stage.forward(x.clone());
+            x.clone()
+        })
+    }
+}

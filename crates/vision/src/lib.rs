@@ -1,0 +1,16 @@
+//! Networks that find things in pictures, and the geometry around them.
+//!
+//! A network is described once, by layers that are named as in its checkpoint. No wire format, no files but checkpoints.
+
+pub mod backbone;
+pub mod boxes;
+pub mod dsfd;
+mod face_detector;
+pub mod retinaface;
+mod vision_error;
+
+pub use face_detector::{ColorOrder, Face, FaceDetector, FaceNetwork, Identity, identify};
+pub use vision_error::VisionError;
+
+#[cfg(test)]
+mod golden;

@@ -1,0 +1,158 @@
+//! RetinaFace (Deng et al. 2020, arXiv 1905.00641) as in `hukkelas/DSFD-Pytorch-Inference`: boxes of faces, and five points of
+//! each: the eyes, the nose and the corners of the mouth, left before right as seen in the picture.
+
+mod context;
+
+use burn::tensor::Tensor;
+use nn::layers::{After, Conv2d, Execution, Loader};
+
+use crate::backbone::{Depth, Fpn, MobileNetV1, ResNet};
+use crate::boxes::Level;
+use context::ContextModule;
+
+/// What is subtracted from the channels in the order in which a picture is handed over, before the order is reversed. The training
+/// code had the means of blue and red the other way round for RGB. The service's answers depend on it.
+pub const MEANS: [f32; 3] = [104.0, 117.0, 123.0];
+
+/// The priors: two squares at every step.
+pub const LEVELS: [Level; 3] = [
+    Level { step: 8, sizes: &[[16.0, 16.0], [32.0, 32.0]] },
+    Level { step: 16, sizes: &[[64.0, 64.0], [128.0, 128.0]] },
+    Level { step: 32, sizes: &[[256.0, 256.0], [512.0, 512.0]] },
+];
+/// Priors of a cell.
+const SQUARES: usize = 2;
+
+/// The feature extractor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// ResNet-50.
+    ResNet50,
+    /// MobileNetV1 with a quarter of its channels.
+    MobileNetV1,
+}
+
+impl Body {
+    /// The channels of the pyramid.
+    fn channels(self) -> usize {
+        match self {
+            Self::ResNet50 => 256,
+            Self::MobileNetV1 => 64,
+        }
+    }
+
+    /// The slope of the activations of pyramid and context modules below zero.
+    fn slope(self) -> f32 {
+        if self.channels() <= 64 { 0.1 } else { 0.0 }
+    }
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct RetinaFace {
+    body: Extractor,
+    fpn: Fpn,
+    ssh: [ContextModule; 3],
+    class_head: [Conv2d; 3],
+    bbox_head: [Conv2d; 3],
+    landmark_head: [Conv2d; 3],
+    execution: Execution,
+}
+
+#[derive(Debug)]
+enum Extractor {
+    ResNet(Box<ResNet>),
+    MobileNetV1(Box<MobileNetV1>),
+}
+
+/// What the network answers for a batch, level by level: values of each prior innermost.
+#[derive(Debug)]
+pub struct Outputs {
+    /// `(images, priors, 2)`: logits of the background and of a face.
+    pub classes: [Tensor<3>; 3],
+    /// `(images, priors, 4)`: offsets of the box.
+    pub boxes: [Tensor<3>; 3],
+    /// `(images, priors, 10)`: offsets of the points.
+    pub points: [Tensor<3>; 3],
+}
+
+/// The maps on the way, largest first.
+#[derive(Debug)]
+pub(crate) struct Features {
+    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
+    pub(crate) body: [Tensor<4>; 3],
+    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
+    pub(crate) fpn: [Tensor<4>; 3],
+    pub(crate) ssh: [Tensor<4>; 3],
+}
+
+impl RetinaFace {
+    /// Under the names of the published checkpoints.
+    pub fn load(loader: &Loader, body: Body) -> Self {
+        let channels = body.channels();
+        let (extractor, inputs) = match body {
+            Body::ResNet50 => {
+                let [_, inputs @ ..] = Depth::Layers50.channels();
+                (Extractor::ResNet(Box::new(ResNet::load(&loader.at("body"), Depth::Layers50))), inputs)
+            }
+            Body::MobileNetV1 => {
+                let network = MobileNetV1::load(&loader.at("body"));
+                (Extractor::MobileNetV1(Box::new(network)), MobileNetV1::CHANNELS)
+            }
+        };
+        let ssh = |level: usize| ContextModule::load(&loader.at(format!("ssh{}", level + 1)), channels, body.slope());
+        let head = |name: &str, values: usize| {
+            [0, 1, 2].map(|level: usize| {
+                let loader = loader.at(name).at(level).at("conv1x1");
+                Conv2d::load(&loader, [channels, SQUARES * values], 1, 1).with_bias(&loader)
+            })
+        };
+        Self {
+            body: extractor,
+            fpn: Fpn::load(&loader.at("fpn"), inputs, channels, body.slope()),
+            ssh: [0, 1, 2].map(ssh),
+            class_head: head("ClassHead", 2),
+            bbox_head: head("BboxHead", 4),
+            landmark_head: head("LandmarkHead", 10),
+            execution: loader.execution(),
+        }
+    }
+
+    /// Pictures `(images, height, width, 3)`: channels minus their [means](MEANS), in reversed order.
+    pub fn forward(&self, pictures: Tensor<4>) -> Outputs {
+        let Features { ssh, .. } = self.features(pictures);
+        Outputs {
+            classes: self.head(&self.class_head, &ssh, 2),
+            boxes: self.head(&self.bbox_head, &ssh, 4),
+            points: self.head(&self.landmark_head, &ssh, 10),
+        }
+    }
+
+    pub(crate) fn features(&self, pictures: Tensor<4>) -> Features {
+        let pictures = self.execution.arrange(pictures);
+        let body = match &self.body {
+            Extractor::ResNet(network) => {
+                let [_, maps @ ..] = network.forward(pictures);
+                maps
+            }
+            Extractor::MobileNetV1(network) => network.forward(pictures),
+        };
+        let fpn = self.fpn.forward(body.clone());
+        let [first, second, third] = &self.ssh;
+        let [large, middle, small] = fpn.clone();
+        let ssh = [first.forward(large), second.forward(middle), third.forward(small)];
+        Features { body, fpn, ssh }
+    }
+
+    fn head(&self, convs: &[Conv2d; 3], maps: &[Tensor<4>; 3], values: usize) -> [Tensor<3>; 3] {
+        [0, 1, 2].map(|level| {
+            let out = convs[level].forward(maps[level].clone(), None, &After::Nothing);
+            let out = self.execution.channels_innermost(out);
+            let [images, height, width, _] = out.dims();
+            out.reshape([images, height * width * SQUARES, values])
+        })
+    }
+}
+
+#[cfg(test)]
+mod golden;
