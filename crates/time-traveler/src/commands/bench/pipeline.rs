@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use local_cloud::Durability;
 use pipeline::{Ages, JobView, Status, strip};
 use reqwest::Client;
 use serde::Deserialize;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::measurement::median_of;
 use super::processes::{Time, Usage, usage};
+use crate::choice::Choice;
 use crate::pictures::sample::SAMPLE;
 use crate::runtime::runtime;
 
@@ -49,6 +51,9 @@ pub(crate) struct BenchPipeline {
     /// Uploads a second. If the pipeline is slower, jobs wait in its queues
     #[arg(long, value_name = "N", default_value_t = 100.0)]
     rate: f64,
+    /// What acknowledged uploads survive, as with `up`
+    #[arg(long, value_name = "EVENT", default_value_t, value_parser = Choice::<Durability>::of(&Durability::WORDS))]
+    durability: Durability,
     /// Print the figures as one line of JSON
     #[arg(long)]
     json: bool,
@@ -96,6 +101,7 @@ impl Up {
     fn start(bench: &BenchPipeline, data: &std::path::Path) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["up", "--port", "0", "--aws-port", "0", "--json", "--data"]).arg(data);
+        command.args(["--durability", &bench.durability.to_string()]);
         if let Some(program) = &bench.model_server {
             command.arg("--model-server").arg(program);
         }
