@@ -28,7 +28,7 @@ pub(crate) const CUSTOM_ATTRIBUTES: &str = "x-amzn-sagemaker-custom-attributes";
 /// The most characters of `CustomAttributes`.
 const LONGEST_ATTRIBUTES: usize = 1024;
 /// The time between two pings of a server that is not healthy yet.
-const STARTING_PING: Duration = Duration::from_millis(15);
+const STARTING_PING: Duration = Duration::from_millis(5);
 /// The time between two pings of a healthy server.
 const PING: Duration = Duration::from_secs(5);
 /// How long `/ping` may take: SageMaker's limit.
