@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use local_cloud::Conditions;
+use local_cloud::{Conditions, Durability};
 use pipeline::{Ages, PortraitId};
 
 use super::send;
@@ -44,7 +44,9 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
     let data = tempfile::tempdir().context("a temporary folder cannot be created")?;
     let stack = stack(&Parts { model: demo.model.folder.as_deref(), ages: demo.ages.clone(), ..Parts::default() })?;
     runtime()?.block_on(async {
-        let cloud = start(&stack, data.path(), 0, 0, Conditions::default()).await?;
+        // The folder does not survive the process.
+        let conditions = Conditions { durability: Durability::Kill, ..Conditions::default() };
+        let cloud = start(&stack, data.path(), 0, 0, conditions).await?;
         let client = Client::new(&ApiAddresses::local(cloud.api_address())).await?;
         let done = send(&hops, &client, photos, demo).await;
         cloud.stop().await;
