@@ -180,7 +180,7 @@ pub(crate) fn signal_group(leader: u32, signal: libc::c_int) {
     }
 }
 
-/// Kills every process whose environment has this variable, whoever its parent is: a process whose parent has ended goes on.
+/// Kills every process whose environment has this variable. A process goes on when its parent has ended, so the parent does not count.
 /// Only Linux shows the environments.
 pub(crate) fn kill_marked(variable: &str, value: &str) {
     let marked = format!("{variable}={value}");

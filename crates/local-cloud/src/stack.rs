@@ -187,8 +187,8 @@ pub struct Image {
     pub repository: String,
     /// The program, with the variables that the image would set.
     pub program: Program,
-    /// Whether training jobs may name it. Such a job may have any program of this machine run instead (`ContainerEntrypoint`), so
-    /// whoever reaches the AWS endpoint may run programs as this user.
+    /// Whether training jobs may name it. Such a job can name any program of this machine instead (`ContainerEntrypoint`).
+    /// So every client of the AWS endpoint can run programs as this user.
     pub trains: bool,
 }
 

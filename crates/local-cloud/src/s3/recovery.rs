@@ -1,6 +1,6 @@
 //! The comparison of the journal with the files of bodies, at a start.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,25 +30,22 @@ impl ObjectStore {
         let quarantine = self.quarantine();
         let mut files = sizes(self.blobs.path())?;
         let expected = self.journal.read(expected)?;
-        let mut lost: Vec<&Expected> = Vec::new();
+        let (mut lost, mut used) = (Vec::new(), HashSet::new());
         for bytes in &expected {
-            if files.get(&bytes.blob) == Some(&bytes.size) {
-                continue;
-            }
             let aside = quarantine.join(&bytes.blob);
-            if fs::metadata(&aside).is_ok_and(|found| found.len() == bytes.size) {
+            if files.get(&bytes.blob) == Some(&bytes.size) {
+                used.insert(&bytes.blob);
+            } else if fs::metadata(&aside).is_ok_and(|found| found.len() == bytes.size) {
                 fs::rename(&aside, self.blobs.file(&bytes.blob))?;
                 files.insert(bytes.blob.clone(), bytes.size);
+                used.insert(&bytes.blob);
             } else {
                 lost.push(bytes);
             }
         }
         let is_whole = is_whole && lost.is_empty();
         self.forget(lost.iter().map(|bytes| bytes.blob.as_str()))?;
-        for bytes in expected.iter().filter(|bytes| !lost.iter().any(|lost| lost.blob == bytes.blob)) {
-            files.remove(&bytes.blob);
-        }
-        for name in files.keys() {
+        for name in files.keys().filter(|name| !used.contains(name)) {
             let path = self.blobs.file(name);
             if is_whole {
                 file::remove(&path);
