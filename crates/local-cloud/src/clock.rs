@@ -30,7 +30,7 @@ impl Clock {
     pub fn now_millis(&self) -> i64 {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, millis) = *latest;
-        let passed = i64::try_from(at.elapsed().as_millis()).unwrap_or(0);
+        let passed = millis_of(at.elapsed());
         let now = self.machine_millis().max(millis + passed);
         // Fractions of a millisecond would be lost.
         if now > millis + passed {
@@ -49,9 +49,10 @@ impl Clock {
         self.ahead.send_modify(|ahead| *ahead += by);
     }
 
-    /// Sets the clock forward, and wakes the tasks whose moment has come.
+    /// Lets time pass for this clock and the machine's, wherever that one was set, and wakes the tasks whose moment has come.
     pub fn advance(&self, by: Duration) {
-        self.set(i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 2));
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).1 += millis_of(by);
+        self.set(millis_of(by));
     }
 
     /// Waits for a moment in milliseconds since 1970.
@@ -70,6 +71,10 @@ impl Clock {
             }
         }
     }
+}
+
+fn millis_of(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
 /// The machine's time, in milliseconds since 1970.
@@ -114,5 +119,15 @@ mod tests {
         assert!(clock.now_millis() >= moment);
         clock.set(2 * 86_400_000);
         assert!(clock.now_millis() > before + 80_000_000, "a step forward is followed");
+    }
+
+    #[test]
+    fn time_passes_while_the_machines_clock_is_behind() {
+        let clock = Clock::default();
+        let before = clock.now_millis();
+        clock.set(-86_400_000);
+        clock.advance(Duration::from_secs(3600));
+        assert!((before + 3_600_000..before + 3_610_000).contains(&clock.now_millis()));
+        assert!(clock.machine_millis() < before - 82_000_000);
     }
 }
