@@ -25,16 +25,18 @@ use crate::faults::{FaultPlan, Faults};
 use crate::gateway::{self, Gateway};
 use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
+use crate::log_files::LogFiles;
 use crate::logs::Logs;
 use crate::queue::{self, Backlog};
 use crate::recovery::Recovery;
+use crate::redaction::Redactor;
 use crate::s3::{ObjectStore, S3};
 use crate::sagemaker::{Place, SageMaker};
 use crate::services::Services;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
-use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, log_files, schedule, server};
+use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, schedule, server};
 
 /// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
 /// so that the lock may outlive its cloud for a moment.
@@ -68,6 +70,7 @@ pub struct Cloud {
     aws: SocketAddr,
     api: SocketAddr,
     recovery: Recovery,
+    log_files: LogFiles,
     /// Locked until the cloud is dropped.
     _lock: File,
 }
@@ -132,7 +135,9 @@ impl Cloud {
         let mut servers = JoinSet::new();
         servers.spawn(store.free_when_idle());
         servers.spawn(disk.watch());
-        servers.spawn(log_files::watch(data.join("logs")));
+        let log_files = LogFiles::new(data.join("logs"));
+        servers.spawn(log_files.clone().watch());
+        servers.spawn(Redactor::new(Arc::clone(&journal), log_files.clone()).run());
         let sqs = Sqs::new(stack, format!("http://{aws}"), Arc::clone(&journal));
         let services = Arc::new(Services {
             faults,
@@ -156,7 +161,7 @@ impl Cloud {
         for schedule in &stack.schedules {
             servers.spawn(schedule::run(schedule.clone(), Arc::clone(&journal)));
         }
-        Ok(Self { services, journal, servers, aws, api, recovery, _lock: lock })
+        Ok(Self { services, journal, servers, aws, api, recovery, log_files, _lock: lock })
     }
 
     /// The address of the AWS endpoint.
@@ -202,6 +207,8 @@ impl Cloud {
         self.journal.stop();
         self.servers.shutdown().await;
         tokio::join!(self.services.lambda.stop(), self.services.sagemaker.stop());
+        // The functions write no more.
+        Redactor::new(Arc::clone(&self.journal), self.log_files).finish();
         // Without its mark, the next start only knows less.
         if let Err(error) = self.journal.close() {
             tracing::warn!(error = chain(&error), "the journal cannot be marked as whole");

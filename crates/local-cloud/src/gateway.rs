@@ -81,9 +81,7 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
         }
         return match target {
             Target::S3(integration) => rest_api::proxy(&gateway.services.s3, integration, &parameters, request).await,
-            Target::Function(route) => {
-                http_api::proxy(&gateway.services.lambda, route, template, parameters, request).await
-            }
+            Target::Function(route) => http_api::proxy(&gateway.services, route, template, parameters, request).await,
         };
     }
     if allowed.is_empty() {

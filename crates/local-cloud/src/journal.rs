@@ -74,6 +74,10 @@ CREATE TABLE IF NOT EXISTS log_event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, time INTEGER NOT NULL, message TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS log_event_order ON log_event (stream, id);
+-- What the logs must not hold any more.
+CREATE TABLE IF NOT EXISTS redaction (
+    value TEXT PRIMARY KEY, requested INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 -- Leases end with the process that held them. That was no failed attempt.
 UPDATE message SET leased = 0, receives = receives - 1 WHERE leased;
 ";
@@ -99,6 +103,8 @@ impl Journal {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // The syncer waits for the disk, for many commits at once.
             connection.pragma_update(None, "synchronous", "NORMAL")?;
+            // Deleted rows are overwritten where that costs no further page.
+            connection.pragma_update(None, "secure_delete", "FAST")?;
             connection.execute_batch(SCHEMA)?;
             add_sequencers(&connection)?;
             hasten(&connection, clock.now_millis())?;

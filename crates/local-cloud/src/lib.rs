@@ -33,6 +33,7 @@ pub mod process;
 mod query;
 mod queue;
 mod recovery;
+mod redaction;
 mod s3;
 mod sagemaker;
 mod schedule;

@@ -3,45 +3,84 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The length of a log, in bytes, at which it becomes `.log.old`.
+/// The length of a log, in bytes, at which it is rotated.
 const LIMIT: u64 = 16 << 20;
+/// The ending of a rotated log.
+const OLD: &str = "log.old";
 /// How often the lengths are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Rotates long logs from time to time. Never returns.
-pub(crate) async fn watch(folder: PathBuf) {
-    let mut ticks = tokio::time::interval(LOOK);
-    loop {
-        ticks.tick().await;
-        let folder = folder.clone();
-        match tokio::task::spawn_blocking(move || rotate(&folder, LIMIT)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a log cannot be rotated"),
-            Err(error) => tracing::warn!(%error, "the rotation of logs broke off"),
-        }
-    }
+/// The log files of a cloud. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct LogFiles {
+    folder: PathBuf,
+    /// Who holds it may write to the files, apart from the child processes, which append.
+    turn: Arc<Mutex<()>>,
 }
 
-/// Copies long logs and empties them. Their writers append, and so go on at the beginning.
-fn rotate(folder: &Path, limit: u64) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let path = entry.path();
-        // The log of planned faults is a history, which is read as a whole.
-        let is_log = path.extension().is_some_and(|ending| ending == "log") && !path.ends_with("faults.log");
-        if is_log && entry.metadata()?.len() > limit {
-            fs::copy(&path, path.with_extension("log.old"))?;
-            File::options().write(true).open(&path)?.set_len(0)?;
+impl LogFiles {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder, turn: Arc::default() }
+    }
+
+    /// Rotates long logs from time to time. Never returns.
+    pub(crate) async fn watch(self) {
+        let mut ticks = tokio::time::interval(LOOK);
+        loop {
+            ticks.tick().await;
+            let files = self.clone();
+            match tokio::task::spawn_blocking(move || files.rotate(LIMIT)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a log cannot be rotated"),
+                Err(error) => tracing::warn!(%error, "the rotation of logs broke off"),
+            }
         }
     }
-    Ok(())
+
+    /// Does something with every log, whether rotated or not.
+    pub(crate) fn each(&self, mut work: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        for log in self.logs()? {
+            work(&log)?;
+            let old = log.with_extension(OLD);
+            if old.exists() {
+                work(&old)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies long logs and empties them. Their writers append, and so go on at the beginning.
+    fn rotate(&self, limit: u64) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        for log in self.logs()? {
+            if fs::metadata(&log)?.len() > limit {
+                fs::copy(&log, log.with_extension(OLD))?;
+                File::options().write(true).open(&log)?.set_len(0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn logs(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut logs = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            // The log of planned faults is a history, which is read as a whole.
+            if path.extension().is_some_and(|ending| ending == "log") && !path.ends_with("faults.log") {
+                logs.push(path);
+            }
+        }
+        Ok(logs)
+    }
 }
 
 #[cfg(test)]
@@ -56,12 +95,12 @@ mod tests {
         let path = folder.path().join("function.log");
         let mut writer = File::options().create(true).append(true).open(&path).unwrap();
         writer.write_all(b"a long line\n").unwrap();
-        rotate(folder.path(), 100).unwrap();
+        LogFiles::new(folder.path().to_owned()).rotate(100).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "a long line\n");
-        rotate(folder.path(), 5).unwrap();
+        LogFiles::new(folder.path().to_owned()).rotate(5).unwrap();
         writer.write_all(b"next\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "next\n");
-        assert_eq!(fs::read_to_string(path.with_extension("log.old")).unwrap(), "a long line\n");
-        rotate(&folder.path().join("missing"), 5).unwrap();
+        assert_eq!(fs::read_to_string(path.with_extension(OLD)).unwrap(), "a long line\n");
+        LogFiles::new(folder.path().join("missing")).rotate(5).unwrap();
     }
 }

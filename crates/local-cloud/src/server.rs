@@ -63,8 +63,11 @@ async fn dated(mut response: Response) -> Response {
 }
 
 async fn limit(State(places): State<Arc<Places>>, request: Request, next: Next) -> Response {
-    let request = request.map(paced);
     let permits = if request.body().is_end_stream() { &places.without } else { &places.with_body };
+    let request = request.map(|body| {
+        let places = Arc::clone(&places);
+        paced(body, move || places.with_body.available_permits() < MAX_REQUESTS / 2)
+    });
     let Ok(_permit) = permits.try_acquire() else {
         let message = format!("{MAX_REQUESTS} requests are under way: try again in a second");
         return refusal(StatusCode::SERVICE_UNAVAILABLE, &message);

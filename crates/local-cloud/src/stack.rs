@@ -249,6 +249,8 @@ pub struct HttpRoute {
     pub path: String,
     /// The function.
     pub function: String,
+    /// A name in the path. When the function answers 204, No Content, to a DELETE, the name's value is redacted from all logs.
+    pub redacts: Option<String>,
 }
 
 /// The parameters of a request: names of its path, and its query.

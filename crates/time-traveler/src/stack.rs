@@ -260,6 +260,7 @@ fn rest_api(default_ages: &Ages) -> Vec<S3Integration> {
 
 fn http_api() -> Vec<HttpRoute> {
     let route = |method, path: &str| HttpRoute {
+        redacts: (method == Method::DELETE).then(|| "id".to_owned()),
         method,
         path: path.to_owned(),
         function: BuiltIn::JobTracker.name().to_owned(),

@@ -2,14 +2,13 @@
 //! APIs*, API Gateway Developer Guide).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,7 +18,10 @@ use crate::ACCOUNT;
 use crate::body::collect;
 use crate::clock::now_millis;
 use crate::error::chain;
-use crate::lambda::{Lambda, MAX_PAYLOAD};
+use crate::journal::Journal;
+use crate::lambda::MAX_PAYLOAD;
+use crate::redaction;
+use crate::services::Services;
 use crate::stack::{HttpRoute, Parameters, Refusal};
 
 /// How long API Gateway waits for a function.
@@ -39,7 +41,7 @@ struct FunctionResponse {
 
 /// Answers a request with the function's answer.
 pub(super) async fn proxy(
-    lambda: &Arc<Lambda>,
+    services: &Services,
     route: &HttpRoute,
     template: &Template,
     parameters: Parameters,
@@ -50,9 +52,13 @@ pub(super) async fn proxy(
         Ok(body) => body,
         Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, &chain(&error)),
     };
+    let deleted = match parts.method {
+        Method::DELETE => route.redacts.as_ref().and_then(|name| parameters.path.get(name)).cloned(),
+        _ => None,
+    };
     let event = event(&parts, &format!("{} {template}", route.method), parameters, &body);
-    let invoked = lambda.invoke(&route.function, Bytes::from(event.to_string()));
-    match tokio::time::timeout(TIMEOUT, invoked).await {
+    let invoked = services.lambda.invoke(&route.function, Bytes::from(event.to_string()));
+    let response = match tokio::time::timeout(TIMEOUT, invoked).await {
         Ok(Some(outcome)) if !outcome.failed => respond(&outcome.payload).unwrap_or_else(|| {
             tracing::error!(function = route.function, "the function's answer cannot be read");
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
@@ -64,6 +70,19 @@ pub(super) async fn proxy(
         }
         Ok(None) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+    };
+    if let Some(value) = deleted
+        && response.status() == StatusCode::NO_CONTENT
+    {
+        redact(&services.journal, &value);
+    }
+    response
+}
+
+fn redact(journal: &Journal, value: &str) {
+    let now = journal.clock().now_millis();
+    if let Err(error) = journal.write(|transaction| redaction::request(transaction, value, now)) {
+        tracing::error!(%error, "the logs keep what was deleted");
     }
 }
 

@@ -10,40 +10,52 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+/// How long a body may stand still while places are scarce.
+const BRIEFLY: Duration = Duration::from_secs(5);
 /// How long a body may stand still.
 const STILL: Duration = Duration::from_secs(30);
 /// The least pace of a body, in bytes a second, from then on.
 const PACE: u64 = 1000;
 
 /// A body that breaks off when it is too slow.
-struct Paced {
+struct Paced<S> {
     body: Body,
     begun: Instant,
     received: u64,
-    still: Pin<Box<Sleep>>,
+    /// When it last moved.
+    moved: Instant,
+    look: Pin<Box<Sleep>>,
+    scarce: S,
 }
 
-/// Holds a request's body to the least pace.
-pub(super) fn paced(body: Body) -> Body {
+/// Holds a request's body to the least pace. `scarce`: whether others may soon find no place.
+pub(super) fn paced(body: Body, scarce: impl Fn() -> bool + Send + Unpin + 'static) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    let still = Box::pin(tokio::time::sleep(STILL));
-    Body::new(Paced { body, begun: Instant::now(), received: 0, still })
+    let (begun, look) = (Instant::now(), Box::pin(tokio::time::sleep(BRIEFLY)));
+    Body::new(Paced { body, begun, received: 0, moved: begun, look, scarce })
 }
 
-impl HttpBody for Paced {
+impl<S: Fn() -> bool + Unpin> HttpBody for Paced<S> {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let paced = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut paced.body).poll_frame(context) else {
-            ready!(paced.still.as_mut().poll(context));
-            let message = format!("the body stood still for {} seconds", STILL.as_secs());
-            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message).into())));
+            loop {
+                ready!(paced.look.as_mut().poll(context));
+                let still = paced.moved.elapsed();
+                if still >= STILL || still >= BRIEFLY && (paced.scarce)() {
+                    let message = format!("the body stood still for {} seconds", still.as_secs());
+                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message).into())));
+                }
+                paced.look.as_mut().reset(Instant::now() + BRIEFLY);
+            }
         };
-        paced.still.as_mut().reset(Instant::now() + STILL);
+        paced.moved = Instant::now();
+        paced.look.as_mut().reset(paced.moved + BRIEFLY);
         if let Some(Ok(frame)) = &frame {
             paced.received += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
@@ -71,12 +83,12 @@ mod tests {
     use super::*;
 
     /// How a body ends that sends `size` bytes every `pause`.
-    async fn end(size: usize, pause: Duration, count: usize) -> Result<usize, String> {
+    async fn end(size: usize, pause: Duration, count: usize, scarce: bool) -> Result<usize, String> {
         let chunks = stream::iter(0..count).then(move |_| async move {
             tokio::time::sleep(pause).await;
             Ok::<_, io::Error>(Bytes::from(vec![0; size]))
         });
-        let mut body = paced(Body::from_stream(chunks)).into_data_stream();
+        let mut body = paced(Body::from_stream(chunks), move || scarce).into_data_stream();
         let mut total = 0;
         while let Some(chunk) = body.next().await {
             total += chunk.map_err(|error| crate::error::chain(&error))?.len();
@@ -86,12 +98,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn slow_bodies_arrive_and_bodies_that_stand_still_end() {
-        assert_eq!(end(20_000, Duration::from_secs(10), 100).await, Ok(2_000_000));
-        let still = end(1000, STILL + Duration::from_secs(1), 2).await.unwrap_err();
+        assert_eq!(end(20_000, Duration::from_secs(10), 100, false).await, Ok(2_000_000));
+        let still = end(1000, STILL + Duration::from_secs(1), 2, false).await.unwrap_err();
         assert!(still.contains("stood still for 30 seconds"), "{still}");
-        let slow = end(100, Duration::from_secs(1), 100).await.unwrap_err();
+        let slow = end(100, Duration::from_secs(1), 100, false).await.unwrap_err();
         assert!(slow.contains("less than 1000 bytes a second"), "{slow}");
         // A small body may take its time.
-        assert_eq!(end(100, Duration::from_secs(9), 3).await, Ok(300));
+        assert_eq!(end(100, Duration::from_secs(9), 3, false).await, Ok(300));
+        let scarce = end(100, Duration::from_secs(9), 3, true).await.unwrap_err();
+        assert!(scarce.contains("stood still for 5 seconds"), "{scarce}");
+        assert_eq!(end(100, Duration::from_secs(4), 3, true).await, Ok(300));
     }
 }

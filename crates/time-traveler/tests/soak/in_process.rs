@@ -178,7 +178,8 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
         Some(Without::OrphanCollection) => schedule.name == "sweep",
         _ => true,
     };
-    let route = |method, path: &str| HttpRoute { method, path: path.to_owned(), function: TRACKER.to_owned() };
+    let route =
+        |method, path: &str| HttpRoute { method, path: path.to_owned(), function: TRACKER.to_owned(), redacts: None };
     let integration = |method, path: &str, bucket: &str, key: &str| S3Integration {
         method,
         path: path.to_owned(),
