@@ -27,6 +27,7 @@ use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
 use crate::log_files::LogFiles;
 use crate::logs::Logs;
+use crate::metrics::Metrics;
 use crate::queue::{self, Backlog};
 use crate::recovery::Recovery;
 use crate::redaction::Redactor;
@@ -134,7 +135,7 @@ impl Cloud {
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();
         servers.spawn(store.free_when_idle());
-        servers.spawn(disk.watch());
+        servers.spawn(Arc::clone(&disk).watch());
         let log_files = LogFiles::new(data.join("logs"));
         servers.spawn(log_files.clone().watch());
         servers.spawn(Redactor::new(Arc::clone(&journal), log_files.clone()).run());
@@ -152,7 +153,7 @@ impl Cloud {
         });
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint));
-        let gateway = Gateway::new(stack, Arc::clone(&services));
+        let gateway = Gateway::new(stack, Arc::clone(&services), Metrics::new(Arc::clone(&journal), disk));
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
         servers.spawn(serve(listeners.api, apis));

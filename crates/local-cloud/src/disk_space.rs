@@ -34,6 +34,11 @@ impl DiskSpace {
         Arc::new(disk)
     }
 
+    /// The free space in bytes, if the system says it.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        free(&self.folder).ok()
+    }
+
     /// An error while the disk is full.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         if !self.is_full.load(Ordering::Relaxed) {

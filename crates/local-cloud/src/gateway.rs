@@ -1,4 +1,4 @@
-//! The gateway for clients: a REST API proxied to S3, an HTTP API proxied to functions, and a web site, at one address.
+//! The gateway for clients: a REST API proxied to S3, an HTTP API proxied to functions, a web site, and metrics, at one address.
 
 pub(crate) mod cors;
 mod http_api;
@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use serde_json::json;
 
+use crate::metrics::Metrics;
 use crate::services::Services;
 use crate::stack::{HttpRoute, Parameters, Refusal, S3Integration, Stack};
 use path::Template;
@@ -29,10 +30,11 @@ pub(crate) struct Gateway {
     site: Site,
     routes: Vec<(Method, Template, Target)>,
     services: Arc<Services>,
+    metrics: Metrics,
 }
 
 impl Gateway {
-    pub(crate) fn new(stack: &Stack, services: Arc<Services>) -> Self {
+    pub(crate) fn new(stack: &Stack, services: Arc<Services>, metrics: Metrics) -> Self {
         let to_s3 =
             stack.rest_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::S3(route)));
         let to_functions = stack
@@ -41,7 +43,7 @@ impl Gateway {
             .cloned()
             .map(|route| (route.method.clone(), route.path.clone(), Target::Function(route)));
         let routes = to_s3.chain(to_functions).map(|(method, path, target)| (method, Template::new(&path), target));
-        Self { site: Site::new(&stack.site), routes: routes.collect(), services }
+        Self { site: Site::new(&stack.site), routes: routes.collect(), services, metrics }
     }
 }
 
@@ -83,6 +85,9 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             Target::S3(integration) => rest_api::proxy(&gateway.services.s3, integration, &parameters, request).await,
             Target::Function(route) => http_api::proxy(&gateway.services, route, template, parameters, request).await,
         };
+    }
+    if path == "/metrics" && request.method() == Method::GET {
+        return gateway.metrics.answer();
     }
     if allowed.is_empty() {
         let routes: Vec<String> =

@@ -29,6 +29,7 @@ mod lambda;
 mod log_files;
 mod logs;
 mod mark;
+mod metrics;
 pub mod process;
 mod query;
 mod queue;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::journal::Journal;
@@ -172,6 +172,38 @@ pub(crate) fn backlog(connection: &Connection, now: i64) -> rusqlite::Result<Bac
              FROM message WHERE queue NOT LIKE 'sqs/%'",
         )?
         .query_row([now], |row| Ok(Backlog { ready: row.get(0)?, waiting: row.get(1)?, next: row.get(2)? }))
+}
+
+/// The messages of a queue that has some.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct QueueState {
+    pub(crate) queue: String,
+    /// Messages that a receiver has.
+    pub(crate) in_flight: i64,
+    pub(crate) ready: i64,
+    /// Messages whose delay has not passed yet.
+    pub(crate) delayed: i64,
+    /// When the oldest message was sent, in milliseconds since 1970.
+    pub(crate) oldest: i64,
+}
+
+/// Every queue that has messages.
+pub(crate) fn states(connection: &Connection, now: i64) -> rusqlite::Result<Vec<QueueState>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT queue, count(*) FILTER (WHERE leased = 1), count(*) FILTER (WHERE leased = 0 AND ready <= ?1),
+                count(*) FILTER (WHERE leased = 0 AND ready > ?1), min(sent)
+         FROM message GROUP BY queue ORDER BY queue",
+    )?;
+    let state = |row: &Row<'_>| {
+        Ok(QueueState {
+            queue: row.get(0)?,
+            in_flight: row.get(1)?,
+            ready: row.get(2)?,
+            delayed: row.get(3)?,
+            oldest: row.get(4)?,
+        })
+    };
+    statement.query_map([now], state)?.collect()
 }
 
 /// Returns a message to its queue, to be received again after `delay`.

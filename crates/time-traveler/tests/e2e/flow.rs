@@ -211,6 +211,8 @@ async fn a_running_job_is_cancelled_and_a_finished_one_deleted() {
     assert_eq!(s3.list_objects_v2().bucket("time-traveler").send().await.unwrap().key_count(), Some(0));
     let missing = up.http.delete(format!("{}/jobs/nobody", up.api)).send().await.unwrap();
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    let metrics = up.get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("\nlocal_cloud_disk_full 0\n"), "{metrics}");
 }
 
 #[tokio::test]
