@@ -117,7 +117,8 @@ mod tests {
         let mut text = String::new();
         let queues = metrics.journal.read(|connection| queue::states(connection, now)).unwrap();
         metrics.write(&mut text, queues, now).unwrap();
-        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}"));
+        let line =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}"));
         let free: u64 = line("local_cloud_disk_free_bytes ").parse().unwrap();
         assert!(free > 0);
         assert_eq!(line("local_cloud_disk_full "), "0");

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::audit::{History, audit, objects, orphans, records};
 use crate::client::{Client, Story};
+use crate::machine_clock::MachineClock;
 use crate::story::Kind;
 use crate::{alone, binary, number, plan, quick_server};
 
@@ -46,25 +47,44 @@ impl Drop for Up {
 
 impl Up {
     pub(crate) fn start(plan: Option<&FaultPlan>, data: &Path) -> Self {
-        Self::start_with(plan, data, Stdio::null(), &[])
+        Self::start_with(plan, data, Stdio::null(), &[], &quick_server(), None)
     }
 
     /// Starts `up` with further arguments, and writes what it says to a file.
     pub(crate) fn start_saying(data: &Path, said: &Path, arguments: &[&str]) -> Self {
-        Self::start_with(None, data, File::create(said).unwrap().into(), arguments)
+        Self::start_with(None, data, File::create(said).unwrap().into(), arguments, &quick_server(), None)
     }
 
-    fn start_with(plan: Option<&FaultPlan>, data: &Path, stderr: Stdio, arguments: &[&str]) -> Self {
+    /// Starts `up`, its functions and the model server under a clock.
+    pub(crate) fn start_under(clock: &MachineClock, data: &Path) -> Self {
+        for function in ["image-processor", "job-tracker"] {
+            clock.wrapped(&binary(), function);
+        }
+        let server = clock.wrapped(&quick_server(), "quick-server");
+        let functions = clock.functions();
+        let arguments = ["--functions", functions.to_str().unwrap()];
+        Self::start_with(None, data, Stdio::null(), &arguments, &server, Some(&clock.library()))
+    }
+
+    fn start_with(
+        plan: Option<&FaultPlan>,
+        data: &Path,
+        stderr: Stdio,
+        arguments: &[&str],
+        server: &Path,
+        preload: Option<&Path>,
+    ) -> Self {
         let chaos = plan.map(|plan| ["--chaos".to_owned(), plan.to_string()]);
         let mut process = Command::new(binary())
             .args(["up", "--port", "0", "--aws-port", "0", "--json"])
             .args(chaos.into_iter().flatten())
             .args(arguments)
             .arg("--model-server")
-            .arg(quick_server())
+            .arg(server)
             .arg("--data")
             .arg(data)
             .envs(TIMES)
+            .envs(preload.map(|library| ("LD_PRELOAD", library)))
             .env("RUST_LOG", std::env::var("SOAK_LOG").unwrap_or_else(|_| "warn".into()))
             .stdout(Stdio::piped())
             .stderr(stderr)

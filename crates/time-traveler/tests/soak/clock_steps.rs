@@ -1,13 +1,19 @@
 //! The machine's clock is set forward and back by up to a day while jobs run.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use crate::audit::records;
-use crate::client::{Expected, Story};
+use crate::audit::{Record, records};
+use crate::binaries::Up;
+use crate::client::{Client, Expected, Story};
 use crate::in_process::World;
+use crate::machine_clock::MachineClock;
+use crate::story::photograph;
 use crate::{alone, number, plan};
 
 const CLIENTS: usize = 8;
+/// How long the processes may take until all jobs are settled: two runs of the sweep.
+const PATIENCE: Duration = Duration::from_secs(150);
 const DAY: i64 = 86_400_000;
 /// The settings of the clock, in milliseconds relative to the right time.
 const SETTINGS: [i64; 8] = [-600_000, -1_200_000, DAY, 0, -DAY, DAY / 2, -DAY, 1_200_000];
@@ -34,7 +40,13 @@ async fn violations(seed: u64, jobs: usize) -> Vec<String> {
     // The last step leaves the clock behind every moment that was recorded.
     world.clock.set(-2 * DAY);
     world.settle().await;
-    let records = records(&world.client).await;
+    let violations = judged(stories, &records(&world.client).await);
+    world.cloud.stop().await;
+    violations
+}
+
+/// What is wrong with the records of some stories.
+fn judged(stories: Vec<Story>, records: &BTreeMap<String, Record>) -> Vec<String> {
     let mut violations = Vec::new();
     for story in stories {
         let record = records.get(&story.id);
@@ -51,7 +63,6 @@ async fn violations(seed: u64, jobs: usize) -> Vec<String> {
             violations.push(format!("{}: {:?}, and is {status:?}", story.id, story.expected));
         }
     }
-    world.cloud.stop().await;
     violations
 }
 
@@ -63,4 +74,56 @@ fn every_job_ends_when_the_clock_is_set() {
         let violations = alone(violations(seed, jobs));
         assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
     }
+}
+
+fn is_two_days_ago(millis: i64) -> bool {
+    (jiff::Timestamp::now().as_millisecond() - 2 * DAY - millis).abs() < 600_000
+}
+
+/// The same with processes, whose deadlines are short, so that they pass at every step forward.
+#[test]
+fn every_job_ends_when_the_clock_of_the_processes_is_set() {
+    let Some(clock) = MachineClock::new() else { return };
+    let jobs = usize::try_from(number("SOAK_BINARY_JOBS", 60)).unwrap();
+    let set_clock = async {
+        for setting in SETTINGS.into_iter().cycle() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            clock.set(setting / 1000);
+        }
+    };
+    let violations = alone(async {
+        let data = tempfile::tempdir().unwrap();
+        let up = Up::start_under(&clock, data.path());
+        let client = Client::new(up.api.clone(), &up.aws).await;
+        let stories: Vec<Story> = tokio::select! {
+            stories = client.stories(1, jobs, CLIENTS, None) => stories,
+            () = set_clock => unreachable!("the clock is set for ever"),
+        };
+        clock.set(-2 * DAY / 1000);
+        // Server and functions go by the clock that is set.
+        let put = client.http.put(format!("{}/images/late?ages=40", client.api)).body(photograph([9, 99, 199]));
+        let date = put.send().await.unwrap().headers()["date"].to_str().unwrap().to_owned();
+        let date = jiff::fmt::rfc2822::parse(&date).unwrap().timestamp().as_millisecond();
+        assert!(is_two_days_ago(date), "{date}");
+        let created = async {
+            loop {
+                match client.job("late").await {
+                    Some(job) => return job.created_at.as_millis(),
+                    None => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        let created = tokio::time::timeout(PATIENCE, created).await.unwrap();
+        assert!(is_two_days_ago(created), "{created}");
+        let start = Instant::now();
+        loop {
+            client.redrive().await;
+            let violations = judged(stories.clone(), &records(&client).await);
+            if violations.is_empty() || start.elapsed() > PATIENCE {
+                return violations;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    assert!(violations.is_empty(), "{violations:#?}");
 }

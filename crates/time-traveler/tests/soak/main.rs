@@ -21,6 +21,7 @@ mod damage;
 mod full_disk;
 mod in_process;
 mod loop_disk;
+mod machine_clock;
 mod orders;
 mod power_cut;
 mod rate;
