@@ -1,5 +1,6 @@
 //! Face detectors on made-up weights: `detect`, and an endpoint, as their users run them.
 
+use std::path::Path;
 use std::process::Command;
 
 use nn::checkpoint::save;
@@ -82,18 +83,37 @@ fn what_cannot_be_searched_is_named() {
     }
 }
 
-#[test]
-fn an_endpoint_finds_the_faces_of_objects_in_s3() {
-    let (folder, _) = folder();
-    let up = Up::start();
+/// A script of this folder, as a client of a local cloud. Its last arguments are checkpoint, photo and the expected answer.
+fn script(up: &Up, folder: &Path, name: &str, step: Option<&str>) {
+    let repository = repository();
     python::run(
         Command::new(python())
-            .arg(repository().join("crates/time-traveler/tests/e2e/boto3_faces.py"))
-            .args([folder.path().join("model/faces.safetensors"), folder.path().join("photo.png")])
-            .arg(repository().join("crates/vision/tests/golden/retinaface/mnet025_astronaut_rgb/result.json"))
+            .arg(repository.join("crates/time-traveler/tests/e2e").join(name))
+            .args(step)
+            .args([folder.join("model/faces.safetensors"), folder.join("photo.png")])
+            .arg(repository.join("crates/vision/tests/golden/retinaface/mnet025_astronaut_rgb/result.json"))
             .env("AWS_ENDPOINT_URL", &up.aws)
             .env("AWS_ACCESS_KEY_ID", "anything")
             .env("AWS_SECRET_ACCESS_KEY", "goes")
             .env("AWS_DEFAULT_REGION", "us-east-1"),
     );
+}
+
+#[test]
+fn an_endpoint_finds_the_faces_of_objects_in_s3() {
+    let (folder, _) = folder();
+    let up = Up::start();
+    script(&up, folder.path(), "boto3_faces.py", None);
+}
+
+#[test]
+fn a_bucket_of_photographs_is_searched_across_a_kill_and_broken_ones_cost_themselves() {
+    let (folder, _) = folder();
+    let data = tempfile::tempdir().unwrap();
+    let mut up = Up::start_over(data.path());
+    script(&up, folder.path(), "boto3_faces_batch.py", Some("create"));
+    script(&up, folder.path(), "boto3_faces_batch.py", Some("begun"));
+    up.kill();
+    up = Up::start_over(data.path());
+    script(&up, folder.path(), "boto3_faces_batch.py", Some("ended"));
 }
