@@ -83,6 +83,26 @@ fn what_cannot_be_searched_is_named() {
     }
 }
 
+#[test]
+fn the_network_of_a_model_folder_finds_the_faces_of_portraits() {
+    let (folder, _) = folder();
+    let age = |photo: &str| run(folder.path(), &["age", photo, "--model", "aging", "--ages", "40", "--out", "out"]);
+    std::fs::create_dir(folder.path().join("aging")).unwrap();
+    let network = folder.path().join("aging/retinaface.safetensors");
+    std::fs::copy(folder.path().join("model/faces.safetensors"), &network).unwrap();
+    let output = age("photo.png");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Made-up weights find other faces than the HOG detector.
+    let output = run(folder.path(), &["age", "photo.png", "--ages", "40", "--out", "hog"]);
+    let open = |path: &str| image::open(folder.path().join(path)).unwrap().into_rgb8();
+    assert!(!output.status.success() || open("out/0.jpg") != open("hog/0.jpg"));
+
+    std::fs::write(&network, "no checkpoint").unwrap();
+    let output = age("photo.png");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("the face detection network aging/retinaface.safetensors cannot be used"), "{stderr}");
+}
+
 /// A script of this folder, as a client of a local cloud. Its last arguments are checkpoint, photo and the expected answer.
 fn script(up: &Up, folder: &Path, name: &str, step: Option<&str>) {
     let repository = repository();
