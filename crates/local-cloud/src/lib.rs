@@ -13,6 +13,7 @@ mod body;
 mod child;
 mod clock;
 mod cloud;
+pub mod container_contract;
 mod data_folder;
 mod databases;
 mod digest;
