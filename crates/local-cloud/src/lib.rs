@@ -10,6 +10,7 @@ mod account;
 mod aws_endpoint;
 mod aws_error;
 mod body;
+mod browser;
 mod child;
 mod clock;
 mod cloud;
