@@ -17,6 +17,7 @@ mod head;
 mod health;
 pub mod heap;
 mod invocation;
+mod local_only;
 mod log_line;
 mod media_type;
 mod metrics;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::handler::InferenceHandler;
+use crate::local_only::refuse_foreign;
 use crate::settings::Settings;
 use crate::state::ServerState;
 use crate::{execution_parameters, invocation};
@@ -54,6 +56,10 @@ pub async fn serve<H: InferenceHandler>(
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(server.clone());
+    let router = match address.ip().is_loopback() {
+        true => router.layer(middleware::from_fn(refuse_foreign)),
+        false => router,
+    };
 
     let model = server.handler.name();
     let loading = async {

@@ -374,7 +374,7 @@ async fn overload_is_refused_at_once_and_counted() {
 /// A connection that announces a body of 1000 bytes and has sent one of them.
 async fn slow(server: &Server) -> TcpStream {
     let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
-    stream.write_all(b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n7").await.unwrap();
+    stream.write_all(b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n7").await.unwrap();
     stream
 }
 
@@ -423,7 +423,7 @@ async fn a_slow_body_is_still_served_when_the_server_stops() {
     let picture = png();
     let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
     let head = format!(
-        "POST /invocations HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: image/png\r\ncontent-length: {}\r\n\r\n",
+        "POST /invocations HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\naccept: image/png\r\ncontent-length: {}\r\n\r\n",
         picture.len()
     );
     stream.write_all(&[head.as_bytes(), &picture[..9]].concat()).await.unwrap();
@@ -446,4 +446,24 @@ async fn a_damaged_checkpoint_stops_the_start() {
     let server = Server::loading(|_| (), |settings| settings.model_dir = Some(folder.path().to_owned())).await;
     let error = server.served.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("model.pt"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_on_the_loopback_interface_answers_no_other_host_and_no_foreign_page() {
+    let server = Server::start(|_| ()).await;
+    for path in ["/ping", "/metrics", "/execution-parameters", "/invocations"] {
+        for (name, value) in [
+            ("host", "evil.example"),
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+        ] {
+            let answer = server.client.get(format!("{}{path}", server.url)).header(name, value).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path} {name}: {value}");
+            assert!(answer.text().await.unwrap().contains("FOREIGN_REQUEST"));
+        }
+    }
+    let local =
+        server.client.get(format!("{}/metrics", server.url)).header("host", "localhost:8080").send().await.unwrap();
+    assert_eq!(local.status(), StatusCode::OK);
 }

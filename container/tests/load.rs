@@ -164,7 +164,7 @@ async fn bad(server: &Server, number: usize) -> Seen {
 async fn hang_up(server: &Server, number: usize) -> Seen {
     let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
     let picture = png(colour(number));
-    let head = format!("POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", picture.len());
+    let head = format!("POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", picture.len());
     let sent = if number.is_multiple_of(2) { picture.len() / 2 } else { picture.len() };
     stream.write_all(&[head.as_bytes(), &picture[..sent]].concat()).await.unwrap();
     Seen::HungUp

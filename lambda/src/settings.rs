@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use pipeline::{Ages, Deadlines};
@@ -85,12 +86,12 @@ impl Settings {
             endpoint_name: required("ENDPOINT_NAME", "the name of an endpoint")?,
             default_ages: optional(&variable, "DEFAULT_AGES", Ages::default(), AGES, |_| true)?,
             image_format: optional(&variable, "IMAGE_FORMAT", PanelFormat::Jpeg, "jpeg or png", |_| true)?,
-            // The maxima of these two are SageMaker's.
-            request_ttl_seconds: seconds(&variable, "REQUEST_TTL_SECONDS", 3600, 21_600)?,
-            invocation_timeout_seconds: seconds(&variable, "INVOCATION_TIMEOUT_SECONDS", 900, 3600)?,
-            notice_seconds: seconds(&variable, "NOTICE_SECONDS", 60, 3600)?,
-            first_look_seconds: seconds(&variable, "FIRST_LOOK_SECONDS", 60, 3600)?,
-            deletion_seconds: seconds(&variable, "DELETION_SECONDS", 75, 3600)?,
+            // The limits of these two are SageMaker's.
+            request_ttl_seconds: seconds(&variable, "REQUEST_TTL_SECONDS", 3600, 60..=21_600)?,
+            invocation_timeout_seconds: seconds(&variable, "INVOCATION_TIMEOUT_SECONDS", 900, 1..=3600)?,
+            notice_seconds: seconds(&variable, "NOTICE_SECONDS", 60, 1..=3600)?,
+            first_look_seconds: seconds(&variable, "FIRST_LOOK_SECONDS", 60, 1..=3600)?,
+            deletion_seconds: seconds(&variable, "DELETION_SECONDS", 75, 1..=3600)?,
             retention_days: optional(&variable, "RETENTION_DAYS", 30, "a whole number of days", |_| true)?,
         })
     }
@@ -132,10 +133,10 @@ fn seconds(
     variable: impl Fn(&str) -> Option<String>,
     name: &'static str,
     default: i32,
-    most: i32,
+    allowed: RangeInclusive<i32>,
 ) -> Result<i32, SettingsError> {
-    let needed = format!("a whole number of seconds from 1 to {most}");
-    optional(variable, name, default, needed, |seconds| (1..=most).contains(seconds))
+    let needed = format!("a whole number of seconds from {} to {}", allowed.start(), allowed.end());
+    optional(variable, name, default, needed, |seconds| allowed.contains(seconds))
 }
 
 #[cfg(test)]
@@ -159,7 +160,7 @@ mod tests {
         for (name, value) in [
             ("DEFAULT_AGES", "old"),
             ("IMAGE_FORMAT", "bmp"),
-            ("REQUEST_TTL_SECONDS", "0"),
+            ("REQUEST_TTL_SECONDS", "59"),
             ("INVOCATION_TIMEOUT_SECONDS", "3601"),
             ("RETENTION_DAYS", "x"),
         ] {

@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri, header};
 
 use crate::aws_error::{json_error, not_implemented, query_not_implemented};
+use crate::browser::is_of_page;
 use crate::s3::presigned;
 use crate::services::Services;
 
@@ -63,6 +64,11 @@ async fn dispatch(services: &Services, scope: Option<&Scope>, request: Request) 
 }
 
 async fn call(services: &Services, scope: Option<&Scope>, request: Request) -> Response {
+    // No other service has a use for a browser, and none of AWS's answers one. A page of this machine may be anybody's.
+    if !matches!(scope.map(|scope| scope.service.as_str()), None | Some("s3")) && is_of_page(request.headers()) {
+        let message = "requests of web pages are not answered here: an SDK outside of the browser would work";
+        return json_error(StatusCode::FORBIDDEN, "AccessDeniedException", message);
+    }
     match scope.map(|scope| scope.service.as_str()) {
         Some("s3") => services.s3.call(request, scope.map(|scope| scope.access_key.as_str())).await,
         Some("dynamodb") => services.dynamodb.call(request).await,

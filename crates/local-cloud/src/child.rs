@@ -1,5 +1,6 @@
 //! Child processes, which end with this process.
 
+mod client_variables;
 mod view;
 
 use std::fs::{self, File};
@@ -13,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use crate::stack::Program;
+pub(crate) use client_variables::{is_of_loader, of_client};
 use view::Namespace;
 pub(crate) use view::View;
 

@@ -33,11 +33,12 @@ use crate::recovery::Recovery;
 use crate::redaction::Redactor;
 use crate::s3::{ObjectStore, S3};
 use crate::sagemaker::{Place, SageMaker};
+use crate::server::{self, Linked};
 use crate::services::Services;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
-use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, schedule, server};
+use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, schedule};
 
 /// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
 /// so that the lock may outlive its cloud for a moment.
@@ -152,11 +153,12 @@ impl Cloud {
             sqs,
         });
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
-        servers.spawn(serve(listeners.aws, endpoint));
+        servers.spawn(serve(listeners.aws, endpoint, Arc::default()));
         let gateway = Gateway::new(stack, Arc::clone(&services), Metrics::new(Arc::clone(&journal), disk));
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
-        servers.spawn(serve(listeners.api, apis));
+        let linked = stack.site.iter().map(|file| file.path.clone()).collect();
+        servers.spawn(serve(listeners.api, apis, Arc::new(linked)));
         // Functions start last, since they call the other services.
         lambda.start().await;
         for schedule in &stack.schedules {
@@ -220,8 +222,8 @@ impl Cloud {
     }
 }
 
-async fn serve(listener: TcpListener, router: Router) {
-    if let Err(error) = server::serve(listener, server::limited(router)).await {
+async fn serve(listener: TcpListener, router: Router, linked: Linked) {
+    if let Err(error) = server::serve(listener, server::limited(router), linked).await {
         tracing::error!(%error, "a listener ended");
     }
 }

@@ -1,5 +1,7 @@
 //! DynamoDB: the `dynoxide` engine behind AWS's JSON protocol.
 
+mod unread;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +45,25 @@ const READS: [&str; 8] = [
     "TransactGetItems",
 ];
 
-type Operation = fn(&Database, &[u8]) -> Result<String, DynoxideError>;
+type Operation = fn(&Database, &[u8]) -> Result<String, Failure>;
+
+/// Why an operation has no output.
+enum Failure {
+    /// The input cannot be read.
+    Unread(serde_json::Error),
+    /// The database refuses it.
+    Refused(DynoxideError),
+}
+
+impl Failure {
+    /// DynamoDB's answer.
+    fn of(self, operation: &str) -> DynoxideError {
+        match self {
+            Self::Unread(error) => unread::refusal(operation, &error),
+            Self::Refused(error) => error,
+        }
+    }
+}
 
 impl DynamoDb {
     /// Opens the database, and creates the tables that it lacks.
@@ -102,7 +122,7 @@ impl DynamoDb {
             if !READS.contains(&name.as_str()) {
                 tables.advance();
             }
-            answer
+            answer.map_err(|failure| failure.of(&name))
         });
         match answered.await {
             Ok(Ok(answer)) => respond(StatusCode::OK, answer),
@@ -130,10 +150,10 @@ fn respond(status: StatusCode, body: String) -> Response {
 fn run<I: DeserializeOwned, O: Serialize>(
     body: &[u8],
     operation: impl FnOnce(I) -> Result<O, DynoxideError>,
-) -> Result<String, DynoxideError> {
-    let unreadable = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
-    let output = operation(serde_json::from_slice(body).map_err(unreadable)?)?;
-    serde_json::to_string(&output).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+) -> Result<String, Failure> {
+    let output = operation(serde_json::from_slice(body).map_err(Failure::Unread)?).map_err(Failure::Refused)?;
+    let unwritable = |error: serde_json::Error| DynoxideError::InternalServerError(error.to_string());
+    serde_json::to_string(&output).map_err(|error| Failure::Refused(unwritable(error)))
 }
 
 fn operation(name: &str) -> Option<Operation> {
@@ -186,6 +206,110 @@ async fn sweep(database: Database) {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "expired items cannot be deleted"),
             Err(error) => tracing::warn!(%error, "the deletion of expired items broke off"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use serde_json::Value;
+
+    use super::*;
+
+    async fn call(tables: &DynamoDb, operation: &str, input: String) -> (StatusCode, Value) {
+        let target = format!("DynamoDB_20120810.{operation}");
+        let request = Request::builder().header("x-amz-target", target).body(Body::from(input)).unwrap();
+        let answer = tables.call(request).await;
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), MAX_BODY).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn tables() -> DynamoDb {
+        let tables = DynamoDb::of(Database::memory().unwrap(), None);
+        let table = json!({"TableName": "tables", "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}]});
+        assert_eq!(call(&tables, "CreateTable", table.to_string()).await.0, StatusCode::OK);
+        tables
+    }
+
+    fn put(value: &Value) -> String {
+        json!({"TableName": "tables", "Item": {"id": {"S": "a"}, "v": value}}).to_string()
+    }
+
+    #[tokio::test]
+    async fn bad_inputs_are_refused_in_the_words_of_dynamodb() {
+        let tables = tables().await;
+        let many = "1".repeat(39);
+        let update = |values: Value| {
+            json!({"TableName": "tables", "Key": {"id": {"S": "a"}}, "UpdateExpression": "SET v = :v",
+                "ExpressionAttributeValues": values})
+        };
+        let key = |key: Value| json!({"TableName": "tables", "Key": key}).to_string();
+        let envelope = "1 validation error detected: ";
+        let digits = "Attempting to store more than 38 significant digits in a Number";
+        let number = "The parameter cannot be converted to a numeric value: abc";
+        let query = json!({"TableName": "tables", "Limit": 0, "KeyConditionExpression": "id = :i",
+            "ExpressionAttributeValues": {":i": {"S": "a"}}});
+        let batch =
+            json!({"RequestItems": {"tables": [{"PutRequest": {"Item": {"id": {"S": "a"}, "v": {"N": "abc"}}}}]}});
+        for (operation, input, said) in [
+            ("PutItem", put(&json!({"N": many})), format!("{envelope}{digits}")),
+            ("PutItem", put(&json!({"N": "abc"})), format!("{envelope}{number}")),
+            ("PutItem", put(&json!({"NS": ["1", "abc"]})), format!("{envelope}{number}")),
+            ("PutItem", put(&json!({"L": [{"M": {"x": {"N": "abc"}}}]})), format!("{envelope}{number}")),
+            ("UpdateItem", update(json!({":v": {"N": "abc"}})).to_string(), number.to_owned()),
+            ("UpdateItem", update(json!({":v": {"N": many}})).to_string(), digits.to_owned()),
+            ("PutItem", put(&json!({"SS": []})), "An string set  may not be empty".to_owned()),
+            ("PutItem", put(&json!({"NS": ["1", "1.0"]})), "contains duplicates".to_owned()),
+            ("PutItem", put(&json!({"S": "a", "N": "1"})), "has more than one datatypes set".to_owned()),
+            ("PutItem", put(&json!({})), "Supplied AttributeValue is empty".to_owned()),
+            (
+                "PutItem",
+                put(&json!({"NULL": false})),
+                "Null attribute value types must have the value of true".to_owned(),
+            ),
+            ("GetItem", key(json!({"id": {"N": "abc"}})), number.to_owned()),
+            ("GetItem", json!({"TableName": "t", "Key": {"id": {"S": "a"}}}).to_string(), "tableName".to_owned()),
+            ("DescribeTable", json!({"TableName": "t"}).to_string(), "at least 3 characters long".to_owned()),
+            ("Query", query.to_string(), "Member must have value greater than or equal to 1".to_owned()),
+            ("Scan", json!({"TableName": "tables", "Limit": 0}).to_string(), "greater than or equal to 1".to_owned()),
+            ("BatchWriteItem", batch.to_string(), number.to_owned()),
+        ] {
+            let (status, answer) = call(&tables, operation, input.clone()).await;
+            let kind = answer["__type"].as_str().unwrap();
+            assert!(status == 400 && kind.ends_with("ValidationException"), "{operation} {input}: {answer}");
+            let words = answer["message"].as_str().unwrap();
+            assert!(words.contains(&said), "{operation} {input}: {words}");
+            assert!(!words.contains("VALIDATION") && !words.contains(" at line "), "{words}");
+        }
+        assert_eq!(call(&tables, "GetItem", key(json!({"id": {"S": "a"}}))).await.1, json!({}), "a bad item is stored");
+    }
+
+    #[tokio::test]
+    async fn a_value_of_the_wrong_json_type_is_a_serialization_error() {
+        let tables = tables().await;
+        let named = |name: Value| json!({"TableName": name, "Key": {"id": {"S": "a"}}}).to_string();
+        for (operation, input, said) in [
+            ("GetItem", named(json!(5)), Some("NUMBER_VALUE cannot be converted to String")),
+            ("GetItem", named(json!(true)), Some("TRUE_VALUE cannot be converted to String")),
+            ("GetItem", named(json!([])), Some("Unrecognized collection type class java.lang.String")),
+            (
+                "Scan",
+                json!({"TableName": "tables", "Limit": "x"}).to_string(),
+                Some("STRING_VALUE cannot be converted to Integer"),
+            ),
+            ("GetItem", "{".to_owned(), None),
+        ] {
+            let (status, answer) = call(&tables, operation, input.clone()).await;
+            let kind = answer["__type"].as_str().unwrap();
+            assert!(status == 400 && kind.ends_with("SerializationException"), "{operation} {input}: {answer}");
+            match said {
+                Some(said) => assert!(answer["Message"].as_str().unwrap().contains(said), "{operation}: {answer}"),
+                None => assert_eq!(answer.get("Message"), None),
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod pace;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,14 @@ use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper_util::rt::TokioTimer;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use self::pace::paced;
+use crate::browser::is_navigation;
 
 /// The largest head of a request: 64 KB, several times what an SDK sends with a presigned URL.
 const MAX_HEAD: usize = 64 * 1024;
@@ -43,9 +45,13 @@ pub(crate) fn limited(router: Router) -> Router {
     router.layer(middleware::from_fn_with_state(Arc::new(places), limit))
 }
 
+/// The paths of documents that pages of other sites may link to.
+pub(crate) type Linked = Arc<BTreeSet<String>>;
+
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
-    let router = router.layer(middleware::from_fn(refuse_foreign)).layer(middleware::map_response(dated));
+pub(crate) async fn serve(listener: TcpListener, router: Router, linked: Linked) -> io::Result<()> {
+    let router =
+        router.layer(middleware::from_fn_with_state(linked, refuse_foreign)).layer(middleware::map_response(dated));
     let mut server = axum_server::from_tcp(listener.into_std()?)?.http1_only();
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
@@ -82,12 +88,14 @@ async fn limit(State(places): State<Arc<Places>>, request: Request, next: Next) 
 }
 
 /// Refuses the requests that a web page of another site can make. Such a page may reach the loopback interface by a host name of
-/// its own (DNS rebinding), or send a request that the browser marks as cross-site.
-async fn refuse_foreign(request: Request, next: Next) -> Response {
+/// its own (DNS rebinding), or send a request that the browser marks as cross-site. It may link to a page that is meant to be opened.
+async fn refuse_foreign(State(linked): State<Linked>, request: Request, next: Next) -> Response {
     if let Some((status, message)) = malformed(&request) {
         return refusal(status, message);
     }
-    match foreign(request.headers()) {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_link = is_read && is_navigation(request.headers()) && linked.contains(request.uri().path());
+    match foreign(request.headers(), is_link) {
         None => next.run(request).await,
         Some(message) => refusal(StatusCode::FORBIDDEN, &message),
     }
@@ -109,8 +117,8 @@ fn malformed(request: &Request) -> Option<(StatusCode, &'static str)> {
     None
 }
 
-/// Why a request is refused as one of another site.
-fn foreign(headers: &HeaderMap) -> Option<String> {
+/// Why a request is refused as one of another site. One that follows a link needs no more than a host of this machine.
+fn foreign(headers: &HeaderMap, is_link: bool) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text("host").unwrap_or_default();
     if !is_local(host) {
@@ -121,7 +129,7 @@ fn foreign(headers: &HeaderMap) -> Option<String> {
         // To a browser, `localhost` and 127.0.0.1 are different sites.
         Some(origin) if is_this_machine(origin) => None,
         Some(origin) => Some(format!("a page of {origin:?} has no business here")),
-        None => (text("sec-fetch-site") == Some("cross-site"))
+        None => (text("sec-fetch-site") == Some("cross-site") && !is_link)
             .then(|| "a page of another site has no business here".to_owned()),
     }
 }
@@ -144,10 +152,14 @@ mod tests {
 
     use super::*;
 
+    fn router() -> Router {
+        Router::new().route("/", get(async || "served")).route("/data", get(async || "served"))
+    }
+
     async fn answer(head: &str) -> String {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve(listener, limited(Router::new().route("/", get(async || "served")))));
+        let server = tokio::spawn(serve(listener, limited(router()), Arc::new(["/".to_owned()].into())));
         let mut stream = TcpStream::connect(address).await.unwrap();
         // A server that refuses a head need not read all of it.
         let _ = stream.write_all(head.as_bytes()).await;
@@ -174,6 +186,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn another_site_may_link_to_the_page_and_no_more() {
+        let from = |path: &str, mode: &str, dest: &str| {
+            format!(
+                "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nsec-fetch-site: cross-site\r\n\
+                 sec-fetch-mode: {mode}\r\nsec-fetch-dest: {dest}\r\n\r\n"
+            )
+        };
+        assert!(answer(&from("/", "navigate", "document")).await.ends_with("served"));
+        for other in
+            [from("/data", "navigate", "document"), from("/", "no-cors", "image"), from("/", "navigate", "iframe")]
+        {
+            assert!(answer(&other).await.starts_with("HTTP/1.1 403"), "{other}");
+        }
+        let post = from("/", "navigate", "document").replace("GET", "POST");
+        assert!(answer(&post).await.starts_with("HTTP/1.1 403"));
+    }
+
+    #[tokio::test]
     async fn an_absurd_length_is_refused_before_the_body() {
         let put = |length: &str| format!("PUT / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
         assert!(answer(&put("9223372036854775807")).await.starts_with("HTTP/1.1 413"));
@@ -197,7 +227,7 @@ mod tests {
         let read = async |body: axum::body::Bytes| format!("{} bytes", body.len());
         let router = Router::new().route("/", get(async || "served").put(read));
         let router = router.layer(middleware::from_fn_with_state(Arc::clone(&places), limit));
-        let server = tokio::spawn(serve(listener, router));
+        let server = tokio::spawn(serve(listener, router, Arc::default()));
         let mut stalled = Vec::new();
         for _ in 0..2 {
             let mut stream = TcpStream::connect(address).await.unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use local_cloud::{
-    Cloud, Code, Conditions, Endpoint, Function, Image, Listeners, Program, RetryPolicy, Stack, Subscription,
+    Clock, Cloud, Code, Conditions, Endpoint, Function, Image, Listeners, Program, RetryPolicy, Stack, Subscription,
 };
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ fn program(name: &str, environment: &[(&str, PathBuf)]) -> Program {
 
 struct Tested {
     cloud: Cloud,
+    clock: Clock,
     http: reqwest::Client,
     folder: tempfile::TempDir,
 }
@@ -67,8 +68,10 @@ impl Tested {
         };
         let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let listeners = Listeners { aws: bind().await, api: bind().await };
-        let cloud = Cloud::start(&stack, &folder.path().join("data"), listeners, Conditions::default()).await.unwrap();
-        Self { cloud, http: reqwest::Client::builder().no_proxy().build().unwrap(), folder }
+        let conditions = Conditions::default();
+        let clock = conditions.clock.clone();
+        let cloud = Cloud::start(&stack, &folder.path().join("data"), listeners, conditions).await.unwrap();
+        Self { cloud, clock, http: reqwest::Client::builder().no_proxy().build().unwrap(), folder }
     }
 
     fn request(&self, service: &str, method: &str, path: &str) -> reqwest::RequestBuilder {
@@ -240,8 +243,9 @@ async fn an_instance_gets_no_more_requests_than_its_concurrency() {
     // Both places are taken for longer than the time to live of a third request.
     tested.invoke_async("sleep", &[("invocationtimeoutseconds", "3")]).await;
     tested.invoke_async("sleep", &[("invocationtimeoutseconds", "3")]).await;
-    let (_, expired) = tested.invoke_async("hello", &[("requestttlseconds", "1")]).await;
-    assert!(tested.object(&expired).await.contains("expired after 1 seconds"));
+    let (_, expired) = tested.invoke_async("hello", &[("requestttlseconds", "60")]).await;
+    tested.clock.advance(Duration::from_secs(61));
+    assert!(tested.object(&expired).await.contains("expired after 60 seconds"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,4 +260,84 @@ async fn bodies_are_limited() {
     assert_eq!(send("/endpoints/none/invocations", 1).await, StatusCode::BAD_REQUEST);
     assert_eq!(send("/endpoints/e/anything", 1).await, StatusCode::NOT_IMPLEMENTED);
     tested.cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_sagemaker_refuses_is_a_failure_in_its_words() {
+    let tested = Tested::start().await;
+    for (word, said) in [
+        ("no length", "The response from container primary did not specify the required Content-Length header"),
+        ("chunks", "The response from container primary did not specify the required Content-Length header"),
+        (
+            "long headers",
+            "Response received from the primary container has headers with length greater than 4096 bytes.",
+        ),
+        ("long attributes", "The CustomAttributes of the response have 1025 characters"),
+    ] {
+        let (_, failure) = tested.invoke_async(word, &[]).await;
+        let reason = tested.object(&failure).await;
+        assert!(reason.starts_with(said), "{word}: {reason}");
+    }
+    // A real-time endpoint takes chunks.
+    let real_time = |body: &'static str| tested.request("sagemaker", "POST", "/endpoints/e/invocations").body(body);
+    let chunks = real_time("chunks").send().await.unwrap();
+    assert_eq!((chunks.status(), chunks.text().await.unwrap().as_str()), (StatusCode::OK, "chunks"));
+    let long = real_time("long attributes").send().await.unwrap();
+    assert_eq!(
+        (long.status(), &long.headers()["x-amzn-errortype"]),
+        (StatusCode::FAILED_DEPENDENCY, &"ModelError".parse().unwrap())
+    );
+    let error: Value = long.json().await.unwrap();
+    assert!(error["Message"].as_str().unwrap().contains("1025 characters"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_an_invocation_are_held_to_the_api_reference() {
+    let tested = Tested::start().await;
+    let send = async |kind: &str, body: &'static str, headers: &[(&str, &[u8])]| {
+        let mut request = tested.request("sagemaker", "POST", &format!("/endpoints/e/{kind}")).body(body);
+        for (name, value) in headers {
+            let value = reqwest::header::HeaderValue::from_bytes(value).unwrap();
+            request = request.header(format!("x-amzn-sagemaker-{name}"), value);
+        }
+        let answer = request.send().await.unwrap();
+        let kind = answer.headers().get("x-amzn-errortype").map(|kind| kind.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), kind, answer.text().await.unwrap())
+    };
+    let long = vec![b'x'; 1025];
+    for (name, value, said) in [
+        ("inference-id", "Zoë".as_bytes(), "inferenceId"),
+        ("custom-attributes", &long, "customAttributes"),
+        ("custom-attributes", "ü".as_bytes(), "customAttributes"),
+        ("target-variant", b"other", "has no variant other"),
+        ("target-model", b"a.tar.gz", "is not a multi-model endpoint"),
+        ("session-id", b"NEW_SESSION", "keeps no sessions"),
+    ] {
+        let (status, kind, words) = send("invocations", "hello", &[(name, value)]).await;
+        assert_eq!((status, kind.as_deref()), (400, Some("ValidationError")), "{name}: {words}");
+        assert!(words.contains(said), "{name}: {words}");
+        if ["inference-id", "custom-attributes"].contains(&name) {
+            let (status, kind, words) = send("async-invocations", "hello", &[(name, value)]).await;
+            assert_eq!((status, kind.as_deref()), (400, Some("ValidationError")), "{name}: {words}");
+        }
+    }
+    let spaced: &[(&str, &[u8])] = &[("inference-id", b"ada lovelace"), ("target-variant", b"primary")];
+    assert_eq!(send("invocations", "inference id", spaced).await, (200, None, "ada lovelace".to_owned()));
+    for (name, value) in
+        [("filename", &b"../../x"[..]), ("requestttlseconds", b"59"), ("s3outputpathextension", b"s3://b/k")]
+    {
+        assert_eq!(send("async-invocations", "hello", &[(name, value)]).await.0, 400, "{name}");
+    }
+    let both: &[(&str, &[u8])] = &[("inputlocation", b"s3://bucket/k")];
+    assert!(send("async-invocations", "hello", both).await.2.contains("mutually exclusive"));
+
+    // As boto3 sends it, and as UTF-8.
+    for (key, location) in [("k\u{e9}", &b"s3://bucket/k\xe9"[..]), ("日本", "s3://bucket/日本".as_bytes())] {
+        let stored = tested.request("s3", "PUT", &format!("/bucket/{key}")).body("hello").send().await.unwrap();
+        assert_eq!(stored.status(), StatusCode::OK);
+        let named: &[(&str, &[u8])] = &[("inputlocation", location), ("filename", b"answer.txt")];
+        assert_eq!(send("async-invocations", "", named).await.0, 202, "{key}");
+        assert_eq!(tested.object("s3://bucket/out/answer.txt").await, "hello");
+        tested.request("s3", "DELETE", "/bucket/out/answer.txt").send().await.unwrap();
+    }
 }

@@ -165,7 +165,7 @@ impl Environment {
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let server = tokio::spawn(server::serve(listener, router(Arc::new(api)))).abort_handle();
+        let server = tokio::spawn(server::serve(listener, router(Arc::new(api)), Arc::default())).abort_handle();
         let mut environment = host.environment.clone();
         environment.extend([
             ("AWS_LAMBDA_RUNTIME_API", address.to_string()),

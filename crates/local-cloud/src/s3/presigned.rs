@@ -3,6 +3,8 @@
 //! Signature version 4 has `X-Amz-Date` and `X-Amz-Expires` (seconds). Version 2, boto3's default, has `AWSAccessKeyId` and `Expires`
 //! (seconds since 1970).
 
+use http::{HeaderMap, HeaderName};
+
 use crate::clock::now_millis;
 
 const PARAMETERS: [&str; 10] = [
@@ -36,6 +38,15 @@ fn access_key_v2(query: &str) -> Option<&str> {
 /// Whether a query is that of a presigned URL that has expired, or whose expiry cannot be parsed.
 pub(super) fn has_expired(query: &str) -> bool {
     access_key(query).is_some() && expiry(query).is_none_or(|seconds| seconds < now_millis() / 1000)
+}
+
+/// The first `x-amz-*` header beside a presigned URL of version 4 that its signature does not cover. Such a header could make the one
+/// request that was presigned another: a copy, an ACL, a redirect. Version 2 signs them without naming them.
+pub(super) fn unsigned_header<'a>(query: &str, headers: &'a HeaderMap) -> Option<&'a str> {
+    value(query, "X-Amz-Signature")?;
+    let signed = value(query, "X-Amz-SignedHeaders").unwrap_or_default().to_ascii_lowercase().replace("%3b", ";");
+    let is_signed = |name: &str| signed.split(';').any(|signed| signed == name);
+    headers.keys().map(HeaderName::as_str).find(|name| name.starts_with("x-amz-") && !is_signed(name))
 }
 
 /// The query without the parameters of its signature, in its order.
@@ -79,6 +90,18 @@ mod tests {
         assert!(has_expired(&format!("{V4}{}", i64::MAX)), "beyond the range of times");
         assert!(has_expired(&format!("{V2}soon")) && has_expired(&format!("{V4}soon")));
         assert!(!has_expired("list-type=2&prefix=Expires"));
+    }
+
+    #[test]
+    fn headers_that_are_not_signed_are_found() {
+        let found = |query: &str, name: &'static str| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), "x".parse().unwrap())]);
+            unsigned_header(query, &headers).is_some()
+        };
+        let signed = format!("{V4}900&X-Amz-SignedHeaders=host%3Bx-amz-meta-kind");
+        assert!(found(&signed, "x-amz-copy-source") && found(&signed, "x-amz-acl") && found(V4, "x-amz-meta-kind"));
+        assert!(!found(&signed, "x-amz-meta-kind") && !found(&signed, "content-type"));
+        assert!(!found("list-type=2", "x-amz-acl") && !found(V2, "x-amz-acl"));
     }
 
     #[test]

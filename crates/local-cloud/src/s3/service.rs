@@ -18,6 +18,7 @@ use super::presigned;
 use super::store::ObjectStore;
 use crate::ACCESS_KEY_ID;
 use crate::aws_error::rest_xml_error;
+use crate::browser::sandboxed;
 use crate::journal::Journal;
 
 #[derive(Clone)]
@@ -43,6 +44,9 @@ impl S3 {
 
     /// Answers a request of a client.
     pub(crate) async fn call(&self, request: Request, access_key: Option<&str>) -> Response {
+        if let Some(header) = presigned::unsigned_header(request.uri().query().unwrap_or_default(), request.headers()) {
+            return not_signed(header);
+        }
         match access_key {
             Some(key) if key != ACCESS_KEY_ID => {
                 if presigned::has_expired(request.uri().query().unwrap_or_default()) {
@@ -62,7 +66,7 @@ impl S3 {
     /// What is answered to a write, the disk has.
     async fn answer(&self, service: &S3Service, request: Request) -> Response {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let response = answer(service, request).await;
+        let response = sandboxed(answer(service, request).await);
         if is_read || !response.status().is_success() {
             return response;
         }
@@ -120,6 +124,12 @@ fn without_signature(mut request: Request) -> Request {
         _ => _ = headers.remove(CONTENT_ENCODING),
     }
     request.map(|body| Body::from_stream(AwsChunked::new(body.into_data_stream())))
+}
+
+/// `header` has no character that XML escapes.
+fn not_signed(header: &str) -> Response {
+    let message = format!("There were headers present in the request which were not signed: {header}");
+    rest_xml_error(StatusCode::FORBIDDEN, "AccessDenied", &message)
 }
 
 fn expired() -> Response {

@@ -20,7 +20,7 @@ use crate::s3::ObjectStore;
 use crate::stack::Image;
 pub(crate) use hosted::{Hosted, Lease};
 pub(crate) use model_data::{fetch as fetch_model, remove as remove_model};
-pub(crate) use model_server::{Answer, CUSTOM_ATTRIBUTES, InvokeError, ModelRequest, ModelServer, Server};
+pub(crate) use model_server::{Answer, InvokeError, ModelRequest, ModelServer, Server};
 
 /// Where model servers and jobs run: their spawner, their variables and their folders. All paths are absolute.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! SageMaker Runtime: invocations of endpoints, answered at once or queued.
 
 mod async_invocation;
+mod members;
 mod real_time;
 mod refusal;
 mod worker;
@@ -67,7 +68,7 @@ impl Runtime {
         let Some(hosted) = self.hosting.find(name) else { return not_found(name) };
         let Some(serving) = hosted.lease() else { return not_found(name) };
         match (manner, &serving.deployment.asynchronous) {
-            (Manner::RealTime, _) => real_time::invoke(&serving, &parts.headers, body).await,
+            (Manner::RealTime, _) => real_time::invoke(name, &serving, &parts.headers, body).await,
             (Manner::Asynchronous, None) => {
                 let message = "it has no AsyncInferenceConfig. Please use InvokeEndpoint instead.";
                 validation(&format!("Endpoint {name} of account {ACCOUNT} is not an asynchronous endpoint: {message}"))

@@ -51,6 +51,25 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(9)
         elif words == "sleep":
             time.sleep(600)
+        elif words == "no length":
+            self.leave()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"endless")
+        elif words == "chunks":
+            self.leave()
+            self.protocol_version = "HTTP/1.1"
+            self.close_connection = True
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"6\r\nchunks\r\n0\r\n\r\n")
+        elif words == "long headers":
+            self.answer(200, b"long", X_Why="x" * 5000)
+        elif words == "long attributes":
+            self.answer(200, b"long", X_Amzn_SageMaker_Custom_Attributes="x" * 1025)
+        elif words == "inference id":
+            self.answer(200, self.headers.get("X-Amzn-SageMaker-Inference-Id", "none").encode())
         elif words == "refuse":
             self.answer(400, b'{"code":"REFUSED"}')
         elif words == "busy" and state["busy"]:

@@ -12,6 +12,7 @@ mod links;
 #[path = "../e2e/python.rs"]
 mod python;
 mod reference;
+mod threats;
 mod up;
 
 use std::fs;

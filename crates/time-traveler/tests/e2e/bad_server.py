@@ -107,6 +107,8 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"Content_Type": TYPE}
         if FAULT == "long-headers":
             headers["X_Why"] = "x" * 4000
+        if FAULT == "long-attributes":
+            headers["X_Amzn_SageMaker_Custom_Attributes"] = "x" * 1025
         if FAULT == "other-type":
             headers["Content_Type"] = "text/html"
         if FAULT == "no-type":

@@ -105,6 +105,7 @@ fn a_server_without_a_fault_keeps_every_rule_and_each_fault_is_named() {
         ("chunked", &["content-length"]),
         ("no-length", &["content-length"]),
         ("long-headers", &["headers"]),
+        ("long-attributes", &["custom-attributes"]),
         ("other-type", &["content-type"]),
         ("no-type", &["content-type"]),
         ("empty-is-an-error", &["empty-body"]),

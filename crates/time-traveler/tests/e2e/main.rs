@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
 
+mod attacks;
 mod boto3;
 mod check;
 mod command_line;

@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::aws_error::json_error;
+use crate::child::is_of_loader;
 use crate::error::chain;
 use crate::sagemaker::records::{Tag, is_name};
 
@@ -16,27 +17,6 @@ pub(super) const MOST_TAGS: usize = 50;
 
 /// The most variables of a container.
 const MOST_VARIABLES: usize = 100;
-
-/// Variables that change what a program of this machine loads or where it looks names up, besides `LD_*` and `DYLD_*`: those that glibc
-/// itself takes from no privileged program (`sysdeps/generic/unsecvars.h`), without the time zone and the temporary folder.
-const OF_LOADER: [&str; 11] = [
-    "GCONV_PATH",
-    "GETCONF_DIR",
-    "GLIBC_TUNABLES",
-    "HOSTALIASES",
-    "LOCALDOMAIN",
-    "LOCPATH",
-    "MALLOC_TRACE",
-    "NIS_PATH",
-    "NLSPATH",
-    "RESOLV_HOST_CONF",
-    "RES_OPTIONS",
-];
-
-/// Whether a container's variable would change the loader. A container has a loader of its own; here it is this machine's.
-fn is_of_loader(variable: &str) -> bool {
-    variable.starts_with("LD_") || variable.starts_with("DYLD_") || OF_LOADER.contains(&variable)
-}
 
 /// Why a request to the control plane is refused.
 #[derive(Debug, thiserror::Error)]
@@ -362,7 +342,7 @@ mod tests {
             assert!(words.contains("at 'environment' failed to satisfy constraint: Map keys must"), "{bad}: {words}");
         }
         assert!(read("A", &"x".repeat(513)).unwrap_err().contains("Map value of 'A'"));
-        for loader in ["LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"] {
+        for loader in ["LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "DYLD_INSERT_LIBRARIES", "MALLOC_CONF"] {
             let words = read(loader, "1").unwrap_err();
             assert!(words.contains("environment is not supported") && words.contains(loader), "{words}");
         }

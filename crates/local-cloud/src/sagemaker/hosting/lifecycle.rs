@@ -10,6 +10,7 @@ use super::Hosting;
 use super::hosted::{Hosted, Serving};
 use super::model_data::{self, ModelDataError};
 use super::model_server::{ModelServer, Server, StartError};
+use crate::child;
 use crate::error::{CloudError, chain};
 use crate::queue;
 use crate::sagemaker::images::{self, NoSuchImage};
@@ -130,7 +131,7 @@ impl Hosting {
         let mut program = images::find(&self.images, &deployment.image)?.program.clone();
         let folder = self.folder(deployment);
         model_data::fetch(deployment.model_data.as_deref(), &folder, &self.store, &self.journal).await?;
-        program.environment.extend(deployment.environment.clone());
+        program.environment.extend(child::of_client(&deployment.environment));
         program.environment.insert("SM_MODEL_DIR".to_owned(), folder.display().to_string());
         let server = Server {
             name: endpoint.to_owned(),

@@ -19,14 +19,11 @@ use tokio::time::Instant;
 
 use super::Place;
 use crate::child::{self, View};
+use crate::container_contract::{self, CUSTOM_ATTRIBUTES, ContractError};
 use crate::error::chain;
 use crate::logs::{Follower, LogStream};
 use crate::stack::Program;
 
-/// The header of `CustomAttributes`, in requests and in answers.
-pub(crate) const CUSTOM_ATTRIBUTES: &str = "x-amzn-sagemaker-custom-attributes";
-/// The most characters of `CustomAttributes`.
-const LONGEST_ATTRIBUTES: usize = 1024;
 /// The time between two pings of a server that is not healthy yet.
 const STARTING_PING: Duration = Duration::from_millis(5);
 /// The time between two pings of a healthy server.
@@ -71,8 +68,6 @@ pub(crate) struct ModelRequest {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<String>,
-    /// `X-Amzn-SageMaker-Custom-Attributes`, if SageMaker would hand them back.
-    pub(crate) custom_attributes: Option<String>,
     /// Seconds from `Retry-After`.
     pub(crate) retry_after: Option<u64>,
     response: reqwest::Response,
@@ -90,6 +85,18 @@ impl Answer {
     pub(crate) async fn collect(self) -> Result<Bytes, InvokeError> {
         let timeout = self.timeout;
         self.response.bytes().await.map_err(|error| InvokeError::of(error, timeout))
+    }
+
+    /// The `CustomAttributes` that the caller gets.
+    pub(crate) fn custom_attributes(&self) -> Result<Option<String>, ContractError> {
+        container_contract::custom_attributes(self.response.headers()).map(|text| text.map(str::to_owned))
+    }
+
+    /// Checks what an asynchronous endpoint asks of an answer. A real-time one takes chunks, and no limit of its headers is known.
+    pub(crate) fn check_asynchronous(&self) -> Result<(), ContractError> {
+        let headers = self.response.headers();
+        container_contract::content_length(headers)?;
+        container_contract::header_bytes(headers).map(drop)
     }
 
     /// The kind of an error status: `client error (400)` or `server error (500)`.
@@ -173,7 +180,7 @@ impl ModelServer {
         for (name, value) in [
             ("content-type", &request.content_type),
             ("accept", &request.accept),
-            (CUSTOM_ATTRIBUTES, &request.custom_attributes),
+            (CUSTOM_ATTRIBUTES.as_str(), &request.custom_attributes),
             ("x-amzn-sagemaker-inference-id", &request.inference_id),
         ] {
             if let Some(value) = value {
@@ -182,11 +189,9 @@ impl ModelServer {
         }
         let response = outgoing.send().await.map_err(|error| InvokeError::of(error, timeout))?;
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let attributes = text(HeaderName::from_static(CUSTOM_ATTRIBUTES));
         Ok(Answer {
             status: response.status(),
             content_type: text(header::CONTENT_TYPE),
-            custom_attributes: attributes.filter(|text| (1..=LONGEST_ATTRIBUTES).contains(&text.len())),
             retry_after: text(header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok()),
             response,
             timeout,

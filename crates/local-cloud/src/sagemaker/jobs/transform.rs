@@ -22,6 +22,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::child;
 use crate::error::{CloudError, chain};
 use crate::journal::Journal;
 use crate::logs::instance_id;
@@ -236,8 +237,8 @@ impl Transform {
         fetch_model(job.container.model_data_url.as_deref(), &folder, &self.store, &self.journal)
             .await
             .map_err(|error| Failure::client(&error))?;
-        program.environment.extend(job.container.environment.clone());
-        program.environment.extend(job.spec.environment.clone());
+        program.environment.extend(child::of_client(&job.container.environment));
+        program.environment.extend(child::of_client(&job.spec.environment));
         program.environment.extend(variables(&job.spec));
         program.environment.insert("SM_MODEL_DIR".to_owned(), folder.display().to_string());
         let server = Server {

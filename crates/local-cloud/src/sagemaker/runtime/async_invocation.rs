@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::members::Members;
 use super::refusal::not_found;
 use crate::REGION;
 use crate::aws_error::json_error;
@@ -58,44 +59,40 @@ impl AsyncInvocation {
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Self, String> {
-        let text = |name: &str| {
-            headers.get(format!("x-amzn-sagemaker-{name}")).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        let seconds = |name: &str, default: u64, most: u64| match text(name) {
-            None => Ok(default),
-            Some(text) => match text.parse() {
-                Ok(seconds) if (1..=most).contains(&seconds) => Ok(seconds),
-                _ => Err(format!("{name} is {text:?}: 1 to {most} seconds would work")),
-            },
-        };
-        let input = match (text("inputlocation"), body.is_empty()) {
+        let mut members = Members::new(headers);
+        let content_type = members.media_type("contentType", "x-amzn-sagemaker-content-type");
+        let accept = members.media_type("accept", "x-amzn-sagemaker-accept");
+        let custom_attributes = members.custom_attributes();
+        let inference_id = members.inference_id();
+        let location = members.input_location();
+        let extension = members.output_path_extension();
+        let filename = members.filename();
+        let request_ttl_seconds = members.seconds("requestTTLSeconds", 21_600, (60, 21_600));
+        let invocation_timeout_seconds = members.seconds("invocationTimeoutSeconds", 900, (1, 3600));
+        members.done()?;
+        let input = match (location, body.is_empty()) {
             (Some(location), true) if split_uri(&location).is_some() => Input::Location(location),
             (Some(location), true) => return Err(format!("InputLocation {location:?} is not s3://bucket/key")),
             (None, false) => Input::Inline(STANDARD.encode(body)),
             (Some(_), false) => return Err("InputLocation and Body are mutually exclusive".to_owned()),
             (None, true) => return Err("one of InputLocation and Body is required".to_owned()),
         };
-        let inference_id = text("inference-id").unwrap_or_else(|| Uuid::new_v4().to_string());
-        let visible = inference_id.bytes().all(|byte| byte.is_ascii_graphic());
-        if inference_id.is_empty() || inference_id.len() > 64 || !visible {
-            return Err(format!("InferenceId {inference_id:?} is not 1 to 64 visible characters"));
-        }
-        let folder = |path: &str| match text("s3outputpathextension") {
+        let folder = |path: &str| match &extension {
             Some(extension) => format!("{}/{}", path.trim_end_matches('/'), extension.trim_matches('/')),
             None => path.trim_end_matches('/').to_owned(),
         };
         let output = &config.output_config;
         let stem = Uuid::new_v4().to_string();
-        let file = text("filename").unwrap_or_else(|| format!("{stem}.out"));
+        let file = filename.unwrap_or_else(|| format!("{stem}.out"));
         Ok(Self {
             endpoint: endpoint.to_owned(),
-            inference_id,
+            inference_id: inference_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
             input,
-            content_type: text("content-type"),
-            accept: text("accept"),
-            custom_attributes: text("custom-attributes"),
-            request_ttl_seconds: seconds("requestttlseconds", 21_600, 21_600)?,
-            invocation_timeout_seconds: seconds("invocationtimeoutseconds", 900, 3600)?,
+            content_type,
+            accept,
+            custom_attributes,
+            request_ttl_seconds,
+            invocation_timeout_seconds,
             output_location: format!("{}/{file}", folder(&output.s3_output_path)),
             failure_location: output.s3_failure_path.as_ref().map(|path| format!("{}/{stem}-error.out", folder(path))),
             topics: output.notification_config.clone().unwrap_or_default(),
@@ -222,7 +219,8 @@ mod tests {
         assert!(accept(&[("inputlocation", "s3://i/k")], b"body").is_err());
         assert!(accept(&[("inputlocation", "/tmp/x")], b"").is_err());
         assert!(accept(&[("inference-id", &"x".repeat(65))], b"body").is_err());
-        assert!(accept(&[("requestttlseconds", "0")], b"body").is_err());
+        assert!(accept(&[("requestttlseconds", "59")], b"body").is_err());
+        assert!(accept(&[("filename", "../../x")], b"body").is_err());
         assert!(accept(&[("invocationtimeoutseconds", "3601")], b"body").is_err());
         assert!(accept(&[], b"body").is_ok());
     }

@@ -7,37 +7,69 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
+use super::members::Members;
+use super::refusal::validation;
 use crate::aws_error::json_error;
-use crate::sagemaker::hosting::{CUSTOM_ATTRIBUTES, InvokeError, Lease, ModelRequest};
+use crate::container_contract::CUSTOM_ATTRIBUTES;
+use crate::sagemaker::hosting::{InvokeError, Lease, ModelRequest};
 
 /// How long an invocation may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Answers an invocation of a deployment.
-pub(super) async fn invoke(serving: &Lease, headers: &HeaderMap, body: Bytes) -> Response {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+/// The longest message of an error, in characters.
+const LONGEST_MESSAGE: usize = 2048;
+
+/// Members that need an endpoint of another kind, each with its header and what SageMaker or the local cloud says of it.
+const OF_OTHER_ENDPOINTS: [(&str, &str); 5] = [
+    ("x-amzn-sagemaker-target-model", "is not a multi-model endpoint and does not support target model header"),
+    ("x-amzn-sagemaker-target-container-hostname", "has one container: leave TargetContainerHostname out"),
+    ("x-amzn-sagemaker-inference-component", "has no inference components: leave InferenceComponentName out"),
+    ("x-amzn-sagemaker-session-id", "keeps no sessions in the local cloud: leave SessionId out"),
+    ("x-amzn-sagemaker-enable-explanations", "has no explainer: leave EnableExplanations out"),
+];
+
+/// Reads the members of a request to an endpoint. An error is the message of a `ValidationError`.
+fn read(endpoint: &str, variant: &str, headers: &HeaderMap) -> Result<ModelRequest, String> {
+    let mut members = Members::new(headers);
     let request = ModelRequest {
-        content_type: text("content-type"),
-        accept: text("accept"),
-        custom_attributes: text(CUSTOM_ATTRIBUTES),
-        inference_id: text("x-amzn-sagemaker-inference-id"),
+        content_type: members.media_type("contentType", "content-type"),
+        accept: members.media_type("accept", "accept"),
+        custom_attributes: members.custom_attributes(),
+        inference_id: members.inference_id(),
         chunked: false,
+    };
+    let target = members.target_variant();
+    let other = OF_OTHER_ENDPOINTS.iter().find(|(name, _)| members.has(name));
+    members.done()?;
+    if let Some((_, why)) = other {
+        return Err(format!("Endpoint {endpoint} {why}."));
+    }
+    match target {
+        Some(target) if target != variant => {
+            Err(format!("Endpoint {endpoint} has no variant {target}: {variant} would work."))
+        }
+        _ => Ok(request),
+    }
+}
+
+/// Answers an invocation of a deployment.
+pub(super) async fn invoke(endpoint: &str, serving: &Lease, headers: &HeaderMap, body: Bytes) -> Response {
+    let request = match read(endpoint, &serving.deployment.variant, headers) {
+        Ok(request) => request,
+        Err(message) => return validation(&message),
     };
     let answered = async {
         let answer = serving.server.invoke(&request, body, TIMEOUT).await?;
         let (status, kind) = (answer.status, answer.error_kind());
-        let headers = [
-            (header::CONTENT_TYPE, answer.content_type.clone()),
-            (HeaderName::from_static(CUSTOM_ATTRIBUTES), answer.custom_attributes.clone()),
-        ];
-        Ok::<_, InvokeError>((status, kind, headers, answer.collect().await?))
+        let (content_type, attributes) = (answer.content_type.clone(), answer.custom_attributes());
+        Ok::<_, InvokeError>((status, kind, content_type, attributes, answer.collect().await?))
     };
     match answered.await {
-        Ok((status, _, of_model, body)) if status.is_success() => {
+        Ok((status, _, content_type, Ok(attributes), body)) if status.is_success() => {
             let mut response = body.into_response();
             let headers = response.headers_mut();
             headers.remove(header::CONTENT_TYPE);
-            for (name, value) in of_model {
+            for (name, value) in [(header::CONTENT_TYPE, content_type), (CUSTOM_ATTRIBUTES, attributes)] {
                 if let Some(value) = value.and_then(|text| text.parse().ok()) {
                     headers.insert(name, value);
                 }
@@ -47,15 +79,23 @@ pub(super) async fn invoke(serving: &Lease, headers: &HeaderMap, body: Bytes) ->
             }
             response
         }
-        Ok((status, kind, _, body)) => {
+        Ok((status, _, _, Err(broken), _)) if status.is_success() => {
+            model_error(status, &broken.to_string(), String::new())
+        }
+        Ok((status, kind, _, _, body)) => {
             let original = String::from_utf8_lossy(&body).into_owned();
-            let message = format!("Received {kind} from primary with message {original:?}");
-            let body = json!({"Message": message, "OriginalMessage": original, "OriginalStatusCode": status.as_u16(),
-                "LogStreamArn": ""});
-            let mut response = (StatusCode::FAILED_DEPENDENCY, axum::Json(body)).into_response();
-            response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static("ModelError"));
-            response
+            model_error(status, &format!("Received {kind} from primary with message {original:?}"), original)
         }
         Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &error.to_string()),
     }
+}
+
+/// A `ModelError`: what SageMaker says, and the container's own status and message.
+fn model_error(status: StatusCode, message: &str, original: String) -> Response {
+    let cut = |text: &str| text.chars().take(LONGEST_MESSAGE).collect::<String>();
+    let body = json!({"Message": cut(message), "OriginalMessage": cut(&original),
+        "OriginalStatusCode": status.as_u16(), "LogStreamArn": ""});
+    let mut response = (StatusCode::FAILED_DEPENDENCY, axum::Json(body)).into_response();
+    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static("ModelError"));
+    response
 }

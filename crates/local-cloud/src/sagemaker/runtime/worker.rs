@@ -13,11 +13,12 @@ use rusqlite::Transaction;
 use tokio::task::JoinSet;
 
 use super::async_invocation::{AsyncInvocation, Input};
+use crate::container_contract::{CUSTOM_ATTRIBUTES, ContractError};
 use crate::error::chain;
 use crate::journal::Journal;
 use crate::queue::{self, Message};
 use crate::s3::{Attributes, ObjectStore, Output, StoreError, split_uri};
-use crate::sagemaker::hosting::{Answer, CUSTOM_ATTRIBUTES, Hosted, InvokeError, Lease, ModelRequest};
+use crate::sagemaker::hosting::{Answer, Hosted, InvokeError, Lease, ModelRequest};
 use crate::sagemaker::notice;
 use crate::sns::Sns;
 
@@ -161,7 +162,11 @@ impl Worker {
         // The head is sent when the answer is complete. Taking in the body is the pipeline's time.
         let elapsed = start.elapsed();
         if answer.status.is_success() {
-            let attributes = attributes(&answer);
+            let checked = answer.check_asynchronous().and_then(|()| attributes(&answer));
+            let attributes = match checked {
+                Ok(attributes) => attributes,
+                Err(broken) => return Ok(self.failed(broken.to_string())),
+            };
             let output = self.store.take_in(answer.stream()).await?;
             tracing::info!(
                 target: "hop", service = "SageMaker", action = "Invocation",
@@ -252,11 +257,11 @@ impl Worker {
 }
 
 /// The attributes of an output. SageMaker's notices have no place for the model's custom attributes, so they are metadata of the object.
-fn attributes(answer: &Answer) -> Attributes {
-    let custom = answer.custom_attributes.clone().map(|text| (CUSTOM_ATTRIBUTES.to_owned(), text));
-    Attributes {
+fn attributes(answer: &Answer) -> Result<Attributes, ContractError> {
+    let custom = answer.custom_attributes()?.map(|text| (CUSTOM_ATTRIBUTES.to_string(), text));
+    Ok(Attributes {
         content_type: answer.content_type.clone(),
         metadata: custom.into_iter().collect(),
         ..Attributes::default()
-    }
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use local_cloud::container_contract;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, TRANSFER_ENCODING};
 
@@ -10,8 +11,6 @@ use super::report::Report;
 
 /// How long SageMaker waits for an answer of `/ping`.
 pub(super) const PING: Duration = Duration::from_secs(2);
-/// Asynchronous endpoints refuse an answer whose headers take as many bytes.
-const HEADERS: usize = 4096;
 
 /// Checks the answers of a healthy server. Returns the answer to an invocation.
 pub(super) async fn check(probe: &Probe, report: &mut Report) -> Option<Answer> {
@@ -22,6 +21,7 @@ pub(super) async fn check(probe: &Probe, report: &mut Report) -> Option<Answer> 
     if let Some(answer) = answer.succeeded() {
         report.rule("content-length", content_length(answer));
         report.rule("headers", headers(answer));
+        report.rule("custom-attributes", custom_attributes(answer));
         report.rule("content-type", content_type(answer, &probe.message.accept));
     }
     Some(answer)
@@ -70,24 +70,28 @@ fn invocation(answer: &Result<Answer, String>) -> Result<String, String> {
 }
 
 fn content_length(answer: &Answer) -> Result<String, String> {
-    if let Some(encoding) = answer.headers.get(TRANSFER_ENCODING) {
-        return Err(format!(
-            "Transfer-Encoding: {}: asynchronous endpoints need Content-Length",
-            String::from_utf8_lossy(encoding.as_bytes())
-        ));
-    }
-    match answer.content_length() {
-        Some(length) if length == answer.body.len() => Ok(format!("{length}, the length of the body")),
-        Some(length) => Err(format!("{length}, but the body has {} bytes", answer.body.len())),
-        None => Err("none: asynchronous endpoints need it".to_owned()),
+    let length = container_contract::content_length(&answer.headers).map_err(|error| {
+        let encoding = answer.header(TRANSFER_ENCODING);
+        let seen = encoding.map_or_else(|| "none".to_owned(), |encoding| format!("Transfer-Encoding: {encoding}"));
+        format!("{seen}: asynchronous endpoints say \"{error}\"")
+    })?;
+    match u64::try_from(answer.body.len()) {
+        Ok(bytes) if bytes == length => Ok(format!("{length}, the length of the body")),
+        _ => Err(format!("{length}, but the body has {} bytes", answer.body.len())),
     }
 }
 
 fn headers(answer: &Answer) -> Result<String, String> {
-    // Name, colon, space, value, CR, LF.
-    let bytes: usize = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let seen = format!("{bytes} bytes");
-    if bytes < HEADERS { Ok(seen) } else { Err(format!("{seen}: less than {HEADERS} are needed")) }
+    match container_contract::header_bytes(&answer.headers) {
+        Ok(bytes) => Ok(format!("{bytes} bytes")),
+        Err(error) => Err(format!("asynchronous endpoints say \"{error}\"")),
+    }
+}
+
+/// What the answer hands back to the caller of `InvokeEndpoint`.
+fn custom_attributes(answer: &Answer) -> Result<String, String> {
+    let found = container_contract::custom_attributes(&answer.headers).map_err(|error| error.to_string())?;
+    Ok(found.map_or_else(|| "none, as the container likes".to_owned(), |text| format!("{} characters", text.len())))
 }
 
 /// The answer has a content type, and the one that was asked for.

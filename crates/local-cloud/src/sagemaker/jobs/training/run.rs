@@ -11,6 +11,7 @@ use super::checkpoints::Checkpoints;
 use super::folder::RunFolder;
 use super::metrics::Metrics;
 use super::program::{Ended, Happened, Output, Running};
+use crate::child;
 use crate::error::chain;
 use crate::s3::StoreError;
 use crate::sagemaker::images;
@@ -310,7 +311,7 @@ fn program(image: &Program, spec: &TrainingSpec, folder: &RunFolder, name: &str,
         (true, true) => program.arguments.push("train".into()),
         (true, false) => {}
     }
-    let environment = spec.environment.iter().map(|(name, value)| (name.clone(), folder.located(value)));
+    let environment = child::of_client(&spec.environment).map(|(name, value)| (name, folder.located(&value)));
     program.environment.extend(environment);
     program.environment.extend(folder.environment(name, job));
     program

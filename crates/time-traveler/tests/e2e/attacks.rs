@@ -1,0 +1,160 @@
+//! Attacks on a running `up`, each as its attacker would make it. `docs/threat-model.md` names them.
+
+use aws_sdk_s3::presigning::PresigningConfig;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{Up, picture};
+
+const PAGE: &str = "<script>fetch('/', {method: 'POST'})</script>";
+
+fn header(answer: &reqwest::Response, name: &str) -> String {
+    answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+/// A page that somebody stored runs no script, and has the origin of nobody, wherever a browser opens it.
+#[tokio::test]
+async fn a_stored_page_has_no_power() {
+    let up = Up::start();
+    let s3 = up.s3().await;
+    let revision = "0123456789ab";
+    for (bucket, key) in
+        [("portraits", "uploads/page".to_owned()), ("time-traveler", format!("images/ada/{revision}/0.jpg"))]
+    {
+        let put = s3.put_object().bucket(bucket).key(&key).content_type("text/html");
+        put.body(PAGE.as_bytes().to_vec().into()).send().await.unwrap();
+    }
+    let signed = async |key: &str| {
+        let expiry = PresigningConfig::expires_in(std::time::Duration::from_secs(60)).unwrap();
+        s3.get_object().bucket("portraits").key(key).presigned(expiry).await.unwrap().uri().to_owned()
+    };
+    let made_up = format!("{}/portraits/uploads/page?AWSAccessKeyId=A&Signature=x&Expires=99999999999", up.aws);
+    let image = format!("{}/images/ada/{revision}/0.jpg", up.api);
+    for url in [signed("uploads/page").await, signed("uploads/none").await, made_up, image] {
+        let answer = up.http.get(&url).send().await.unwrap();
+        assert_eq!(header(&answer, "x-content-type-options"), "nosniff", "{url}: {}", answer.status());
+        let policy = header(&answer, "content-security-policy");
+        assert!(policy.contains("sandbox") && policy.contains("default-src 'none'"), "{url}: {policy}");
+        assert!(!policy.contains("allow-scripts") && !policy.contains("allow-same-origin"), "{policy}");
+    }
+}
+
+/// No page, of this machine or of another, not even a sandboxed one, can use a service beside S3.
+#[tokio::test]
+async fn no_page_can_use_a_service() {
+    let up = Up::start();
+    let call = async |service: &str, target: &str, headers: &[(&'static str, String)]| {
+        let scope = format!("AWS4-HMAC-SHA256 Credential=A/20261121/us-east-1/{service}/aws4_request, Signature=0");
+        let mut request = up.http.post(&up.aws).header("authorization", scope).header("x-amz-target", target);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request.body("{}").send().await.unwrap().status()
+    };
+    for (service, target) in [
+        ("sagemaker", "SageMaker.ListModels"),
+        ("dynamodb", "DynamoDB_20120810.ListTables"),
+        ("sqs", "AmazonSQS.ListQueues"),
+    ] {
+        assert_eq!(call(service, target, &[]).await, StatusCode::OK, "{service}");
+        for origin in
+            [up.aws.clone(), "http://localhost:3000".to_owned(), "null".to_owned(), "https://evil.example".to_owned()]
+        {
+            assert_eq!(
+                call(service, target, &[("origin", origin.clone())]).await,
+                StatusCode::FORBIDDEN,
+                "{service} {origin}"
+            );
+        }
+        assert_eq!(call(service, target, &[("sec-fetch-site", "same-origin".to_owned())]).await, StatusCode::FORBIDDEN);
+    }
+}
+
+/// A presigned upload cannot be turned into a copy of something secret, nor get metadata or access of its own.
+#[tokio::test]
+async fn a_presigned_upload_is_no_other_request() {
+    let up = Up::start();
+    let s3 = up.s3().await;
+    let secret = s3.put_object().bucket("time-traveler").key("strips/secret").body(b"secret".to_vec().into());
+    secret.send().await.unwrap();
+    let presigned: Value =
+        up.http.post(format!("{}/uploads/ada?ages=30", up.api)).send().await.unwrap().json().await.unwrap();
+    let put = || {
+        let mut put = up.http.put(presigned["url"].as_str().unwrap());
+        for (name, value) in presigned["headers"].as_object().unwrap() {
+            put = put.header(name, value.as_str().unwrap());
+        }
+        put
+    };
+    for (name, value) in [
+        ("x-amz-copy-source", "/time-traveler/strips/secret"),
+        ("x-amz-acl", "public-read"),
+        ("x-amz-tagging", "a=b"),
+        ("x-amz-meta-more", "x"),
+        ("x-amz-website-redirect-location", "https://evil.example"),
+    ] {
+        let answer = put().header(name, value).body(Vec::new()).send().await.unwrap();
+        let (status, words) = (answer.status(), answer.text().await.unwrap());
+        assert!(
+            status == StatusCode::FORBIDDEN && words.contains("not signed") && words.contains(name),
+            "{status} {words}"
+        );
+    }
+    let stored = s3.list_objects_v2().bucket("portraits").send().await.unwrap();
+    assert_eq!(stored.key_count(), Some(0));
+    assert_eq!(put().body(picture(1)).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(up.settled("ada").await["ages"], json!([30]));
+}
+
+/// A link on another site opens the page. It gets nothing else, and shows the page in no frame.
+#[tokio::test]
+async fn another_site_can_link_to_the_page_and_no_more() {
+    let up = Up::start();
+    let from_elsewhere = async |path: &str, mode: &'static str, dest: &'static str| {
+        let request = up.http.get(format!("{}{path}", up.api)).header("sec-fetch-site", "cross-site");
+        let request = request.header("sec-fetch-mode", mode).header("sec-fetch-dest", dest);
+        request.send().await.unwrap()
+    };
+    let page = from_elsewhere("/", "navigate", "document").await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(header(&page, "content-security-policy").contains("frame-ancestors 'none'"));
+    for (path, mode, dest) in [
+        ("/", "navigate", "iframe"),
+        ("/", "no-cors", "image"),
+        ("/jobs", "navigate", "document"),
+        ("/images/ada/0123456789ab/0.jpg", "navigate", "document"),
+    ] {
+        assert_eq!(from_elsewhere(path, mode, dest).await.status(), StatusCode::FORBIDDEN, "{path} {mode} {dest}");
+    }
+}
+
+/// What a client says of a model reaches no loader of this machine.
+#[tokio::test]
+async fn a_client_loads_no_library() {
+    let up = Up::start();
+    let create = async |environment: Value| {
+        let scope = "AWS4-HMAC-SHA256 Credential=A/20261121/us-east-1/sagemaker/aws4_request, Signature=0";
+        let container = json!({"Image": "time-traveler", "Environment": environment});
+        let model = json!({"ModelName": "m", "PrimaryContainer": container});
+        let request = up.http.post(&up.aws).header("authorization", scope);
+        let answer =
+            request.header("x-amz-target", "SageMaker.CreateModel").body(model.to_string()).send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    let many: serde_json::Map<String, Value> = (0..101).map(|n| (format!("A{n}"), json!("1"))).collect();
+    for environment in [
+        json!({"LD_PRELOAD": "/proc/self/fd/9"}),
+        json!({"LD_AUDIT": "x"}),
+        json!({"GLIBC_TUNABLES": "x"}),
+        json!({"MALLOC_CONF": "prof:true,prof_prefix:/tmp/x"}),
+        json!({"": "x"}),
+        json!({"A=B": "x"}),
+        json!({"A\nB": "x"}),
+        json!({"1A": "x"}),
+        json!({"A": "x".repeat(1025)}),
+        Value::Object(many),
+    ] {
+        let (status, words) = create(environment.clone()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{environment}: {words}");
+    }
+}
