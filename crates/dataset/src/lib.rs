@@ -7,10 +7,12 @@ mod annotations;
 mod classes;
 mod dataset_error;
 mod findings;
+pub mod formats;
 mod pictures;
 
 pub use annotations::{Flags, Label, Object, Provenance, Rectangle, Sample, Size};
 pub use classes::{Class, ClassId, Classes};
 pub use dataset_error::DatasetError;
 pub use findings::{Fault, Findings};
+pub use formats::{Options, Reading, Sink, Source};
 pub use pictures::{LocalPictures, MAX_PICTURE_BYTES, Pictures};
