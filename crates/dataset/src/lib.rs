@@ -14,5 +14,5 @@ pub use annotations::{Flags, Label, Object, Provenance, Rectangle, Sample, Size}
 pub use classes::{Class, ClassId, Classes};
 pub use dataset_error::DatasetError;
 pub use findings::{Fault, Findings};
-pub use formats::{Options, Reading, Sink, Source};
+pub use formats::{Format, Options, Reading, Sink, Source, Target};
 pub use pictures::{LocalPictures, MAX_PICTURE_BYTES, Pictures};
