@@ -6,13 +6,18 @@
 mod annotations;
 mod classes;
 mod dataset_error;
+pub mod export;
 mod findings;
 pub mod formats;
+mod input;
 mod pictures;
+mod random;
+pub mod split;
 
 pub use annotations::{Flags, Label, Object, Provenance, Rectangle, Sample, Size};
 pub use classes::{Class, ClassId, Classes};
 pub use dataset_error::DatasetError;
 pub use findings::{Fault, Findings};
 pub use formats::{Format, Options, Reading, Sink, Source, Target};
+pub use input::{Input, Inputs};
 pub use pictures::{LocalPictures, MAX_PICTURE_BYTES, Pictures};
