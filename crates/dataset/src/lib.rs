@@ -6,10 +6,13 @@
 mod annotations;
 mod classes;
 mod dataset_error;
+pub mod draw;
 pub mod export;
 mod findings;
 pub mod formats;
 mod input;
+pub mod inspect;
+pub mod make;
 mod pictures;
 mod random;
 pub mod split;

@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use crate::annotations::{Flags, Object, Rectangle};
+use crate::formats::ground_truth::reason;
 use crate::{DatasetError, Reading};
 
 /// A picture of `images`.
@@ -104,7 +105,7 @@ impl Table {
     }
 
     fn row(&mut self, text: &str, needs_score: bool, reading: &mut Reading) -> Result<(), String> {
-        let found: Annotation<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let found: Annotation<'_> = serde_json::from_str(text).map_err(|error| reason(&error))?;
         let [left, top, width, height] = found.bbox;
         if needs_score && found.score.is_none() {
             return Err("missing field `score`".to_owned());
@@ -180,7 +181,7 @@ impl<'de> Visitor<'de> for Lists<'_> {
                 "images" => {
                     has_images = true;
                     let each = |text: &str| {
-                        table.images.push(serde_json::from_str(text).map_err(|error| error.to_string())?);
+                        table.images.push(serde_json::from_str(text).map_err(|error| reason(&error))?);
                         Ok(())
                     };
                     map.next_value_seed(Elements { file, what: "image", each })?.note(file, "image", reading);
@@ -193,7 +194,7 @@ impl<'de> Visitor<'de> for Lists<'_> {
                 "categories" => {
                     let classes = &mut reading.classes;
                     let each = |text: &str| {
-                        let category: Category = serde_json::from_str(text).map_err(|error| error.to_string())?;
+                        let category: Category = serde_json::from_str(text).map_err(|error| reason(&error))?;
                         let number = category.id.checked_sub(1).ok_or("the id is out of range")?;
                         classes.name(number, &category.name);
                         Ok(())
