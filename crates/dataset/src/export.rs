@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use crate::formats::{FileNames, size_in};
-use crate::{DatasetError, Format, Pictures, Reading, Sample, Sink, Target};
+use crate::{Classes, DatasetError, Format, Pictures, Reading, Sample, Sink, Target};
 
 /// What is left out on purpose.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +86,7 @@ impl<'a> Exporter<'a> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&mut self, mut sample: Sample, reading: &mut Reading) -> Result<(), DatasetError> {
-        if !self.filter.keeps(&mut sample, reading) {
+        if !self.keeps(&mut sample, reading) {
             return Ok(());
         }
         if let Err(error) = self.complete(&mut sample, reading) {
@@ -108,6 +108,23 @@ impl<'a> Exporter<'a> {
         let mut files = self.sink.finish(&reading.classes, &mut reading.findings)?;
         files.extend(self.placement.copies);
         Ok(Exported { files, pictures: self.written })
+    }
+
+    /// Filters a sample, and says what is left out.
+    fn keeps(&self, sample: &mut Sample, reading: &mut Reading) -> bool {
+        let before = sample.objects.len() + sample.labels.len();
+        let is_kept = self.filter.keeps(sample, &reading.classes);
+        let dropped = before - sample.objects.len() - sample.labels.len();
+        reading.findings.loss("annotations that the filter leaves out", dropped);
+        if dropped > 0 {
+            sample.line = None;
+        }
+        match (is_kept, sample.is_annotated) {
+            (true, _) => {}
+            (false, true) => reading.findings.loss("pictures without annotations: left out, as asked", 1),
+            (false, false) => reading.findings.loss("pictures that were not annotated: left out", 1),
+        }
+        is_kept
     }
 
     /// Gives a sample its bytes, size and place.
@@ -158,15 +175,12 @@ impl<'a> Exporter<'a> {
 }
 
 impl Filter {
-    /// Takes out what is not wanted. False: the whole picture is not.
-    fn keeps(&self, sample: &mut Sample, reading: &mut Reading) -> bool {
+    /// Takes out what is not wanted. False: the whole picture is not, because it was not annotated or nothing is left.
+    pub fn keeps(&self, sample: &mut Sample, classes: &Classes) -> bool {
         if !sample.is_annotated {
-            reading.findings.loss("pictures that were not annotated: left out", 1);
             return false;
         }
-        let before = sample.objects.len() + sample.labels.len();
         if !self.classes.is_empty() {
-            let classes = &reading.classes;
             let is_wanted = |class| self.classes.iter().any(|name| *name == classes.shown(class));
             sample.objects.retain(|object| is_wanted(object.class));
             sample.labels.retain(|label| is_wanted(label.class));
@@ -175,16 +189,7 @@ impl Filter {
             !(self.drops_crowds && object.flags.is_crowd)
                 && !(self.drops_depictions && (object.flags.is_depiction || object.flags.is_inside))
         });
-        let after = sample.objects.len() + sample.labels.len();
-        if after < before {
-            sample.line = None;
-            reading.findings.loss("annotations that the filter leaves out", before - after);
-        }
-        if self.drops_empty && after == 0 {
-            reading.findings.loss("pictures without annotations: left out, as asked", 1);
-            return false;
-        }
-        true
+        !(self.drops_empty && sample.objects.is_empty() && sample.labels.is_empty())
     }
 }
 
