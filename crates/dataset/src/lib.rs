@@ -1,7 +1,7 @@
 //! Annotated pictures: one model of annotations, the formats that hold it, splits, drawings and synthetic sets.
 //!
 //! Readers and writers work picture by picture. A record that cannot be read is named and passed over. What a format cannot hold is
-//! counted by name, never dropped in silence. No tensor, no network: pictures that lie elsewhere come through [`Pictures`].
+//! counted by name, never dropped in silence. It knows no model and no network: pictures that lie elsewhere come through [`Pictures`].
 
 mod annotations;
 mod classes;

@@ -40,7 +40,8 @@ fn drawn() -> impl Strategy<Value = Drawn> {
             let within = |edge: u16, side: u32| u32::from(edge) % (4 * side);
             let boxes = edges.into_iter().map(|([a, b, c, d], class)| {
                 let (left, top) = (within(a, side[0]), within(b, side[1]));
-                let (right, bottom) = (left + 1 + u32::from(c) % (4 * side[0] - left), top + 1 + u32::from(d) % (4 * side[1] - top));
+                let (right, bottom) =
+                    (left + 1 + u32::from(c) % (4 * side[0] - left), top + 1 + u32::from(d) % (4 * side[1] - top));
                 ([left, top, right, bottom], class % count)
             });
             Picture { side, boxes: boxes.collect(), class: class % count }

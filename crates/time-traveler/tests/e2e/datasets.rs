@@ -37,7 +37,10 @@ fn a_made_set_goes_through_every_command() {
         serde_json::from_str(&succeeded(folder, "inspect shapes/annotations.json --strict --json")).unwrap();
     assert_eq!((&line["pictures"], line["problems"].as_array().unwrap().len()), (&json!([60]), 0));
 
-    succeeded(folder, "convert shapes/annotations.json --to tfrecord --out records/all.record --shards 3 --compression gzip");
+    succeeded(
+        folder,
+        "convert shapes/annotations.json --to tfrecord --out records/all.record --shards 3 --compression gzip",
+    );
     let said = succeeded(
         folder,
         "convert records/all.record --label-map records/label_map.pbtxt --to voc --out voc --pictures voc/JPEGImages",
@@ -60,7 +63,8 @@ fn a_made_set_goes_through_every_command() {
     let counts: Vec<u64> = balance["pictures"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
     assert_eq!(counts.iter().sum::<u64>(), 60);
     assert!((34..=38).contains(&counts[0]), "{counts:?}");
-    let leaks = succeeded(folder, "inspect splits/train.json splits/val.json splits/test.json --images splits/images/train");
+    let leaks =
+        succeeded(folder, "inspect splits/train.json splits/val.json splits/test.json --images splits/images/train");
     assert!(!leaks.contains("in two data sets"), "{leaks}");
 
     let said = succeeded(folder, "draw shapes/annotations.json --out sheet.png --columns 3 --rows 2 --side 96");
@@ -80,7 +84,10 @@ fn a_faulty_line_is_named_and_the_others_are_used() {
     let output = ran(folder, "convert set/annotations.manifest --to coco --out out.json");
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("annotations.manifest, line 1: the value of \"job\" cannot be read: missing field"), "{said}");
+    assert!(
+        said.contains("annotations.manifest, line 1: the value of \"job\" cannot be read: missing field"),
+        "{said}"
+    );
     assert!(said.contains("annotations.manifest, line 2: no object of JSON"), "{said}");
     assert!(text(&output.stdout).contains("3 pictures"), "{said}");
     let coco: Value = serde_json::from_slice(&std::fs::read(folder.join("out.json")).unwrap()).unwrap();
@@ -112,7 +119,8 @@ async fn pictures_come_from_s3() {
             "j": {"annotations": [{"class_id": 0, "left": 1, "top": 2, "width": 3, "height": 4}], "image_size": []},
             "j-metadata": {"class-map": {"0": "astronaut"}}})
     };
-    std::fs::write(folder.path().join("j-output.manifest"), format!("{}\n{}\n", line("one.png"), line("two.png"))).unwrap();
+    std::fs::write(folder.path().join("j-output.manifest"), format!("{}\n{}\n", line("one.png"), line("two.png")))
+        .unwrap();
     let output = Command::new(BINARY)
         .args(["dataset", "convert", "j-output.manifest", "--to", "coco", "--out", "out.json", "--pictures", "images"])
         .env("AWS_ENDPOINT_URL", &up.aws)

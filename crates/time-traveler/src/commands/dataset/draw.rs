@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use dataset::draw::{panel, sheet};
-use dataset::{Pictures, Reading};
+use dataset::{DatasetError, Pictures, Reading};
 use image::ImageFormat;
 
 use super::input_options::InputOptions;
@@ -65,7 +65,10 @@ pub(crate) fn run(draw: &Draw) -> anyhow::Result<()> {
                 break 'inputs;
             }
             let bytes = sample.encoded.take().map_or_else(|| pictures.bytes(&sample.place), Ok);
-            let decoded = bytes.map_err(|error| error.to_string());
+            let decoded = bytes.map_err(|error| match error {
+                DatasetError::Picture { reason, .. } => reason,
+                error => error.to_string(),
+            });
             let decoded = decoded.and_then(|bytes| picture::decode(&bytes).map_err(|error| error.to_string()));
             match decoded {
                 Ok(picture) => {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dataset::inspect::{Inspection, Problem};
-use dataset::{Classes, Inputs, Pictures, Reading};
+use dataset::{Classes, DatasetError, Inputs, Pictures, Reading};
 use serde_json::{Value, json};
 
 use super::input_options::InputOptions;
@@ -47,7 +47,10 @@ pub(crate) fn run(inspect: &Inspect) -> anyhow::Result<()> {
         }
         let bytes = match sample.encoded.take() {
             Some(bytes) => Ok(bytes),
-            None => pictures.bytes(&sample.place).map_err(|error| error.to_string()),
+            None => pictures.bytes(&sample.place).map_err(|error| match error {
+                DatasetError::Picture { reason, .. } => reason,
+                error => error.to_string(),
+            }),
         };
         inspection.add(input, &sample, &reading.classes, Some(bytes.as_deref().map_err(Clone::clone)));
         Ok(())
@@ -77,7 +80,8 @@ fn print(inspection: &Inspection, classes: &Classes) -> anyhow::Result<()> {
         inspection.one_class
     )?;
     print_line!("{:<24}{:>10}{:>10}{:>10}  area of boxes", "class", "pictures", "boxes", "labels")?;
-    for ((id, _), count) in classes.iter().zip(&inspection.classes) {
+    for id in classes.in_order() {
+        let Some(count) = inspection.classes.get(id.0 as usize) else { continue };
         let areas = count.areas.map(|(least, most)| format!("{least:.0} to {most:.0}")).unwrap_or_default();
         let name = shortened(&classes.shown(id));
         print_line!("{name:<24}{:>10}{:>10}{:>10}  {areas}", count.pictures, count.boxes, count.labels)?;
@@ -100,9 +104,10 @@ fn print(inspection: &Inspection, classes: &Classes) -> anyhow::Result<()> {
 
 fn as_json(inspection: &Inspection, classes: &Classes) -> Value {
     let classes: Vec<Value> = classes
-        .iter()
-        .zip(&inspection.classes)
-        .map(|((id, class), count)| {
+        .in_order()
+        .into_iter()
+        .filter_map(|id| Some((id, classes.get(id)?, inspection.classes.get(id.0 as usize)?)))
+        .map(|(id, class, count)| {
             json!({"name": class.name, "shown": classes.shown(id), "number": class.number, "pictures": count.pictures,
                 "boxes": count.boxes, "labels": count.labels, "areas": count.areas})
         })

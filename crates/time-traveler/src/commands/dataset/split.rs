@@ -154,9 +154,10 @@ pub(crate) fn run(split: &Split) -> anyhow::Result<()> {
 
 fn as_json(balance: &Balance, names: &[String], classes: &Classes) -> Value {
     let classes: Vec<Value> = classes
-        .iter()
-        .zip(&balance.classes)
-        .map(|((id, _), class)| {
+        .in_order()
+        .into_iter()
+        .filter_map(|id| Some((id, balance.classes.get(id.0 as usize)?)))
+        .map(|(id, class)| {
             json!({"name": classes.shown(id), "pictures": class.pictures, "annotations": class.annotations,
                 "deviation": balance.deviation(class)})
         })
@@ -172,7 +173,8 @@ fn print_table(balance: &Balance, names: &[String], classes: &Classes) -> anyhow
     };
     let heads: Vec<String> = names.iter().map(|name| format!("{:>10}", shortened(name))).collect();
     print_line!("{:<24}{} {:>8}", "pictures of", heads.concat(), "off by")?;
-    for ((id, _), class) in classes.iter().zip(&balance.classes) {
+    for id in classes.in_order() {
+        let Some(class) = balance.classes.get(id.0 as usize) else { continue };
         row(&classes.shown(id), &class.pictures, format!("{:.1}", balance.deviation(class)))?;
     }
     row("all", &balance.pictures, String::new())

@@ -2,9 +2,9 @@
 
 use std::cell::OnceCell;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata};
 use dataset::{DatasetError, LocalPictures, MAX_PICTURE_BYTES, Pictures};
 use tokio::runtime::Runtime;
 
@@ -26,7 +26,9 @@ impl StoredPictures {
         let runtime = runtime()?;
         let variables = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
         let endpoint = variables.iter().find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
-        let client = Client::new(&runtime.block_on(aws::config(endpoint.as_deref())));
+        let config = runtime.block_on(aws::config(endpoint.as_deref()));
+        anyhow::ensure!(config.region().is_some(), "no AWS region is configured: set AWS_REGION");
+        let client = Client::new(&config);
         Ok(self.s3.get_or_init(|| (runtime, client)))
     }
 
@@ -34,7 +36,10 @@ impl StoredPictures {
         let (runtime, client) = self.s3()?;
         runtime.block_on(async {
             let answer = client.get_object().bucket(bucket).key(key).send().await;
-            let mut answer = answer.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(&error)))?;
+            let mut answer = answer.map_err(|error| match error.code() {
+                Some(code) => anyhow!("S3 answers {code}: {}", error.message().unwrap_or("no reason")),
+                None => anyhow!("{}", DisplayErrorContext(&error)),
+            })?;
             let mut bytes = Vec::new();
             while let Some(some) = answer.body.next().await {
                 bytes.extend_from_slice(&some.context("the object breaks off")?);
