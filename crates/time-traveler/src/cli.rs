@@ -9,6 +9,7 @@ use crate::commands::age::{self, Age};
 use crate::commands::bench::{self, Bench};
 use crate::commands::check::{self, Check};
 use crate::commands::completions::{self, Completions};
+use crate::commands::dataset::{self, Dataset};
 use crate::commands::demo::{self, Demo};
 use crate::commands::detect::{self, Detect};
 use crate::commands::faces::{self, Faces};
@@ -45,6 +46,9 @@ enum Command {
     Faces(Faces),
     /// Find the faces of photos by a network
     Detect(Detect),
+    /// Inspect, convert, split, draw or make annotated pictures
+    #[command(subcommand)]
+    Dataset(Dataset),
     /// Inspect a checkpoint, convert it, or pack a model folder for SageMaker
     #[command(subcommand)]
     Model(Model),
@@ -74,6 +78,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Age(age) => age::run(&age),
         Command::Faces(faces) => faces::run(&faces),
         Command::Detect(detect) => detect::run(&detect),
+        Command::Dataset(dataset) => dataset::run(&dataset),
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Check(check) => check::run(&check),

@@ -4,6 +4,7 @@ pub(crate) mod age;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod detect;
 pub(crate) mod faces;

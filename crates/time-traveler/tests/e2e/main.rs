@@ -6,6 +6,7 @@ mod attacks;
 mod boto3;
 mod check;
 mod command_line;
+mod datasets;
 mod descriptions;
 mod detect;
 mod flow;

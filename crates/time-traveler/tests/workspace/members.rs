@@ -23,12 +23,30 @@ enum External {
 }
 use External::{Not, Only};
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     Rule { name: "pipeline", members: &[], external: Only(&["jiff", "serde", "serde_json", "sha2", "thiserror"]) },
     Rule {
         name: "picture",
         members: &[],
         external: Only(&["crc32fast", "flate2", "image", "libjpeg-turbo-rs", "moxcms", "rayon", "thiserror"]),
+    },
+    Rule {
+        name: "dataset",
+        members: &["picture"],
+        external: Only(&[
+            "crc32c",
+            "csv",
+            "flate2",
+            "font8x8",
+            "image",
+            "indexmap",
+            "quick-xml",
+            "serde",
+            "serde_json",
+            "sha2",
+            "tempfile",
+            "thiserror",
+        ]),
     },
     Rule { name: "face", members: &[], external: Only(&["flate2", "image", "pulp", "rayon", "thiserror"]) },
     Rule {
@@ -70,7 +88,19 @@ const RULES: [Rule; 11] = [
     },
     Rule {
         name: "time-traveler",
-        members: &["aging", "container", "face", "lambda", "local-cloud", "nn", "picture", "pipeline", "vision", "web"],
+        members: &[
+            "aging",
+            "container",
+            "dataset",
+            "face",
+            "lambda",
+            "local-cloud",
+            "nn",
+            "picture",
+            "pipeline",
+            "vision",
+            "web",
+        ],
         external: Not(&["axum", "burn", "rusqlite", "s3s"]),
     },
 ];
