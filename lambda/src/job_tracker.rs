@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_runtime::{LambdaEvent, service_fn};
-use pipeline::{Ages, Job, JobError, MAX_WAIT_SECONDS, PortraitId, Record, Status, keys};
+use pipeline::{Ages, Job, JobError, MAX_UPLOAD_BYTES, MAX_WAIT_SECONDS, PortraitId, Record, Status, keys};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::clients::Clients;
 use crate::deletion::{Deletion, Outcome};
 use crate::error::HandlerError;
 use crate::jobs::{Cursor, Jobs};
-use crate::objects::Objects;
+use crate::objects::{Objects, UploadBody};
 use crate::{Clock, Settings, init_logging};
 
 /// The number of jobs in a page, unless the client sets a limit.
@@ -176,7 +176,8 @@ impl JobTracker {
         })
     }
 
-    /// `POST /uploads/{id}?ages=`: presigns the PUT of a picture that is too large for the REST API.
+    /// `POST /uploads/{id}?ages=&length=&type=`: presigns the PUT of a picture that is too large for the REST API. With length and
+    /// media type, the URL takes no other body.
     async fn presign(&self, id: &PortraitId, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
         // The default of this moment: the upload may be accepted after the default has changed.
         let ages = match query.get("ages").map(|text| text.parse::<Ages>()).transpose() {
@@ -186,11 +187,16 @@ impl JobTracker {
                 return Ok(HttpResponse::json(400, &error));
             }
         };
+        let body = match upload_body(query) {
+            Ok(body) => body,
+            Err(message) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &message)),
+        };
         let metadata = HashMap::from([(keys::AGES_METADATA.to_owned(), ages.to_string())]);
         let (bucket, key) = (&self.settings.input_bucket, keys::upload(id));
-        let signed = self.objects.presign_put(bucket, &key, metadata, UPLOAD_URL).await?;
-        // The SDK adds the trace id of this Lambda request, which clients have no use for.
-        let headers: HashMap<&str, &str> = signed.headers().filter(|(name, _)| name.starts_with("x-amz-")).collect();
+        let signed = self.objects.presign_put(bucket, &key, metadata, &body, UPLOAD_URL).await?;
+        // The SDK adds the trace id of this Lambda request, which clients have no use for. They all send the length by themselves.
+        let is_sent = |name: &str| name.starts_with("x-amz-") || name == "content-type";
+        let headers: HashMap<&str, &str> = signed.headers().filter(|(name, _)| is_sent(name)).collect();
         let expires_at = self.clock.now().plus_seconds(UPLOAD_URL.as_secs().try_into().unwrap_or(0));
         let answer = json!({
             "url": signed.uri(), "method": signed.method(), "headers": headers, "expiresAt": expires_at,
@@ -198,6 +204,26 @@ impl JobTracker {
         });
         Ok(HttpResponse::json(200, &answer))
     }
+}
+
+/// What the body of an upload will be, as far as its sender says.
+fn upload_body(query: &HashMap<String, String>) -> Result<UploadBody, String> {
+    let bytes =
+        |text: &String| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let length = match query.get("length").map(bytes) {
+        None => None,
+        Some(Some(length)) if (1..=MAX_UPLOAD_BYTES).contains(&length) => i64::try_from(length).ok(),
+        Some(_) => return Err(format!("length is no number of bytes: 1 to {MAX_UPLOAD_BYTES} would work")),
+    };
+    let media_type = query.get("type").cloned();
+    let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    let is_type = |text: &str| {
+        text.len() <= 100 && text.split_once('/').is_some_and(|(kind, subtype)| is_word(kind) && is_word(subtype))
+    };
+    if media_type.as_deref().is_some_and(|text| !is_type(text)) {
+        return Err("type is no media type: image/jpeg would work".to_owned());
+    }
+    Ok(UploadBody { length, media_type })
 }
 
 type ListQuery = (Option<Status>, usize, Option<Cursor>);
@@ -247,6 +273,24 @@ mod tests {
 
     fn query(pairs: &[(&str, &str)]) -> HashMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_body_of_an_upload_is_what_its_sender_says() {
+        let none = upload_body(&query(&[])).unwrap();
+        assert_eq!((none.length, none.media_type), (None, None));
+        let said = upload_body(&query(&[("length", "52428800"), ("type", "image/png")])).unwrap();
+        assert_eq!((said.length, said.media_type.as_deref()), (Some(52_428_800), Some("image/png")));
+        for bad in [
+            ("length", "0"),
+            ("length", "52428801"),
+            ("length", "-1"),
+            ("length", ""),
+            ("type", "png"),
+            ("type", "a/\n"),
+        ] {
+            assert!(upload_body(&query(&[bad])).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

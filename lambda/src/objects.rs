@@ -26,6 +26,14 @@ pub(crate) struct Contents {
     pub(crate) metadata: HashMap<String, String>,
 }
 
+/// What a presigned upload takes, if that is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UploadBody {
+    /// In bytes.
+    pub(crate) length: Option<i64>,
+    pub(crate) media_type: Option<String>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Objects {
     client: aws_sdk_s3::Client,
@@ -216,10 +224,12 @@ impl Objects {
         bucket: &str,
         key: &str,
         metadata: HashMap<String, String>,
+        body: &UploadBody,
         valid_for: Duration,
     ) -> Result<PresignedRequest, HandlerError> {
         let expiry = PresigningConfig::expires_in(valid_for).map_err(HandlerError::aws("presigning"))?;
         let put = self.client.put_object().bucket(bucket).key(key).set_metadata(Some(metadata));
+        let put = put.set_content_length(body.length).set_content_type(body.media_type.clone());
         put.presigned(expiry).await.map_err(HandlerError::aws("presigning"))
     }
 }

@@ -131,13 +131,16 @@ impl Client {
             url.set_query(Some(&query(ages)));
             good(self.images.send(put(self.images.http.put(url), photo)).await?).await?
         } else {
-            let signed = self.presign(&photo.id, Some(ages)).await?;
+            // The URL takes this photograph's length and type only. Deployments of earlier versions pass over both.
+            let body = format!("length={}&type={}", photo.bytes.len(), photo.media_type.as_str());
+            let signed = self.presign(&photo.id, Some(&format!("{}&{body}", query(ages)))).await?;
             let to = Url::parse(&signed.url).context("the presigned upload leads to no URL")?;
             // The photograph goes wherever the answer says, so the way there has to be private.
             let is_private = to.scheme() == "https" || (is_local(&to) && self.jobs.is_local);
             ensure!(is_private, "the presigned upload leads to {}, and https would work", host(&to));
             let mut request = put(api::http(&to)?.put(to), photo);
-            for (name, value) in &signed.headers {
+            // The type is there already.
+            for (name, value) in signed.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-type")) {
                 request = request.header(name, value);
             }
             good(request.send().await.context("S3 cannot be reached")?).await?
@@ -150,9 +153,9 @@ impl Client {
         Ok(Expected::new(photo.id.clone(), etag, ages, before))
     }
 
-    async fn presign(&self, id: &PortraitId, ages: Option<&Ages>) -> anyhow::Result<PresignedUpload> {
+    async fn presign(&self, id: &PortraitId, query: Option<&str>) -> anyhow::Result<PresignedUpload> {
         let mut url = self.jobs.at(&format!("/uploads/{id}"))?;
-        url.set_query(ages.map(query).as_deref());
+        url.set_query(query);
         let answer = good(self.jobs.send(self.jobs.http.post(url)).await?).await?;
         let body = limited(answer, PRESIGNED, "the presigned upload").await?;
         serde_json::from_slice(&body).context("the presigned upload cannot be read")

@@ -8,8 +8,10 @@ mod measurement;
 mod pipeline;
 mod preview;
 mod processes;
+mod s3;
 mod serve;
 mod split;
+mod up;
 
 use clap::Subcommand;
 
@@ -29,6 +31,8 @@ pub(crate) enum Bench {
     Serve(serve::BenchServe),
     /// Measure the processor time, throughput and latency of the whole pipeline
     Pipeline(pipeline::BenchPipeline),
+    /// Measure PUT and GET of S3, beside other S3 servers
+    S3(s3::BenchS3),
     /// Measure the deployed functions: size, cold starts, memory
     Functions(functions::BenchFunctions),
 }
@@ -42,6 +46,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Split(split) => split::run(split),
         Bench::Serve(serve) => serve::run(serve),
         Bench::Pipeline(pipeline) => pipeline::run(pipeline),
+        Bench::S3(s3) => s3::run(s3),
         Bench::Functions(functions) => functions::run(functions),
     }
 }

@@ -106,6 +106,28 @@ async fn a_presigned_upload_is_no_other_request() {
     assert_eq!(up.settled("ada").await["ages"], json!([30]));
 }
 
+/// With its length and its type signed, a presigned upload takes no other body.
+#[tokio::test]
+async fn a_presigned_upload_takes_what_it_was_made_for() {
+    let up = Up::start();
+    let photo = picture(1);
+    let made = async |query: String| up.http.post(format!("{}/uploads/ada?{query}", up.api)).send().await.unwrap();
+    let presigned: Value = made(format!("ages=30&length={}&type=image/png", photo.len())).await.json().await.unwrap();
+    assert_eq!(presigned["headers"], json!({"x-amz-meta-ages": "30", "content-type": "image/png"}));
+    let put = async |body: Vec<u8>, media_type: &str| {
+        let put = up.http.put(presigned["url"].as_str().unwrap()).header("x-amz-meta-ages", "30");
+        put.header("content-type", media_type).body(body).send().await.unwrap().status()
+    };
+    assert_eq!(put([photo.clone(), vec![0]].concat(), "image/png").await, StatusCode::FORBIDDEN, "a longer body");
+    assert_eq!(put(photo[1..].to_vec(), "image/png").await, StatusCode::FORBIDDEN, "a shorter body");
+    assert_eq!(put(photo.clone(), "text/html").await, StatusCode::FORBIDDEN, "another type");
+    assert_eq!(put(photo, "image/png").await, StatusCode::OK);
+    assert_eq!(up.settled("ada").await["status"], "SUCCESS");
+    for bad in ["length=0", "length=52428801", "length=x", "type=png", "type=a/%0d%0ab:c"] {
+        assert_eq!(made(bad.to_owned()).await.status(), StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
+
 /// A link on another site opens the page. It gets nothing else, and shows the page in no frame.
 #[tokio::test]
 async fn another_site_can_link_to_the_page_and_no_more() {

@@ -1,9 +1,7 @@
 //! `bench pipeline`: the processor time, the throughput and the latency of the whole pipeline, by `up` as a child process.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +16,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::measurement::median_of;
-use super::processes::{Time, Usage, usage};
+use super::processes::Time;
+use super::up::Up;
 use crate::choice::Choice;
 use crate::pictures::sample::SAMPLE;
 use crate::runtime::runtime;
@@ -67,7 +66,8 @@ pub(crate) fn run(bench: &BenchPipeline) -> anyhow::Result<()> {
         (None, None) => SAMPLE.to_vec(),
     };
     let data = tempfile::tempdir().context("a temporary folder cannot be made")?;
-    let up = Up::start(bench, data.path())?;
+    let model_server = bench.model_server.iter().flat_map(|program| ["--model-server".as_ref(), program.as_os_str()]);
+    let up = Up::start(data.path(), bench.durability, &model_server.collect::<Vec<_>>())?;
     let measured = runtime()?.block_on(measured(&up, photo, bench))?;
     measured.print(bench)
 }
@@ -77,48 +77,6 @@ fn small_picture() -> anyhow::Result<Vec<u8>> {
     let picture = image::RgbImage::from_pixel(64, 64, image::Rgb([90, 120, 150]));
     picture.write_to(&mut png, image::ImageFormat::Png).context("the picture cannot be encoded")?;
     Ok(png.into_inner())
-}
-
-/// `up`, in a folder of its own and on free ports.
-struct Up {
-    process: Child,
-    api: String,
-}
-
-#[derive(Deserialize)]
-struct Ready {
-    api: String,
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Up {
-    fn start(bench: &BenchPipeline, data: &std::path::Path) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["up", "--port", "0", "--aws-port", "0", "--json", "--data"]).arg(data);
-        command.args(["--durability", &bench.durability.to_string()]);
-        if let Some(program) = &bench.model_server {
-            command.arg("--model-server").arg(program);
-        }
-        // Its lines of hops would take time.
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("`up` cannot start")?;
-        let output = process.stdout.take().context("`up` has no output")?;
-        let mut up = Self { process, api: String::new() };
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        let ready: Ready = serde_json::from_str(&line).context("`up` did not start: run it to see why")?;
-        up.api = ready.api;
-        Ok(up)
-    }
-
-    fn usage(&self) -> anyhow::Result<Usage> {
-        usage(self.process.id(), "up")
-    }
 }
 
 /// The figures of a run.
