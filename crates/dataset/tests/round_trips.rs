@@ -1,5 +1,7 @@
 //! A data set that goes through two formats which can hold it is the same data set.
 
+#![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
+
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
