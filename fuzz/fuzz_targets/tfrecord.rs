@@ -13,7 +13,7 @@ fuzz_target!(init: fuzz::limit_memory(16, 64), |bytes: &[u8]| {
     if kind & 1 == 0 {
         let mut records = Records::new(bytes);
         let mut end = 0;
-        while let Some((at, record)) = records.next() {
+        while let Some((at, record)) = records.read_next() {
             assert!(at >= end && at <= bytes.len() as u64);
             end = at + record.map_or(0, |record| record.len() as u64);
         }

@@ -1,6 +1,9 @@
 //! Data sets that are read one after the other.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
+
+use image::{ImageFormat, RgbImage};
 
 use crate::{DatasetError, Format, Options, Pictures, Reading, Sample};
 
@@ -53,6 +56,19 @@ impl Input {
     }
 }
 
+/// Stands for every picture while only classes are read, so that none is fetched for its size.
+struct AnySize;
+
+impl Pictures for AnySize {
+    fn bytes(&self, place: &str) -> Result<Vec<u8>, DatasetError> {
+        let mut png = Cursor::new(Vec::new());
+        let written = RgbImage::new(1, 1).write_to(&mut png, ImageFormat::Png);
+        let reason =
+            |error: image::ImageError| DatasetError::Picture { place: place.to_owned(), reason: error.to_string() };
+        written.map(|()| png.into_inner()).map_err(reason)
+    }
+}
+
 impl Inputs<'_> {
     /// Hands every picture to `each`, with the place of its data set in `inputs`.
     ///
@@ -80,7 +96,8 @@ impl Inputs<'_> {
     pub fn learn_classes(&self, reading: &mut Reading) -> Result<(), DatasetError> {
         if self.inputs.iter().any(|input| input.has_names_only(self.options)) {
             let mut first = Reading::default();
-            self.for_each(&mut first, |_, _, _| Ok(()))?;
+            let inputs = Inputs { pictures: &AnySize, ..*self };
+            inputs.for_each(&mut first, |_, _, _| Ok(()))?;
             reading.classes = first.classes;
         }
         Ok(())

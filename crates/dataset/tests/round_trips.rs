@@ -1,5 +1,7 @@
 //! A data set that goes through two formats which can hold it is the same data set.
 
+#![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
+
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
@@ -29,8 +31,9 @@ struct Picture {
     class: usize,
 }
 
-fn drawn() -> impl Strategy<Value = Drawn> {
-    let names = proptest::collection::btree_set("[a-zA-Zé<&'\"\\\\#眼-][a-zA-Z0-9é<&'\".-]{0,7}", 1..4);
+/// Sets whose classes have names of this pattern.
+fn drawn(pattern: &'static str) -> impl Strategy<Value = Drawn> {
+    let names = proptest::collection::btree_set(pattern, 1..4);
     let edges = proptest::collection::vec((any::<[u16; 4]>(), 0..4_usize), 0..4);
     let picture = ([1..40_u32, 1..40_u32], edges, 0..4_usize);
     (names, proptest::collection::vec(picture, 1..5)).prop_map(|(names, pictures)| {
@@ -151,12 +154,13 @@ proptest! {
     #![proptest_config(Config { cases: 12, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn boxes_survive_every_pair_of_formats(drawn in drawn()) {
+    fn boxes_survive_every_pair_of_formats(drawn in drawn("[a-zA-Zé<&'\"\\\\#眼-][a-zA-Z0-9é<&'\".-]{0,7}")) {
         check(&drawn, &DETECTION, false);
     }
 
+    // Names of folders are small letters without slashes, since some file systems know no others.
     #[test]
-    fn classes_of_pictures_survive_every_pair_of_formats(drawn in drawn()) {
+    fn classes_of_pictures_survive_every_pair_of_formats(drawn in drawn("[a-zé&'#眼-][a-z0-9é&'.-]{0,7}")) {
         check(&drawn, &CLASSIFICATION, true);
     }
 }

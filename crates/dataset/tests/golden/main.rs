@@ -2,6 +2,8 @@
 //! the data preparation notebook and the converter to COCO of a Detectron2 example on AWS made of them, and with the balance of
 //! scikit-multilearn 0.2.0 over 200 seeds. `fixtures/records` was written by TensorFlow 1.15.5. All are made up for these tests.
 
+#![allow(clippy::unwrap_used, reason = "what a test finds missing is its failure")]
+
 mod conversion;
 mod records;
 mod splits;

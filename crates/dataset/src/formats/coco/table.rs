@@ -1,6 +1,7 @@
 //! The lists of a COCO file in memory, about 100 bytes an annotation.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -131,11 +132,12 @@ impl Table {
     pub(super) fn by_id(&self, file: &Path, reading: &mut Reading) -> HashMap<i64, u32> {
         let mut places = HashMap::with_capacity(self.images.len());
         for (place, image) in self.images.iter().enumerate() {
-            if places.contains_key(&image.id) {
-                let reason = format!("a second picture has the id {}: annotations go to the first", image.id);
-                reading.findings.fault(file, Some(("image", place as u64)), reason);
-            } else {
-                places.insert(image.id, place as u32);
+            match places.entry(image.id) {
+                Entry::Vacant(new) => drop(new.insert(place as u32)),
+                Entry::Occupied(_) => {
+                    let reason = format!("a second picture has the id {}: annotations go to the first", image.id);
+                    reading.findings.fault(file, Some(("image", place as u64)), reason);
+                }
             }
         }
         places

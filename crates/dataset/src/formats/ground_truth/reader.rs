@@ -97,12 +97,14 @@ impl Context<'_> {
         let line = Line::parse(text)?;
         let Text(place) = line.read("source-ref")?;
         let mut sample = Sample::at(self.options.place(folder_of(self.file), &place));
-        for job in self.jobs_of(&line)? {
+        let jobs = self.jobs_of(&line)?;
+        for job in &jobs {
             sample.is_annotated = true;
-            read_job(&line, &job, &mut sample, class_map, classes)?;
-            if self.options.keeps_lines {
-                sample.line = Some(line.renamed(&job, &job));
-            }
+            read_job(&line, job, &mut sample, class_map, classes)?;
+        }
+        // Annotations of several jobs become those of one, so a line of one job would lack some.
+        if let ([job], true) = (&jobs[..], self.options.keeps_lines) {
+            sample.line = Some(line.renamed(job, job));
         }
         Ok(sample)
     }
@@ -210,4 +212,36 @@ fn entries<'a, T: serde::Deserialize<'a>>(key: &str, raw: &'a RawValue) -> Resul
         name.parse().map_err(|_| LineError::Value { key: key.to_owned(), reason })
     };
     line.into_entries().map(|(name, value)| Ok((number(&name)?, line::read(key, value)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, jobs: &[&str]) -> (Option<Sample>, Reading) {
+        let mut reading = Reading::default();
+        let jobs = jobs.iter().map(|job| (*job).to_owned()).collect();
+        let options = Options { jobs, keeps_lines: true, ..Options::default() };
+        let sample = GroundTruth::new(Path::new("m.manifest"), text.as_bytes(), &options).next(&mut reading).unwrap();
+        (sample, reading)
+    }
+
+    #[test]
+    fn several_jobs_of_a_line_are_read_together_or_refused() {
+        let boxes =
+            r#"{"annotations": [{"class_id": 0, "left": 1, "top": 2, "width": 3, "height": 4}], "image_size": []}"#;
+        let text = format!(
+            r#"{{"source-ref": "s3://b/k", "a": {boxes}, "a-metadata": {{"class-map": {{"0": "cat"}}}}, "b": 4, "b-metadata": {{"class-name": "dog"}}}}"#
+        );
+        let (sample, reading) = read(&text, &["a", "b"]);
+        let sample = sample.unwrap();
+        assert_eq!((sample.objects.len(), sample.labels.len(), sample.line), (1, 1, None));
+        assert_eq!(reading.classes.shown(sample.labels[0].class), "dog");
+        let (sample, _) = read(&text, &["b"]);
+        assert!(sample.unwrap().line.unwrap().ends_with(r#""b": 4, "b-metadata": {"class-name": "dog"}}"#));
+        let (sample, reading) = read(&text, &[]);
+        assert!(sample.is_none());
+        assert!(reading.findings.faults()[0].reason.contains("the jobs a, b labelled this picture: choose one"));
+        assert!(!read(&text, &["c"]).0.unwrap().is_annotated);
+    }
 }

@@ -76,7 +76,7 @@ impl Source for TfRecord {
                 self.file = file;
                 continue;
             };
-            let Some((at, record)) = records.next() else {
+            let Some((at, record)) = records.read_next() else {
                 self.records = None;
                 continue;
             };

@@ -74,7 +74,7 @@ fn annotations(file: &Path) -> anyhow::Result<usize> {
 fn bytes(file: &Path) -> anyhow::Result<usize> {
     let mut records = Records::open(file)?;
     let mut count = 0;
-    while let Some((_, record)) = records.next() {
+    while let Some((_, record)) = records.read_next() {
         count += record?.len();
     }
     Ok(count)
