@@ -7,6 +7,7 @@ mod check;
 mod command_line;
 mod descriptions;
 mod detect;
+mod face_weights;
 mod flow;
 mod given_up;
 mod hostile_server;
