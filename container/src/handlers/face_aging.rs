@@ -1,17 +1,19 @@
 //! Face ageing: a portrait in, the strip of the same person at other ages out.
 
 pub mod answer_type;
+pub mod portraits;
 pub mod settings;
 pub mod wire;
 
 use aging::sam::SamError;
 use aging::strip::{self, Strip, StripError};
-use aging::{Aligner, Engine, EngineKind, LoadError, PANEL, Portrait, View, needed_checkpoint, sam};
+use aging::{Engine, EngineKind, LoadError, PANEL, Portrait, View, needed_checkpoint, sam};
 use anyhow::Context;
 use face::RgbImage;
 use image::Rgb;
 use nn::{Device, Stages};
 
+use self::portraits::Portraits;
 pub use self::settings::Settings;
 use self::wire::Request;
 use crate::buffers::Buffers;
@@ -23,7 +25,7 @@ use crate::refusal::{Reason, Refusal};
 /// Makes the strip of a portrait, with the engine of the model folder.
 #[derive(Debug)]
 pub struct FaceAging {
-    aligner: Aligner,
+    portraits: Portraits,
     settings: Settings,
     buffers: Buffers,
 }
@@ -37,13 +39,13 @@ impl FaceAging {
         let engine = EngineKind::of(settings.model_dir.as_deref())?;
         let folders = [settings.model_dir.as_deref(), settings.face_model_dir.as_deref()];
         let folders: Vec<_> = folders.into_iter().flatten().collect();
-        Ok(Self { aligner: Aligner::load(&folders, engine)?, settings, buffers: Buffers::default() })
+        Ok(Self { portraits: Portraits::load(&folders, engine)?, settings, buffers: Buffers::default() })
     }
 
     /// Whether a network will compute on the CPU, which allocates large blocks again and again.
     pub fn computes_on_cpu(&self) -> bool {
         let device = self.settings.compute.device;
-        self.aligner.engine == EngineKind::Sam && device.find().is_ok_and(|device| device == Device::Cpu)
+        self.portraits.aligner.engine == EngineKind::Sam && device.find().is_ok_and(|device| device == Device::Cpu)
     }
 
     fn load(&self) -> Result<Engine, LoadError> {
@@ -93,7 +95,7 @@ impl InferenceHandler for FaceAging {
     type Work = Strip;
 
     fn name(&self) -> &'static str {
-        self.aligner.engine.name()
+        self.portraits.aligner.engine.name()
     }
 
     /// A batch of ages has at least one age of each invocation.
@@ -121,7 +123,7 @@ impl InferenceHandler for FaceAging {
 
     fn input(&self, request: &Request, body: Vec<u8>, stages: &mut Stages) -> Result<Strip, Refusal> {
         let picture = stages.measure("decode", || wire::picture(&body))?;
-        let portrait = stages.measure("align", || self.aligner.portrait(&picture))?;
+        let portrait = stages.measure("align", || self.portraits.portrait(&picture))?;
         Ok(Strip::begin(portrait, request.ages.as_slice(), wire::header(request))?.within(self.buffers.take()))
     }
 

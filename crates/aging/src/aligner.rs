@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use face::{Aligned, FaceError, FaceFinder, RgbImage, Sampling};
+use face::{Aligned, FaceError, FaceFinder, FivePoints, RgbImage, Sampling};
 
 use crate::face_models::{DETECTOR, FaceModelError, LANDMARKS, face_finder};
 use crate::{EngineKind, PANEL, Portrait, View, sam, to_panel};
@@ -51,6 +51,25 @@ impl Aligner {
         })
     }
 
+    /// Cuts out the face whose five points a network has found in an upright picture. The crop is the one of [`portrait`](Self::portrait)
+    /// within the error of the points. The preview engine has the landmarks predicted in the crop.
+    ///
+    /// # Errors
+    /// [`FaceError::Landmarks`].
+    pub fn portrait_at(&self, picture: &RgbImage, points: &FivePoints) -> Result<Portrait, FaceError> {
+        let cut = |size, sampling| face::align_points(picture, points, size, sampling);
+        Ok(match self.engine {
+            EngineKind::Preview => {
+                let panel = cut(PANEL, Sampling::Smooth)?;
+                let landmarks = self.faces.predictor.predict(&panel, &face::aligned_box(PANEL));
+                Portrait { panel, view: View::Landmarks(Box::new(landmarks)) }
+            }
+            EngineKind::Sam => {
+                Portrait { panel: cut(PANEL, Sampling::Sam)?, view: View::Face(cut(sam::FACE, Sampling::Sam)?) }
+            }
+        })
+    }
+
     /// The portrait of a square picture that is aligned already. The preview engine looks for the landmarks in it.
     ///
     /// # Errors
@@ -92,6 +111,27 @@ mod tests {
             {
                 std::os::unix::fs::symlink("/nowhere", folder.path().join(name)).unwrap();
                 assert!(matches!(load(&folders), Err(FaceModelError::Read { .. })));
+            }
+        }
+    }
+
+    #[test]
+    fn the_points_of_a_network_make_the_same_portrait() {
+        let photo = picture::decode(include_bytes!("../../../examples/astronaut.png")).unwrap();
+        for engine in [EngineKind::Preview, EngineKind::Sam] {
+            let aligner = Aligner::load(&[], engine).unwrap();
+            let points = FivePoints::from(&aligner.faces.portrait(&photo).unwrap().landmarks);
+            let (whole, five) = (aligner.portrait(&photo).unwrap(), aligner.portrait_at(&photo, &points).unwrap());
+            assert_eq!(whole.panel, five.panel);
+            match (whole.view, five.view) {
+                (View::Face(whole), View::Face(five)) => assert_eq!(whole, five),
+                (View::Landmarks(whole), View::Landmarks(five)) => {
+                    let apart = |n: usize| (whole.0[n].x - five.0[n].x).hypot(whole.0[n].y - five.0[n].y);
+                    let mean = (0..face::POINTS).map(apart).sum::<f64>() / face::POINTS as f64;
+                    // Of 1024 pixels. The predictor begins at another box.
+                    assert!(mean < 20.0, "{mean}");
+                }
+                views => panic!("{views:?}"),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use nn::checkpoint::Checkpoint;
 use nn::{Compute, Device, DeviceError};
 
-use crate::face_models::{DETECTOR, LANDMARKS};
+use crate::face_models::{DETECTOR, LANDMARKS, NETWORKS};
 use crate::preview::Preview;
 use crate::sam::{Sam, SamError};
 
@@ -135,7 +135,7 @@ pub fn needed_checkpoint(folder: &Path) -> Result<PathBuf, LoadError> {
     let names = file_names(folder)?;
     checkpoint_among(folder, &names).ok_or_else(|| LoadError::NoCheckpoint {
         folder: folder.to_owned(),
-        others: names.into_iter().filter(|name| is_weights(name)).collect(),
+        others: names.into_iter().filter(|name| is_weights(name) && !NETWORKS.contains(&name.as_str())).collect(),
     })
 }
 
@@ -148,7 +148,8 @@ pub fn named_engine(folder: &Path) -> Result<EngineKind, LoadError> {
     match needed_checkpoint(folder) {
         Ok(_) => Ok(EngineKind::Sam),
         Err(LoadError::NoCheckpoint { others, .. })
-            if others.is_empty() && [DETECTOR, LANDMARKS].iter().any(|name| folder.join(name).exists()) =>
+            if others.is_empty()
+                && [DETECTOR, LANDMARKS].iter().chain(&NETWORKS).any(|name| folder.join(name).exists()) =>
         {
             Ok(EngineKind::Preview)
         }

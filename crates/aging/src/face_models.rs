@@ -9,6 +9,9 @@ pub const DETECTOR: &str = "face_detector.svm";
 /// The file name of the landmark predictor in a model folder: the name under which dlib publishes it.
 pub const LANDMARKS: &str = "shape_predictor_68_face_landmarks.dat";
 
+/// The file names of a face detection network in a model folder. Where one is there, it finds the faces.
+pub const NETWORKS: [&str; 2] = ["retinaface.safetensors", "retinaface.pth"];
+
 /// Why a face model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FaceModelError {

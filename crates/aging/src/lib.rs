@@ -13,6 +13,6 @@ pub mod strip;
 
 pub use aligner::Aligner;
 pub use engine::{CHECKPOINTS, Engine, EngineKind, LoadError, checkpoint_file, named_engine, needed_checkpoint};
-pub use face_models::{DETECTOR, FaceModelError, LANDMARKS, face_finder};
+pub use face_models::{DETECTOR, FaceModelError, LANDMARKS, NETWORKS, face_finder};
 pub use panel::{PANEL, to_panel};
 pub use portrait::{Portrait, View};

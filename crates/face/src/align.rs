@@ -3,7 +3,7 @@ use std::ops::Range;
 use image::RgbImage;
 
 use crate::quad::Quad;
-use crate::{FaceError, Landmarks, lanczos, padding, quad_transform};
+use crate::{FaceError, FivePoints, Landmarks, lanczos, padding, quad_transform};
 
 /// A face that was cut out: upright and centred.
 #[derive(Clone, Debug)]
@@ -32,7 +32,25 @@ pub enum Sampling {
 /// # Errors
 /// [`FaceError::Landmarks`]: the points cannot belong to a face. For example, all are in one place or far outside.
 pub fn align(picture: &RgbImage, landmarks: &Landmarks, size: u32, sampling: Sampling) -> Result<Aligned, FaceError> {
-    let quad = Quad::around(landmarks);
+    let quad = Quad::around(&landmarks.into());
+    let placed = landmarks.map(|point| quad.place(point, size));
+    Ok(Aligned { picture: cut(picture, quad, size, sampling)?, landmarks: placed })
+}
+
+/// As [`align`], by five points. A network's eyes and corners of the mouth stand for the means and the points of the landmarks.
+///
+/// # Errors
+/// As [`align`].
+pub fn align_points(
+    picture: &RgbImage,
+    points: &FivePoints,
+    size: u32,
+    sampling: Sampling,
+) -> Result<RgbImage, FaceError> {
+    cut(picture, Quad::around(points), size, sampling)
+}
+
+fn cut(picture: &RgbImage, quad: Quad, size: u32, sampling: Sampling) -> Result<RgbImage, FaceError> {
     let (width, height) = picture.dimensions();
     let sane = |at: f64, size: u32| (-f64::from(size)..=2.0 * f64::from(size)).contains(&at);
     let longest = f64::from(width.max(height));
@@ -43,7 +61,6 @@ pub fn align(picture: &RgbImage, landmarks: &Landmarks, size: u32, sampling: Sam
     {
         return Err(FaceError::Landmarks { side: quad.side(), middle: quad.middle, width, height });
     }
-    let placed = landmarks.map(|point| quad.place(point, size));
 
     let ratio = quad.side() / f64::from(size);
     let shrink = match sampling {
@@ -86,5 +103,5 @@ pub fn align(picture: &RgbImage, landmarks: &Landmarks, size: u32, sampling: Sam
     } else {
         (part, quad)
     };
-    Ok(Aligned { picture: quad_transform::sample(&part, &quad, size), landmarks: placed })
+    Ok(quad_transform::sample(&part, &quad, size))
 }

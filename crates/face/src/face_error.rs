@@ -18,6 +18,17 @@ pub enum FaceError {
         /// The narrowest face that would have been found, in pixels.
         smallest: u32,
     },
+    /// A network found no face.
+    #[error(
+        "no face was found in the picture of {width} x {height} pixels, which a network has searched: a well lit picture of the \
+         face works, or a part of this picture around it"
+    )]
+    NotDetected {
+        /// Width of the picture in pixels.
+        width: u32,
+        /// Height of the picture in pixels.
+        height: u32,
+    },
     /// The largest face is too small.
     #[error(
         "the largest face in the picture, at ({left}, {top}), is {width} pixels wide: at least {least} are needed; \

@@ -1,4 +1,4 @@
-use crate::{Landmarks, Point};
+use crate::{FivePoints, Point};
 
 /// The square of the crop around a face. It is rotated with the face.
 ///
@@ -14,10 +14,9 @@ pub(crate) struct Quad {
 
 impl Quad {
     /// The square for a face, from its eyes and mouth.
-    pub(crate) fn around(landmarks: &Landmarks) -> Self {
+    pub(crate) fn around(FivePoints { eyes, mouth_corners, .. }: &FivePoints) -> Self {
         let between = |[one, other]: [Point; 2]| Point { x: (one.x + other.x) / 2.0, y: (one.y + other.y) / 2.0 };
-        let eyes = landmarks.eyes();
-        let (eye, mouth) = (between(eyes), between(landmarks.mouth_corners()));
+        let (eye, mouth) = (between(*eyes), between(*mouth_corners));
         let eye_to_eye = Point { x: eyes[1].x - eyes[0].x, y: eyes[1].y - eyes[0].y };
         let eye_to_mouth = Point { x: mouth.x - eye.x, y: mouth.y - eye.y };
         let axis = Point { x: eye_to_eye.x + eye_to_mouth.y, y: eye_to_eye.y - eye_to_mouth.x };

@@ -15,6 +15,7 @@ use pipeline::invocation::{ages_of, engine_attribute};
 use pipeline::{Ages, AgesError, ErrorCode, ForeignType, ImageType, strip};
 
 use super::answer_type::AnswerType;
+use super::portraits::PortraitError;
 use crate::handler::Answer;
 use crate::head::Head;
 use crate::refusal::{Reason, Refusal};
@@ -164,6 +165,18 @@ impl From<PictureError> for Refusal {
 impl From<FaceError> for Refusal {
     fn from(error: FaceError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error.code(), error.to_string())
+    }
+}
+
+impl From<PortraitError> for Refusal {
+    fn from(error: PortraitError) -> Self {
+        match error {
+            PortraitError::Face(error) => error.into(),
+            PortraitError::Network(error) => {
+                tracing::error!(%error, "the face detection network failed");
+                refusal(&Reason::Failed)
+            }
+        }
     }
 }
 

@@ -88,6 +88,12 @@ impl Batch {
         self.end(name, "Completed").await
     }
 
+    /// Waits until the files of all jobs are removed, which follows their last status.
+    async fn leaves_no_files(&self) {
+        let jobs = self.folder.path().join("data/sagemaker-jobs/transform");
+        eventually(async || (std::fs::read_dir(&jobs).unwrap().count() == 0).then_some(())).await;
+    }
+
     /// The lines that the model server has noted since the last time.
     fn notes(&self) -> Vec<String> {
         let path = self.folder.path().join("notes");
@@ -153,7 +159,7 @@ async fn every_object_becomes_an_output_of_its_name() {
     assert_eq!((&summary["TransformJobName"], &summary["TransformJobStatus"]), (&json!("k"), &json!("Completed")));
     let listed = batch.tested.sagemaker("ListTransformJobs", json!({"NextToken": listed["NextToken"]})).await.unwrap();
     assert_eq!(listed["TransformJobSummaries"][0]["TransformJobName"], "j");
-    assert_eq!(std::fs::read_dir(batch.folder.path().join("data/sagemaker-jobs/transform")).unwrap().count(), 0);
+    batch.leaves_no_files().await;
     batch.tested.cloud.stop().await;
 }
 
@@ -468,6 +474,6 @@ async fn the_next_start_goes_on_where_a_job_was() {
     let notes = batch.notes();
     let count = |record: &str| notes.iter().filter(|note| **note == noted(record)).count();
     assert_eq!((count("done"), count("r0"), count("r9"), count("wait"), count("r11")), (1, 1, 1, 2, 1));
-    assert_eq!(std::fs::read_dir(batch.folder.path().join("data/sagemaker-jobs/transform")).unwrap().count(), 0);
+    batch.leaves_no_files().await;
     batch.tested.cloud.stop().await;
 }

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use aging::{Aligner, Engine, EngineKind, strip};
+use aging::{Engine, EngineKind, strip};
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
+use container::handlers::face_aging::portraits::{PortraitError, Portraits};
 use container::heap;
 use lambda::PanelFormat;
 use nn::{Device, Stages};
@@ -57,7 +58,7 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
         heap::keep_large_blocks();
     }
     let engine = Engine::load(folder, compute).context("the model cannot be loaded")?;
-    let aligner = Aligner::load(folder.as_slice(), engine.kind()).context("the model cannot be loaded")?;
+    let portraits = Portraits::load(folder.as_slice(), engine.kind()).context("the model cannot be loaded")?;
     let load_seconds = start.elapsed().as_secs_f64();
     let photo = &age.photo;
     let bytes = source::read(photo, source::MAX_BYTES)?;
@@ -72,9 +73,14 @@ pub(crate) fn run(age: &Age) -> anyhow::Result<()> {
     let picture = stages.measure("decode", || photograph::decoded(&bytes, photo))?;
     let (width, height) = picture.dimensions();
     ensure!(!age.aligned || width == height, "an aligned crop is square, but {} is {width}x{height}", photo.shown());
-    let portrait = stages
-        .measure("align", || if age.aligned { aligner.aligned_portrait(picture) } else { aligner.portrait(&picture) });
-    let portrait = portrait.map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.shown()))?;
+    let portrait = stages.measure("align", || match age.aligned {
+        true => portraits.aligner.aligned_portrait(picture).map_err(PortraitError::from),
+        false => portraits.portrait(&picture),
+    });
+    let portrait = portrait.map_err(|error| match error {
+        PortraitError::Face(error) => anyhow!("{}: {}: {error}", error.code(), photo.shown()),
+        error @ PortraitError::Network(_) => error.into(),
+    })?;
     let mut npy = pipeline::strip::npy_header(age.ages.len());
     let header = npy.len();
     let progress = RefCell::new(Progress::pieces("ageing"));

@@ -1,6 +1,6 @@
 //! Face detectors on made-up weights: `detect`, and an endpoint, as their users run them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -79,17 +79,55 @@ fn what_cannot_be_searched_is_named() {
 }
 
 #[test]
-fn an_endpoint_finds_the_faces_of_objects_in_s3() {
+fn the_network_of_a_model_folder_finds_the_faces_of_portraits() {
     let (folder, _) = folder();
-    let up = Up::start();
+    let age = |photo: &str| run(folder.path(), &["age", photo, "--model", "aging", "--ages", "40", "--out", "out"]);
+    std::fs::create_dir(folder.path().join("aging")).unwrap();
+    let network = folder.path().join("aging/retinaface.safetensors");
+    std::fs::copy(folder.path().join("model/faces.safetensors"), &network).unwrap();
+    let output = age("photo.png");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Made-up weights find other faces than the HOG detector.
+    let output = run(folder.path(), &["age", "photo.png", "--ages", "40", "--out", "hog"]);
+    let open = |path: &str| image::open(folder.path().join(path)).unwrap().into_rgb8();
+    assert!(!output.status.success() || open("out/0.jpg") != open("hog/0.jpg"));
+
+    std::fs::write(&network, "no checkpoint").unwrap();
+    let output = age("photo.png");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("the face detection network aging/retinaface.safetensors cannot be used"), "{stderr}");
+}
+
+/// A script of this folder, as a client of a local cloud. Its last arguments are checkpoint, photo and the expected answer.
+fn script(up: &Up, folder: &Path, name: &str, step: Option<&str>) {
     python::run(
         Command::new(python())
-            .arg(repository().join("crates/time-traveler/tests/e2e/boto3_faces.py"))
-            .args([folder.path().join("model/faces.safetensors"), folder.path().join("photo.png")])
+            .arg(repository().join("crates/time-traveler/tests/e2e").join(name))
+            .args(step)
+            .args([folder.join("model/faces.safetensors"), folder.join("photo.png")])
             .arg(expected())
             .env("AWS_ENDPOINT_URL", &up.aws)
             .env("AWS_ACCESS_KEY_ID", "anything")
             .env("AWS_SECRET_ACCESS_KEY", "goes")
             .env("AWS_DEFAULT_REGION", "us-east-1"),
     );
+}
+
+#[test]
+fn an_endpoint_finds_the_faces_of_objects_in_s3() {
+    let (folder, _) = folder();
+    let up = Up::start();
+    script(&up, folder.path(), "boto3_faces.py", None);
+}
+
+#[test]
+fn a_bucket_of_photographs_is_searched_across_a_kill_and_broken_ones_cost_themselves() {
+    let (folder, _) = folder();
+    let data = tempfile::tempdir().unwrap();
+    let mut up = Up::start_over(data.path());
+    script(&up, folder.path(), "boto3_faces_batch.py", Some("create"));
+    script(&up, folder.path(), "boto3_faces_batch.py", Some("begun"));
+    up.kill();
+    up = Up::start_over(data.path());
+    script(&up, folder.path(), "boto3_faces_batch.py", Some("ended"));
 }

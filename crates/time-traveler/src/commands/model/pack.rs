@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
-use aging::{DETECTOR, LANDMARKS, needed_checkpoint, sam};
+use aging::{DETECTOR, LANDMARKS, NETWORKS, needed_checkpoint, sam};
 use anyhow::{Context, ensure};
 use clap::Args;
 use flate2::Compression;
@@ -97,11 +97,12 @@ fn files(pack: &Pack) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
         Some((name, named.clone().or_else(in_folder)?))
     };
     let (detector, landmarks) = (face_model(DETECTOR, &pack.detector), face_model(LANDMARKS, &pack.landmarks));
+    let networks = NETWORKS.iter().filter_map(|name| face_model(name, &None)).next();
     let path = |file: &Option<(&str, PathBuf)>| file.as_ref().map(|(_, path)| path.clone());
     aging::face_finder(path(&detector).as_deref(), path(&landmarks).as_deref())?;
     let name = aging::CHECKPOINTS.into_iter().find(|name| checkpoint.ends_with(name));
     let name = name.context("a model folder's checkpoint has one of their names")?;
-    Ok([Some((name, checkpoint)), detector, landmarks].into_iter().flatten().collect())
+    Ok([Some((name, checkpoint)), detector, landmarks, networks].into_iter().flatten().collect())
 }
 
 /// A reader that reports how many bytes have been read.

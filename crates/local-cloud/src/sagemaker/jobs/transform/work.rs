@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use http::StatusCode;
+use rusqlite::Transaction;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::bad::Bad;
@@ -199,23 +200,36 @@ impl Work {
         Ok((answer.status, answer.collect().await?))
     }
 
-    /// Makes the answers an object. The same transaction says that the object is done.
+    /// Makes the answers an object. The same transaction says that the object is done. Where no record has an answer, there is no
+    /// output, since an empty one would look like an answer.
     async fn store(&self, object: &TransformObject, progress: Progress) -> Result<(), Bad> {
         let failed = |error: StoreError| Bad::object(&error);
         let (bucket, _) = split_prefix(&self.spec.output);
-        let blob = self.store.receive(progress.stream(), |_| {}).await.map_err(failed)?;
-        if self.skips_bad_records() {
-            let lines = statuses::of_records(object, bucket, &blob.etag, &progress.entries);
-            let written = tokio::fs::write(status_file(&self.folder, object.number), lines).await;
-            written.map_err(|error| Bad::object(&error))?;
+        let counts = progress.records();
+        let settle = |transaction: &Transaction<'_>| {
+            records::settle_object(transaction, &self.name, object.number, ObjectStatus::Done, counts)
+        };
+        if let (0, 1..) = counts {
+            self.write_statuses(object, &statuses::of_records(object, bucket, "", &progress.entries)).await?;
+            queue::settle(&self.journal, settle).await;
+        } else {
+            let blob = self.store.receive(progress.stream(), |_| {}).await.map_err(failed)?;
+            if self.skips_bad_records() {
+                let lines = statuses::of_records(object, bucket, &blob.etag, &progress.entries);
+                self.write_statuses(object, &lines).await?;
+            }
+            let attributes = Attributes { content_type: self.spec.accept.clone(), ..Attributes::default() };
+            let stored = self.store.commit(bucket, &object.output, blob, attributes, "PutObject", |transaction, _| {
+                Ok(settle(transaction)?)
+            });
+            stored.map_err(failed)?;
         }
-        let attributes = Attributes { content_type: self.spec.accept.clone(), ..Attributes::default() };
-        let (number, counts) = (object.number, progress.records());
-        let stored = self.store.commit(bucket, &object.output, blob, attributes, "PutObject", |transaction, _| {
-            Ok(records::settle_object(transaction, &self.name, number, ObjectStatus::Done, counts)?)
-        });
-        stored.map_err(failed)?;
         progress.remove().await;
         Ok(())
+    }
+
+    async fn write_statuses(&self, object: &TransformObject, lines: &[u8]) -> Result<(), Bad> {
+        let written = tokio::fs::write(status_file(&self.folder, object.number), lines).await;
+        written.map_err(|error| Bad::object(&error))
     }
 }
