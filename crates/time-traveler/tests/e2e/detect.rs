@@ -70,6 +70,7 @@ fn what_cannot_be_searched_is_named() {
         (&["detect", "notes.txt", "--model", "model"], 1, "notes.txt"),
         (&["detect", "photo.png", "--model", "model", "--threshold", "2"], 2, "a number from 0 to 1 works"),
         (&["detect", "photo.png", "photo.png", "--model", "model", "--draw", "a.png"], 1, "one file for 2 photos"),
+        (&["detect", "photo.png", "--model", "model", "--draw", "a.gif"], 1, "--draw a.gif cannot be written"),
     ] {
         let output = run(folder.path(), arguments);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
