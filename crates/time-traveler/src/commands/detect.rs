@@ -27,6 +27,8 @@ const BOX: [u8; 3] = [255, 59, 48];
 const POINT: [u8; 3] = [52, 199, 89];
 /// Lines are a pixel thick for this many pixels of the picture's shorter side.
 const SIDE_OF_A_PIXEL: u32 = 300;
+/// Points are a pixel wide for this many pixels of the face's shorter side.
+const PIXELS_OF_A_POINT: f64 = 20.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct Detect {
@@ -93,6 +95,9 @@ impl Detect {
             };
             return Ok(vec![out.clone()]);
         }
+        if ImageFormat::from_path(out).is_ok() && !out.is_dir() {
+            bail!("--draw {} cannot be written: .png, .jpg, .webp or a folder would work", out.shown());
+        }
         std::fs::create_dir_all(out).with_context(|| format!("the folder {} cannot be made", out.shown()))?;
         let mut outs: Vec<PathBuf> = Vec::with_capacity(self.photos.len());
         for photo in &self.photos {
@@ -134,8 +139,14 @@ fn draw(picture: &mut RgbImage, face: &Face) {
     let thickness = picture.width().min(picture.height()).div_ceil(SIDE_OF_A_PIXEL);
     drawing::outline(picture, face.corners, thickness, BOX);
     for place in face.landmarks.iter().flatten() {
-        drawing::point(picture, *place, thickness + 1, POINT);
+        drawing::point(picture, *place, point_side(face.corners, thickness), POINT);
     }
+}
+
+/// The side of a point, in pixels. It grows with the face, so that points are seen on a large one and do not cover a small one.
+fn point_side([left, top, right, bottom]: [f64; 4], thickness: u32) -> u32 {
+    let side = (right - left).min(bottom - top) / PIXELS_OF_A_POINT;
+    (side.round() as u32).clamp(thickness + 1, 4 * thickness)
 }
 
 fn as_json(face: &Face) -> Value {
@@ -159,4 +170,16 @@ fn as_text(photo: &Path, faces: &[Face]) -> String {
         let _ = write!(text, "\n  {across:.0} x {down:.0} pixels at ({left:.0}, {top:.0}), score {score:.3}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_grow_with_the_face() {
+        let side = |pixels: f64, thickness| point_side([10.0, 10.0, 10.0 + pixels, 30.0 + pixels], thickness);
+        assert_eq!([side(13.0, 2), side(80.0, 2), side(120.0, 2), side(414.0, 2)], [3, 4, 6, 8]);
+        assert_eq!([side(13.0, 1), side(414.0, 1), side(-3.0, 1)], [2, 4, 2]);
+    }
 }

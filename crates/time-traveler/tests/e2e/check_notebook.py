@@ -9,19 +9,57 @@ import re
 import sys
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import numpy as np
 from PIL import Image
 
-# The figures of each notebook, in order: the rows and columns of panels, and the numbers of the panels that show the original
-# and then rising ages.
+
+class Figure(NamedTuple):
+    """A figure: its rows and columns of panels, which have numbers row by row."""
+
+    rows: int
+    columns: int
+    # The panels that show the original and then rising ages.
+    older: tuple[int, ...] = ()
+    # The width of each panel, divided by its height; without it, all are squares.
+    across: tuple[int, ...] = ()
+    # The panels that have boxes in red and points in green.
+    drawn: tuple[int, ...] = ()
+
+
+# The figures of each notebook, in order.
 FIGURES = {
-    "deploy.ipynb": [((1, 1), []), ((1, 5), [0, 3, 4])],
-    "pipeline.ipynb": [((1, 5), [0, 3, 4]), ((1, 3), []), ((4, 4), [5, 8, 10, 12, 15])],
+    "batch-transform.ipynb": [Figure(1, 4, across=(1, 1, 1, 2), drawn=(0, 1, 2, 3))],
+    "deploy.ipynb": [Figure(1, 1), Figure(1, 5, older=(0, 3, 4))],
+    "faces.ipynb": [Figure(1, 1, drawn=(0,)), Figure(1, 3, drawn=(0, 1))],
+    "pipeline.ipynb": [Figure(1, 5, older=(0, 3, 4)), Figure(1, 3), Figure(4, 4, older=(5, 8, 10, 12, 15))],
 }
 # The lines that have to be printed, in this order.
 WORDS = {
+    "batch-transform.ipynb": [
+        r"^notebook-transform/photos/broken\.png$",
+        r"^model: s3://.*/model\.tar\.gz$",
+        r"^manifest: Completed$",
+        r"^mirrored\.png\.out smaller\.png\.out turned\.png\.out two\.png\.out$",
+        r"^prefix: Failed$",
+        r"^mirrored\.png\.out smaller\.png\.out turned\.png\.out two\.png\.out$",
+        r"broken\.png: ClientError: 400$",
+        r'broken\.png: .*"code": ?"CORRUPT_IMAGE"',
+        r"^list: Failed$",
+        r"^outputs:$",
+        r"^prefix-skip: Completed$",
+        r"^_records\.jsonl mirrored\.png\.out smaller\.png\.out turned\.png\.out two\.png\.out$",
+        r"^list-skip: Completed$",
+        r"^_records\.jsonl all\.csv\.out$",
+        r"^mirrored\.png: answered, faces: 3$",
+        r"^broken\.png: failed, ClientError: 400: .*CORRUPT_IMAGE",
+        r"^two\.png: answered, faces: 7$",
+        r"^model: gone \(ValidationException\)$",
+        r"^objects left: 0$",
+        r"^jobs still running: 0$",
+    ],
     "deploy.ipynb": [
         r"^model: s3://.*/model\.tar\.gz$",
         r"^endpoint: Creating$",
@@ -34,6 +72,22 @@ WORDS = {
         r"^configuration: gone \(ValidationException\)$",
         r"^model: gone \(ValidationException\)$",
         r"^objects left: 0$",
+        r"^objects left: 0$",
+    ],
+    "faces.ipynb": [
+        r"^model: s3://.*/model\.tar\.gz$",
+        r"^endpoint: InService$",
+        r"^faces: 8$",
+        r"^60 x 28 pixels at \(167, 205\), score 0\.90, 5 points$",
+        r"^the same answer: True$",
+        r"^the same answer: True$",
+        r"^\(3, 256, 256, 3\) uint8$",
+        r"^ModelError$",
+        r"^404$",
+        r'"code": ?"NO_SUCH_KEY"',
+        r"^endpoint: gone \(ValidationException\)$",
+        r"^configuration: gone \(ValidationException\)$",
+        r"^model: gone \(ValidationException\)$",
         r"^objects left: 0$",
     ],
     "pipeline.ipynb": [
@@ -120,9 +174,15 @@ def apart(one, other):
     return np.abs(one[:height, :width] - other[:height, :width]).mean()
 
 
+def pure(picture, channel):
+    """The number of pixels that have one colour and hardly any of the others. Photographs have none."""
+    others = np.delete(picture, channel, axis=2)
+    return np.count_nonzero((picture[..., channel] > 200) & (others.max(axis=2) < 90))
+
+
 def check_figures(shown, expected):
     check(len(shown.pictures) == len(expected), shown.path, f"{len(expected)} pictures were expected: {len(shown.pictures)}")
-    for (number, figure), ((rows, columns), older) in zip(shown.pictures, expected):
+    for (number, figure), (rows, columns, older, across, drawn) in zip(shown.pictures, expected):
         where = shown.at(number)
         seen_rows, seen_columns, pictures = panels(figure)
         seen = (seen_rows, seen_columns)
@@ -131,8 +191,12 @@ def check_figures(shown, expected):
             continue
         for n, picture in enumerate(pictures):
             height, width = picture.shape[:2]
-            check(abs(height - width) <= 4 and width >= 200, where, f"panel {n} is {width} x {height}")
+            ratio = across[n] if across else 1
+            check(abs(height * ratio - width) <= 4 * ratio and height >= 200, where, f"panel {n} is {width} x {height}")
             check(picture.std() > 20, where, f"panel {n} is blank: its levels vary by {picture.std():.1f}")
+            red, green = pure(picture, 0), pure(picture, 1)
+            marked = red >= 50 and green >= 10
+            check(marked == (n in drawn), where, f"panel {n} has {red} red and {green} green pixels")
         for one, other in combinations(range(len(pictures)), 2):
             difference = apart(pictures[one], pictures[other])
             check(difference > 0.3, where, f"panels {one} and {other} are the same: {difference:.2f} levels apart")
@@ -155,7 +219,7 @@ def check_words(shown, expected):
 
 def check_kept(kept, ran):
     """Checks that the saved outputs are those of the code."""
-    renew = f"`run_notebook.py {kept.path} {Path(kept.path).parent}` updates it"
+    renew = f"`cp {ran.path} {kept.path}` updates it"
     sources = [[(cell.cell_type, cell.source) for cell in shown.cells] for shown in (kept, ran)]
     check(sources[0] == sources[1], kept.path, "the notebook that was run has other cells")
     counts = [cell.execution_count for cell in kept.cells if cell.cell_type == "code"]

@@ -1,30 +1,25 @@
 //! Face detectors on made-up weights: `detect`, and an endpoint, as their users run them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nn::checkpoint::save;
 use serde_json::Value;
-use vision::FaceNetwork;
 
+use crate::face_weights::{golden, write_made_up};
 use crate::python::{self, python};
 use crate::support::{Up, repository, run};
 
 /// A folder with a photo, `photo.png`, and a model folder, `model`, and what the reference code finds in the photo.
 fn folder() -> (tempfile::TempDir, Value) {
-    let golden = repository().join("crates/vision/tests/golden");
-    let json = |name: &str| serde_json::from_slice::<Value>(&std::fs::read(golden.join(name)).unwrap()).unwrap();
-    let list = json("retinaface/tensors_mnet025.json");
-    let tensors = FaceNetwork::RetinaFaceMobileNetV1.tensors();
-    let checkpoint = nn::made_up_with_salt("made up", tensors, 73286, |name, _| {
-        let tensor = list.as_array().unwrap().iter().find(|tensor| tensor["name"] == name).unwrap();
-        (tensor["scale"].as_f64().unwrap(), tensor["shift"].as_f64().unwrap())
-    });
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("model")).unwrap();
-    save(&checkpoint, None, &folder.path().join("model/faces.safetensors"), &mut |_, _| ()).unwrap();
-    std::fs::copy(golden.join("astronaut_160x128.png"), folder.path().join("photo.png")).unwrap();
-    (folder, json("retinaface/mnet025_astronaut_rgb/result.json"))
+    write_made_up(&folder.path().join("model/faces.safetensors"));
+    std::fs::copy(golden().join("../astronaut_160x128.png"), folder.path().join("photo.png")).unwrap();
+    (folder, serde_json::from_slice(&std::fs::read(expected()).unwrap()).unwrap())
+}
+
+fn expected() -> PathBuf {
+    golden().join("mnet025_astronaut_rgb/result.json")
 }
 
 #[test]
@@ -75,6 +70,7 @@ fn what_cannot_be_searched_is_named() {
         (&["detect", "notes.txt", "--model", "model"], 1, "notes.txt"),
         (&["detect", "photo.png", "--model", "model", "--threshold", "2"], 2, "a number from 0 to 1 works"),
         (&["detect", "photo.png", "photo.png", "--model", "model", "--draw", "a.png"], 1, "one file for 2 photos"),
+        (&["detect", "photo.png", "--model", "model", "--draw", "a.gif"], 1, "--draw a.gif cannot be written"),
     ] {
         let output = run(folder.path(), arguments);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -105,13 +101,12 @@ fn the_network_of_a_model_folder_finds_the_faces_of_portraits() {
 
 /// A script of this folder, as a client of a local cloud. Its last arguments are checkpoint, photo and the expected answer.
 fn script(up: &Up, folder: &Path, name: &str, step: Option<&str>) {
-    let repository = repository();
     python::run(
         Command::new(python())
-            .arg(repository.join("crates/time-traveler/tests/e2e").join(name))
+            .arg(repository().join("crates/time-traveler/tests/e2e").join(name))
             .args(step)
             .args([folder.join("model/faces.safetensors"), folder.join("photo.png")])
-            .arg(repository.join("crates/vision/tests/golden/retinaface/mnet025_astronaut_rgb/result.json"))
+            .arg(expected())
             .env("AWS_ENDPOINT_URL", &up.aws)
             .env("AWS_ACCESS_KEY_ID", "anything")
             .env("AWS_SECRET_ACCESS_KEY", "goes")

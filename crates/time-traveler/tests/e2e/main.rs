@@ -9,6 +9,7 @@ mod command_line;
 mod datasets;
 mod descriptions;
 mod detect;
+mod face_weights;
 mod flow;
 mod given_up;
 mod hostile_server;

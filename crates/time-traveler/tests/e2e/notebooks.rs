@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::face_weights::write_made_up;
 use crate::python::{python, run};
 use crate::support::{Up, repository};
 
@@ -23,8 +24,13 @@ fn notebook(name: &str) {
         }
         command
     };
+    // Only the notebooks of face detection read it.
+    let weights = tempfile::tempdir().unwrap();
+    let checkpoint = weights.path().join("made_up.safetensors");
+    write_made_up(&checkpoint);
     run(in_python("run_notebook.py")
         .arg(&executed)
+        .env("TIME_TRAVELER_CHECKPOINT", checkpoint)
         .env("TIME_TRAVELER_API", &up.api)
         .env("AWS_ENDPOINT_URL", &up.aws)
         .env("AWS_ACCESS_KEY_ID", "anything")
@@ -41,4 +47,14 @@ fn the_deploy_notebook_runs_as_saved() {
 #[test]
 fn the_pipeline_notebook_runs_as_saved() {
     notebook("pipeline.ipynb");
+}
+
+#[test]
+fn the_notebook_of_faces_runs_as_saved() {
+    notebook("faces.ipynb");
+}
+
+#[test]
+fn the_notebook_of_batch_transform_runs_as_saved() {
+    notebook("batch-transform.ipynb");
 }

@@ -3,7 +3,8 @@
     python run_notebook.py notebooks/pipeline.ipynb executed
 
 With the folder `notebooks`, it updates the outputs of the notebook itself. That needs a fresh `time-traveler up`, the
-environment that the notebook's first cell names, and the repository's root as the working folder.
+environment that the notebook's first cell names, and the repository's root as the working folder. The tests leave what they
+executed in `tmp/notebooks` of the target folder, to be copied from there.
 """
 
 import os
