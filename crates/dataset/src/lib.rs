@@ -6,6 +6,7 @@
 mod annotations;
 mod classes;
 mod dataset_error;
+pub mod evaluation;
 mod findings;
 mod pictures;
 
