@@ -23,6 +23,8 @@ pub struct Sample {
     pub encoded: Option<Vec<u8>>,
     /// Where the annotations come from.
     pub provenance: Provenance,
+    /// The line of a Ground Truth manifest that the sample was read from, where lines are kept: its job's two keys are the last.
+    pub line: Option<String>,
 }
 
 /// A size in pixels.
@@ -56,6 +58,8 @@ pub struct Object {
     pub confidence: Option<f64>,
     /// The object's area in square pixels where it is not the box's, such as that of an outline.
     pub area: Option<f64>,
+    /// How much the object counts in training, 1 where nothing is said.
+    pub weight: Option<f64>,
     /// What else is known.
     pub flags: Flags,
 }
@@ -140,7 +144,7 @@ impl Object {
     /// An object without anything beside class and box.
     #[must_use]
     pub fn new(class: ClassId, bounds: Rectangle) -> Self {
-        Self { class, bounds, confidence: None, area: None, flags: Flags::default() }
+        Self { class, bounds, confidence: None, area: None, weight: None, flags: Flags::default() }
     }
 }
 

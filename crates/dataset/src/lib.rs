@@ -8,10 +8,12 @@ mod classes;
 mod dataset_error;
 pub mod evaluation;
 mod findings;
+pub mod formats;
 mod pictures;
 
 pub use annotations::{Flags, Label, Object, Provenance, Rectangle, Sample, Size};
 pub use classes::{Class, ClassId, Classes};
 pub use dataset_error::DatasetError;
 pub use findings::{Fault, Findings};
+pub use formats::{Format, Options, Reading, Sink, Source, Target};
 pub use pictures::{LocalPictures, MAX_PICTURE_BYTES, Pictures};

@@ -34,6 +34,27 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     Ok(opaque(turned(picture, orientation)))
 }
 
+/// The width and height in pixels of the picture that [`decode`] would give, from its header alone. The pixels may still be broken.
+///
+/// # Errors
+/// [`PictureError`]: another format, a corrupt header, more than [`MAX_PIXELS`], or a side above [`MAX_SIDE`].
+pub fn size(bytes: &[u8]) -> Result<(u32, u32), PictureError> {
+    let (format, name) = match image::guess_format(bytes) {
+        Ok(format @ ImageFormat::Jpeg) => (format, "JPEG"),
+        Ok(format @ ImageFormat::Png) => (format, "PNG"),
+        Ok(format @ ImageFormat::WebP) => (format, "WebP"),
+        _ => return Err(PictureError::Unsupported),
+    };
+    let mut decoder = decoder(bytes, format, name)?;
+    let (width, height) = decoder.dimensions();
+    let exif = decoder.exif_metadata().ok().flatten();
+    let turned =
+        [Orientation::Rotate90, Orientation::Rotate270, Orientation::Rotate90FlipH, Orientation::Rotate270FlipH];
+    let orientation = exif.as_deref().and_then(exif::orientation);
+    let is_turned = orientation.is_some_and(|orientation| turned.contains(&orientation));
+    Ok(if is_turned { (height, width) } else { (width, height) })
+}
+
 fn png(bytes: &[u8]) -> Result<(DynamicImage, Option<Orientation>), PictureError> {
     let png = Png::read(bytes);
     let picture = decoder(&png.pixels, ImageFormat::Png, "PNG")
@@ -127,6 +148,21 @@ mod tests {
     use libjpeg_turbo_rs::PixelFormat;
 
     use super::*;
+
+    #[test]
+    fn a_size_is_that_of_the_decoded_picture() {
+        let mut sizes = 0;
+        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            if let Ok(picture) = decode(&bytes) {
+                assert_eq!(size(&bytes).unwrap(), picture.dimensions(), "{}", path.display());
+                sizes += 1;
+            }
+        }
+        assert!(sizes > 3);
+        assert!(matches!(size(b"text"), Err(PictureError::Unsupported)));
+    }
 
     #[test]
     fn headers_that_make_decoders_panic_are_refused() {

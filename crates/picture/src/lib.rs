@@ -12,6 +12,6 @@ mod png;
 mod scans;
 mod webp;
 
-pub use decode::{MAX_PIXELS, MAX_SIDE, decode};
+pub use decode::{MAX_PIXELS, MAX_SIDE, decode, size};
 pub use image::RgbImage;
 pub use picture_error::PictureError;
