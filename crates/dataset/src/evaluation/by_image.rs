@@ -1,6 +1,6 @@
 //! Objects and detections of each picture.
 
-/// The indices of each picture, in the input's order.
+/// The indices of each picture, in the comparison's order.
 pub(super) struct ByImage {
     order: Vec<usize>,
     /// Where each picture's indices begin in `order`; the last entry is the end.

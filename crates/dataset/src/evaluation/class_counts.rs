@@ -1,6 +1,6 @@
 //! How often each class occurs, in the ground truth and among the detections.
 
-use super::input::Input;
+use super::comparison::Comparison;
 use super::outcome::{Outcome, Outcomes};
 
 /// The counts of a class.
@@ -23,10 +23,10 @@ pub struct ClassCounts {
 impl ClassCounts {
     /// The counts of each class.
     #[must_use]
-    pub fn of(input: &Input, outcomes: &Outcomes) -> Vec<Self> {
-        let mut counts = vec![Self::default(); input.classes().len()];
+    pub fn of(comparison: &Comparison, outcomes: &Outcomes) -> Vec<Self> {
+        let mut counts = vec![Self::default(); comparison.classes().len()];
         let mut places: Vec<(usize, usize)> = Vec::new();
-        for truth in input.truths() {
+        for truth in comparison.truths() {
             if truth.counts() {
                 counts[truth.class].objects += 1;
                 places.push((truth.class, truth.image));
@@ -39,7 +39,7 @@ impl ClassCounts {
         for (class, _) in places {
             counts[class].images += 1;
         }
-        for (detection, outcome) in input.detections().iter().zip(&outcomes.detections) {
+        for (detection, outcome) in comparison.detections().iter().zip(&outcomes.detections) {
             let counts = &mut counts[detection.class];
             counts.detections += 1;
             counts.hits += usize::from(matches!(outcome, Outcome::Hit(_)));

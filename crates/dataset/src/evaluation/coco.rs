@@ -10,7 +10,7 @@ use std::array;
 
 use rayon::prelude::*;
 
-use super::input::{Detection, Input, Truth};
+use super::comparison::{Comparison, Detection, Truth};
 use super::outcome::{Outcome, Outcomes};
 use curves::Curves;
 use matching::{Matched, match_picture};
@@ -75,7 +75,7 @@ impl Figures {
 pub struct Coco {
     /// Averages over all classes that have objects.
     pub figures: Figures,
-    /// The same of each class, in the input's order.
+    /// The same of each class, in the comparison's order.
     pub classes: Vec<Figures>,
     /// What became of each detection at IoU 0.50, whatever the area.
     pub outcomes: Outcomes,
@@ -85,20 +85,20 @@ pub struct Coco {
 impl Coco {
     /// Compares detections with the ground truth. Classes run in parallel.
     #[must_use]
-    pub fn evaluate(input: &Input) -> Self {
-        let classes = input.classes().len();
-        let truths = by_class(classes, input.truths().iter().map(|truth| truth.class));
-        let detections = by_class(classes, input.detections().iter().map(|detection| detection.class));
+    pub fn evaluate(comparison: &Comparison) -> Self {
+        let classes = comparison.classes().len();
+        let truths = by_class(classes, comparison.truths().iter().map(|truth| truth.class));
+        let detections = by_class(classes, comparison.detections().iter().map(|detection| detection.class));
         let matched: Vec<(Vec<Matched>, Curves)> = truths
             .into_par_iter()
             .zip(detections)
             .map(|(truths, detections)| {
-                let matched = match_class(input, &truths, &detections);
-                let curves = Curves::of(&matched, truths.iter().map(|&truth| &input.truths()[truth]));
+                let matched = match_class(comparison, &truths, &detections);
+                let curves = Curves::of(&matched, truths.iter().map(|&truth| &comparison.truths()[truth]));
                 (matched, curves)
             })
             .collect();
-        let mut outcomes = vec![Outcome::Beyond; input.detections().len()];
+        let mut outcomes = vec![Outcome::Beyond; comparison.detections().len()];
         for matched in matched.iter().flat_map(|(matched, _)| matched) {
             outcomes[matched.detection] = match matched.truth {
                 Some(truth) => Outcome::Hit(truth),
@@ -145,9 +145,9 @@ fn by_class(classes: usize, class_of: impl Iterator<Item = usize>) -> Vec<Vec<us
 }
 
 /// Matches all detections of a class, picture by picture. Returned in descending order of score; equal scores in order of pictures, then
-/// of the input.
-fn match_class(input: &Input, truths: &[usize], detections: &[usize]) -> Vec<Matched> {
-    let (all_truths, all_detections): (&[Truth], &[Detection]) = (input.truths(), input.detections());
+/// of the comparison.
+fn match_class(comparison: &Comparison, truths: &[usize], detections: &[usize]) -> Vec<Matched> {
+    let (all_truths, all_detections): (&[Truth], &[Detection]) = (comparison.truths(), comparison.detections());
     let mut truths = truths.to_vec();
     truths.sort_by_key(|&truth| all_truths[truth].image);
     let mut ranked = detections.to_vec();

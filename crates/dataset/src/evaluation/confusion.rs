@@ -1,7 +1,7 @@
 //! Which class is taken for which.
 
 use super::by_image::ByImage;
-use super::input::{Detection, Input, Truth};
+use super::comparison::{Comparison, Detection, Truth};
 
 /// The least IoU of a detection and the object that it is taken for.
 const LEAST_IOU: f64 = 0.5;
@@ -30,17 +30,18 @@ impl Confusion {
     /// Pairs the objects and detections of each picture, whatever their classes, at IoU 0.5 or more: pairs of one class before others,
     /// then by IoU. A detection on a crowd or a difficult object takes no part unless it has a pair.
     #[must_use]
-    pub fn of(input: &Input, least_score: f64) -> Self {
-        let classes = input.classes().len();
+    pub fn of(comparison: &Comparison, least_score: f64) -> Self {
+        let classes = comparison.classes().len();
         let mut confusion = Self { classes, counts: vec![0; (classes + 1) * (classes + 1)] };
-        let truths = ByImage::of(input.images().len(), input.truths().iter().map(|truth| truth.image));
-        let detections = ByImage::of(input.images().len(), input.detections().iter().map(|detection| detection.image));
-        for image in 0..input.images().len() {
-            let truths: Vec<&Truth> = truths.get(image).iter().map(|&truth| &input.truths()[truth]).collect();
+        let truths = ByImage::of(comparison.images().len(), comparison.truths().iter().map(|truth| truth.image));
+        let detections =
+            ByImage::of(comparison.images().len(), comparison.detections().iter().map(|detection| detection.image));
+        for image in 0..comparison.images().len() {
+            let truths: Vec<&Truth> = truths.get(image).iter().map(|&truth| &comparison.truths()[truth]).collect();
             let detections: Vec<&Detection> = detections
                 .get(image)
                 .iter()
-                .map(|&detection| &input.detections()[detection])
+                .map(|&detection| &comparison.detections()[detection])
                 .filter(|detection| detection.score >= least_score)
                 .collect();
             confusion.add(&truths, &detections);
@@ -119,25 +120,25 @@ impl Confusion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::input::{BoundingBox, Image};
+    use crate::evaluation::comparison::{BoundingBox, Image};
 
     #[test]
     fn classes_that_are_taken_for_each_other_are_counted() {
         let classes = vec!["cap".to_owned(), "mug".to_owned()];
-        let mut input = Input::new(vec![Image { name: "a".to_owned(), file: None }], classes);
+        let mut comparison = Comparison::new(vec![Image { name: "a".to_owned(), place: None }], classes);
         let square = |left: f64| BoundingBox::from_size([left, 0.0, 20.0, 20.0]);
         for (left, class, difficult) in [(0.0, 0, false), (100.0, 0, false), (200.0, 1, false), (300.0, 1, true)] {
             let truth = Truth { image: 0, class, bounds: square(left), area: 400.0, crowd: false, difficult };
-            input.push_truth(truth).unwrap();
+            comparison.push_truth(truth).unwrap();
         }
         // The first object is found although a mug overlaps more. The second is taken for a mug, the third missed, the fourth
         // difficult. The last two detections are of nothing, and too weak.
         for (left, class, score) in
             [(0.0, 1, 0.9), (2.0, 0, 0.6), (101.0, 1, 0.8), (300.0, 0, 0.9), (500.0, 1, 0.7), (200.0, 1, 0.1)]
         {
-            input.push_detection(Detection { image: 0, class, bounds: square(left), score }).unwrap();
+            comparison.push_detection(Detection { image: 0, class, bounds: square(left), score }).unwrap();
         }
-        let confusion = Confusion::of(&input, 0.5);
+        let confusion = Confusion::of(&comparison, 0.5);
         let rows: Vec<&[u32]> = confusion.rows().collect();
         assert_eq!(rows, [[1, 1, 0], [0, 0, 1], [0, 2, 0]]);
         assert_eq!(confusion.pairs(), [Confused { truth: 0, detected: 1, count: 1 }]);

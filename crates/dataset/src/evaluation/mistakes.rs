@@ -1,7 +1,7 @@
 //! What is wrong with the detections that are wrong, and which objects are missed.
 
 use super::by_image::ByImage;
-use super::input::Input;
+use super::comparison::Comparison;
 use super::outcome::{Outcome, Outcomes};
 
 /// The least IoU of a detection that found its place.
@@ -46,7 +46,7 @@ impl Kind {
 pub struct Mistake {
     /// What is wrong.
     pub kind: Kind,
-    /// Index into the input's pictures.
+    /// Index into the comparison's pictures.
     pub image: usize,
     /// The wrong detection; `None` for a missed object.
     pub detection: Option<usize>,
@@ -66,18 +66,18 @@ pub struct Mistakes {
 impl Mistakes {
     /// Finds the mistakes.
     #[must_use]
-    pub fn of(input: &Input, outcomes: &Outcomes, least_score: f64) -> Self {
-        let truths = ByImage::of(input.images().len(), input.truths().iter().map(|truth| truth.image));
-        let mut is_meant = vec![false; input.truths().len()];
+    pub fn of(comparison: &Comparison, outcomes: &Outcomes, least_score: f64) -> Self {
+        let truths = ByImage::of(comparison.images().len(), comparison.truths().iter().map(|truth| truth.image));
+        let mut is_meant = vec![false; comparison.truths().len()];
         let mut wrong = Vec::new();
-        for (index, (detection, outcome)) in input.detections().iter().zip(&outcomes.detections).enumerate() {
+        for (index, (detection, outcome)) in comparison.detections().iter().zip(&outcomes.detections).enumerate() {
             if detection.score < least_score {
                 continue;
             }
             match *outcome {
                 Outcome::Hit(truth) => is_meant[truth] = true,
                 Outcome::False => {
-                    let mistake = wrong_detection(input, truths.get(detection.image), index);
+                    let mistake = wrong_detection(comparison, truths.get(detection.image), index);
                     if let Some(truth) = mistake.truth {
                         is_meant[truth] = true;
                     }
@@ -86,14 +86,16 @@ impl Mistakes {
                 Outcome::Ignored | Outcome::Beyond => {}
             }
         }
-        let score = |mistake: &Mistake| mistake.detection.map_or(0.0, |detection| input.detections()[detection].score);
+        let score =
+            |mistake: &Mistake| mistake.detection.map_or(0.0, |detection| comparison.detections()[detection].score);
         wrong.sort_by(|one, other| score(other).total_cmp(&score(one)));
-        let mut missed: Vec<usize> =
-            (0..input.truths().len()).filter(|&truth| !is_meant[truth] && input.truths()[truth].counts()).collect();
-        missed.sort_by(|&one, &other| input.truths()[other].area.total_cmp(&input.truths()[one].area));
+        let mut missed: Vec<usize> = (0..comparison.truths().len())
+            .filter(|&truth| !is_meant[truth] && comparison.truths()[truth].counts())
+            .collect();
+        missed.sort_by(|&one, &other| comparison.truths()[other].area.total_cmp(&comparison.truths()[one].area));
         wrong.extend(missed.into_iter().map(|truth| Mistake {
             kind: Kind::Missed,
-            image: input.truths()[truth].image,
+            image: comparison.truths()[truth].image,
             detection: None,
             truth: Some(truth),
             iou: 0.0,
@@ -118,12 +120,12 @@ impl Mistakes {
 }
 
 /// Says what is wrong with a detection that is false.
-fn wrong_detection(input: &Input, truths: &[usize], index: usize) -> Mistake {
-    let detection = &input.detections()[index];
+fn wrong_detection(comparison: &Comparison, truths: &[usize], index: usize) -> Mistake {
+    let detection = &comparison.detections()[index];
     let best = |of_class: bool| {
         let mut best: Option<(usize, f64)> = None;
         for &truth in truths {
-            let object = &input.truths()[truth];
+            let object = &comparison.truths()[truth];
             let iou = detection.bounds.iou(&object.bounds);
             if object.counts()
                 && (object.class == detection.class) == of_class
@@ -154,24 +156,24 @@ fn wrong_detection(input: &Input, truths: &[usize], index: usize) -> Mistake {
 mod tests {
     use super::*;
     use crate::evaluation::coco::Coco;
-    use crate::evaluation::input::{BoundingBox, Detection, Image, Truth};
+    use crate::evaluation::comparison::{BoundingBox, Detection, Image, Truth};
 
     #[test]
     fn every_kind_of_mistake_is_told_from_the_others() {
         let classes = vec!["cap".to_owned(), "mug".to_owned()];
-        let mut input = Input::new(vec![Image { name: "a".to_owned(), file: None }], classes);
+        let mut comparison = Comparison::new(vec![Image { name: "a".to_owned(), place: None }], classes);
         let square = |left: f64, side: f64| BoundingBox::from_size([left, 0.0, side, side]);
         for (left, side) in [(0.0, 20.0), (100.0, 20.0), (200.0, 20.0), (300.0, 20.0), (400.0, 30.0)] {
             let bounds = square(left, side);
             let truth = Truth { image: 0, class: 0, bounds, area: bounds.area(), crowd: false, difficult: false };
-            input.push_truth(truth).unwrap();
+            comparison.push_truth(truth).unwrap();
         }
         for (left, class, score) in
             [(0.0, 0, 0.9), (1.0, 0, 0.8), (100.0, 1, 0.7), (210.0, 0, 0.95), (600.0, 1, 0.6), (300.0, 0, 0.1)]
         {
-            input.push_detection(Detection { image: 0, class, bounds: square(left, 20.0), score }).unwrap();
+            comparison.push_detection(Detection { image: 0, class, bounds: square(left, 20.0), score }).unwrap();
         }
-        let mistakes = Mistakes::of(&input, &Coco::evaluate(&input).outcomes, 0.5);
+        let mistakes = Mistakes::of(&comparison, &Coco::evaluate(&comparison).outcomes, 0.5);
         let kinds: Vec<_> = mistakes.all.iter().map(|mistake| (mistake.kind, mistake.truth)).collect();
         let expected = [
             (Kind::Misplaced, Some(2)),

@@ -16,12 +16,12 @@ pub enum Outcome {
 /// What became of all detections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// One for each detection, in the input's order.
+    /// One for each detection, in the comparison's order.
     pub detections: Vec<Outcome>,
 }
 
 impl Outcomes {
-    /// The detection of each object, in the order of the input's objects; `None` for one that was missed.
+    /// The detection of each object, in the order of the comparison's objects; `None` for one that was missed.
     #[must_use]
     pub fn found(&self, truths: usize) -> Vec<Option<usize>> {
         let mut found = vec![None; truths];

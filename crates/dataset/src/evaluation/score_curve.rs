@@ -1,6 +1,6 @@
 //! Precision and recall of the detections that have at least a score.
 
-use super::input::Input;
+use super::comparison::Comparison;
 use super::outcome::{Outcome, Outcomes};
 
 /// How good the detections with at least a score are.
@@ -48,31 +48,29 @@ pub struct ScoreCurve {
 }
 
 impl ScoreCurve {
-    /// The curve of one class, or of all.
+    /// The curve of all classes together.
     #[must_use]
-    pub fn of(input: &Input, outcomes: &Outcomes, class: Option<usize>) -> Self {
-        let is_wanted = |other: usize| class.is_none_or(|class| class == other);
-        let objects = input.truths().iter().filter(|truth| truth.counts() && is_wanted(truth.class)).count();
-        let detections = input.detections().iter().zip(&outcomes.detections);
-        let mut scores: Vec<(f64, bool)> = detections
-            .filter(|(detection, _)| is_wanted(detection.class))
-            .filter_map(|(detection, outcome)| match outcome {
-                Outcome::Hit(_) => Some((detection.score, true)),
-                Outcome::False => Some((detection.score, false)),
-                Outcome::Ignored | Outcome::Beyond => None,
-            })
-            .collect();
-        scores.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        let mut point = ScorePoint { score: f64::INFINITY, hits: 0, false_ones: 0, objects };
-        let mut points = Vec::new();
-        for equal in scores.chunk_by(|(one, _), (other, _)| one == other) {
-            let hits = equal.iter().filter(|(_, is_hit)| *is_hit).count();
-            point.score = equal[0].0;
-            point.hits += hits;
-            point.false_ones += equal.len() - hits;
-            points.push(point);
+    pub fn of(comparison: &Comparison, outcomes: &Outcomes) -> Self {
+        let mut curve = Builder::default();
+        curve.objects = comparison.truths().iter().filter(|truth| truth.counts()).count();
+        for (detection, outcome) in comparison.detections().iter().zip(&outcomes.detections) {
+            curve.add(detection.score, *outcome);
         }
-        Self { objects, points }
+        curve.finish()
+    }
+
+    /// The curve of each class, in the comparison's order.
+    #[must_use]
+    pub fn of_classes(comparison: &Comparison, outcomes: &Outcomes) -> Vec<Self> {
+        let mut curves: Vec<Builder> = Vec::new();
+        curves.resize_with(comparison.classes().len(), Builder::default);
+        for truth in comparison.truths().iter().filter(|truth| truth.counts()) {
+            curves[truth.class].objects += 1;
+        }
+        for (detection, outcome) in comparison.detections().iter().zip(&outcomes.detections) {
+            curves[detection.class].add(detection.score, *outcome);
+        }
+        curves.into_iter().map(Builder::finish).collect()
     }
 
     /// A point for each score that occurs, in descending order of score.
@@ -102,31 +100,63 @@ impl ScoreCurve {
     }
 }
 
+/// A curve whose detections have no order yet.
+#[derive(Default)]
+struct Builder {
+    objects: usize,
+    /// Scores, and whether each is of a hit.
+    scores: Vec<(f64, bool)>,
+}
+
+impl Builder {
+    fn add(&mut self, score: f64, outcome: Outcome) {
+        match outcome {
+            Outcome::Hit(_) => self.scores.push((score, true)),
+            Outcome::False => self.scores.push((score, false)),
+            Outcome::Ignored | Outcome::Beyond => {}
+        }
+    }
+
+    fn finish(mut self) -> ScoreCurve {
+        self.scores.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let mut point = ScorePoint { score: f64::INFINITY, hits: 0, false_ones: 0, objects: self.objects };
+        let mut points = Vec::new();
+        for equal in self.scores.chunk_by(|(one, _), (other, _)| one == other) {
+            let hits = equal.iter().filter(|(_, is_hit)| *is_hit).count();
+            point.score = equal[0].0;
+            point.hits += hits;
+            point.false_ones += equal.len() - hits;
+            points.push(point);
+        }
+        ScoreCurve { objects: self.objects, points }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::input::{BoundingBox, Detection, Image, Truth};
+    use crate::evaluation::comparison::{BoundingBox, Detection, Image, Truth};
 
     #[test]
     fn precision_and_recall_follow_the_score() {
-        let mut input = Input::new(vec![Image { name: "a".to_owned(), file: None }], vec!["cap".to_owned()]);
+        let mut comparison = Comparison::new(vec![Image { name: "a".to_owned(), place: None }], vec!["cap".to_owned()]);
         let bounds = BoundingBox::from_size([0.0, 0.0, 9.0, 9.0]);
         for _ in 0..3 {
             let truth = Truth { image: 0, class: 0, bounds, area: 81.0, crowd: false, difficult: false };
-            input.push_truth(truth).unwrap();
+            comparison.push_truth(truth).unwrap();
         }
         for score in [0.9, 0.5, 0.5, 0.7, 0.1] {
-            input.push_detection(Detection { image: 0, class: 0, bounds, score }).unwrap();
+            comparison.push_detection(Detection { image: 0, class: 0, bounds, score }).unwrap();
         }
         let detections = vec![Outcome::Hit(0), Outcome::Hit(1), Outcome::False, Outcome::Ignored, Outcome::False];
-        let curve = ScoreCurve::of(&input, &Outcomes { detections }, None);
+        let curve = ScoreCurve::of(&comparison, &Outcomes { detections });
         let counts: Vec<_> = curve.points().iter().map(|point| (point.score, point.hits, point.false_ones)).collect();
         assert_eq!(counts, [(0.9, 1, 0), (0.5, 2, 1), (0.1, 2, 2)]);
         assert_eq!((curve.at(0.6).hits, curve.at(0.5).hits, curve.at(0.95).hits), (1, 2, 0));
         assert_eq!((curve.at(0.95).precision(), curve.at(0.95).recall()), (None, Some(0.0)));
         let best = curve.best().unwrap();
         assert_eq!((best.score, best.f1()), (0.5, Some(4.0 / 6.0)));
-        let other = ScoreCurve::of(&input, &Outcomes { detections: vec![Outcome::False; 5] }, Some(0));
-        assert_eq!(other.best(), None);
+        let others = ScoreCurve::of_classes(&comparison, &Outcomes { detections: vec![Outcome::False; 5] });
+        assert_eq!((others.len(), others[0].best()), (1, None));
     }
 }

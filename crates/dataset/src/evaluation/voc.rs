@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::input::{BoundingBox, Input, Truth};
+use super::comparison::{BoundingBox, Comparison, Truth};
 use super::outcome::{Outcome, Outcomes};
 
 /// The least overlap of a hit.
@@ -43,7 +43,7 @@ pub struct VocCurve {
 pub struct Voc {
     /// The mean average precision of the classes that have objects, 0 to 1. `None` without such a class.
     pub mean_ap: Option<f64>,
-    /// In the input's order.
+    /// In the comparison's order.
     pub classes: Vec<VocClass>,
     /// What became of each detection.
     pub outcomes: Outcomes,
@@ -52,26 +52,27 @@ pub struct Voc {
 impl Voc {
     /// Compares detections with the ground truth.
     #[must_use]
-    pub fn evaluate(input: &Input) -> Self {
-        let mut outcomes = vec![Outcome::False; input.detections().len()];
-        let mut order: Vec<usize> = (0..input.detections().len()).collect();
+    pub fn evaluate(comparison: &Comparison) -> Self {
+        let mut outcomes = vec![Outcome::False; comparison.detections().len()];
+        let mut order: Vec<usize> = (0..comparison.detections().len()).collect();
         order.sort_by(|&one, &other| {
-            let (one, other) = (&input.detections()[one], &input.detections()[other]);
+            let (one, other) = (&comparison.detections()[one], &comparison.detections()[other]);
             let by_score = other.score.partial_cmp(&one.score).unwrap_or(std::cmp::Ordering::Equal);
             one.class.cmp(&other.class).then(by_score).then(one.image.cmp(&other.image))
         });
-        let objects = ByPlace::of(input);
-        let mut taken = vec![false; input.truths().len()];
-        let mut curves = vec![(Vec::new(), Vec::new()); input.classes().len()];
-        let mut classes: Vec<VocClass> = (0..input.classes().len()).map(|class| objects.class(input, class)).collect();
+        let objects = ByPlace::of(comparison);
+        let mut taken = vec![false; comparison.truths().len()];
+        let mut curves = vec![(Vec::new(), Vec::new()); comparison.classes().len()];
+        let mut classes: Vec<VocClass> =
+            (0..comparison.classes().len()).map(|class| objects.class(comparison, class)).collect();
         let (mut hits, mut false_ones, mut class_before) = (0_usize, 0_usize, None);
         for index in order {
-            let detection = &input.detections()[index];
+            let detection = &comparison.detections()[index];
             if class_before != Some(detection.class) {
                 (hits, false_ones, class_before) = (0, 0, Some(detection.class));
             }
-            outcomes[index] = match objects.best(input, detection.class, detection.image, &detection.bounds) {
-                Some((truth, overlap)) if overlap >= LEAST_OVERLAP => match &input.truths()[truth] {
+            outcomes[index] = match objects.best(comparison, detection.class, detection.image, &detection.bounds) {
+                Some((truth, overlap)) if overlap >= LEAST_OVERLAP => match &comparison.truths()[truth] {
                     found if !found.counts() => Outcome::Ignored,
                     _ if taken[truth] => Outcome::False,
                     _ => Outcome::Hit(truth),
@@ -141,37 +142,37 @@ impl Voc {
 
 /// The objects of each class and picture.
 struct ByPlace {
-    /// Indices into the input's objects, by class, then picture, then the input's order.
+    /// Indices into the comparison's objects, by class, then picture, then the comparison's order.
     order: Vec<usize>,
 }
 
 impl ByPlace {
-    fn of(input: &Input) -> Self {
-        let mut order: Vec<usize> = (0..input.truths().len()).collect();
-        order.sort_by_key(|&truth| place(&input.truths()[truth]));
+    fn of(comparison: &Comparison) -> Self {
+        let mut order: Vec<usize> = (0..comparison.truths().len()).collect();
+        order.sort_by_key(|&truth| place(&comparison.truths()[truth]));
         Self { order }
     }
 
-    fn within(&self, input: &Input, least: (usize, usize), end: (usize, usize)) -> &[usize] {
-        let first = self.order.partition_point(|&truth| place(&input.truths()[truth]) < least);
-        let end = self.order.partition_point(|&truth| place(&input.truths()[truth]) < end);
+    fn within(&self, comparison: &Comparison, least: (usize, usize), end: (usize, usize)) -> &[usize] {
+        let first = self.order.partition_point(|&truth| place(&comparison.truths()[truth]) < least);
+        let end = self.order.partition_point(|&truth| place(&comparison.truths()[truth]) < end);
         &self.order[first..end]
     }
 
     /// The counts of a class's objects; its detections come later.
-    fn class(&self, input: &Input, class: usize) -> VocClass {
-        let all = self.within(input, (class, 0), (class + 1, 0));
-        let counted = || all.iter().map(|&truth| &input.truths()[truth]).filter(|truth| truth.counts());
+    fn class(&self, comparison: &Comparison, class: usize) -> VocClass {
+        let all = self.within(comparison, (class, 0), (class + 1, 0));
+        let counted = || all.iter().map(|&truth| &comparison.truths()[truth]).filter(|truth| truth.counts());
         let mut images: Vec<usize> = counted().map(|truth| truth.image).collect();
         images.dedup();
         VocClass { objects: counted().count(), images: images.len(), detections: 0, hits: 0, curve: None }
     }
 
     /// The object of highest overlap, the first of equals, and its overlap.
-    fn best(&self, input: &Input, class: usize, image: usize, bounds: &BoundingBox) -> Option<(usize, f64)> {
+    fn best(&self, comparison: &Comparison, class: usize, image: usize, bounds: &BoundingBox) -> Option<(usize, f64)> {
         let mut best: Option<(usize, f64)> = None;
-        for &truth in self.within(input, (class, image), (class, image + 1)) {
-            let overlap = overlap(bounds, &input.truths()[truth].bounds);
+        for &truth in self.within(comparison, (class, image), (class, image + 1)) {
+            let overlap = overlap(bounds, &comparison.truths()[truth].bounds);
             if overlap > best.map_or(0.0, |(_, overlap)| overlap) {
                 best = Some((truth, overlap));
             }

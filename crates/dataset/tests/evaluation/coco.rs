@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use dataset::evaluation::coco::{AREAS, Coco, Figures, IOUS, MAX_DETECTIONS, RECALLS, iou_thresholds};
-use dataset::evaluation::input::{BoundingBox, Detection, Image, Input, Truth};
+use dataset::evaluation::comparison::{BoundingBox, Comparison, Detection, Image, Truth};
 use dataset::evaluation::outcome::Outcome;
 use flate2::read::GzDecoder;
 use ndarray::{ArrayD, IxDyn};
@@ -14,8 +14,8 @@ use crate::{assert_near, golden, json, numbers};
 
 const CASES: [&str; 2] = ["coco_a", "coco_b"];
 
-/// A case as an input, with the ids of its pictures and classes in order.
-fn input(case: &str) -> (Input, Vec<i64>, Vec<i64>) {
+/// A case as an comparison, with the ids of its pictures and classes in order.
+fn comparison(case: &str) -> (Comparison, Vec<i64>, Vec<i64>) {
     let (truths, detections) = (json(case, "gt.json"), json(case, "dt.json"));
     let list = |name: &str| truths[name].as_array().unwrap().clone();
     let id = |value: &Value| value["id"].as_i64().unwrap();
@@ -25,8 +25,8 @@ fn input(case: &str) -> (Input, Vec<i64>, Vec<i64>) {
     let ids = |values: &[Value]| values.iter().map(id).collect::<Vec<i64>>();
     let (image_ids, class_ids) = (ids(&images), ids(&categories));
     let name = |value: &Value, key: &str| value[key].as_str().unwrap().to_owned();
-    let mut input = Input::new(
-        images.iter().map(|image| Image { name: name(image, "file_name"), file: None }).collect(),
+    let mut comparison = Comparison::new(
+        images.iter().map(|image| Image { name: name(image, "file_name"), place: None }).collect(),
         categories.iter().map(|category| name(category, "name")).collect(),
     );
     let place = |value: &Value, key: &str, ids: &[i64]| {
@@ -35,7 +35,7 @@ fn input(case: &str) -> (Input, Vec<i64>, Vec<i64>) {
     };
     let bounds = |value: &Value| BoundingBox::from_size(numbers(&value["bbox"]).try_into().unwrap());
     for truth in list("annotations") {
-        let added = input.push_truth(Truth {
+        let added = comparison.push_truth(Truth {
             image: place(&truth, "image_id", &image_ids),
             class: place(&truth, "category_id", &class_ids),
             bounds: bounds(&truth),
@@ -46,7 +46,7 @@ fn input(case: &str) -> (Input, Vec<i64>, Vec<i64>) {
         added.unwrap();
     }
     for detection in detections.as_array().unwrap() {
-        let added = input.push_detection(Detection {
+        let added = comparison.push_detection(Detection {
             image: place(detection, "image_id", &image_ids),
             class: place(detection, "category_id", &class_ids),
             bounds: bounds(detection),
@@ -54,7 +54,7 @@ fn input(case: &str) -> (Input, Vec<i64>, Vec<i64>) {
         });
         added.unwrap();
     }
-    (input, image_ids, class_ids)
+    (comparison, image_ids, class_ids)
 }
 
 fn array(case: &str, name: &str) -> ArrayD<f64> {
@@ -64,15 +64,15 @@ fn array(case: &str, name: &str) -> ArrayD<f64> {
 #[test]
 fn the_figures_are_those_of_pycocotools() {
     for case in CASES {
-        let (input, _, _) = input(case);
-        let (coco, expected) = (Coco::evaluate(&input), json(case, "expected.json"));
+        let (comparison, _, _) = comparison(case);
+        let (coco, expected) = (Coco::evaluate(&comparison), json(case, "expected.json"));
         for (name, value) in Figures::NAMES.iter().zip(coco.figures.values()) {
             assert_near(value, &expected["stats"][name], 1e-9, &format!("{case} {name}"));
         }
         let classes = expected["per_class"].as_array().unwrap();
         assert_eq!(classes.len(), coco.classes.len());
         for (index, (expected, figures)) in classes.iter().zip(&coco.classes).enumerate() {
-            assert_eq!(expected["name"], input.classes()[index]);
+            assert_eq!(expected["name"], comparison.classes()[index]);
             let named = Figures::NAMES.iter().zip(figures.values());
             for (name, value) in named.filter(|(name, _)| expected.get(name).is_some()) {
                 assert_near(value, &expected[name], 1e-9, &format!("{case} {} {name}", expected["name"]));
@@ -89,8 +89,8 @@ fn the_figures_are_those_of_pycocotools() {
 #[test]
 fn the_curves_are_those_of_pycocotools() {
     for case in CASES {
-        let (input, _, classes) = input(case);
-        let coco = Coco::evaluate(&input);
+        let (comparison, _, classes) = comparison(case);
+        let coco = Coco::evaluate(&comparison);
         let precision = array(case, "precision_maxdet100.npy.gz");
         let scores = array(case, "scores_maxdet100_all.npy.gz");
         let recall = array(case, "recall.npy.gz");
@@ -121,19 +121,19 @@ fn the_curves_are_those_of_pycocotools() {
 #[test]
 fn hits_and_misses_of_each_picture_are_those_of_pycocotools() {
     for case in CASES {
-        let (input, images, classes) = input(case);
-        let coco = Coco::evaluate(&input);
+        let (comparison, images, classes) = comparison(case);
+        let coco = Coco::evaluate(&comparison);
         let rows = json(case, "expected.json")["image_class_tp_fp_ignored_gt_at_50"].clone();
         for row in rows.as_array().unwrap() {
             let row: Vec<i64> = row.as_array().unwrap().iter().map(|number| number.as_i64().unwrap()).collect();
             let here = |image: usize, class: usize| (images[image], classes[class]) == (row[0], row[1]);
-            let detections = input.detections().iter().zip(&coco.outcomes.detections);
+            let detections = comparison.detections().iter().zip(&coco.outcomes.detections);
             let outcomes: Vec<Outcome> = detections
                 .filter(|(detection, _)| here(detection.image, detection.class))
                 .map(|(_, outcome)| *outcome)
                 .collect();
             let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count() as i64;
-            let truths = input.truths().iter().filter(|truth| here(truth.image, truth.class) && truth.counts());
+            let truths = comparison.truths().iter().filter(|truth| here(truth.image, truth.class) && truth.counts());
             let found = [
                 count(|outcome| matches!(outcome, Outcome::Hit(_))),
                 count(|outcome| *outcome == Outcome::False),
@@ -147,24 +147,24 @@ fn hits_and_misses_of_each_picture_are_those_of_pycocotools() {
 
 #[test]
 fn nothing_to_compare_gives_no_figure() {
-    let coco = Coco::evaluate(&Input::default());
+    let coco = Coco::evaluate(&Comparison::default());
     assert_eq!(coco.figures.values(), [None; 12]);
-    let input = Input::new(vec![Image { name: "a".to_owned(), file: None }], vec!["cap".to_owned()]);
-    let coco = Coco::evaluate(&input);
+    let comparison = Comparison::new(vec![Image { name: "a".to_owned(), place: None }], vec!["cap".to_owned()]);
+    let coco = Coco::evaluate(&comparison);
     assert_eq!((coco.figures.values(), coco.classes[0].values()), ([None; 12], [None; 12]));
     assert_eq!((coco.precision(0, 0, 0), coco.precision(1, 0, 0), coco.recall(0, 0, 4, 0)), (None, None, None));
 }
 
 #[test]
 fn a_difficult_object_counts_neither_way() {
-    let mut input = Input::new(vec![Image { name: "a".to_owned(), file: None }], vec!["cap".to_owned()]);
+    let mut comparison = Comparison::new(vec![Image { name: "a".to_owned(), place: None }], vec!["cap".to_owned()]);
     for (left, difficult) in [(0.0, true), (50.0, false)] {
         let bounds = BoundingBox::from_size([left, 0.0, 20.0, 20.0]);
         let truth = Truth { image: 0, class: 0, bounds, area: 400.0, crowd: false, difficult };
-        input.push_truth(truth).unwrap();
-        input.push_detection(Detection { image: 0, class: 0, bounds, score: 0.5 }).unwrap();
+        comparison.push_truth(truth).unwrap();
+        comparison.push_detection(Detection { image: 0, class: 0, bounds, score: 0.5 }).unwrap();
     }
-    let coco = Coco::evaluate(&input);
+    let coco = Coco::evaluate(&comparison);
     assert_eq!(coco.outcomes.detections, [Outcome::Ignored, Outcome::Hit(1)]);
     assert_eq!(coco.figures.ap, Some(coco.figures.ap50.unwrap()));
     assert!(coco.figures.ap.unwrap() > 0.9999);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dataset::evaluation::input::{BoundingBox, Detection, Image, Input, Truth};
+use dataset::evaluation::comparison::{BoundingBox, Comparison, Detection, Image, Truth};
 use dataset::evaluation::voc::Voc;
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }
 
-fn input(case: &str) -> Input {
+fn comparison(case: &str) -> Comparison {
     let case = json(case, "case.json");
     let lines = |name: &str| case[name].as_object().unwrap().clone();
     // Sorted by name, as files are.
@@ -24,8 +24,8 @@ fn input(case: &str) -> Input {
         }
     }
     let classes: Vec<String> = classes.into_iter().collect();
-    let named = |name: &String| Image { name: name.clone(), file: None };
-    let mut input = Input::new(images.iter().map(named).collect(), classes.clone());
+    let named = |name: &String| Image { name: name.clone(), place: None };
+    let mut comparison = Comparison::new(images.iter().map(named).collect(), classes.clone());
     for (image, name) in images.iter().enumerate() {
         let class = |line: &Value| classes.iter().position(|class| line[0] == **class).unwrap();
         let corners = |line: &Value, first: usize| {
@@ -35,24 +35,24 @@ fn input(case: &str) -> Input {
             let bounds = corners(line, 1);
             let difficult = line.get(5).is_some();
             let (class, area) = (class(line), bounds.area());
-            input.push_truth(Truth { image, class, bounds, area, crowd: false, difficult }).unwrap();
+            comparison.push_truth(Truth { image, class, bounds, area, crowd: false, difficult }).unwrap();
         }
         for line in case["detections"][name].as_array().into_iter().flatten() {
             let (bounds, score) = (corners(line, 2), number(&line[1]));
-            input.push_detection(Detection { image, class: class(line), bounds, score }).unwrap();
+            comparison.push_detection(Detection { image, class: class(line), bounds, score }).unwrap();
         }
     }
-    input
+    comparison
 }
 
 #[test]
 fn the_figures_and_the_report_are_those_of_cartucho() {
     for case in ["voc_a", "voc_b"] {
-        let input = input(case);
-        let (voc, expected) = (Voc::evaluate(&input), json(case, "expected.json"));
+        let comparison = comparison(case);
+        let (voc, expected) = (Voc::evaluate(&comparison), json(case, "expected.json"));
         assert_near(voc.mean_ap, &expected["mAP"], 1e-12, &format!("{case} mAP"));
         let mut compared = 0;
-        for (name, class) in input.classes().iter().zip(&voc.classes) {
+        for (name, class) in comparison.classes().iter().zip(&voc.classes) {
             let Some(expected) = expected["classes"].get(name) else {
                 assert_eq!(class.curve, None, "{case} {name}");
                 continue;
@@ -76,20 +76,20 @@ fn the_figures_and_the_report_are_those_of_cartucho() {
         }
         assert_eq!(compared, expected["classes"].as_object().unwrap().len());
         let report = std::fs::read_to_string(golden(case, "output.txt")).unwrap();
-        assert_eq!(voc.as_output_txt(input.classes()), report, "{case}");
+        assert_eq!(voc.as_output_txt(comparison.classes()), report, "{case}");
     }
 }
 
 #[test]
 fn a_difficult_object_found_first_leaves_a_precision_of_0() {
-    let mut input = Input::new(vec![Image { name: "a".to_owned(), file: None }], vec!["cap".to_owned()]);
+    let mut comparison = Comparison::new(vec![Image { name: "a".to_owned(), place: None }], vec!["cap".to_owned()]);
     for (left, difficult, score) in [(0.0, true, 0.9), (50.0, false, 0.5)] {
         let bounds = BoundingBox::from_corners([left, 0.0, left + 9.0, 9.0]);
-        input.push_truth(Truth { image: 0, class: 0, bounds, area: 100.0, crowd: false, difficult }).unwrap();
-        input.push_detection(Detection { image: 0, class: 0, bounds, score }).unwrap();
+        comparison.push_truth(Truth { image: 0, class: 0, bounds, area: 100.0, crowd: false, difficult }).unwrap();
+        comparison.push_detection(Detection { image: 0, class: 0, bounds, score }).unwrap();
     }
-    let voc = Voc::evaluate(&input);
+    let voc = Voc::evaluate(&comparison);
     let curve = voc.classes[0].curve.as_ref().unwrap();
     assert_eq!((&curve.precision[..], &curve.recall[..], curve.ap), (&[0.0, 1.0][..], &[0.0, 1.0][..], 1.0));
-    assert_eq!(Voc::evaluate(&Input::default()).mean_ap, None);
+    assert_eq!(Voc::evaluate(&Comparison::default()).mean_ap, None);
 }

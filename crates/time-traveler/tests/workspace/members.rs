@@ -34,6 +34,7 @@ const RULES: [Rule; 12] = [
         name: "dataset",
         members: &["picture"],
         external: Only(&[
+            "base64",
             "crc32c",
             "csv",
             "flate2",

@@ -1,6 +1,6 @@
 //! Precision by recall, and the averages of it.
 
-use crate::evaluation::input::Truth;
+use crate::evaluation::comparison::Truth;
 
 use super::matching::{Matched, is_outside};
 use super::{AREAS, Figures, IOUS, MAX_DETECTIONS, RECALLS, recall_thresholds};

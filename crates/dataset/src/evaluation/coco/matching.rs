@@ -2,7 +2,7 @@
 
 use std::array;
 
-use crate::evaluation::input::{BoundingBox, Detection, Truth};
+use crate::evaluation::comparison::{BoundingBox, Detection, Truth};
 
 use super::{AREA_RANGES, AREAS, IOUS, iou_thresholds};
 
@@ -12,7 +12,7 @@ pub(super) const MAX_DETECTIONS: usize = 100;
 /// A detection of a class, and what became of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Matched {
-    /// Index into the input's detections.
+    /// Index into the comparison's detections.
     pub(super) detection: usize,
     pub(super) score: f64,
     /// Its place among the detections of its class and picture, by score: 0 to 99.
@@ -21,7 +21,7 @@ pub(super) struct Matched {
     pub(super) hits: [u16; AREAS],
     /// The same: whether the detection counts neither way.
     pub(super) ignored: [u16; AREAS],
-    /// The object of any area that it matched at the lowest IoU, as an index into the input's objects.
+    /// The object of any area that it matched at the lowest IoU, as an index into the comparison's objects.
     pub(super) truth: Option<usize>,
 }
 

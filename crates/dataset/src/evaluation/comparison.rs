@@ -1,7 +1,5 @@
 //! What is compared: pictures, classes, the objects that are there, and the detections of a program.
 
-use std::path::PathBuf;
-
 use thiserror::Error;
 
 /// A picture of the ground truth.
@@ -9,8 +7,8 @@ use thiserror::Error;
 pub struct Image {
     /// Its name in tables and reports.
     pub name: String,
-    /// Where the picture may lie, relative to the ground truth's folder, if that is known.
-    pub file: Option<PathBuf>,
+    /// Where the picture may lie: a path, or whatever else [`Pictures`](crate::Pictures) knows.
+    pub place: Option<String>,
 }
 
 /// A box in pixels. Both its forms are kept: one computed from the other differs in the last bit, which decides at a threshold.
@@ -72,9 +70,9 @@ impl BoundingBox {
 /// An object that is in a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Truth {
-    /// Index into [`Input::images`].
+    /// Index into [`Comparison::images`].
     pub image: usize,
-    /// Index into [`Input::classes`].
+    /// Index into [`Comparison::classes`].
     pub class: usize,
     /// Its box.
     pub bounds: BoundingBox,
@@ -97,9 +95,9 @@ impl Truth {
 /// What a program says is in a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detection {
-    /// Index into [`Input::images`].
+    /// Index into [`Comparison::images`].
     pub image: usize,
-    /// Index into [`Input::classes`].
+    /// Index into [`Comparison::classes`].
     pub class: usize,
     /// Its box.
     pub bounds: BoundingBox,
@@ -109,7 +107,7 @@ pub struct Detection {
 
 /// An object or a detection that cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum InputError {
+pub enum ComparisonError {
     /// The index of its picture is too large.
     #[error("picture {0} does not exist")]
     NoImage(usize),
@@ -123,14 +121,14 @@ pub enum InputError {
 
 /// Ground truth and detections. The order of pictures, classes, objects and detections decides between equal scores.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Input {
+pub struct Comparison {
     images: Vec<Image>,
     classes: Vec<String>,
     truths: Vec<Truth>,
     detections: Vec<Detection>,
 }
 
-impl Input {
+impl Comparison {
     /// Pictures and classes in the order in which equal scores are taken: COCO's is that of their ids, VOC's that of their names.
     #[must_use]
     pub fn new(images: Vec<Image>, classes: Vec<String>) -> Self {
@@ -141,7 +139,7 @@ impl Input {
     ///
     /// # Errors
     /// If its picture or class does not exist, or a number is not finite.
-    pub fn push_truth(&mut self, truth: Truth) -> Result<(), InputError> {
+    pub fn push_truth(&mut self, truth: Truth) -> Result<(), ComparisonError> {
         self.check(truth.image, truth.class, truth.bounds.is_finite() && truth.area.is_finite())?;
         self.truths.push(truth);
         Ok(())
@@ -151,17 +149,17 @@ impl Input {
     ///
     /// # Errors
     /// If its picture or class does not exist, or a number is not finite.
-    pub fn push_detection(&mut self, detection: Detection) -> Result<(), InputError> {
+    pub fn push_detection(&mut self, detection: Detection) -> Result<(), ComparisonError> {
         self.check(detection.image, detection.class, detection.bounds.is_finite() && detection.score.is_finite())?;
         self.detections.push(detection);
         Ok(())
     }
 
-    fn check(&self, image: usize, class: usize, is_finite: bool) -> Result<(), InputError> {
+    fn check(&self, image: usize, class: usize, is_finite: bool) -> Result<(), ComparisonError> {
         match () {
-            () if image >= self.images.len() => Err(InputError::NoImage(image)),
-            () if class >= self.classes.len() => Err(InputError::NoClass(class)),
-            () if !is_finite => Err(InputError::NotFinite),
+            () if image >= self.images.len() => Err(ComparisonError::NoImage(image)),
+            () if class >= self.classes.len() => Err(ComparisonError::NoClass(class)),
+            () if !is_finite => Err(ComparisonError::NotFinite),
             () => Ok(()),
         }
     }
@@ -206,19 +204,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_refused() {
-        let mut input = Input::new(vec![Image { name: "a".to_owned(), file: None }], vec!["cap".to_owned()]);
+        let mut comparison = Comparison::new(vec![Image { name: "a".to_owned(), place: None }], vec!["cap".to_owned()]);
         let bounds = BoundingBox::from_size([0.0, 0.0, 1.0, 1.0]);
         let truth = Truth { image: 0, class: 0, bounds, area: 1.0, crowd: false, difficult: false };
         let detection = Detection { image: 0, class: 0, bounds, score: 0.5 };
-        assert_eq!(input.push_truth(truth), Ok(()));
-        assert_eq!(input.push_truth(Truth { image: 1, ..truth }), Err(InputError::NoImage(1)));
-        assert_eq!(input.push_detection(detection), Ok(()));
-        assert_eq!(input.push_detection(Detection { class: 2, ..detection }), Err(InputError::NoClass(2)));
+        assert_eq!(comparison.push_truth(truth), Ok(()));
+        assert_eq!(comparison.push_truth(Truth { image: 1, ..truth }), Err(ComparisonError::NoImage(1)));
+        assert_eq!(comparison.push_detection(detection), Ok(()));
+        assert_eq!(comparison.push_detection(Detection { class: 2, ..detection }), Err(ComparisonError::NoClass(2)));
         let endless = BoundingBox::from_size([0.0, 0.0, f64::MAX, f64::MAX]);
-        assert_eq!(input.push_detection(Detection { bounds: endless, ..detection }), Ok(()));
+        assert_eq!(comparison.push_detection(Detection { bounds: endless, ..detection }), Ok(()));
         for score in [f64::NAN, f64::INFINITY] {
-            assert_eq!(input.push_detection(Detection { score, ..detection }), Err(InputError::NotFinite));
+            assert_eq!(comparison.push_detection(Detection { score, ..detection }), Err(ComparisonError::NotFinite));
         }
-        assert_eq!((input.truths().len(), input.detections().len()), (1, 2));
+        assert_eq!((comparison.truths().len(), comparison.detections().len()), (1, 2));
     }
 }
