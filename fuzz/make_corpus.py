@@ -471,9 +471,48 @@ def api_requests():
     write("routing", "continue", bytes([0]) + b"PUT /portraits/k HTTP/1.1\r\n" + host + more)
 
 
+# Data sets.
+
+
+def datasets():
+    annotation = {"class_id": 0, "left": 1, "top": 2.5, "width": 3, "height": 4}
+    job = {"annotations": [annotation], "image_size": [{"width": 9, "height": 8, "depth": 3}]}
+    metadata = {"class-map": {"0": "cat"}, "objects": [{"confidence": 0.5}], "type": "groundtruth/object-detection"}
+    lines = [
+        {"source-ref": "s3://b/1.jpg", "j": job, "j-metadata": metadata},
+        {"source-ref": "2.jpg", "j": 1, "j-metadata": {"class-name": "dog", "confidence": 1.0}},
+        {"source-ref": "3.jpg", "j": [0, 1], "j-metadata": {"class-map": {"0": "cat"}, "confidence-map": {"0": 0.5}}},
+        {"source-ref": "4.jpg"},
+    ]
+    write("manifest", "lines", "\n".join(json.dumps(line) for line in lines))
+    row = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4.5], "score": 0.5}
+    image = {"id": 1, "file_name": "a.jpg", "width": 9, "height": 8}
+    coco = {"images": [image], "annotations": [row | {"iscrowd": 1}], "categories": [{"id": 3, "name": "cat"}]}
+    write("coco", "detection", json.dumps(coco))
+    write("coco", "results", json.dumps([row]))
+    records = (HERE.parent / "crates/dataset/tests/fixtures/records/shapes.record-00000-of-00002").read_bytes()
+    # The first record's picture makes it too long, but its beginning shows the layout.
+    write("tfrecord", "records", b"\0" + records[:3000])
+    write("tfrecord", "example", b"\1" + records[12:3000])
+    for name, values in [("ints", b"\x1a\x04\x0a\x02\x08\x09"), ("text", b"\x0a\x07\x0a\x05a.jpg")]:
+        key = {"ints": b"image/width", "text": b"image/filename"}[name]
+        entry = bytes([10, len(key)]) + key + bytes([18, len(values)]) + values
+        features = bytes([10, len(entry)]) + entry
+        write("tfrecord", name, b"\1" + bytes([10, len(features)]) + features)
+    write("label_map", "map", "item {\n id: 1\n name: 'a'\n display_name: \"b\\'\"\n keypoints { id: 2 } # c\n}\nitem: <id: 2, name: 'd'>\n")
+    header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
+    write("open_images", "boxes", header + "a,x,/m/1,1,0.1,0.5,0.2,0.9,0,1,0,0,0\nb,x,/m/2,1,0,1,0,1,0,0,1,0,0\n")
+    write("open_images", "labels", "ImageID,Source,LabelName,Confidence\na,v,/m/1,0\na,v,/m/2,1\n")
+    tree = {"LabelName": "e", "Subcategory": [{"LabelName": "a", "Subcategory": [{"LabelName": "b"}]}]}
+    write("open_images", "hierarchy", json.dumps(tree))
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
+    write("voc", "document", "<annotation><filename>a&amp;b.jpg</filename><size><width>9</width><height>8</height>"
+          f"<depth>3</depth></size><object><name>cat</name><difficult>1</difficult>{box}</object></annotation>")
+
+
 def main():
     shutil.rmtree(CORPUS, ignore_errors=True)
-    for make in (uploads, strips, face_models, checkpoints, events, names, s3_requests, json_requests, api_requests):
+    for make in (uploads, strips, face_models, checkpoints, events, names, s3_requests, json_requests, api_requests, datasets):
         make()
 
 

@@ -137,6 +137,14 @@ impl Classes {
         numbers
     }
 
+    /// All classes in the order of [`Classes::numbers`], in which people read them.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<ClassId> {
+        let mut order: Vec<(i64, ClassId)> = self.numbers().into_iter().zip(self.iter().map(|(id, _)| id)).collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// Whether [`Classes::numbers`] differ from what the data set says.
     #[must_use]
     pub fn are_renumbered(&self) -> bool {
@@ -169,6 +177,7 @@ mod tests {
             classes.of_name(name);
         }
         assert_eq!(classes.numbers(), [2, 0, 1]);
+        assert_eq!(classes.in_order(), [ClassId(1), ClassId(2), ClassId(0)]);
         classes.of_number(-1);
         assert_eq!((classes.len(), classes.are_renumbered()), (4, true));
     }

@@ -9,8 +9,10 @@ use crate::commands::age::{self, Age};
 use crate::commands::bench::{self, Bench};
 use crate::commands::check::{self, Check};
 use crate::commands::completions::{self, Completions};
+use crate::commands::dataset::{self, Dataset};
 use crate::commands::demo::{self, Demo};
 use crate::commands::detect::{self, Detect};
+use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::faces::{self, Faces};
 use crate::commands::man::{self, Man};
 use crate::commands::model::{self, Model};
@@ -45,6 +47,11 @@ enum Command {
     Faces(Faces),
     /// Find the faces of photos by a network
     Detect(Detect),
+    /// Inspect, convert, split, draw or make annotated pictures
+    #[command(subcommand)]
+    Dataset(Dataset),
+    /// Measure how good detections are: COCO's and PASCAL VOC's figures, confusions, mistakes
+    Evaluate(Evaluate),
     /// Inspect a checkpoint, convert it, or pack a model folder for SageMaker
     #[command(subcommand)]
     Model(Model),
@@ -74,6 +81,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Age(age) => age::run(&age),
         Command::Faces(faces) => faces::run(&faces),
         Command::Detect(detect) => detect::run(&detect),
+        Command::Dataset(dataset) => dataset::run(&dataset),
+        Command::Evaluate(evaluate) => evaluate::run(&evaluate),
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Check(check) => check::run(&check),

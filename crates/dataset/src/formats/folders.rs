@@ -37,7 +37,7 @@ impl Folders {
                         if is_picture(&file) && file.is_file() {
                             pictures.push((class.clone(), file));
                         } else {
-                            reading.findings.fault(&file, None, "it is no .jpg, .png or .webp: passed over");
+                            reading.findings.loss("files that are no .jpg, .png or .webp: passed over", 1);
                         }
                     }
                 }
@@ -48,7 +48,7 @@ impl Folders {
                 for file in entries(if images.is_dir() { &images } else { root })? {
                     match file.file_name().and_then(|name| name.to_str()).and_then(pet) {
                         Some(class) => pictures.push((class.to_owned(), file)),
-                        None => reading.findings.fault(&file, None, "its name is not CLASS_NUMBER.jpg: passed over"),
+                        None => reading.findings.loss("files whose names are not CLASS_NUMBER.jpg: passed over", 1),
                     }
                 }
                 pictures.sort();
@@ -160,6 +160,28 @@ impl Sink for FoldersWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_files_are_passed_over_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir(root.join("b")).unwrap();
+        std::fs::create_dir(root.join("a")).unwrap();
+        for name in ["b/1.jpg", "b/notes.txt", "a/2.PNG", "a/.hidden.jpg", "cat_1.jpg", "README"] {
+            std::fs::write(root.join(name), "").unwrap();
+        }
+        for (naming, names, count) in
+            [(Naming::Folder, vec!["2.PNG", "1.jpg"], 1), (Naming::Pets, vec!["cat_1.jpg"], 3)]
+        {
+            let mut reading = Reading::default();
+            let mut source = Folders::open(root, naming, &Options::default(), &mut reading).unwrap();
+            let found: Vec<String> =
+                std::iter::from_fn(|| source.next(&mut reading).unwrap()).map(|sample| sample.name).collect();
+            assert_eq!(found, names);
+            assert_eq!(reading.findings.losses().map(|(_, count)| count).sum::<u64>(), count);
+        }
+        assert!(Folders::open(&root.join("b"), Naming::Pets, &Options::default(), &mut Reading::default()).is_err());
+    }
 
     #[test]
     fn the_rule_of_the_pets_is_that_of_its_regular_expression() {

@@ -5,7 +5,7 @@ mod line;
 mod reader;
 mod writer;
 
-pub(crate) use line::ascii;
 pub use line::{Line, LineError};
+pub(crate) use line::{ascii, reason};
 pub use reader::{GroundTruth, job_of};
 pub use writer::GroundTruthWriter;

@@ -23,6 +23,9 @@ pub trait Source {
 }
 
 /// Writes a data set picture by picture.
+///
+/// Where classes have names and no numbers, a format of numbers counts them by their names: all of them must be known before the
+/// first picture is written.
 pub trait Sink {
     /// Whether every picture needs its size in pixels.
     fn needs_size(&self) -> bool {
@@ -51,7 +54,7 @@ pub trait Sink {
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The folder, or the beginning of the `s3://` URI, of pictures that the data set names without one. Without it, the folder of the
-    /// annotations.
+    /// annotations, or `images` in it.
     pub images: Option<String>,
     /// The labelling jobs of Ground Truth to read; none: the job of the file's name, or the only one of a line.
     pub jobs: Vec<String>,
@@ -75,7 +78,11 @@ impl Options {
         }
         match &self.images {
             Some(images) => format!("{}/{name}", images.trim_end_matches('/')),
-            None => folder.join(name).to_string_lossy().into_owned(),
+            None => {
+                let (beside, below) = (folder.join(name), folder.join("images").join(name));
+                let place = if !beside.exists() && below.exists() { below } else { beside };
+                place.to_string_lossy().into_owned()
+            }
         }
     }
 }

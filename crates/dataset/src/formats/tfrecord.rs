@@ -8,5 +8,5 @@ mod writer;
 
 pub use example::{Example, ExampleError, Feature};
 pub use framing::{Damage, MAX_RECORD, Records, write_record};
-pub use reader::TfRecord;
+pub use reader::{TfRecord, read_example};
 pub use writer::{Compression, TfRecordWriter};

@@ -1,6 +1,7 @@
 //! `bench`: how fast this machine does the work.
 
 mod aging;
+mod dataset;
 mod face;
 mod functions;
 mod measurement;
@@ -20,6 +21,8 @@ pub(crate) enum Bench {
     Preview(preview::BenchPreview),
     /// Age a face with the SAM engine
     Aging(aging::BenchAging),
+    /// Read annotated pictures: a Ground Truth manifest and a TFRecord file
+    Dataset(dataset::BenchDataset),
     /// Split a strip into JPEGs
     Split(split::BenchSplit),
     /// Measure the time that the model server adds to its work
@@ -35,6 +38,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Face(face) => face::run(face),
         Bench::Preview(preview) => preview::run(preview),
         Bench::Aging(aging) => aging::run(aging),
+        Bench::Dataset(dataset) => dataset::run(dataset),
         Bench::Split(split) => split::run(split),
         Bench::Serve(serve) => serve::run(serve),
         Bench::Pipeline(pipeline) => pipeline::run(pipeline),

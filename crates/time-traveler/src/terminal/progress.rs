@@ -23,6 +23,11 @@ impl Progress {
         Self::new(what, "{prefix} {wide_bar} {pos} of {len}, {elapsed}")
     }
 
+    /// Of pieces whose number nobody knows. Nothing is said where stderr is no terminal.
+    pub(crate) fn endless(what: &'static str) -> Self {
+        Self::new(what, "{prefix} {spinner} {pos}, {elapsed}")
+    }
+
     fn new(what: &'static str, template: &str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -42,6 +47,13 @@ impl Progress {
         if percent / 10 > self.tenths {
             self.tenths = percent / 10;
             note!("{} {percent} %", self.what);
+        }
+    }
+
+    /// Shows that `done` pieces are done.
+    pub(crate) fn count(&self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
         }
     }
 

@@ -5,6 +5,7 @@
 mod boto3;
 mod check;
 mod command_line;
+mod datasets;
 mod descriptions;
 mod detect;
 mod flow;

@@ -14,7 +14,7 @@ struct Vocabulary {
     why: &'static str,
 }
 
-const VOCABULARIES: [Vocabulary; 6] = [
+const VOCABULARIES: [Vocabulary; 7] = [
     Vocabulary {
         under: "crates/local-cloud/",
         forbidden: &[
@@ -61,6 +61,11 @@ const VOCABULARIES: [Vocabulary; 6] = [
         under: "crates/vision/src/",
         forbidden: &["http", "sagemaker", "invocation", "aging"],
         why: "networks know no wire format and no ageing",
+    },
+    Vocabulary {
+        under: "crates/dataset/src/",
+        forbidden: &["tensors", "checkpoint", "http", "invocation", "aging"],
+        why: "data sets know no tensor, no network and no wire",
     },
     Vocabulary {
         under: "crates/face/src/",

@@ -1,6 +1,7 @@
 //! The lists of a COCO file in memory, about 100 bytes an annotation.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -11,6 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use crate::annotations::{Flags, Object, Rectangle};
+use crate::formats::ground_truth::reason;
 use crate::{DatasetError, Reading};
 
 /// A picture of `images`.
@@ -104,7 +106,7 @@ impl Table {
     }
 
     fn row(&mut self, text: &str, needs_score: bool, reading: &mut Reading) -> Result<(), String> {
-        let found: Annotation<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let found: Annotation<'_> = serde_json::from_str(text).map_err(|error| reason(&error))?;
         let [left, top, width, height] = found.bbox;
         if needs_score && found.score.is_none() {
             return Err("missing field `score`".to_owned());
@@ -130,11 +132,12 @@ impl Table {
     pub(super) fn by_id(&self, file: &Path, reading: &mut Reading) -> HashMap<i64, u32> {
         let mut places = HashMap::with_capacity(self.images.len());
         for (place, image) in self.images.iter().enumerate() {
-            if places.contains_key(&image.id) {
-                let reason = format!("a second picture has the id {}: annotations go to the first", image.id);
-                reading.findings.fault(file, Some(("image", place as u64)), reason);
-            } else {
-                places.insert(image.id, place as u32);
+            match places.entry(image.id) {
+                Entry::Vacant(new) => drop(new.insert(place as u32)),
+                Entry::Occupied(_) => {
+                    let reason = format!("a second picture has the id {}: annotations go to the first", image.id);
+                    reading.findings.fault(file, Some(("image", place as u64)), reason);
+                }
             }
         }
         places
@@ -180,7 +183,7 @@ impl<'de> Visitor<'de> for Lists<'_> {
                 "images" => {
                     has_images = true;
                     let each = |text: &str| {
-                        table.images.push(serde_json::from_str(text).map_err(|error| error.to_string())?);
+                        table.images.push(serde_json::from_str(text).map_err(|error| reason(&error))?);
                         Ok(())
                     };
                     map.next_value_seed(Elements { file, what: "image", each })?.note(file, "image", reading);
@@ -193,7 +196,7 @@ impl<'de> Visitor<'de> for Lists<'_> {
                 "categories" => {
                     let classes = &mut reading.classes;
                     let each = |text: &str| {
-                        let category: Category = serde_json::from_str(text).map_err(|error| error.to_string())?;
+                        let category: Category = serde_json::from_str(text).map_err(|error| reason(&error))?;
                         let number = category.id.checked_sub(1).ok_or("the id is out of range")?;
                         classes.name(number, &category.name);
                         Ok(())

@@ -17,7 +17,7 @@ pub struct Line<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// No JSON, or no object.
-    #[error("no object of JSON: {0}")]
+    #[error("no object of JSON: {}", reason(.0))]
     Json(serde_json::Error),
     /// A key that must be there is missing.
     #[error("the key {0:?} is missing")]
@@ -158,8 +158,16 @@ impl<'a> Line<'a> {
 
 /// A value, read as a type.
 pub(super) fn read<'a, T: Deserialize<'a>>(key: &str, value: &'a RawValue) -> Result<T, LineError> {
-    serde_json::from_str(value.get())
-        .map_err(|error| LineError::Value { key: key.to_owned(), reason: error.to_string() })
+    serde_json::from_str(value.get()).map_err(|error| LineError::Value { key: key.to_owned(), reason: reason(&error) })
+}
+
+/// What is wrong, without the place, which counts within a part of the file.
+pub(crate) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((reason, _)) => reason.to_owned(),
+        None => text,
+    }
 }
 
 /// A text as a string of JSON in ASCII, as Python prints it.

@@ -178,13 +178,19 @@ impl<'p> OpenImages<'p> {
 
 impl Source for OpenImages<'_> {
     fn next(&mut self, reading: &mut Reading) -> Result<Option<Sample>, DatasetError> {
-        let first = match self.waiting.take() {
-            Some(row) => row,
-            None => match self.row(reading)? {
-                Some(row) => row,
-                None => return Ok(None),
-            },
-        };
+        loop {
+            let waiting = self.waiting.take();
+            let Some(first) = waiting.map_or_else(|| self.row(reading), |row| Ok(Some(row)))? else { return Ok(None) };
+            if let Some(sample) = self.picture(first, reading)? {
+                return Ok(Some(sample));
+            }
+        }
+    }
+}
+
+impl OpenImages<'_> {
+    /// The picture whose lines begin with `first`; `None` if it has no id, or came before.
+    fn picture(&mut self, first: StringRecord, reading: &mut Reading) -> Result<Option<Sample>, DatasetError> {
         let id = self.field(&first, 0).to_owned();
         let name = if id.contains('.') { id.clone() } else { format!("{id}.jpg") };
         let mut sample = Sample {
@@ -217,7 +223,7 @@ impl Source for OpenImages<'_> {
                 }
             }
         }
-        if is_again || id.is_empty() { self.next(reading) } else { Ok(Some(sample)) }
+        Ok((!is_again && !id.is_empty()).then_some(sample))
     }
 }
 
@@ -255,4 +261,69 @@ fn descriptions(file: &Path) -> Result<HashMap<String, String>, DatasetError> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture of 200 x 100 pixels, whatever its name.
+    struct One;
+
+    impl Pictures for One {
+        fn bytes(&self, _: &str) -> Result<Vec<u8>, DatasetError> {
+            let mut png = std::io::Cursor::new(Vec::new());
+            image::RgbImage::new(200, 100).write_to(&mut png, image::ImageFormat::Png).unwrap();
+            Ok(png.into_inner())
+        }
+    }
+
+    fn read(text: &str, options: &Options) -> (Vec<Sample>, Reading) {
+        let mut reading = Reading::default();
+        let mut source = OpenImages::read(Path::new("x.csv"), Box::new(text.as_bytes()), options, &One).unwrap();
+        let samples = std::iter::from_fn(|| source.next(&mut reading).unwrap()).collect();
+        (samples, reading)
+    }
+
+    const HEADER: &str = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n";
+
+    #[test]
+    fn boxes_have_names_marks_and_classes_above_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            Some(file)
+        };
+        let options = Options {
+            descriptions: write("names.csv", "/m/cat,Cat\n/m/animal,\"Animal, any\"\n"),
+            hierarchy: write(
+                "tree.json",
+                r#"{"LabelName": "e", "Subcategory": [{"LabelName": "/m/animal", "Subcategory": [{"LabelName": "/m/cat"}]}]}"#,
+            ),
+            ..Options::default()
+        };
+        let text = format!(
+            "{HEADER}a1,xclick,/m/cat,1,0.25,0.5,0.1,0.333333,1,0,1,1,0\nb2,xclick,/m/cat,1,x,0,0,0,0,0,0,0,0\n"
+        );
+        let (samples, reading) = read(&text, &options);
+        assert_eq!((samples.len(), &*samples[0].name), (2, "a1.jpg"));
+        let names: Vec<_> = samples[0].objects.iter().map(|object| reading.classes.shown(object.class)).collect();
+        assert_eq!(names, ["Cat", "Animal, any"]);
+        let object = samples[0].objects[0];
+        assert_eq!(object.bounds.corners()[..3], [50.0, 10.0, 100.0]);
+        assert!((object.bounds.corners()[3] - 33.3333).abs() < 1e-9);
+        assert!(object.flags.is_crowd && object.flags.is_depiction && object.flags.is_occluded);
+        let faults = reading.findings.faults();
+        assert_eq!(faults[0].to_string(), "x.csv, line 3: XMin is \"x\", which is no number");
+    }
+
+    #[test]
+    fn a_picture_that_comes_again_is_named_however_often() {
+        let lines: String = (0..200_000).map(|n| format!("{},v,/m/1,1\n", n % 2)).collect();
+        let text = format!("ImageID,Source,LabelName,Confidence\n{lines}0,v,/m/2,0\n");
+        let (samples, reading) = read(&text, &Options::default());
+        assert_eq!((samples.len(), reading.findings.fault_count()), (2, 199_999));
+        assert!(reading.findings.faults()[0].reason.contains("sort the lines"));
+    }
 }

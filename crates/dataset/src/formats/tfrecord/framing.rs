@@ -85,7 +85,7 @@ impl<R: BufRead> Records<R> {
 
     /// The next record and the byte at which it begins; `None` at the end. After [`Damage::Data`], the next call reads the next
     /// record; after any other damage, nothing comes.
-    pub fn next(&mut self) -> Option<(u64, Result<&[u8], Damage>)> {
+    pub fn read_next(&mut self) -> Option<(u64, Result<&[u8], Damage>)> {
         if self.ended {
             return None;
         }
@@ -167,7 +167,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Vec<(u64, Result<Vec<u8>, String>)> {
         let mut records = Records::new(bytes);
         let mut all = Vec::new();
-        while let Some((at, record)) = records.next() {
+        while let Some((at, record)) = records.read_next() {
             all.push((at, record.map(<[u8]>::to_vec).map_err(|damage| damage.to_string())));
         }
         all
@@ -201,6 +201,6 @@ mod tests {
         let length = (MAX_RECORD + 1).to_le_bytes();
         let mut bytes = length.to_vec();
         bytes.extend(masked(&length).to_le_bytes());
-        assert!(matches!(Records::new(&bytes[..]).next(), Some((0, Err(Damage::TooLong(_))))));
+        assert!(matches!(Records::new(&bytes[..]).read_next(), Some((0, Err(Damage::TooLong(_))))));
     }
 }

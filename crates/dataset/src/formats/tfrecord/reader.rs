@@ -76,12 +76,12 @@ impl Source for TfRecord {
                 self.file = file;
                 continue;
             };
-            let Some((at, record)) = records.next() else {
+            let Some((at, record)) = records.read_next() else {
                 self.records = None;
                 continue;
             };
             let reason = match record.map_err(|damage: Damage| damage.to_string()) {
-                Ok(bytes) => match sample(bytes, &self.file, &self.options, self.map.as_ref(), reading) {
+                Ok(bytes) => match read_example(bytes, &self.file, &self.options, self.map.as_ref(), reading) {
                     Ok(sample) => return Ok(Some(sample)),
                     Err(reason) => reason,
                 },
@@ -92,8 +92,11 @@ impl Source for TfRecord {
     }
 }
 
-/// The picture of an example.
-pub(super) fn sample(
+/// The picture of an example's bytes. `file` says where it is from; `map` has the numbers of classes.
+///
+/// # Errors
+/// What is wrong with the example.
+pub fn read_example(
     bytes: &[u8],
     file: &Path,
     options: &Options,

@@ -29,6 +29,17 @@ const HOLDS: Holds = Holds {
     classes_without_name: false,
 };
 
+/// Tells whether an object has a mark.
+type Mark = fn(&Object) -> bool;
+
+/// Features that are written only where an object has the mark.
+const MARKS: [(&str, Mark); 4] = [
+    ("image/object/is_crowd", |object| object.flags.is_crowd),
+    ("image/object/difficult", |object| object.flags.is_difficult),
+    ("image/object/truncated", |object| object.flags.is_truncated),
+    ("image/object/occluded", |object| object.flags.is_occluded),
+];
+
 /// How a whole file is compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compression {
@@ -116,9 +127,7 @@ impl TfRecordWriter {
             let edges = objects.iter().map(|object| (object.bounds.corners()[edge] / f64::from(side)) as f32);
             Feature::Floats(edges.collect())
         };
-        let marks = |is_set: fn(&Object) -> bool| {
-            Feature::Ints(objects.iter().map(|object| i64::from(is_set(object))).collect())
-        };
+        let marks = |is_set: Mark| Feature::Ints(objects.iter().map(|object| i64::from(is_set(object))).collect());
         let mut example = Example::default();
         example.insert("image/encoded", Feature::Bytes(vec![encoded]));
         example.insert("image/format", Feature::Bytes(vec![format]));
@@ -142,13 +151,7 @@ impl TfRecordWriter {
             let texts = names.iter().map(|name| name.as_bytes()).collect();
             example.insert("image/object/class/text", Feature::Bytes(texts));
         }
-        let optional: [(&str, fn(&Object) -> bool); 4] = [
-            ("image/object/is_crowd", |object| object.flags.is_crowd),
-            ("image/object/difficult", |object| object.flags.is_difficult),
-            ("image/object/truncated", |object| object.flags.is_truncated),
-            ("image/object/occluded", |object| object.flags.is_occluded),
-        ];
-        for (name, is_set) in optional {
+        for (name, is_set) in MARKS {
             if objects.iter().any(is_set) {
                 example.insert(name, marks(is_set));
             }
