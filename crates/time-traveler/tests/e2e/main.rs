@@ -8,6 +8,7 @@ mod command_line;
 mod datasets;
 mod descriptions;
 mod detect;
+mod evaluation;
 mod flow;
 mod given_up;
 mod hostile_server;
