@@ -1,8 +1,8 @@
 //! How good detections are: average precision and recall as COCO and as PASCAL VOC have them, precision and recall at every score,
 //! confusions, and the mistakes that cost the most.
 //!
-//! [`Comparison`](comparison::Comparison) holds what is compared. [`Coco`](coco::Coco) and [`Voc`](voc::Voc) say which detection is an object, each
-//! by its own rules. All else follows from their [`Outcomes`](outcome::Outcomes).
+//! [`Comparison`](comparison::Comparison) holds what is compared. [`Coco`](coco::Coco) and [`Voc`](voc::Voc) say which detection is
+//! an object, each by its own rules. All else follows from their [`Outcomes`](outcome::Outcomes).
 
 mod assessment;
 mod by_image;

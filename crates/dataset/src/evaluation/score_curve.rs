@@ -51,8 +51,8 @@ impl ScoreCurve {
     /// The curve of all classes together.
     #[must_use]
     pub fn of(comparison: &Comparison, outcomes: &Outcomes) -> Self {
-        let mut curve = Builder::default();
-        curve.objects = comparison.truths().iter().filter(|truth| truth.counts()).count();
+        let objects = comparison.truths().iter().filter(|truth| truth.counts()).count();
+        let mut curve = Builder { objects, ..Builder::default() };
         for (detection, outcome) in comparison.detections().iter().zip(&outcomes.detections) {
             curve.add(detection.score, *outcome);
         }

@@ -10,7 +10,7 @@ use dataset::evaluation::{Assessment, Figures, Style};
 use dataset::{Findings, Format, LocalPictures};
 
 use crate::choice::Choice;
-use crate::escape::Shown;
+use crate::escape::{self, Shown};
 
 /// The most faults that are printed.
 const MOST_FAULTS: usize = 20;
@@ -104,7 +104,7 @@ fn part<'a>(path: &'a Path, format: Option<Format>, option: &str) -> anyhow::Res
 /// Names what was left out.
 fn note_faults(findings: &Findings) {
     for fault in findings.faults().iter().take(MOST_FAULTS) {
-        note!("{fault}");
+        note!("{}", escape::line(&fault.to_string()));
     }
     let more = findings.fault_count().saturating_sub(MOST_FAULTS as u64);
     if more > 0 {

@@ -32,10 +32,14 @@ fn coco_files_give_the_figures_of_pycocotools_and_a_report() {
         let away = found["figures"][name].as_f64().unwrap() - value.as_f64().unwrap();
         assert!(away.abs() <= 1e-9, "{name}: {away}");
     }
-    let report: Value = serde_json::from_slice(&std::fs::read(folder.path().join("report/report.json")).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("report/report.json")).unwrap()).unwrap();
     assert_eq!(report, found);
     let page = std::fs::read_to_string(folder.path().join("report/report.html")).unwrap();
-    assert!(page.contains("phone case") && !page.contains("http://") && !page.contains("<script"), "the page is not whole");
+    assert!(
+        page.contains("phone case") && !page.contains("http://") && !page.contains("<script"),
+        "the page is not whole"
+    );
     let (code, stdout, _) = evaluate(folder.path(), &[&truth, &detections]);
     assert!(code == Some(0) && stdout.starts_with("AP      45.75 %"), "{stdout}");
 }

@@ -158,7 +158,7 @@ fn voc_curves(voc: &Voc, class: usize) -> Vec<Curve> {
 
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let step = points.len().div_ceil(MOST_POINTS).max(1);
-    let last = points.last().filter(|_| (points.len() - 1) % step != 0);
+    let last = points.last().filter(|_| !(points.len() - 1).is_multiple_of(step));
     points.iter().step_by(step).chain(last).copied().collect()
 }
 

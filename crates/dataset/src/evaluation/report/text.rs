@@ -72,7 +72,9 @@ fn classes(text: &mut String, comparison: &Comparison, assessment: &Assessment) 
         Figures::Voc(_) => ["AP", "LAMR", ""],
     };
     let _ = write!(text, "\n{:<width$}", "class");
-    heads.iter().filter(|head| !head.is_empty()).for_each(|head| drop(write!(text, " {head:>7}")));
+    for head in heads.iter().filter(|head| !head.is_empty()) {
+        let _ = write!(text, " {head:>7}");
+    }
     let _ = writeln!(text, " {:>8} {:>10} {:>7} {:>7}", "objects", "detections", "hits", "false");
     for (index, (name, counts)) in names.iter().zip(&assessment.classes).enumerate() {
         let _ = write!(text, "{name:<width$}");
@@ -86,7 +88,9 @@ fn classes(text: &mut String, comparison: &Comparison, assessment: &Assessment) 
                 vec![curve.map(|curve| curve.ap), curve.map(|curve| curve.log_average_miss_rate)]
             }
         };
-        values.into_iter().for_each(|value| drop(write!(text, " {:>7}", per_cent(value))));
+        for value in values {
+            let _ = write!(text, " {:>7}", per_cent(value));
+        }
         let _ = writeln!(
             text,
             " {:>8} {:>10} {:>7} {:>7}",
