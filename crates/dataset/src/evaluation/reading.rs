@@ -102,8 +102,8 @@ pub fn read(
     for sample in &results {
         let Some(image) = index.find(sample, detections.format) else {
             let count = sample.objects.len();
-            let reason =
-                format!("{count} detections of the picture {}, which the ground truth does not have", sample.name);
+            let many = if count == 1 { "1 detection".to_owned() } else { format!("{count} detections") };
+            let reason = format!("{many} of the picture {}, which the ground truth does not have", sample.name);
             if count > 0 {
                 reader.findings.fault(detections.path, None, reason);
             }

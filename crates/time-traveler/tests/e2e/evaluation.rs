@@ -53,7 +53,7 @@ fn what_cannot_be_compared_is_named_and_the_rest_is_kept() {
         std::fs::write(file, text).unwrap();
     };
     write("truth/a.txt", "cap 0 0 9 9\nmug 20 20 39 39 difficult\n");
-    write("found/a.txt", "cap 0.9 0 0 9 9\ncap zero 0 0 9 9\ncap 0 0 9 9\n");
+    write("found/a.txt", "cap 0.9 0 0 9 9\ncap 0.9 0 zero 9 9\ncap 0 0 9 9\n");
     write("found/b.txt", "cap 0.9 0 0 9 9\n");
     let (code, stdout, stderr) = evaluate(folder.path(), &["truth", "found", "--json", "--out", "report"]);
     let found: Value = serde_json::from_str(&stdout).unwrap();
