@@ -15,7 +15,7 @@ mod source;
 pub mod tfrecord;
 pub mod voc;
 
-pub(crate) use file_names::FileNames;
+pub(crate) use file_names::{FileNames, stem};
 pub use format::{Format, Target};
 pub(crate) use open_images::size_in;
 pub use source::{Options, Reading, Sink, Source};

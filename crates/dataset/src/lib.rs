@@ -7,6 +7,7 @@ mod annotations;
 mod classes;
 mod dataset_error;
 pub mod draw;
+pub mod evaluation;
 pub mod export;
 mod findings;
 pub mod formats;

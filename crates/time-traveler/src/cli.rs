@@ -12,6 +12,7 @@ use crate::commands::completions::{self, Completions};
 use crate::commands::dataset::{self, Dataset};
 use crate::commands::demo::{self, Demo};
 use crate::commands::detect::{self, Detect};
+use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::faces::{self, Faces};
 use crate::commands::man::{self, Man};
 use crate::commands::model::{self, Model};
@@ -49,6 +50,8 @@ enum Command {
     /// Inspect, convert, split, draw or make annotated pictures
     #[command(subcommand)]
     Dataset(Dataset),
+    /// Measure how good detections are: COCO's and PASCAL VOC's figures, confusions, mistakes
+    Evaluate(Evaluate),
     /// Inspect a checkpoint, convert it, or pack a model folder for SageMaker
     #[command(subcommand)]
     Model(Model),
@@ -79,6 +82,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Faces(faces) => faces::run(&faces),
         Command::Detect(detect) => detect::run(&detect),
         Command::Dataset(dataset) => dataset::run(&dataset),
+        Command::Evaluate(evaluate) => evaluate::run(&evaluate),
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Check(check) => check::run(&check),

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod detect;
+pub(crate) mod evaluate;
 pub(crate) mod faces;
 pub(crate) mod man;
 pub(crate) mod model;

@@ -10,6 +10,7 @@ mod datasets;
 mod descriptions;
 mod detect;
 mod face_weights;
+mod evaluation;
 mod flow;
 mod given_up;
 mod hostile_server;
