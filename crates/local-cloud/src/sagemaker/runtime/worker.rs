@@ -35,7 +35,7 @@ pub(crate) struct Worker {
 /// The outcome of an attempt.
 enum Outcome {
     /// The answer, with its media type and its custom attributes.
-    Completed { output: Output, attributes: Attributes },
+    Completed { output: Output, attributes: Box<Attributes> },
     /// The reason of the failure, and the content of the failure object.
     Failed { reason: String, object: Output },
     /// The connection broke: the next attempt is after this time.
@@ -161,7 +161,7 @@ impl Worker {
         // The head is sent when the answer is complete. Taking in the body is the pipeline's time.
         let elapsed = start.elapsed();
         if answer.status.is_success() {
-            let attributes = attributes(&answer);
+            let attributes = Box::new(attributes(&answer));
             let output = self.store.take_in(answer.stream()).await?;
             tracing::info!(
                 target: "hop", service = "SageMaker", action = "Invocation",
@@ -222,7 +222,7 @@ impl Worker {
             Outcome::Completed { output, attributes } => {
                 let notice = invocation.notice(Ok(attributes.content_type.as_deref()));
                 let location = Some(&invocation.output_location);
-                (location, output, attributes.clone(), &invocation.topics.success_topic, notice)
+                (location, output, (**attributes).clone(), &invocation.topics.success_topic, notice)
             }
             Outcome::Failed { reason, object } => {
                 tracing::info!(
