@@ -7,7 +7,8 @@ use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, MetadataDirective, Object, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, EncodingType, MetadataDirective, Object, ObjectIdentifier};
+use pipeline::event::url_decoded;
 
 use crate::error::HandlerError;
 
@@ -15,6 +16,11 @@ use crate::error::HandlerError;
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// The most keys of one `DeleteObjects`.
 const DELETED_AT_ONCE: usize = 1000;
+
+/// A key of a list. Lists are asked for URL encoding: XML has no control characters, and one such key would end every list.
+fn decoded(key: String) -> String {
+    url_decoded(&key).unwrap_or(key)
+}
 
 /// An object as it was read.
 #[derive(Debug)]
@@ -95,7 +101,8 @@ impl Objects {
 
     /// Whether there is an object whose key has this prefix.
     pub(crate) async fn any(&self, bucket: &str, prefix: &str) -> Result<bool, HandlerError> {
-        let first = self.client.list_objects_v2().bucket(bucket).prefix(prefix).max_keys(1).send().await;
+        let first = self.client.list_objects_v2().bucket(bucket).prefix(prefix).max_keys(1);
+        let first = first.encoding_type(EncodingType::Url).send().await;
         Ok(first
             .map_err(HandlerError::s3("ListObjectsV2", bucket, prefix))?
             .contents
@@ -105,10 +112,14 @@ impl Objects {
     /// Every object whose key has this prefix.
     pub(crate) async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<Object>, HandlerError> {
         let mut objects = Vec::new();
-        let mut pages = self.client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+        let list = self.client.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
+        let mut pages = list.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(HandlerError::s3("ListObjectsV2", bucket, prefix))?;
-            objects.extend(page.contents.unwrap_or_default());
+            objects.extend(page.contents.unwrap_or_default().into_iter().map(|mut object| {
+                object.key = object.key.map(decoded);
+                object
+            }));
         }
         Ok(objects)
     }
@@ -121,11 +132,14 @@ impl Objects {
     /// The folders directly under a prefix, such as `images/ada/`.
     pub(crate) async fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, HandlerError> {
         let list = self.client.list_objects_v2().bucket(bucket).prefix(prefix).delimiter("/");
+        let list = list.encoding_type(EncodingType::Url);
         let mut folders = Vec::new();
         let mut pages = list.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(HandlerError::s3("ListObjectsV2", bucket, prefix))?;
-            folders.extend(page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix));
+            folders.extend(
+                page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix.map(decoded)),
+            );
         }
         Ok(folders)
     }

@@ -37,7 +37,13 @@ CREATE TABLE IF NOT EXISTS multipart_upload (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS part (
     upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    modified INTEGER NOT NULL DEFAULT 0, checksum TEXT,
     PRIMARY KEY (upload, number)
+) STRICT, WITHOUT ROWID;
+-- Configurations of buckets, as XML: CORS, lifecycle, encryption, tags.
+CREATE TABLE IF NOT EXISTS bucket_setting (
+    bucket TEXT NOT NULL, kind TEXT NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (bucket, kind)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sequencer (
     last INTEGER NOT NULL
@@ -106,7 +112,7 @@ impl Journal {
             // Deleted rows are overwritten where that costs no further page.
             connection.pragma_update(None, "secure_delete", "FAST")?;
             connection.execute_batch(SCHEMA)?;
-            add_sequencers(&connection)?;
+            add_columns(&connection)?;
             hasten(&connection, clock.now_millis())?;
             Ok(connection)
         };
@@ -250,14 +256,22 @@ fn hasten(connection: &Connection, now: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Earlier versions kept no sequencers. A lower one than the object's own makes its event count for nothing.
-fn add_sequencers(connection: &Connection) -> rusqlite::Result<()> {
-    let known = connection.prepare("SELECT 1 FROM pragma_table_info('object') WHERE name = 'sequencer'")?.exists(())?;
-    if known {
-        Ok(())
-    } else {
-        connection.execute_batch("ALTER TABLE object ADD COLUMN sequencer INTEGER NOT NULL DEFAULT 0")
+/// The columns that tables of earlier versions lack: table, column and type.
+const ADDED: [(&str, &str, &str); 3] = [
+    // A lower sequencer than the object's own makes its event count for nothing.
+    ("object", "sequencer", "INTEGER NOT NULL DEFAULT 0"),
+    ("part", "modified", "INTEGER NOT NULL DEFAULT 0"),
+    ("part", "checksum", "TEXT"),
+];
+
+fn add_columns(connection: &Connection) -> rusqlite::Result<()> {
+    for (table, column, kind) in ADDED {
+        let known = connection.prepare("SELECT 1 FROM pragma_table_info(?) WHERE name = ?")?.exists([table, column])?;
+        if !known {
+            connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
+        }
     }
+    Ok(())
 }
 
 /// Gives the disk the names of a folder's files.
@@ -275,10 +289,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         let earlier = SCHEMA.replace(" sequencer INTEGER NOT NULL DEFAULT 0,", "");
-        assert_ne!(earlier, SCHEMA);
+        let earlier = earlier.replace("    modified INTEGER NOT NULL DEFAULT 0, checksum TEXT,\n", "");
+        assert!(!earlier.contains("sequencer INTEGER") && !earlier.contains("checksum"), "{earlier}");
         Connection::open(&path).unwrap().execute_batch(&earlier).unwrap();
         let journal = Journal::open(&path, Clock::default(), Durability::PowerCut).unwrap();
         let insert = "INSERT INTO object VALUES ('b', 'k', 'f', 1, 'e', 2, '{}', 3)";
+        journal.write(|transaction| transaction.execute(insert, ())).unwrap();
+        let insert = "INSERT INTO part VALUES ('u', 1, 'f', 1, 'e', 2, NULL)";
         journal.write(|transaction| transaction.execute(insert, ())).unwrap();
         journal.durable().await.unwrap();
     }

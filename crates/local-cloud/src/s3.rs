@@ -2,22 +2,36 @@
 
 mod aws_chunked;
 mod buckets;
+mod changes;
 mod checksums;
+mod conditions;
 mod contents;
+mod cors;
+mod documents;
+mod encryption;
 mod file;
+mod headers;
 mod intake;
+mod lifecycle;
 mod listing;
+mod members;
+mod messages;
 mod multipart;
 mod object;
 mod operations;
 mod pieces;
+mod post;
+mod post_policy;
 pub(crate) mod presigned;
 mod recent;
 mod recovery;
 mod service;
+mod settings;
 mod store;
 mod store_error;
+mod tags;
 mod uri;
+mod url_encoding;
 
 pub(crate) use listing::ListQuery;
 pub(crate) use object::{Attributes, Object};

@@ -214,7 +214,7 @@ fn sns(record: &Value) -> Result<Option<Trigger>, EventError> {
 }
 
 /// Decodes `application/x-www-form-urlencoded`, the encoding of keys in S3's notifications: `+` is a space.
-fn url_decoded(text: &str) -> Option<String> {
+pub fn url_decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

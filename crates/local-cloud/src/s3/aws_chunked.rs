@@ -10,6 +10,9 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::Stream;
+use http::{HeaderName, HeaderValue};
+
+use super::checksums::Trailers;
 
 /// The longest line between two chunks: a size and a signature, or one trailer.
 const MAX_LINE: usize = 4096;
@@ -19,6 +22,7 @@ pub(crate) struct AwsChunked<S> {
     body: S,
     buffer: BytesMut,
     state: State,
+    trailers: Trailers,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -34,8 +38,9 @@ enum State {
 }
 
 impl<S> AwsChunked<S> {
-    pub(crate) fn new(body: S) -> Self {
-        Self { body, buffer: BytesMut::new(), state: State::Size }
+    /// `trailers` has the trailers once the body was read.
+    pub(super) fn new(body: S, trailers: Trailers) -> Self {
+        Self { body, buffer: BytesMut::new(), state: State::Size, trailers }
     }
 
     /// The next bytes of the buffer. `None` if the body has to deliver more first.
@@ -69,8 +74,14 @@ impl<S> AwsChunked<S> {
                     self.state = State::Size;
                 }
                 State::Trailers => {
-                    self.buffer.clear();
-                    return Ok(None);
+                    let Some(line) = self.line()? else { return Ok(None) };
+                    let colon = line.iter().position(|&byte| byte == b':');
+                    if let Some((name, value)) = colon.map(|at| (&line[..at], &line[at + 1..]))
+                        && let Ok(name) = HeaderName::from_bytes(name)
+                        && let Ok(value) = HeaderValue::from_bytes(value.trim_ascii())
+                    {
+                        self.trailers.insert(name, value);
+                    }
                 }
             }
         }
@@ -125,7 +136,7 @@ mod tests {
 
     async fn decode(text: &'static [u8], step: usize) -> io::Result<Vec<u8>> {
         let body = stream::iter(text.chunks(step).map(|chunk| Ok::<_, io::Error>(Bytes::from_static(chunk))));
-        AwsChunked::new(body)
+        AwsChunked::new(body, Trailers::default())
             .try_fold(Vec::new(), async |mut all, chunk| {
                 all.extend_from_slice(&chunk);
                 Ok(all)
@@ -143,13 +154,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn trailers_are_known_after_the_body() {
+        let trailers = Trailers::default();
+        let text = b"2\r\nhi\r\n0\r\nx-amz-checksum-crc32: AAAA \r\nx-amz-trailer-signature:abc\r\n\r\n";
+        let body = stream::iter(text.chunks(3).map(|chunk| Ok::<_, io::Error>(Bytes::from_static(chunk))));
+        let chunks: Vec<_> = AwsChunked::new(body, trailers.clone()).try_collect().await.unwrap();
+        assert_eq!(chunks.concat(), b"hi");
+        assert_eq!(trailers.get("x-amz-checksum-crc32").as_deref(), Some("AAAA"));
+    }
+
+    #[tokio::test]
     async fn malformed_bodies_are_errors() {
         for text in
             [&b""[..], b"5\r\nhel", b"5\r\nhello", b"5\r\nhello!\r\n0\r\n\r\n", b"zz\r\n", b"-1\r\n", &[b'1'; 5000]]
         {
             assert!(decode(text, 7).await.is_err(), "{:?}", String::from_utf8_lossy(text));
         }
-        let mut failed = AwsChunked::new(stream::iter([Err::<Bytes, _>(io::Error::other("reset"))]));
+        let mut failed =
+            AwsChunked::new(stream::iter([Err::<Bytes, _>(io::Error::other("reset"))]), Trailers::default());
         assert!(failed.next().await.unwrap().is_err());
     }
 }

@@ -26,6 +26,7 @@ impl ObjectStore {
                 return Err(StoreError::BucketNotEmpty(name.to_owned()));
             }
             transaction.execute("DELETE FROM bucket WHERE name = ?", [name])?;
+            transaction.execute("DELETE FROM bucket_setting WHERE bucket = ?", [name])?;
             Ok(())
         })
     }

@@ -63,7 +63,7 @@ impl ObjectStore {
 }
 
 /// The part of a key up to the first delimiter after the prefix, delimiter included.
-fn common_prefix<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
+pub(super) fn common_prefix<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
     if delimiter.is_empty() {
         return None;
     }

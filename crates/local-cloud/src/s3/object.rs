@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 
+use super::checksums::Checksum;
 use super::store_error::StoreError;
 
 /// The headers and the metadata of an object.
@@ -20,9 +21,52 @@ pub(crate) struct Attributes {
     pub(crate) content_encoding: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) content_language: Option<String>,
+    /// As it was sent: S3 takes any text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) website_redirect_location: Option<String>,
+    /// `None`: `STANDARD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) storage_class: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
     /// `x-amz-meta-*`, without the prefix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
+    /// Keys and values, in the order of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tags: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checksum: Option<Checksum>,
+    /// The parts of a multipart upload, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<ObjectPart>,
+    /// The id of the multipart upload that made the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upload: Option<String>,
+}
+
+/// The server-side encryption that a request asked for. It is recorded and shown. The bytes are stored as they came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Encryption {
+    /// `AES256`, `aws:kms` or `aws:kms:dsse`.
+    pub(crate) algorithm: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) context: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bucket_key: Option<bool>,
+}
+
+/// A part of an object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ObjectPart {
+    pub(crate) number: i32,
+    pub(crate) size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checksum: Option<Checksum>,
 }
 
 /// An object without its bytes.
@@ -39,7 +83,7 @@ pub(crate) struct Object {
 }
 
 /// Received bytes that belong to no object yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Blob {
     pub(crate) name: String,
     pub(crate) size: u64,

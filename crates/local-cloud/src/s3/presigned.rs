@@ -3,7 +3,8 @@
 //! Signature version 4 has `X-Amz-Date` and `X-Amz-Expires` (seconds). Version 2, boto3's default, has `AWSAccessKeyId` and `Expires`
 //! (seconds since 1970).
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
+use s3s::{S3Result, s3_error};
 
 use crate::clock::now_millis;
 
@@ -35,9 +36,51 @@ fn access_key_v2(query: &str) -> Option<&str> {
     value(query, "AWSAccessKeyId")
 }
 
-/// Whether a query is that of a presigned URL that has expired, or whose expiry cannot be parsed.
-pub(super) fn has_expired(query: &str) -> bool {
-    access_key(query).is_some() && expiry(query).is_none_or(|seconds| seconds < now_millis() / 1000)
+/// The longest validity of a URL of version 4, in seconds: a week.
+const LONGEST: i64 = 604_800;
+
+/// Checks a presigned URL, if a query is that of one: its expiry, and the method if the URL names its operation, as the SDK for
+/// JavaScript's do.
+///
+/// # Errors
+/// `AccessDenied`, `AuthorizationQueryParametersError` or `SignatureDoesNotMatch`.
+pub(super) fn check(method: &Method, query: &str) -> S3Result {
+    if access_key(query).is_none() {
+        return Ok(());
+    }
+    if access_key_v2(query).is_none() {
+        let valid = value(query, "X-Amz-Expires").and_then(|seconds| seconds.parse::<i64>().ok());
+        match valid {
+            Some(1..=LONGEST) => {}
+            _ => {
+                return Err(s3_error!(
+                    AuthorizationQueryParametersError,
+                    "X-Amz-Expires must be a number from 1 to {LONGEST} seconds"
+                ));
+            }
+        }
+    }
+    if expiry(query).is_none_or(|seconds| seconds < now_millis() / 1000) {
+        return Err(s3_error!(AccessDenied, "Request has expired"));
+    }
+    let of_operation = value(query, "x-id").and_then(|operation| {
+        let verbs = [
+            ("Put", Method::PUT),
+            ("UploadPart", Method::PUT),
+            ("Get", Method::GET),
+            ("List", Method::GET),
+            ("Head", Method::HEAD),
+            ("Delete", Method::DELETE),
+        ];
+        verbs.into_iter().find(|(verb, _)| operation.starts_with(verb)).map(|(_, method)| method)
+    });
+    if of_operation.is_some_and(|signed| signed != *method) {
+        return Err(s3_error!(
+            SignatureDoesNotMatch,
+            "The request signature we calculated does not match the signature you provided: the URL was made for another method."
+        ));
+    }
+    Ok(())
 }
 
 /// The first `x-amz-*` header beside a presigned URL of version 4 that its signature does not cover. Such a header could make the one
@@ -83,13 +126,28 @@ mod tests {
 
     #[test]
     fn both_signature_versions_expire() {
-        assert!(has_expired(&format!("{V2}1000")));
-        assert!(!has_expired(&format!("{V2}99999999999")));
-        assert!(has_expired(&format!("{V4}900")));
-        assert!(!has_expired(&format!("{V4}9999999999")));
-        assert!(has_expired(&format!("{V4}{}", i64::MAX)), "beyond the range of times");
-        assert!(has_expired(&format!("{V2}soon")) && has_expired(&format!("{V4}soon")));
-        assert!(!has_expired("list-type=2&prefix=Expires"));
+        let code = |query: String| check(&Method::PUT, &query).err().map(|error| error.code().as_str().to_owned());
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let fresh = V4.replace("20200101T000000Z", &now);
+        assert_eq!(code(format!("{V2}1000")).as_deref(), Some("AccessDenied"));
+        assert_eq!(code(format!("{V2}99999999999")), None);
+        assert_eq!(code(format!("{V4}900")).as_deref(), Some("AccessDenied"));
+        assert_eq!(code(format!("{fresh}900")), None);
+        assert_eq!(code(format!("{V2}soon")).as_deref(), Some("AccessDenied"));
+        for bad in ["soon", "0", "-7", "604801", "9223372036854775807", "9223372036854775808"] {
+            let code = code(format!("{fresh}{bad}"));
+            assert_eq!(code.as_deref(), Some("AuthorizationQueryParametersError"), "{bad}");
+        }
+        assert_eq!(code("list-type=2&prefix=Expires".to_owned()), None);
+    }
+
+    #[test]
+    fn a_url_that_names_its_operation_is_for_its_method() {
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let url = format!("{}900", V4.replace("20200101T000000Z", &now));
+        assert!(check(&Method::PUT, &url).is_ok());
+        assert!(check(&Method::GET, &url).is_err());
+        assert!(check(&Method::PUT, &url.replace("PutObject", "GetObject")).is_err());
     }
 
     #[test]

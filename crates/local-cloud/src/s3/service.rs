@@ -5,21 +5,25 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, HOST, HeaderValue, ORIGIN, RANGE,
+};
 use http::{Method, StatusCode};
-use s3s::S3Result;
 use s3s::auth::SimpleAuth;
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Error, S3Result, s3_error};
 
 use super::aws_chunked::AwsChunked;
+use super::checksums::Trailers;
+use super::headers::Expires;
 use super::operations::Operations;
-use super::presigned;
 use super::store::ObjectStore;
+use super::{cors, documents, messages, post, presigned};
 use crate::ACCESS_KEY_ID;
 use crate::aws_error::rest_xml_error;
+use crate::body::drain;
 use crate::browser::sandboxed;
-use crate::journal::Journal;
 
 #[derive(Clone)]
 pub(crate) struct S3 {
@@ -27,7 +31,8 @@ pub(crate) struct S3 {
     verified: S3Service,
     /// For requests whose signature was removed.
     trusted: S3Service,
-    journal: Arc<Journal>,
+    store: Arc<ObjectStore>,
+    secret_access_key: Arc<str>,
 }
 
 impl S3 {
@@ -39,20 +44,45 @@ impl S3 {
         };
         let mut verified = builder();
         verified.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, secret_access_key));
-        Self { verified: verified.build(), trusted: builder().build(), journal: Arc::clone(&store.journal) }
+        Self {
+            verified: verified.build(),
+            trusted: builder().build(),
+            store: Arc::clone(store),
+            secret_access_key: secret_access_key.into(),
+        }
     }
 
     /// Answers a request of a client.
     pub(crate) async fn call(&self, request: Request, access_key: Option<&str>) -> Response {
+        let (bucket, method) = (bucket(&request), request.method().clone());
+        if method == Method::OPTIONS {
+            return cors::preflight(&self.store, bucket.as_deref(), request.headers());
+        }
+        let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
+        let mut response = self.answer_client(request, access_key).await;
+        if let Some(origin) = origin {
+            response.headers_mut().extend(cors::of_request(&self.store, bucket.as_deref(), &method, &origin));
+        }
+        response
+    }
+
+    async fn answer_client(&self, request: Request, access_key: Option<&str>) -> Response {
         if let Some(header) = presigned::unsigned_header(request.uri().query().unwrap_or_default(), request.headers()) {
-            return not_signed(header);
+            let error =
+                s3_error!(AccessDenied, "There were headers present in the request which were not signed: {header}");
+            return refused(request, &error).await;
+        }
+        if request.method() == Method::POST
+            && let Some(boundary) = post::boundary(request.headers())
+        {
+            return self.durable(self.post(request, boundary).await).await;
         }
         match access_key {
             Some(key) if key != ACCESS_KEY_ID => {
-                if presigned::has_expired(request.uri().query().unwrap_or_default()) {
-                    return expired();
+                match presigned::check(request.method(), request.uri().query().unwrap_or_default()) {
+                    Ok(()) => self.call_trusted(without_signature(request)).await,
+                    Err(error) => refused(request, &error).await,
                 }
-                self.call_trusted(without_signature(request)).await
             }
             _ => self.answer(&self.verified, request).await,
         }
@@ -60,17 +90,35 @@ impl S3 {
 
     /// Answers a request of the cloud itself, which carries no signature.
     pub(crate) async fn call_trusted(&self, request: Request) -> Response {
-        self.answer(&self.trusted, request).await
+        self.answer(&self.trusted, lenient(request)).await
+    }
+
+    /// Answers a form.
+    async fn post(&self, request: Request, boundary: String) -> Response {
+        let Some(bucket) = bucket(&request).filter(|_| is_of_bucket(&request)) else {
+            let error = s3_error!(MethodNotAllowed, "a form is posted to a bucket, not to {}", request.uri().path());
+            return refused(request, &error).await;
+        };
+        let answered = post::answer(&self.store, &self.secret_access_key, &bucket, boundary, request).await;
+        answered.unwrap_or_else(|error| error_response(&error))
+    }
+
+    async fn answer(&self, service: &S3Service, request: Request) -> Response {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let response = match documents::verified(request).await {
+            Ok(request) => answer(service, request).await,
+            Err(error) => error_response(&error),
+        };
+        let response = sandboxed(response);
+        if is_read { response } else { self.durable(response).await }
     }
 
     /// What is answered to a write, the disk has.
-    async fn answer(&self, service: &S3Service, request: Request) -> Response {
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let response = sandboxed(answer(service, request).await);
-        if is_read || !response.status().is_success() {
+    async fn durable(&self, response: Response) -> Response {
+        if !response.status().is_success() && !response.status().is_redirection() {
             return response;
         }
-        match self.journal.durable().await {
+        match self.store.journal.durable().await {
             Ok(()) => response,
             Err(error) => {
                 tracing::error!(%error, "the disk does not take the journal");
@@ -78,6 +126,52 @@ impl S3 {
             }
         }
     }
+}
+
+/// The bucket that a request names in its host or its path.
+fn bucket(request: &Request) -> Option<String> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if let Some(bucket) = bucket_of_host(host) {
+        return Some(bucket.to_owned());
+    }
+    let first = request.uri().path().trim_start_matches('/').split('/').next()?;
+    (!first.is_empty()).then(|| first.to_owned())
+}
+
+/// Whether a request is about a bucket, and not about an object.
+fn is_of_bucket(request: &Request) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let path = request.uri().path().trim_matches('/');
+    if bucket_of_host(host).is_some() { path.is_empty() } else { !path.contains('/') }
+}
+
+/// Removes headers that S3 passes over and `s3s` refuses: ranges that are no single one, and an `Expires` that is no date, which is
+/// kept as text.
+fn lenient(mut request: Request) -> Request {
+    let headers = request.headers_mut();
+    let is_single = |range: &HeaderValue| range.to_str().is_ok_and(|text| s3s::dto::Range::parse(text).is_ok());
+    if headers.get(RANGE).is_some_and(|range| !is_single(range)) {
+        headers.remove(RANGE);
+    }
+    if let Some(expires) = headers.remove(EXPIRES) {
+        request.extensions_mut().insert(Expires(expires));
+    }
+    request
+}
+
+/// An error, after the body that nobody reads.
+async fn refused(request: Request, error: &S3Error) -> Response {
+    drain(request.into_body()).await;
+    error_response(error)
+}
+
+fn error_response(error: &S3Error) -> Response {
+    let status = error.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    rest_xml_error(status, error.code().as_str(), &xml_text(error.message().unwrap_or_default()))
+}
+
+fn xml_text(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 async fn answer(service: &S3Service, request: Request) -> Response {
@@ -89,7 +183,7 @@ async fn answer(service: &S3Service, request: Request) -> Response {
             parts.headers.remove(CONTENT_LENGTH);
             Response::from_parts(parts, Body::empty())
         }
-        Ok(response) => response.map(Body::new),
+        Ok(response) => messages::complete(response.map(Body::new)).await,
         Err(error) => {
             tracing::error!(?error, "S3 cannot answer");
             let mut response = Response::new(Body::empty());
@@ -109,7 +203,6 @@ fn without_signature(mut request: Request) -> Request {
     }
     let headers = request.headers_mut();
     headers.remove(AUTHORIZATION);
-    headers.remove("x-amz-trailer");
     let content_sha256 = headers.remove("x-amz-content-sha256");
     if !content_sha256.is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-")) {
         return request;
@@ -119,21 +212,18 @@ fn without_signature(mut request: Request) -> Request {
     }
     let codings = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let others: Vec<&str> = codings.split(',').map(str::trim).filter(|coding| *coding != "aws-chunked").collect();
-    match HeaderValue::from_str(&others.join(",")) {
+    match HeaderValue::from_str(&others.join(", ")) {
         Ok(others) if !others.is_empty() => _ = headers.insert(CONTENT_ENCODING, others),
         _ => _ = headers.remove(CONTENT_ENCODING),
     }
-    request.map(|body| Body::from_stream(AwsChunked::new(body.into_data_stream())))
+    let trailers = Trailers::default();
+    request.extensions_mut().insert(trailers.clone());
+    request.map(|body| Body::from_stream(AwsChunked::new(body.into_data_stream(), trailers)))
 }
 
-/// `header` has no character that XML escapes.
-fn not_signed(header: &str) -> Response {
-    let message = format!("There were headers present in the request which were not signed: {header}");
-    rest_xml_error(StatusCode::FORBIDDEN, "AccessDenied", &message)
-}
-
-fn expired() -> Response {
-    rest_xml_error(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired")
+/// The bucket of a host, `{bucket}.localhost`, on any port.
+fn bucket_of_host(host: &str) -> Option<&str> {
+    host.rsplit_once(':').map_or(host, |(name, _)| name).strip_suffix(".localhost")
 }
 
 /// Hosts: `{bucket}.localhost` names a bucket, on any port.
@@ -141,9 +231,8 @@ struct Localhost;
 
 impl S3Host for Localhost {
     fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let domain = VirtualHost::new("localhost");
-        Ok(match name.strip_suffix(".localhost") {
+        Ok(match bucket_of_host(host) {
             Some(bucket) => domain.with_bucket(bucket),
             None => domain,
         })

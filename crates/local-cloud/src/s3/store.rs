@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use md5::{Digest, Md5};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::contents::Contents;
 use super::file::{self, Draft, Folder};
@@ -94,7 +94,7 @@ impl ObjectStore {
         let mut intake = Intake::of_upload(&self.pieces, self.blobs.clone());
         let mut md5 = Md5::new();
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| StoreError::BadBody(error.into()))?;
+            let chunk = chunk.map_err(StoreError::of_body)?;
             md5.update(&chunk);
             observe(&chunk);
             intake.add(&chunk).await?;
@@ -304,52 +304,6 @@ impl ObjectStore {
         Ok((object, contents.collect().await?))
     }
 
-    /// Copies an object; the copy shares the bytes of its source.
-    pub(crate) fn copy(
-        &self,
-        source: (&str, &str),
-        bucket: &str,
-        key: &str,
-        attributes: Option<Attributes>,
-        condition: impl FnOnce(&Object) -> Result<(), StoreError>,
-    ) -> Result<Object, StoreError> {
-        self.check_bucket(source.0)?;
-        self.check_bucket(bucket)?;
-        let (object, unused) = self.journal.write(|transaction| {
-            let found = find(transaction, source.0, source.1)?;
-            let original = found.ok_or_else(|| StoreError::NoSuchKey(source.1.to_owned()))?;
-            condition(&original)?;
-            let blob = Blob { name: original.blob, size: original.size, etag: original.etag };
-            let attributes = attributes.unwrap_or(original.attributes);
-            self.replace(transaction, bucket, key, blob, attributes, "CopyObject")
-        })?;
-        unused.into_iter().for_each(|blob| self.discard(&blob));
-        Ok(object)
-    }
-
-    /// Deletes an object, unless `condition` refuses. A missing object is not an error.
-    pub(crate) fn delete(
-        &self,
-        bucket: &str,
-        key: &str,
-        condition: impl FnOnce(Option<&Object>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        self.check_bucket(bucket)?;
-        let unused = self.journal.write(|transaction| {
-            condition(find(transaction, bucket, key)?.as_ref())?;
-            let blob: Option<String> = transaction
-                .prepare_cached("DELETE FROM object WHERE bucket = ? AND key = ? RETURNING blob")?
-                .query_row([bucket, key], |row| row.get(0))
-                .optional()?;
-            match blob {
-                Some(blob) if !is_used(transaction, &blob)? => Ok::<_, StoreError>(Some(blob)),
-                _ => Ok(None),
-            }
-        })?;
-        unused.into_iter().for_each(|blob| self.discard(&blob));
-        Ok(())
-    }
-
     /// Removes bytes that no object ever had.
     pub(super) fn remove_blob(&self, name: &str) {
         self.recent.remove(name);
@@ -408,7 +362,7 @@ pub(super) mod tests {
     }
 
     /// The number of files once the discarded ones are removed.
-    async fn kept(store: &ObjectStore) -> usize {
+    pub(crate) async fn kept(store: &ObjectStore) -> usize {
         store.journal.once_durable(|| ());
         let (done, removed) = tokio::sync::oneshot::channel();
         store.journal.once_durable(|| _ = done.send(()));
@@ -430,25 +384,6 @@ pub(super) mod tests {
         assert_eq!(store.read("b", "k").await.unwrap().1, "hello");
         let event = crate::queue::receive(&store.journal, "lambda/f").unwrap().unwrap();
         assert!(event.body.contains(&etag));
-    }
-
-    #[tokio::test]
-    async fn copies_share_bytes_until_the_last_one_is_deleted() {
-        let (_folder, store) = store();
-        let object = put(&store, "k", "hello").await;
-        store.copy(("b", "k"), "b", "copy", None, |_| Ok(())).unwrap();
-        assert_eq!(kept(&store).await, 1);
-        put(&store, "k", "other").await;
-        assert_eq!(kept(&store).await, 2);
-        assert_eq!(store.read("b", "copy").await.unwrap().1, "hello");
-        let refused = store.copy(("b", "k"), "b", "copy", None, |now| match now.etag == object.etag {
-            true => Ok(()),
-            false => Err(StoreError::PreconditionFailed),
-        });
-        assert!(matches!(refused, Err(StoreError::PreconditionFailed)));
-        store.delete("b", "copy", |_| Ok(())).unwrap();
-        store.delete("b", "copy", |_| Ok(())).unwrap();
-        assert_eq!(kept(&store).await, 1);
     }
 
     #[tokio::test]

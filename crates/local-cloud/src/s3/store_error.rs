@@ -18,12 +18,13 @@ pub(crate) enum StoreError {
     NoSuchKey(String),
     #[error("there is no multipart upload {0}")]
     NoSuchUpload(String),
-    #[error("{0}")]
-    InvalidPart(String),
     #[error("the bucket {0} is not empty")]
     BucketNotEmpty(String),
-    #[error("the object is not the expected one")]
+    #[error("At least one of the pre-conditions you specified did not hold")]
     PreconditionFailed,
+    /// An error that has its code already.
+    #[error("{}", .0.message().unwrap_or("the request is refused"))]
+    Refused(Box<S3Error>),
     #[error("the body breaks off or is malformed")]
     BadBody(#[source] Box<dyn Error + Send + Sync>),
     #[error("the disk of {} is full: delete something, or make room on it", .0.display())]
@@ -35,6 +36,11 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// Why a body cannot be read: what its own stream says, or else that it breaks off.
+    pub(super) fn of_body(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        error.into().downcast::<Self>().map_or_else(Self::BadBody, |own| *own)
+    }
+
     /// Whether more room on the disk would help.
     fn is_for_want_of_space(&self) -> bool {
         match self {
@@ -46,13 +52,22 @@ impl StoreError {
     }
 }
 
+impl From<S3Error> for StoreError {
+    fn from(error: S3Error) -> Self {
+        Self::Refused(Box::new(error))
+    }
+}
+
 impl From<StoreError> for S3Error {
     fn from(error: StoreError) -> Self {
+        let error = match error {
+            StoreError::Refused(refused) => return *refused,
+            other => other,
+        };
         let code = match &error {
             StoreError::NoSuchBucket(_) => S3ErrorCode::NoSuchBucket,
             StoreError::NoSuchKey(_) => S3ErrorCode::NoSuchKey,
             StoreError::NoSuchUpload(_) => S3ErrorCode::NoSuchUpload,
-            StoreError::InvalidPart(_) => S3ErrorCode::InvalidPart,
             StoreError::BucketNotEmpty(_) => S3ErrorCode::BucketNotEmpty,
             StoreError::PreconditionFailed => S3ErrorCode::PreconditionFailed,
             StoreError::BadBody(_) => S3ErrorCode::IncompleteBody,
@@ -64,7 +79,7 @@ impl From<StoreError> for S3Error {
                 full.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
                 return full;
             }
-            StoreError::DiskFull(_) | StoreError::Journal(_) | StoreError::Io(_) => {
+            StoreError::DiskFull(_) | StoreError::Journal(_) | StoreError::Io(_) | StoreError::Refused(_) => {
                 tracing::error!(error = chain(&error), "the object store failed");
                 S3ErrorCode::InternalError
             }

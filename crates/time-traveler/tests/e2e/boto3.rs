@@ -31,6 +31,12 @@ fn boto3_clients_work_unmodified() {
     run(&mut script(&up, "boto3_clients.py"));
 }
 
+#[test]
+fn s3_works_as_boto3s_users_call_it() {
+    let up = Up::start();
+    run(&mut script(&up, "boto3_s3.py"));
+}
+
 /// The number of running model servers.
 fn servers(up: &Up) -> usize {
     let listed = Command::new("ps").args(["-o", "args=", "--ppid", &up.pid().to_string()]).output().unwrap();

@@ -36,7 +36,7 @@ pub(crate) struct Worker {
 /// The outcome of an attempt.
 enum Outcome {
     /// The answer, with its media type and its custom attributes.
-    Completed { output: Output, attributes: Attributes },
+    Completed { output: Output, attributes: Box<Attributes> },
     /// The reason of the failure, and the content of the failure object.
     Failed { reason: String, object: Output },
     /// The connection broke: the next attempt is after this time.
@@ -164,7 +164,7 @@ impl Worker {
         if answer.status.is_success() {
             let checked = answer.check_asynchronous().and_then(|()| attributes(&answer));
             let attributes = match checked {
-                Ok(attributes) => attributes,
+                Ok(attributes) => Box::new(attributes),
                 Err(broken) => return Ok(self.failed(broken.to_string())),
             };
             let output = self.store.take_in(answer.stream()).await?;
@@ -227,7 +227,7 @@ impl Worker {
             Outcome::Completed { output, attributes } => {
                 let notice = invocation.notice(Ok(attributes.content_type.as_deref()));
                 let location = Some(&invocation.output_location);
-                (location, output, attributes.clone(), &invocation.topics.success_topic, notice)
+                (location, output, (**attributes).clone(), &invocation.topics.success_topic, notice)
             }
             Outcome::Failed { reason, object } => {
                 tracing::info!(

@@ -1,0 +1,314 @@
+//! GetObject, HeadObject and GetObjectAttributes.
+
+use std::ops;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{EXPIRES, HeaderMap, HeaderValue};
+use s3s::dto::{
+    ChecksumMode, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput,
+    GetObjectOutput, HeadObjectInput, HeadObjectOutput, Metadata, ObjectAttributes, ObjectPart, Range, StorageClass,
+    StreamingBlob,
+};
+use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
+
+use super::{length, timestamp};
+use crate::s3::checksums::{Checksum, set_checksums};
+use crate::s3::conditions::{Read, etag};
+use crate::s3::encryption::set_encryption;
+use crate::s3::headers::DEFAULT_CONTENT_TYPE;
+use crate::s3::members::{check_owner, check_payer, check_version, custom, refuse_customer_key};
+use crate::s3::object::{Attributes, Object};
+use crate::s3::store::ObjectStore;
+
+/// The bytes of an object that a read asks for.
+struct Chosen {
+    bytes: ops::Range<u64>,
+    /// `Content-Range`, unless the whole object is read.
+    content_range: Option<String>,
+    parts_count: Option<i32>,
+    /// That of the part, or of the whole object.
+    checksum: Option<Checksum>,
+}
+
+/// # Errors
+/// The object has no such bytes or no such part.
+fn choose(object: &Object, range: Option<Range>, part_number: Option<i32>) -> S3Result<Chosen> {
+    let size = object.size;
+    let shown = |bytes: &ops::Range<u64>| format!("bytes {}-{}/{size}", bytes.start, bytes.end.saturating_sub(1));
+    match (range, part_number) {
+        (Some(_), Some(_)) => {
+            Err(s3_error!(InvalidRequest, "Cannot specify both Range header and partNumber query parameter"))
+        }
+        (None, None) => {
+            let checksum = object.attributes.checksum.clone();
+            Ok(Chosen { bytes: 0..size, content_range: None, parts_count: None, checksum })
+        }
+        (Some(range), None) => {
+            let bytes =
+                range.check(size).map_err(|_| s3_error!(InvalidRange, "The requested range is not satisfiable"))?;
+            Ok(Chosen { content_range: Some(shown(&bytes)), bytes, parts_count: None, checksum: None })
+        }
+        (None, Some(number)) => {
+            if !(1..=10_000).contains(&number) {
+                return Err(s3_error!(
+                    InvalidArgument,
+                    "Part number must be an integer between 1 and 10000, inclusive"
+                ));
+            }
+            let parts = &object.attributes.parts;
+            let (bytes, parts_count, checksum) = if parts.is_empty() && number == 1 {
+                (0..size, None, object.attributes.checksum.clone())
+            } else {
+                let found = parts.iter().position(|part| part.number == number).ok_or_else(|| {
+                    let status = StatusCode::RANGE_NOT_SATISFIABLE;
+                    custom("InvalidPartNumber", status, "The requested partnumber is not satisfiable")
+                })?;
+                let start = parts[..found].iter().map(|part| part.size).sum::<u64>();
+                let count = i32::try_from(parts.len()).ok();
+                // The value is the part's, and the type that of the whole object.
+                let composite = object.attributes.checksum.as_ref().is_some_and(|whole| whole.composite);
+                let checksum = parts[found].checksum.clone().map(|part| Checksum { composite, ..part });
+                (start..start + parts[found].size, count, checksum)
+            };
+            let content_range = (size > 0).then(|| shown(&bytes));
+            Ok(Chosen { bytes, content_range, parts_count, checksum })
+        }
+    }
+}
+
+fn user_metadata(attributes: &Attributes) -> Option<Metadata> {
+    (!attributes.metadata.is_empty()).then(|| attributes.metadata.clone().into_iter().collect())
+}
+
+/// The header `Expires` of an object.
+fn expires(attributes: &Attributes) -> HeaderMap {
+    let value = attributes.expires.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
+    value.into_iter().map(|value| (EXPIRES, value)).collect()
+}
+
+fn wants_checksum(mode: Option<&ChecksumMode>) -> S3Result<bool> {
+    match mode.map(ChecksumMode::as_str) {
+        None => Ok(false),
+        Some("ENABLED") => Ok(true),
+        Some(other) => Err(s3_error!(InvalidArgument, "x-amz-checksum-mode is {other}: ENABLED would work")),
+    }
+}
+
+fn class(attributes: &Attributes) -> Option<StorageClass> {
+    attributes.storage_class.clone().map(StorageClass::from)
+}
+
+pub(super) async fn get_object(
+    store: &Arc<ObjectStore>,
+    request: S3Request<GetObjectInput>,
+) -> S3Result<S3Response<GetObjectOutput>> {
+    let GetObjectInput {
+        bucket,
+        checksum_mode,
+        expected_bucket_owner,
+        if_match,
+        if_modified_since,
+        if_none_match,
+        if_unmodified_since,
+        key,
+        part_number,
+        range,
+        request_payer,
+        response_cache_control,
+        response_content_disposition,
+        response_content_encoding,
+        response_content_language,
+        response_content_type,
+        response_expires,
+        sse_customer_algorithm,
+        sse_customer_key,
+        sse_customer_key_md5,
+        version_id,
+    } = request.input;
+    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    check_owner(expected_bucket_owner.as_deref())?;
+    check_payer(request_payer.as_ref())?;
+    check_version(version_id.as_deref())?;
+    let wants_checksum = wants_checksum(checksum_mode.as_ref())?;
+    let conditions = Read { if_match, if_none_match, if_modified_since, if_unmodified_since };
+    let chosen = |object: &Object| {
+        conditions.check(object)?;
+        Ok::<_, S3Error>(choose(object, range, part_number)?.bytes)
+    };
+    let (object, contents) = store.open_range(&bucket, &key, chosen).await?;
+    let Chosen { bytes, content_range, parts_count, checksum } = choose(&object, range, part_number)?;
+    let attributes = object.attributes.clone();
+    let headers = if response_expires.is_some() { HeaderMap::new() } else { expires(&attributes) };
+    let mut output = GetObjectOutput {
+        body: Some(StreamingBlob::wrap(contents.stream())),
+        accept_ranges: Some("bytes".to_owned()),
+        content_length: Some(length(bytes.end - bytes.start)),
+        content_range,
+        parts_count,
+        e_tag: Some(etag(&object)),
+        last_modified: Some(timestamp(object.modified)),
+        metadata: user_metadata(&attributes),
+        storage_class: class(&attributes),
+        tag_count: i32::try_from(attributes.tags.len()).ok().filter(|count| *count > 0),
+        content_type: response_content_type
+            .or(attributes.content_type)
+            .or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
+        cache_control: response_cache_control.or(attributes.cache_control),
+        content_disposition: response_content_disposition.or(attributes.content_disposition),
+        content_encoding: response_content_encoding.or(attributes.content_encoding),
+        content_language: response_content_language.or(attributes.content_language),
+        website_redirect_location: attributes.website_redirect_location,
+        expires: response_expires,
+        ..Default::default()
+    };
+    set_encryption!(output, &attributes.encryption);
+    if wants_checksum {
+        output.checksum_type = set_checksums!(output, checksum.as_ref());
+    }
+    Ok(S3Response::with_headers(output, headers))
+}
+
+pub(super) async fn head_object(
+    store: &Arc<ObjectStore>,
+    request: S3Request<HeadObjectInput>,
+) -> S3Result<S3Response<HeadObjectOutput>> {
+    let HeadObjectInput {
+        bucket,
+        checksum_mode,
+        expected_bucket_owner,
+        if_match,
+        if_modified_since,
+        if_none_match,
+        if_unmodified_since,
+        key,
+        part_number,
+        range,
+        request_payer,
+        response_cache_control,
+        response_content_disposition,
+        response_content_encoding,
+        response_content_language,
+        response_content_type,
+        response_expires,
+        sse_customer_algorithm,
+        sse_customer_key,
+        sse_customer_key_md5,
+        version_id,
+    } = request.input;
+    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    check_owner(expected_bucket_owner.as_deref())?;
+    check_payer(request_payer.as_ref())?;
+    check_version(version_id.as_deref())?;
+    let wants_checksum = wants_checksum(checksum_mode.as_ref())?;
+    let object = store.head(&bucket, &key)?;
+    Read { if_match, if_none_match, if_modified_since, if_unmodified_since }.check(&object)?;
+    let Chosen { bytes, content_range, parts_count, checksum } = choose(&object, range, part_number)?;
+    let attributes = object.attributes.clone();
+    let mut headers = if response_expires.is_some() { HeaderMap::new() } else { expires(&attributes) };
+    if !attributes.tags.is_empty() {
+        headers.insert("x-amz-tagging-count", HeaderValue::from(attributes.tags.len()));
+    }
+    let mut output = HeadObjectOutput {
+        accept_ranges: Some("bytes".to_owned()),
+        content_length: Some(length(bytes.end - bytes.start)),
+        content_range,
+        parts_count,
+        e_tag: Some(etag(&object)),
+        last_modified: Some(timestamp(object.modified)),
+        metadata: user_metadata(&attributes),
+        storage_class: class(&attributes),
+        content_type: response_content_type
+            .or(attributes.content_type)
+            .or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
+        cache_control: response_cache_control.or(attributes.cache_control),
+        content_disposition: response_content_disposition.or(attributes.content_disposition),
+        content_encoding: response_content_encoding.or(attributes.content_encoding),
+        content_language: response_content_language.or(attributes.content_language),
+        website_redirect_location: attributes.website_redirect_location,
+        expires: response_expires,
+        ..Default::default()
+    };
+    set_encryption!(output, &attributes.encryption);
+    if wants_checksum {
+        output.checksum_type = set_checksums!(output, checksum.as_ref());
+    }
+    Ok(S3Response::with_headers(output, headers))
+}
+
+pub(super) async fn get_object_attributes(
+    store: &Arc<ObjectStore>,
+    request: S3Request<GetObjectAttributesInput>,
+) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+    let GetObjectAttributesInput {
+        bucket,
+        expected_bucket_owner,
+        key,
+        max_parts,
+        object_attributes,
+        part_number_marker,
+        request_payer,
+        sse_customer_algorithm,
+        sse_customer_key,
+        sse_customer_key_md5,
+        version_id,
+    } = request.input;
+    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    check_owner(expected_bucket_owner.as_deref())?;
+    check_payer(request_payer.as_ref())?;
+    check_version(version_id.as_deref())?;
+    let known = [
+        ObjectAttributes::CHECKSUM,
+        ObjectAttributes::ETAG,
+        ObjectAttributes::OBJECT_PARTS,
+        ObjectAttributes::OBJECT_SIZE,
+        ObjectAttributes::STORAGE_CLASS,
+    ];
+    let asked: Vec<&str> =
+        object_attributes.iter().flat_map(|names| names.as_str().split(',')).map(str::trim).collect();
+    if asked.is_empty() || asked.iter().any(|name| !known.contains(name)) {
+        return Err(s3_error!(InvalidArgument, "Invalid attribute name specified: {} would work", known.join(", ")));
+    }
+    let asks = |name: &str| asked.contains(&name);
+    let object = store.head(&bucket, &key)?;
+    let attributes = &object.attributes;
+    let parts = (!attributes.parts.is_empty()).then(|| parts_shown(attributes, max_parts, part_number_marker));
+    Ok(S3Response::new(GetObjectAttributesOutput {
+        last_modified: Some(timestamp(object.modified)),
+        checksum: attributes
+            .checksum
+            .as_ref()
+            .filter(|_| asks(ObjectAttributes::CHECKSUM))
+            .map(|own| Checksum::shown(Some(own))),
+        e_tag: asks(ObjectAttributes::ETAG).then(|| etag(&object)),
+        object_parts: parts.transpose()?.filter(|_| asks(ObjectAttributes::OBJECT_PARTS)),
+        object_size: asks(ObjectAttributes::OBJECT_SIZE).then(|| length(object.size)),
+        storage_class: asks(ObjectAttributes::STORAGE_CLASS)
+            .then(|| class(attributes).unwrap_or(StorageClass::from_static(StorageClass::STANDARD))),
+        ..Default::default()
+    }))
+}
+
+/// A page of an object's parts. S3 lists them only if the upload was made with a checksum.
+fn parts_shown(attributes: &Attributes, max: Option<i32>, marker: Option<i32>) -> S3Result<GetObjectAttributesParts> {
+    let max = max.unwrap_or(1000);
+    let most = usize::try_from(max).map_err(|_| s3_error!(InvalidArgument, "x-amz-max-parts is negative"))?.min(1000);
+    let marker = marker.unwrap_or(0);
+    let mut left = attributes.parts.iter().filter(|part| part.number > marker && part.checksum.is_some());
+    let shown = |part: &crate::s3::object::ObjectPart| {
+        let mut shown =
+            ObjectPart { part_number: Some(part.number), size: Some(length(part.size)), ..Default::default() };
+        let _kind = set_checksums!(shown, part.checksum.as_ref());
+        shown
+    };
+    let page: Vec<ObjectPart> = left.by_ref().take(most).map(shown).collect();
+    let is_truncated = left.next().is_some();
+    Ok(GetObjectAttributesParts {
+        is_truncated: Some(is_truncated),
+        max_parts: Some(max.min(1000)),
+        next_part_number_marker: page.last().and_then(|part| part.part_number).filter(|_| is_truncated).or(Some(0)),
+        part_number_marker: Some(marker),
+        total_parts_count: i32::try_from(attributes.parts.len()).ok(),
+        parts: Some(page),
+    })
+}
