@@ -75,7 +75,8 @@ fn unquoted(document: Bytes) -> Bytes {
         return document;
     }
     let text = String::from_utf8_lossy(&document);
-    Bytes::from(text.replace("<ETag>&quot;", "<ETag>").replace("&quot;</ETag>", "</ETag>"))
+    let text = text.replace("&quot;</ETag>", "</ETag>").replace("<ETag>&quot;", "<ETag>");
+    Bytes::from(text.replace("\"</ETag>", "</ETag>").replace("<ETag>\"", "<ETag>"))
 }
 
 /// Writes control characters, of which only keys have any, as references, as S3 does.
