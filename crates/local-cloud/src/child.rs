@@ -16,7 +16,7 @@ use tokio::sync::{OnceCell, mpsc, oneshot};
 use crate::stack::Program;
 pub(crate) use client_variables::{is_of_loader, of_client};
 use view::Namespace;
-pub(crate) use view::View;
+pub use view::View;
 
 /// The variables that a child inherits from this process.
 const INHERITED: [&str; 5] = ["RUST_LOG", "RUST_BACKTRACE", "TMPDIR", "TMP", "TEMP"];
@@ -99,15 +99,22 @@ impl Spawner {
             view.give(&mut command, namespace)?;
         }
         // A change of user namespace may undo this, so it comes last.
-        #[cfg(target_os = "linux")]
-        die_with_parent(&mut command);
+        end_with_parent(&mut command);
         let (reply, spawned) = oneshot::channel();
         self.orders.send((command, reply)).map_err(|_| io::Error::other("the spawner is gone"))?;
         spawned.await.map_err(io::Error::other)?
     }
 }
 
-/// Has the kernel kill the child when this process dies, by whatever signal.
+/// Has the kernel kill the child when this process dies, by whatever signal. Nothing on systems other than Linux.
+///
+/// Linux kills it when the *thread* that starts it ends. A [`View`] is given to the command before.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "other systems have no such signal"))]
+pub fn end_with_parent(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    die_with_parent(command);
+}
+
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the standard library has no safe way to prctl between fork and exec")]
 fn die_with_parent(command: &mut Command) {
@@ -154,7 +161,7 @@ pub(crate) fn log_tail(path: &Path, start: u64) -> String {
 /// Asks a child to end (SIGTERM), and kills it after `patience`.
 pub(crate) async fn stop(child: &mut Child, patience: Duration) {
     #[cfg(unix)]
-    if let Some(id) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) {
+    if let Some(id) = child.id() {
         terminate(id);
         if tokio::time::timeout(patience, child.wait()).await.is_ok() {
             return;
@@ -165,17 +172,20 @@ pub(crate) async fn stop(child: &mut Child, patience: Duration) {
     }
 }
 
+/// Asks a child to end (SIGTERM). The caller has not waited for it yet, so that the id still names it.
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "the standard library sends no signal but SIGKILL")]
-fn terminate(id: libc::pid_t) {
-    // SAFETY: kill takes two integers. The child was not waited for yet, so the id still names it.
-    unsafe { libc::kill(id, libc::SIGTERM) };
+pub fn terminate(child: u32) {
+    if let Ok(child) = libc::pid_t::try_from(child) {
+        // SAFETY: kill takes two integers.
+        unsafe { libc::kill(child, libc::SIGTERM) };
+    }
 }
 
 /// Sends a signal to a child and to every process of its group. The group is the child's own.
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "the standard library sends no signal to a group")]
-pub(crate) fn signal_group(leader: u32, signal: libc::c_int) {
+pub fn signal_group(leader: u32, signal: i32) {
     if let Ok(leader) = libc::pid_t::try_from(leader) {
         // SAFETY: kill takes two integers. A group without processes is an error, which means that there is nothing to do.
         unsafe { libc::kill(-leader, signal) };

@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::queue::{self, Backlog};
 use crate::recovery::Recovery;
 use crate::redaction::Redactor;
+use crate::running::Running;
 use crate::s3::{ObjectStore, S3};
 use crate::sagemaker::{Place, SageMaker};
 use crate::server::{self, Linked};
@@ -94,6 +95,8 @@ impl Cloud {
         if let Err(error) = data_folder::close(data) {
             tracing::warn!(folder = %data.display(), %error, "other users may be able to read the data folder");
         }
+        let noted = |source| CloudError::DataFolder { path: data.to_owned(), source };
+        Running::forget(data).map_err(noted)?;
         check(stack)?;
         let aws = listeners.aws.local_addr()?;
         let api = listeners.api.local_addr()?;
@@ -163,6 +166,11 @@ impl Cloud {
         lambda.start().await;
         for schedule in &stack.schedules {
             servers.spawn(schedule::run(schedule.clone(), Arc::clone(&journal)));
+        }
+        let running = Running { aws: format!("http://{aws}"), images: stack.images.clone() };
+        // Without it, only other processes do not find this cloud.
+        if let Err(error) = running.write(data) {
+            tracing::warn!(%error, "the note of this cloud cannot be written");
         }
         Ok(Self { services, journal, servers, aws, api, recovery, log_files, _lock: lock })
     }

@@ -37,6 +37,7 @@ mod query;
 mod queue;
 mod recovery;
 mod redaction;
+mod running;
 mod s3;
 mod sagemaker;
 mod schedule;
@@ -55,6 +56,8 @@ pub use error::CloudError;
 pub use faults::{Fault, FaultPlan, FaultPlanError};
 pub use queue::Backlog;
 pub use recovery::Recovery;
+pub use running::Running;
+pub use sagemaker::{NoSuchImage, find_image};
 pub use stack::{
     BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Parameters, Program, Refusal,
     RetryPolicy, Rule, S3Integration, Schedule, Stack, StackError, StaticFile, Subscription, Table,

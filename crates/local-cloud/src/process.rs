@@ -1,4 +1,8 @@
-//! What the operating system reports of a process.
+//! Processes as containers: a view of the file system for one child, its end with its parent, and its peak memory.
+
+pub use crate::child::{View, end_with_parent};
+#[cfg(unix)]
+pub use crate::child::{signal_group, terminate};
 
 /// The peak resident memory of a process, in bytes: `VmHWM` of `/proc/{pid}/status`. `None` on systems other than Linux, and for a
 /// process that has ended.

@@ -25,6 +25,7 @@ use crate::stack::Stack;
 use control_plane::ControlPlane;
 use hosting::Hosting;
 pub(crate) use hosting::Place;
+pub use images::{NoSuchImage, find as find_image};
 use jobs::{Training, Transform};
 use runtime::{Manner, Runtime, Worker};
 

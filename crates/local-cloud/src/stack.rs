@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The resources of a cloud.
@@ -75,7 +76,7 @@ pub struct BucketNotification {
 }
 
 /// A program to run as a child process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Program {
     /// The file to execute.
     pub path: PathBuf,
@@ -181,7 +182,7 @@ pub struct Subscription {
 }
 
 /// An image of a model server or of a training program, and the program that runs in place of its container.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Image {
     /// The repository's name: the last part of an image's URI, without tag and digest.
     pub repository: String,

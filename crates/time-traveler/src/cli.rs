@@ -13,6 +13,7 @@ use crate::commands::dataset::{self, Dataset};
 use crate::commands::demo::{self, Demo};
 use crate::commands::detect::{self, Detect};
 use crate::commands::evaluate::{self, Evaluate};
+use crate::commands::exec::{self, Exec};
 use crate::commands::faces::{self, Faces};
 use crate::commands::man::{self, Man};
 use crate::commands::model::{self, Model};
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Run the whole pipeline on this machine, until Ctrl-C
     Up(Up),
+    /// Run a command against a local cloud: a script of the SageMaker SDK or of boto3, unchanged, without AWS and without Docker
+    Exec(Exec),
     /// Send portraits through the whole pipeline on this machine and show each hop
     Demo(Demo),
     /// Send portraits to a running pipeline, on this machine or on AWS
@@ -68,7 +71,8 @@ enum Command {
     Man(Man),
 }
 
-/// Runs the command line of this process. Exit code 0: done; 1: failed, with the reason on stderr; 2: wrong usage.
+/// Runs the command line of this process. Exit code 0: done; 1: failed, with the reason on stderr; 2: wrong usage. `exec` has that of
+/// its command.
 pub(crate) fn run() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
@@ -76,6 +80,10 @@ pub(crate) fn run() -> ExitCode {
     };
     let done = match command {
         Command::Up(up) => up::run(&up),
+        Command::Exec(exec) => match exec::run(&exec) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Demo(demo) => demo::run(&demo),
         Command::Send(send) => send::run(&send),
         Command::Age(age) => age::run(&age),

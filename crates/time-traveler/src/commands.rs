@@ -8,6 +8,7 @@ pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod detect;
 pub(crate) mod evaluate;
+pub(crate) mod exec;
 pub(crate) mod faces;
 pub(crate) mod man;
 pub(crate) mod model;

@@ -12,8 +12,10 @@ mod choice;
 mod cli;
 mod client;
 mod commands;
+mod docker;
 mod escape;
 mod hex;
+mod launcher;
 mod memory;
 mod models;
 mod pictures;
@@ -26,6 +28,9 @@ use std::process::ExitCode;
 use crate::stack::programs;
 
 fn main() -> ExitCode {
+    if let Some(arguments) = docker::called_as() {
+        return docker::run(&arguments);
+    }
     match programs::called_as() {
         Some(program) => program.run(),
         None => cli::run(),

@@ -4,6 +4,7 @@ pub(crate) mod local;
 pub(crate) mod lost_jobs;
 pub(crate) mod own_image;
 pub(crate) mod programs;
+pub(crate) mod stack_file;
 #[cfg(test)]
 mod template;
 pub(crate) mod unheeded;
@@ -183,8 +184,16 @@ const MODEL_SERVER: [&str; 15] = [
 ];
 
 fn images(parts: &Parts<'_>) -> anyhow::Result<Vec<Image>> {
-    let mut images = vec![image(parts.model_server)?];
-    for own in parts.images {
+    Ok([built_in_image(parts.model_server)?].into_iter().chain(own_images(parts.images)?).collect())
+}
+
+/// The images of the command line.
+///
+/// # Errors
+/// A program is not there, or a name is given twice.
+pub(crate) fn own_images(given: &[OwnImage]) -> anyhow::Result<Vec<Image>> {
+    let mut images: Vec<Image> = Vec::new();
+    for own in given {
         let twice = images.iter().any(|image| image.repository == own.name());
         anyhow::ensure!(!twice, "the image {} is given twice: one command would work", own.name());
         images.push(own.image()?);
@@ -192,7 +201,11 @@ fn images(parts: &Parts<'_>) -> anyhow::Result<Vec<Image>> {
     Ok(images)
 }
 
-fn image(model_server: Option<&Path>) -> anyhow::Result<Image> {
+/// The image of the pipeline's model server: the built-in program, or another one.
+///
+/// # Errors
+/// The other program is not there.
+pub(crate) fn built_in_image(model_server: Option<&Path>) -> anyhow::Result<Image> {
     let variables = MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
     let mut program = BuiltIn::Serve.program(variables);
     if let Some(server) = model_server {

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 /// What a child sees.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct View {
+pub struct View {
     /// Folders, and the paths below `/opt` where they appear. Absolute paths.
     pub(crate) folders: Vec<(PathBuf, PathBuf)>,
     /// Paths of the view that cannot be written to, and the folders that lie there.
@@ -19,6 +19,27 @@ pub(crate) struct View {
     pub(crate) hosts: Option<PathBuf>,
     /// An empty folder, where the child finds the old `/opt`.
     pub(crate) stash: PathBuf,
+}
+
+impl View {
+    /// A view of these folders, each with the path below `/opt` where it appears. `hosts` appears as `/etc/hosts`. `stash` is an empty
+    /// folder. All paths are absolute.
+    pub fn new(folders: Vec<(PathBuf, PathBuf)>, hosts: Option<PathBuf>, stash: PathBuf) -> Self {
+        Self { folders, read_only: Vec::new(), hosts, stash }
+    }
+
+    /// Whether this system gives a process a view of its own, found out by trying.
+    pub fn works() -> bool {
+        Namespace::find().is_some()
+    }
+
+    /// Has a command start with this view.
+    ///
+    /// # Errors
+    /// This system gives a process no view of its own, `/opt` cannot be read, or a path holds a NUL.
+    pub fn show(&self, command: &mut Command) -> io::Result<()> {
+        self.give(command, Namespace::find().ok_or(io::ErrorKind::Unsupported)?)
+    }
 }
 
 /// How a child gets its view.
@@ -126,7 +147,9 @@ impl View {
                     made.push(parent.to_owned());
                 }
             }
-            steps.push(Step::mount(Some(folder), at, recursive)?);
+            // A folder of the old `/opt` is found where that one is now.
+            let stashed = folder.strip_prefix(opt).ok().map(|below| self.stash.join(below));
+            steps.push(Step::mount(Some(stashed.as_ref().unwrap_or(folder)), at, recursive)?);
         }
         for (at, folder) in &self.read_only {
             steps.push(Step::mount(Some(at), at, bind)?);

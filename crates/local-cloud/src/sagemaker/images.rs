@@ -5,7 +5,7 @@ use crate::stack::Image;
 /// The stack declares no such image.
 #[derive(Debug, thiserror::Error)]
 #[error("The image \"{image}\" does not exist here: there {known}")]
-pub(super) struct NoSuchImage {
+pub struct NoSuchImage {
     image: String,
     known: String,
 }
@@ -32,7 +32,10 @@ pub(super) fn find_trainer<'a>(images: &'a [Image], uri: &str) -> Result<&'a Ima
 }
 
 /// The image of a URI. Only the repository's name counts, not the registry, the tag or the digest.
-pub(super) fn find<'a>(images: &'a [Image], uri: &str) -> Result<&'a Image, NoSuchImage> {
+///
+/// # Errors
+/// None of `images` has this name.
+pub fn find<'a>(images: &'a [Image], uri: &str) -> Result<&'a Image, NoSuchImage> {
     let repository = repository(uri);
     images.iter().find(|image| image.repository == repository).ok_or_else(|| {
         let known: Vec<&str> = images.iter().map(|image| image.repository.as_str()).collect();

@@ -17,7 +17,7 @@ use crate::{ACCOUNT, REGION};
 
 pub(crate) use endpoint::{Deployment, Endpoint, Status};
 pub(crate) use endpoint_config::{
-    AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, Variant,
+    AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, ServerlessConfig, Variant,
 };
 pub(crate) use job_status::JobStatus;
 pub(crate) use model::{Container, Model};

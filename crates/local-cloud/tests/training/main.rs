@@ -1,4 +1,37 @@
 //! Training jobs over plain HTTP, with a program whose behaviour a hyperparameter chooses.
+//!
+//! SageMaker's contract for training, rule by rule, and the test that holds it. `src` stands for tests beside the code.
+//!
+//! | rule | | test |
+//! |---|---|---|
+//! | T1 | the answer has the ARN, with the name in small letters | `a_job_finds_its_world_and_its_outputs_are_stored` |
+//! | T2 | limits, patterns and lists of values of every member | `requests_are_refused…`; src `control_plane/training_request` |
+//! | T3 | a name that is taken: `ResourceInUse` | `requests_are_refused_as_sagemaker_refuses_them` |
+//! | T4 | a prefix without objects is refused at once | `requests_are_refused_as_sagemaker_refuses_them` |
+//! | T5 | a missing job, and stopping one that has ended | `requests_are_refused_as_sagemaker_refuses_them` |
+//! | T6 | a description has the defaults that SDKs index | `a_description_has_what_sdks_index` |
+//! | T7 | transitions follow each other, with messages | `a_job_finds_its_world_and_its_outputs_are_stored` |
+//! | T8 | lists: order, filters, pages | `requests_are_refused_as_sagemaker_refuses_them` |
+//! | T9 | the program: argument, entry point, arguments, environment | `a_job_finds…`, `a_failure_has_its_reason` |
+//! | T10 | the three files of configuration | `a_job_finds_its_world_and_its_outputs_are_stored` |
+//! | T11 | which file a key becomes; markers of folders are left out | `a_job_finds…`; src `training/channels` |
+//! | T12 | a manifest names the files | `a_job_finds…`, `a_failure_has_its_reason` |
+//! | T13 | `FastFile` channels cannot be written to | `an_opt_ml_of_its_own_can_be_used_where_the_system_allows_it` |
+//! | T14 | more objects than a page of a listing | `a_channel_has_every_object` |
+//! | T15 | `Pipe`, `AugmentedManifestFile` and more are refused by name | src `control_plane/training_request` |
+//! | T16 | the exit code alone decides | `a_job_finds…` (0 with a failure file), `a_failure_has_its_reason` |
+//! | T17 | the failure file becomes the reason, 1024 characters in all | `a_failure_has_its_reason` |
+//! | T18 | a program that is missing: 127; killed by a signal: 128 and its number | `a_failure_has_its_reason` |
+//! | T19 | the model is stored even if it is empty; output data only if there is any | `a_model_can_be_stored_as_files` |
+//! | T20 | `CompressionType: NONE` stores files | `a_model_can_be_stored_as_files` |
+//! | T21 | a failed job stores no model | `a_failure_has_its_reason` |
+//! | T22 | to stop: SIGTERM to the whole group, SIGKILL after 120 seconds, and the model is stored | `a_stopped_job_may_save_its_model` |
+//! | T23 | `MaxRuntimeInSeconds`: in the same way, `MaxRuntimeExceeded` | `a_stopped_job_may_save_its_model` |
+//! | T24 | checkpoints: fetched before, stored while it runs, deletions too | `restart`: `a_job_goes_on_from_its_checkpoints…` |
+//! | T25 | metrics: the last value of each | `a_job_finds…`; src `training/metrics` |
+//! | T26 | all lines of the log are there before the last status | `tests/sagemaker/logs` |
+//! | T27 | each change is an event of EventBridge | `a_job_finds_its_world_and_its_outputs_are_stored` |
+//! | T28 | tags are kept, and gone with the resource | `tests/sagemaker/tags` |
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
@@ -267,6 +300,61 @@ async fn requests_are_refused_as_sagemaker_refuses_them() {
     assert!(page["TrainingJobSummaries"][0]["TrainingEndTime"].is_number());
     let next = json!({"SortBy": "Name", "MaxResults": 3, "NextToken": page["NextToken"]});
     assert_eq!(list(next).await.0, ["twice"]);
+    tested.cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_has_what_sdks_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let tested = Tested::start(folder.path()).await;
+    tested.put("in/a", "x").await;
+    let data = json!({"InputDataConfig": [channel("train", "S3Prefix", "s3://bucket/in/", "File")]});
+    tested.create("j", "time.sleep(600)", data).await;
+    // From the first description on.
+    let described = tested.describe("j").await;
+    for (path, value) in [
+        ("/ModelArtifacts/S3ModelArtifacts", json!("s3://bucket/out/j/output/model.tar.gz")),
+        ("/OutputDataConfig/KmsKeyId", json!("")),
+        ("/OutputDataConfig/CompressionType", json!("GZIP")),
+        ("/EnableNetworkIsolation", json!(false)),
+        ("/EnableInterContainerTrafficEncryption", json!(false)),
+        ("/EnableManagedSpotTraining", json!(false)),
+        ("/AlgorithmSpecification/EnableSageMakerMetricsTimeSeries", json!(false)),
+        ("/InputDataConfig/0/CompressionType", json!("None")),
+        ("/InputDataConfig/0/RecordWrapperType", json!("None")),
+        ("/InputDataConfig/0/DataSource/S3DataSource/S3DataDistributionType", json!("FullyReplicated")),
+        ("/StoppingCondition/MaxRuntimeInSeconds", json!(3600)),
+        ("/TrainingJobStatus", json!("InProgress")),
+    ] {
+        assert_eq!(described.pointer(path), Some(&value), "{path}: {described}");
+    }
+    for path in ["/CreationTime", "/LastModifiedTime", "/SecondaryStatusTransitions/0/StartTime"] {
+        assert!(described.pointer(path).is_some_and(Value::is_number), "{path}: {described}");
+    }
+    assert!(described["SecondaryStatusTransitions"][0]["StatusMessage"].is_string(), "{described}");
+    tested.until("j", "Training").await;
+    tested.stop("j").await.unwrap();
+    let ended = tested.ended("j").await;
+    for name in ["TrainingStartTime", "TrainingEndTime", "TrainingTimeInSeconds", "BillableTimeInSeconds"] {
+        assert!(ended[name].is_number(), "{name}: {ended}");
+    }
+    tested.cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_has_every_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let tested = Tested::start(folder.path()).await;
+    let put = async |number: usize| tested.put(&format!("many/{number}"), "x").await;
+    // A page of S3's listing has 1000.
+    for group in 0..11 {
+        let puts = (0..100).map(|number| put(100 * group + number));
+        futures::future::join_all(puts).await;
+    }
+    let script = "sys.exit(len(list((BASE / 'input/data/c').iterdir())) != 1100)";
+    let data = json!({"InputDataConfig": [channel("c", "S3Prefix", "s3://bucket/many/", "File")]});
+    tested.create("j", script, data).await;
+    assert_eq!(tested.ended("j").await["TrainingJobStatus"], "Completed", "{}", log(folder.path(), "j"));
     tested.cloud.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use aging::EngineKind;
 use clap::Args;
 use container::heap;
-use local_cloud::{Cloud, Conditions, Durability, FaultPlan};
+use local_cloud::{Cloud, Conditions, Durability, FaultPlan, Stack};
 use pipeline::Ages;
 use serde_json::json;
 use tokio::signal;
@@ -17,7 +17,7 @@ use crate::runtime::runtime;
 use crate::stack::local::start;
 use crate::stack::lost_jobs::lost_jobs;
 use crate::stack::own_image::OwnImage;
-use crate::stack::{Parts, stack};
+use crate::stack::{Parts, stack, stack_file};
 use crate::terminal::hop_log::HopLog;
 
 #[derive(Debug, Args)]
@@ -40,6 +40,9 @@ pub(crate) struct Up {
     /// `serve`. Repeatable
     #[arg(long = "image", value_name = "NAME=COMMAND")]
     images: Vec<OwnImage>,
+    /// A file of resources of your own, in TOML: images, endpoints, buckets and tables
+    #[arg(long, value_name = "FILE")]
+    stack: Option<PathBuf>,
     /// Folder of the functions that `cargo lambda build` built, to run the deployed ones [default: the built-in ones]
     #[arg(long, value_name = "DIR")]
     functions: Option<PathBuf>,
@@ -69,13 +72,16 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     // The folder of another model server has files of its own.
     let engine = up.model_server.is_none().then(|| up.model.engine()).transpose()?;
     runtime()?.block_on(async {
-        let stack = stack(&Parts {
+        let mut stack = stack(&Parts {
             model: up.model.folder.as_deref(),
             model_server: up.model_server.as_deref(),
             functions: up.functions.as_deref(),
             images: &up.images,
             ages: up.ages.clone(),
         })?;
+        if let Some(file) = &up.stack {
+            stack_file::add(file, &mut stack)?;
+        }
         let conditions = Conditions { faults: up.chaos.clone(), durability: up.durability, ..Conditions::default() };
         let cloud = start(&stack, &up.data, up.port, up.aws_port, conditions).await?;
         if !cloud.recovery().is_empty() {
@@ -84,7 +90,7 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
                 note!("lost: the pictures of {job}, whose photograph is lost too");
             }
         }
-        announce(&cloud, up, engine)?;
+        announce(&cloud, &stack, up, engine)?;
         hops.start();
         stop_signal().await?;
         note!("stopping; the next `up` resumes unfinished jobs");
@@ -93,7 +99,7 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     })
 }
 
-fn announce(cloud: &Cloud, up: &Up, engine: Option<EngineKind>) -> anyhow::Result<()> {
+fn announce(cloud: &Cloud, stack: &Stack, up: &Up, engine: Option<EngineKind>) -> anyhow::Result<()> {
     let api = format!("http://{}", cloud.api_address());
     let aws = format!("http://{}", cloud.aws_address());
     if up.json {
@@ -111,9 +117,10 @@ fn announce(cloud: &Cloud, up: &Up, engine: Option<EngineKind>) -> anyhow::Resul
     print_line!("  AWS   {aws}   export AWS_ENDPOINT_URL={aws}")?;
     print_line!("  data  {data}   logs of functions and model server: {}", logs.shown())?;
     print_line!("  model {}", serving(up, engine))?;
-    if !up.images.is_empty() {
-        let names: Vec<&str> = up.images.iter().map(OwnImage::name).collect();
-        print_line!("  image {}", names.join(", "))?;
+    // The first one is the built-in image.
+    let images: Vec<&str> = stack.images.iter().skip(1).map(|image| image.repository.as_str()).collect();
+    if !images.is_empty() {
+        print_line!("  image {}", images.join(", "))?;
     }
     if let Some(plan) = &up.chaos {
         let history = logs.join("faults.log");

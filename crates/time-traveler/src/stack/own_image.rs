@@ -27,6 +27,17 @@ impl FromStr for OwnImage {
         let (name, command) = text
             .split_once('=')
             .ok_or("it has no `=`: NAME=COMMAND would work, such as my-model='.venv/bin/python model.py'")?;
+        Self::check_name(name)?;
+        Self::new(name, command)
+    }
+}
+
+impl OwnImage {
+    /// Whether an image may have this name.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn check_name(name: &str) -> Result<(), String> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if name.is_empty() || !name.bytes().all(allowed) {
             return Err(format!(
@@ -36,15 +47,21 @@ impl FromStr for OwnImage {
         if name == REPOSITORY {
             return Err(format!("{name:?} is the built-in image: choose another name, or use --model-server"));
         }
+        Ok(())
+    }
+
+    /// The image of a name, and a command as a shell would split it.
+    ///
+    /// # Errors
+    /// The command is empty, or a quote has no end.
+    pub(super) fn new(name: &str, command: &str) -> Result<Self, String> {
         let command = shlex::split(command).ok_or_else(|| format!("{command:?} has a quote without an end"))?;
         if command.is_empty() {
             return Err(format!("the image {name} has no command"));
         }
         Ok(Self { name: name.to_owned(), command })
     }
-}
 
-impl OwnImage {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -54,8 +71,13 @@ impl OwnImage {
     /// # Errors
     /// Where the program is not there, or cannot be executed.
     pub(super) fn image(&self) -> anyhow::Result<Image> {
-        let path = found(&self.command[0]).with_context(|| format!("the image {} cannot run", self.name))?;
-        let arguments = self.command[1..].iter().map(|word| absolute(word).into()).collect();
+        self.image_in(Path::new(""))
+    }
+
+    /// As [`Self::image`]. Relative paths are relative to this folder.
+    pub(super) fn image_in(&self, folder: &Path) -> anyhow::Result<Image> {
+        let path = found(&self.command[0], folder).with_context(|| format!("the image {} cannot run", self.name))?;
+        let arguments = self.command[1..].iter().map(|word| absolute(word, folder).into()).collect();
         let inherited = INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
         let mut environment: BTreeMap<String, String> = inherited.collect();
         // As the framework images of SageMaker set it: otherwise Python keeps the log to itself until it ends.
@@ -74,9 +96,9 @@ impl OwnImage {
 
 /// The file of a program: a path, or a name that is looked up in `PATH`. Links are not followed, since a virtual environment's Python is
 /// one.
-fn found(program: &str) -> anyhow::Result<PathBuf> {
+fn found(program: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let path = if program.contains('/') {
-        std::path::absolute(program).with_context(|| format!("{program} is no path"))?
+        std::path::absolute(folder.join(program)).with_context(|| format!("{program} is no path"))?
     } else {
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::env::split_paths(&folders).map(|folder| folder.join(program));
@@ -95,9 +117,10 @@ fn found(program: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// An argument, as an absolute path if it is the path of a file here: a job may name another working folder.
-fn absolute(word: &str) -> String {
-    let is_file = !word.starts_with('-') && Path::new(word).is_file();
-    match std::path::absolute(word) {
+fn absolute(word: &str, folder: &Path) -> String {
+    let path = folder.join(word);
+    let is_file = !word.starts_with('-') && path.is_file();
+    match std::path::absolute(path) {
         Ok(path) if is_file => path.display().to_string(),
         _ => word.to_owned(),
     }

@@ -1,13 +1,12 @@
 //! Unmodified clients: boto3 with only `endpoint_url` set, and curl.
 
 use std::process::Command;
-use std::time::Duration;
 
 use crate::python::{python, run};
 use crate::support::{Up, repository, sample};
 
 /// A script of this folder, configured as a client of a local cloud.
-fn script(up: &Up, name: &str) -> Command {
+pub(crate) fn script(up: &Up, name: &str) -> Command {
     let mut command = Command::new(python());
     command.arg(repository().join("crates/time-traveler/tests/e2e").join(name));
     as_client(up, &mut command);
@@ -68,57 +67,6 @@ fn an_own_program_is_trained_and_served_with_boto3() {
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines, ["Completed loss: 0.0", "text/csv ['1.000', '7.000']"]);
-}
-
-/// The program of a job that counts to 40, with a checkpoint for each step. It notes when another one runs at the same time.
-const COUNTING: &str = "counting.py";
-
-#[test]
-fn a_training_job_survives_ten_kills() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let program = repository().join("crates/time-traveler/tests/e2e").join(COUNTING);
-    let image = format!("counting=/bin/sh -c '{} {} \"$@\"' sh", python().display(), program.display());
-    let start = || Up::start_with(&data, &["--image", &image]);
-    let notes = folder.path().join("notes");
-    let mut up = start();
-    let create = |up: &Up, step: &str| run(script(up, "boto3_training.py").arg(step).arg(&notes));
-    create(&up, "create");
-    for kill in 0..10_u64 {
-        // Moments of the job that no test chose: before, during and after its start.
-        std::thread::sleep(Duration::from_millis(40 + kill * 7919 % 700));
-        up.kill();
-        up = start();
-    }
-    create(&up, "ended");
-    let notes = std::fs::read_to_string(notes).unwrap();
-    assert!(!notes.contains("twice"), "two programs of one job ran at once: {notes}");
-    assert!(notes.lines().filter(|line| line.starts_with("begins")).count() > 1, "no kill met the program: {notes}");
-}
-
-#[test]
-fn a_transform_job_survives_ten_kills() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let program = repository().join("crates/local-cloud/tests/programs/batch_model.py");
-    let image = format!("upper={} {}", python().display(), program.display());
-    let start = || Up::start_with(&data, &["--image", &image]);
-    let notes = folder.path().join("notes");
-    let mut up = start();
-    let step = |up: &Up, step: &str| run(script(up, "boto3_transform.py").arg(step).arg(&notes));
-    step(&up, "create");
-    for kill in 0..10_u64 {
-        // Moments of the job that no test chose: before and after the start of its server, and between its records.
-        std::thread::sleep(Duration::from_millis(40 + kill * 7919 % 700));
-        up.kill();
-        up = start();
-    }
-    step(&up, "ended");
-    let notes = std::fs::read_to_string(notes).unwrap();
-    let requests = notes.lines().filter(|line| line.starts_with("request")).count();
-    // A kill costs the requests that were under way, three at most.
-    assert!((200..=230).contains(&requests), "{requests} requests for 200 records");
-    assert!(notes.lines().filter(|line| *line == "start").count() > 1, "no kill met the server: {notes}");
 }
 
 #[tokio::test]

@@ -30,6 +30,6 @@ else:
     assert statuses[-3:] == ["Training", "Uploading", "Completed"] and "Interrupted" in statuses, statuses
     bucket, key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").split("/", 1)
     archive = tarfile.open(fileobj=io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read()))
-    assert archive.extractfile("steps").read() == b"40"
+    assert archive.extractfile("steps").read() == b"60"
     (summary,) = sagemaker.list_training_jobs(StatusEquals="Completed")["TrainingJobSummaries"]
     assert summary["TrainingJobName"] == NAME and summary["SecondaryStatus"] == "Completed", summary

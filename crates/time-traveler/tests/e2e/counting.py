@@ -1,4 +1,4 @@
-"""Counts to 40 in steps, with a checkpoint for each, and notes when another program of its job runs at the same time."""
+"""Counts to 60 in steps, with a checkpoint for each, and notes when another program of its job runs at the same time."""
 
 import fcntl
 import json
@@ -25,7 +25,7 @@ except OSError:
 point = BASE / "checkpoints/step"
 step = int(point.read_text()) if point.exists() else 0
 note(f"begins at {step}")
-while step < 40:
+while step < 60:
     time.sleep(0.1)
     step += 1
     # Written whole, as a checkpoint should be.

@@ -14,6 +14,7 @@ mod face_weights;
 mod flow;
 mod given_up;
 mod hostile_server;
+mod kills;
 mod logs;
 mod model_servers;
 mod notebooks;

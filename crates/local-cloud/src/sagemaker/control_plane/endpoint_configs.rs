@@ -6,8 +6,8 @@ use super::listing::Item;
 use super::request::{ApiError, Members};
 use super::{ControlPlane, described, get};
 use crate::sagemaker::records::{
-    AsyncInferenceConfig, ClientConfig, EndpointConfig, Kind, Model, NotificationConfig, OutputConfig, Record, Tag,
-    Variant,
+    AsyncInferenceConfig, ClientConfig, EndpointConfig, Kind, Model, NotificationConfig, OutputConfig, Record,
+    ServerlessConfig, Tag, Variant,
 };
 
 impl EndpointConfig {
@@ -23,6 +23,9 @@ impl EndpointConfig {
             (None, _) => return request.required("ProductionVariants", None),
         };
         let asynchronous = request.structure("AsyncInferenceConfig")?;
+        if asynchronous.is_some() && variant.serverless_config.is_some() {
+            return Err(ApiError::validation("An endpoint with an AsyncInferenceConfig cannot be serverless."));
+        }
         let config = Self {
             production_variants: [variant],
             async_inference_config: asynchronous
@@ -45,15 +48,18 @@ impl Variant {
     fn read(mut variant: Members) -> Result<Self, ApiError> {
         let variant_name = variant.name("VariantName")?;
         let model_name = variant.name("ModelName")?;
-        if variant.take("ServerlessConfig").is_some() {
-            return Err(variant.unsupported("ServerlessConfig", "give InitialInstanceCount and InstanceType"));
-        }
+        let serverless = variant.structure("ServerlessConfig")?.map(ServerlessConfig::read).transpose()?;
         let instances = variant.integer("InitialInstanceCount", 1..=u64::from(u32::MAX))?;
-        if variant.required("InitialInstanceCount", instances)? != 1 {
-            return Err(variant.unsupported("InitialInstanceCount", "an endpoint has one instance here"));
-        }
         let instance_type = variant.text("InstanceType", 63)?;
-        let instance_type = variant.required("InstanceType", instance_type)?;
+        if serverless.is_none() {
+            variant.required("InitialInstanceCount", instances)?;
+            variant.required("InstanceType", instance_type.clone())?;
+        } else if instances.is_some() || instance_type.is_some() {
+            let variant = variant_name;
+            return Err(ApiError::validation(format!(
+                "The variant {variant} has a ServerlessConfig: InstanceType and InitialInstanceCount cannot be given with it."
+            )));
+        }
         let weight = match variant.take("InitialVariantWeight") {
             None => 1.0,
             Some(weight) => match weight.as_f64().filter(|weight| *weight >= 0.0) {
@@ -64,11 +70,12 @@ impl Variant {
         let read = Self {
             variant_name,
             model_name,
-            initial_instance_count: 1,
-            instance_type: Some(instance_type),
+            initial_instance_count: instances,
+            instance_type,
             initial_variant_weight: weight,
             container_startup_health_check_timeout_in_seconds: variant
                 .integer("ContainerStartupHealthCheckTimeoutInSeconds", 60..=3600)?,
+            serverless_config: serverless,
         };
         // The instance is this machine, with its disk and drivers, and the only target of routing.
         variant.ignore(&[
@@ -79,6 +86,24 @@ impl Variant {
             "RoutingConfig",
         ]);
         variant.done()?;
+        Ok(read)
+    }
+}
+
+impl ServerlessConfig {
+    fn read(mut config: Members) -> Result<Self, ApiError> {
+        let memory = config.integer("MemorySizeInMB", 1024..=6144)?;
+        let memory = config.required("MemorySizeInMB", memory)?;
+        if memory % 1024 != 0 {
+            return Err(config.invalid("MemorySizeInMB", &json!(memory), "it must be a multiple of 1024"));
+        }
+        let most = config.integer("MaxConcurrency", 1..=200)?;
+        let read = Self {
+            memory_size_in_mb: memory,
+            max_concurrency: config.required("MaxConcurrency", most)?,
+            provisioned_concurrency: config.integer("ProvisionedConcurrency", 1..=200)?,
+        };
+        config.done()?;
         Ok(read)
     }
 }
@@ -201,6 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn instances_are_counted_and_serverless_variants_have_none() {
+        let variants = |variant: Value| config(&[("ProductionVariants", json!([variant]))]);
+        let mut two = variant();
+        two["InitialInstanceCount"] = json!(2);
+        let (_, two) = read(&variants(two)).unwrap();
+        assert_eq!(json!(two)["ProductionVariants"][0]["InitialInstanceCount"], 2);
+        let serverless = json!({"MemorySizeInMB": 2048, "MaxConcurrency": 5});
+        let variant = json!({"VariantName": "v", "ModelName": "m", "ServerlessConfig": serverless});
+        let (_, read_back) = read(&variants(variant.clone())).unwrap();
+        let shown = &json!(read_back)["ProductionVariants"][0];
+        assert_eq!((&shown["ServerlessConfig"], shown.get("InitialInstanceCount")), (&serverless, None));
+        let mut both = variants(variant);
+        both["AsyncInferenceConfig"] = json!({"OutputConfig": {"S3OutputPath": "s3://b"}});
+        assert!(read(&both).unwrap_err().to_string().contains("cannot be serverless"));
+    }
+
+    #[test]
     fn unsupported_members_are_refused_by_name() {
         let variants = |variants: Value| config(&[("ProductionVariants", variants)]);
         let with = |name: &str, value: Value| {
@@ -212,8 +254,10 @@ mod tests {
         for (request, named) in [
             (variants(json!([])), "productionVariants"),
             (variants(json!([variant(), variant()])), "productionVariants is not supported"),
-            (with("ServerlessConfig", json!({"MemorySizeInMB": 1024})), "productionVariants.1.member.serverlessConfig"),
-            (with("InitialInstanceCount", json!(2)), "productionVariants.1.member.initialInstanceCount"),
+            (with("ServerlessConfig", json!({"MemorySizeInMB": 1024})), "serverlessConfig.maxConcurrency"),
+            (with("ServerlessConfig", json!({"MemorySizeInMB": 1025, "MaxConcurrency": 1})), "a multiple of 1024"),
+            (with("ServerlessConfig", json!({"MemorySizeInMB": 1024, "MaxConcurrency": 1})), "cannot be given with it"),
+            (with("InitialInstanceCount", json!(0)), "productionVariants.1.member.initialInstanceCount"),
             (with("InstanceType", json!(null)), "productionVariants.1.member.instanceType"),
             (with("InitialVariantWeight", json!(-1)), "initialVariantWeight"),
             (with("AcceleratorType", json!("ml.eia1.large")), "productionVariants.1.member.acceleratorType"),

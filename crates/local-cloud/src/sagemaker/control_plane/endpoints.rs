@@ -146,14 +146,23 @@ fn described(record: &Record<Endpoint>) -> Value {
         let image = &deployment.image;
         let resolved = seconds(deployment.started);
         let images = json!([{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": resolved}]);
-        shown["ProductionVariants"] = json!([{
+        let mut variant = json!({
             "VariantName": deployment.variant,
             "DeployedImages": images,
             "CurrentWeight": 1.0,
             "DesiredWeight": 1.0,
-            "CurrentInstanceCount": 1,
-            "DesiredInstanceCount": 1,
-        }]);
+        });
+        match &deployment.serverless {
+            Some(config) => {
+                variant["CurrentServerlessConfig"] = json!(config);
+                variant["DesiredServerlessConfig"] = json!(config);
+            }
+            None => {
+                variant["CurrentInstanceCount"] = json!(deployment.instances);
+                variant["DesiredInstanceCount"] = json!(deployment.instances);
+            }
+        }
+        shown["ProductionVariants"] = json!([variant]);
         if let Some(pending) = &endpoint.pending {
             shown["PendingDeploymentSummary"] =
                 json!({"EndpointConfigName": pending.config, "StartTime": seconds(pending.started)});

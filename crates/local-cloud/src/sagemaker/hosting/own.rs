@@ -93,10 +93,11 @@ fn config(endpoint: &stack::Endpoint) -> EndpointConfig {
         production_variants: [Variant {
             variant_name: VARIANT.to_owned(),
             model_name: endpoint.name.clone(),
-            initial_instance_count: 1,
+            initial_instance_count: Some(1),
             instance_type: None,
             initial_variant_weight: 1.0,
             container_startup_health_check_timeout_in_seconds: Some(endpoint.startup_timeout.as_secs()),
+            serverless_config: None,
         }],
         async_inference_config: Some(AsyncInferenceConfig {
             client_config: Some(ClientConfig { max_concurrent_invocations_per_instance: most }),

@@ -6,11 +6,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::endpoint_config::{AsyncInferenceConfig, EndpointConfig};
+use super::endpoint_config::{AsyncInferenceConfig, EndpointConfig, ServerlessConfig};
 use super::model::Model;
 
 /// The default number of concurrent asynchronous invocations of an instance.
 const CONCURRENCY: u64 = 4;
+
+/// The most concurrent asynchronous invocations of an endpoint: a process is no fleet.
+const MOST_AT_ONCE: usize = 1024;
 
 /// The status of an endpoint, under its name in AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +50,18 @@ pub(crate) struct Deployment {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) startup_timeout_seconds: u64,
     pub(crate) asynchronous: Option<AsyncInferenceConfig>,
+    /// The instances that the configuration asks for. One process stands for all of them.
+    #[serde(default = "one")]
+    pub(crate) instances: u64,
+    #[serde(default)]
+    pub(crate) serverless: Option<ServerlessConfig>,
     /// Milliseconds since 1970.
     pub(crate) started: i64,
+}
+
+/// The instances of a deployment that was written when there could only be one.
+fn one() -> u64 {
+    1
 }
 
 impl Deployment {
@@ -64,6 +77,8 @@ impl Deployment {
             environment: container.environment.clone(),
             startup_timeout_seconds: variant.startup_timeout_seconds(),
             asynchronous: config.async_inference_config.clone(),
+            instances: variant.initial_instance_count.unwrap_or(1),
+            serverless: variant.serverless_config.clone(),
             started: now,
         }
     }
@@ -72,11 +87,11 @@ impl Deployment {
         Duration::from_secs(self.startup_timeout_seconds)
     }
 
-    /// The most concurrent asynchronous invocations of the instance.
+    /// The most concurrent asynchronous invocations of all instances.
     pub(crate) fn concurrency(&self) -> usize {
         let client = self.asynchronous.as_ref().and_then(|config| config.client_config.as_ref());
         let most = client.map_or(CONCURRENCY, |client| client.max_concurrent_invocations_per_instance);
-        usize::try_from(most).unwrap_or(usize::MAX)
+        usize::try_from(most.saturating_mul(self.instances)).unwrap_or(usize::MAX).min(MOST_AT_ONCE)
     }
 }
 

@@ -20,12 +20,27 @@ pub(crate) struct EndpointConfig {
 pub(crate) struct Variant {
     pub(crate) variant_name: String,
     pub(crate) model_name: String,
-    pub(crate) initial_instance_count: u64,
+    /// Given unless the variant is serverless; so is the instance's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) initial_instance_count: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) instance_type: Option<String>,
     pub(crate) initial_variant_weight: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) container_startup_health_check_timeout_in_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) serverless_config: Option<ServerlessConfig>,
+}
+
+/// What a serverless variant may use. Here it is described only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ServerlessConfig {
+    #[serde(rename = "MemorySizeInMB")]
+    pub(crate) memory_size_in_mb: u64,
+    pub(crate) max_concurrency: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) provisioned_concurrency: Option<u64>,
 }
 
 impl Variant {

@@ -125,12 +125,13 @@ impl Worker {
             let reason = format!("Request expired after {} seconds in the queue", invocation.request_ttl_seconds);
             return self.failed(reason);
         };
-        let input = match self.input(&invocation.input).await {
+        let (input, stored_type) = match self.input(&invocation.input).await {
             Ok(input) => input,
             Err(reason) => return self.failed(reason),
         };
         let request = ModelRequest {
-            content_type: invocation.content_type.clone(),
+            // The SageMaker SDK's asynchronous predictor names it for the object only.
+            content_type: invocation.content_type.clone().or(stored_type),
             accept: invocation.accept.clone(),
             custom_attributes: invocation.custom_attributes.clone(),
             inference_id: Some(invocation.inference_id.clone()),
@@ -195,15 +196,19 @@ impl Worker {
         Outcome::Failed { object: self.store.output(reason.as_bytes()), reason }
     }
 
-    async fn input(&self, input: &Input) -> Result<Bytes, String> {
+    /// The input, and its object's `Content-Type`.
+    async fn input(&self, input: &Input) -> Result<(Bytes, Option<String>), String> {
         match input {
-            Input::Inline(text) => STANDARD.decode(text).map(Bytes::from).map_err(|error| error.to_string()),
+            Input::Inline(text) => {
+                let bytes = STANDARD.decode(text).map_err(|error| error.to_string())?;
+                Ok((bytes.into(), None))
+            }
             Input::Location(location) => {
                 let Some((bucket, key)) = split_uri(location) else {
                     return Err(format!("{location} is not s3://bucket/key"));
                 };
                 let read = self.store.read(bucket, key).await;
-                read.map(|(_, bytes)| bytes)
+                read.map(|(object, bytes)| (bytes, object.attributes.content_type))
                     .map_err(|error| format!("the input {location} cannot be read: {}", chain(&error)))
             }
         }
