@@ -5,6 +5,7 @@ mod pace;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -70,21 +71,32 @@ async fn dated(mut response: Response) -> Response {
 
 async fn limit(State(places): State<Arc<Places>>, request: Request, next: Next) -> Response {
     let permits = if request.body().is_end_stream() { &places.without } else { &places.with_body };
-    let request = request.map(|body| {
+    let (parts, body) = request.into_parts();
+    let (body, arrived) = {
         let places = Arc::clone(&places);
         paced(body, move || places.with_body.available_permits() < MAX_REQUESTS / 2)
-    });
+    };
+    let request = Request::from_parts(parts, body);
     let Ok(_permit) = permits.try_acquire() else {
         let message = format!("{MAX_REQUESTS} requests are under way: try again in a second");
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, &message);
+        return closing(refusal(StatusCode::SERVICE_UNAVAILABLE, &message), &arrived);
     };
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let message = format!("the request took more than {} seconds", REQUEST_TIMEOUT.as_secs());
             refusal(StatusCode::REQUEST_TIMEOUT, &message)
         }
+    };
+    closing(response, &arrived)
+}
+
+/// Says that the connection ends, where a body was not read to its end. A client that does not know would use it again, and fail.
+fn closing(mut response: Response, arrived: &AtomicBool) -> Response {
+    if !arrived.load(Ordering::Acquire) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
 /// Refuses the requests that a web page of another site can make. Such a page may reach the loopback interface by a host name of
@@ -201,6 +213,15 @@ mod tests {
         }
         let post = from("/", "navigate", "document").replace("GET", "POST");
         assert!(answer(&post).await.starts_with("HTTP/1.1 403"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_body_is_not_read_is_not_used_again() {
+        let put = |body: &str| {
+            format!("POST /data HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n{body}GET / HTTP/1.1\r\n")
+        };
+        let answer = answer(&put("hello")).await;
+        assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("connection: close"), "{answer}");
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,15 +28,19 @@ struct Paced<S> {
     moved: Instant,
     look: Pin<Box<Sleep>>,
     scarce: S,
+    arrived: Arc<AtomicBool>,
 }
 
-/// Holds a request's body to the least pace. `scarce`: whether others may soon find no place.
-pub(super) fn paced(body: Body, scarce: impl Fn() -> bool + Send + Unpin + 'static) -> Body {
+/// Holds a request's body to the least pace. `scarce`: whether others may soon find no place. The flag tells whether all of it has
+/// arrived and was read.
+pub(super) fn paced(body: Body, scarce: impl Fn() -> bool + Send + Unpin + 'static) -> (Body, Arc<AtomicBool>) {
+    let arrived = Arc::new(AtomicBool::new(body.is_end_stream()));
     if body.is_end_stream() {
-        return body;
+        return (body, arrived);
     }
     let (begun, look) = (Instant::now(), Box::pin(tokio::time::sleep(BRIEFLY)));
-    Body::new(Paced { body, begun, received: 0, moved: begun, look, scarce })
+    let paced = Paced { body, begun, received: 0, moved: begun, look, scarce, arrived: Arc::clone(&arrived) };
+    (Body::new(paced), arrived)
 }
 
 impl<S: Fn() -> bool + Unpin> HttpBody for Paced<S> {
@@ -54,6 +60,9 @@ impl<S: Fn() -> bool + Unpin> HttpBody for Paced<S> {
                 paced.look.as_mut().reset(Instant::now() + BRIEFLY);
             }
         };
+        if frame.is_none() || paced.body.is_end_stream() {
+            paced.arrived.store(true, Ordering::Release);
+        }
         paced.moved = Instant::now();
         paced.look.as_mut().reset(paced.moved + BRIEFLY);
         if let Some(Ok(frame)) = &frame {
@@ -88,11 +97,13 @@ mod tests {
             tokio::time::sleep(pause).await;
             Ok::<_, io::Error>(Bytes::from(vec![0; size]))
         });
-        let mut body = paced(Body::from_stream(chunks), move || scarce).into_data_stream();
+        let (body, arrived) = paced(Body::from_stream(chunks), move || scarce);
+        let mut body = body.into_data_stream();
         let mut total = 0;
         while let Some(chunk) = body.next().await {
             total += chunk.map_err(|error| crate::error::chain(&error))?.len();
         }
+        assert!(arrived.load(Ordering::Acquire));
         Ok(total)
     }
 
