@@ -91,7 +91,8 @@ fn stack() -> Stack {
         provisioned_concurrency: 0,
         retry: RetryPolicy { backoff: Vec::new(), dead_letter_queue: Some("dead-letters".to_owned()) },
     };
-    let to_function = |method, path: &str| HttpRoute { method, path: path.to_owned(), function: "tracker".to_owned() };
+    let to_function =
+        |method, path: &str| HttpRoute { method, path: path.to_owned(), function: "tracker".to_owned(), redacts: None };
     let to_s3 = |method, path: &str, bucket: &str, key: &str| S3Integration {
         method,
         path: path.to_owned(),
