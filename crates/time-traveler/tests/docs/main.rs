@@ -98,7 +98,9 @@ fn commands_that_are_not_run_are_parsed() {
         let blocks = blocks_of(&document).unwrap_or_default();
         for block in blocks.iter().filter(|block| block.reason.is_some()) {
             for arguments in document::commands_of_ours(&block.text) {
-                let output = Command::new(binary()).args(&arguments).arg("--help").output().unwrap();
+                // What follows `--` is a command of its own.
+                let own = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+                let output = Command::new(binary()).args(&arguments[..own]).arg("--help").output().unwrap();
                 if !output.status.success() {
                     let reason = String::from_utf8_lossy(&output.stderr).into_owned();
                     failures.push(format!("{}:{}: {arguments:?}: {reason}", document.display(), block.line));
