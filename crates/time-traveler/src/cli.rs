@@ -38,7 +38,7 @@ struct Cli {
 enum Command {
     /// Run the whole pipeline on this machine, until Ctrl-C
     Up(Up),
-    /// Run a command against a local cloud: a script of the SageMaker SDK or of boto3, unchanged, without AWS and without Docker
+    /// Run a command, such as a SageMaker script, against a local cloud without Docker
     Exec(Exec),
     /// Send portraits through the whole pipeline on this machine and show each hop
     Demo(Demo),
@@ -53,7 +53,7 @@ enum Command {
     /// Inspect, convert, split, draw or make annotated pictures
     #[command(subcommand)]
     Dataset(Dataset),
-    /// Measure how good detections are: COCO's and PASCAL VOC's figures, confusions, mistakes
+    /// Measure how good detections are, by COCO's or Pascal VOC's figures
     Evaluate(Evaluate),
     /// Inspect a checkpoint, convert it, or pack a model folder for SageMaker
     #[command(subcommand)]
