@@ -10,7 +10,7 @@ pub const MAX_PICTURE_BYTES: u64 = 256 << 20;
 
 /// Fetches the bytes of pictures.
 pub trait Pictures {
-    /// The file at a place: a path, or whatever else the implementation knows, such as `s3://bucket/key`.
+    /// The file at a place: a path, or another place that the implementation knows, such as `s3://bucket/key`.
     ///
     /// # Errors
     /// [`DatasetError::Picture`]: there is none, it is longer than [`MAX_PICTURE_BYTES`], or it cannot be read.

@@ -7,7 +7,7 @@ use thiserror::Error;
 pub struct Image {
     /// Its name in tables and reports.
     pub name: String,
-    /// Where the picture may lie: a path, or whatever else [`Pictures`](crate::Pictures) knows.
+    /// Where the picture may lie: a path, or a place that [`Pictures`](crate::Pictures) knows.
     pub place: Option<String>,
 }
 

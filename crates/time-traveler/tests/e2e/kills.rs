@@ -41,7 +41,7 @@ fn count(notes: &Path, beginning: &str) -> usize {
     notes.lines().filter(|line| line.starts_with(beginning)).count()
 }
 
-/// Waits until the notes have so many lines that begin so.
+/// Waits until the notes have this number of lines with this beginning.
 fn wait_for(notes: &Path, beginning: &str, wanted: usize) {
     let start = Instant::now();
     while count(notes, beginning) < wanted {

@@ -30,7 +30,7 @@ pub(crate) struct Draw {
     /// Width and height of a picture on the sheet, in pixels
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=2048))]
     side: u32,
-    /// Pass over so many pictures first
+    /// Number of pictures to pass over first
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
     /// Draw all pictures: further sheets are OUT-2.png and so on
