@@ -86,8 +86,10 @@ fn largest(network: &FaceDetector, picture: &RgbImage) -> Result<FivePoints, Por
         faces.iter().filter_map(|face| Some(five_points(face.landmarks?, scale))).max_by_key(FivePoints::width);
     let Some(points) = widest else { return Err(FaceError::NotDetected { width, height }.into()) };
     if points.width() < MIN_WIDTH {
-        let [left, top] = [points.eyes[0].x, points.eyes[0].y].map(|at| at.round() as i32);
-        return Err(FaceError::TooSmall { left, top, width: points.width(), least: MIN_WIDTH }.into());
+        // The nose is about the middle of the box that a HOG detector would give.
+        let width = points.width();
+        let [left, top] = [points.nose.x, points.nose.y].map(|at| (at - f64::from(width) / 2.0).round() as i32);
+        return Err(FaceError::TooSmall { left, top, width, least: MIN_WIDTH }.into());
     }
     Ok(points)
 }
