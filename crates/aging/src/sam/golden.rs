@@ -121,9 +121,9 @@ fn the_kernels_equal_burn() {
     let fast = Sam::load(&made_up, device(), Precision::Float32).unwrap();
     let reference = Sam::load_reference(&made_up, device(), Precision::Float32).unwrap();
     let (mut levels, mut far) = (0, 0);
-    for seed in 0..5 {
+    for seed in 0..3 {
         let pretrained = [&fast, &reference].map(|sam| pretrained(sam, &random_face(sam, seed)));
-        for age in [0, 25, 50, 75].map(|age| age + seed as u8) {
+        for age in [15, 65].map(|age| age + 10 * seed as u8) {
             let [fast, reference] = [(&fast, &pretrained[0]), (&reference, &pretrained[1])].map(|(sam, pretrained)| {
                 levels_of(pictures(sam, pretrained, &codes(sam, &random_face(sam, seed), &[age])))
             });
