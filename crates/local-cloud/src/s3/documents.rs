@@ -19,13 +19,20 @@ const OF_POST: [&str; 1] = ["delete"];
 
 fn has_document(request: &Request) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    let names =
-        |known: &[&str]| query.split('&').any(|pair| known.contains(&pair.split('=').next().unwrap_or_default()));
     match *request.method() {
-        Method::PUT => names(&OF_PUT),
-        Method::POST => names(&OF_POST),
+        Method::PUT => is_of_document(query),
+        Method::POST => names_any(query, &OF_POST),
         _ => false,
     }
+}
+
+fn names_any(query: &str, known: &[&str]) -> bool {
+    query.split('&').any(|pair| known.contains(&pair.split('=').next().unwrap_or_default()))
+}
+
+/// Whether the body of a PUT with this query is a document, and not an object.
+pub(super) fn is_of_document(query: &str) -> bool {
+    names_any(query, &OF_PUT)
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
