@@ -357,3 +357,59 @@ async fn the_body_of_an_object_has_a_length() {
     assert_eq!(tested.request("GET", "/bucket/k").send().await.unwrap().text().await.unwrap(), "hello");
     tested.cloud.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_request_says_holds_or_is_an_error() {
+    let tested = Tested::start().await;
+    let answer = async |request: RequestBuilder| code(request.send().await.unwrap()).await;
+    let error = |status: u16, code: &str| (status, code.to_owned());
+
+    // Parts: as they were sent, in order, large enough, and with the checksum of the whole object.
+    let upload = tested.request("POST", "/bucket/parts?uploads").send().await.unwrap().text().await.unwrap();
+    let id = upload.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+    let part =
+        |number: u8| tested.request("PUT", &format!("/bucket/parts?partNumber={number}&uploadId={id}")).body("hello");
+    let damaged = part(1).header("content-md5", "XUFAKrxLKna5cZ2REBfFkQ==");
+    assert_eq!(answer(damaged).await, error(400, "BadDigest"));
+    let etag = part(1).send().await.unwrap().headers()["etag"].to_str().unwrap().to_owned();
+    assert!(part(2).send().await.unwrap().status().is_success());
+    let complete = |numbers: &[u8]| {
+        let named = |number: &u8| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+        let parts: String = numbers.iter().map(named).collect();
+        let document = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+        tested.request("POST", &format!("/bucket/parts?uploadId={id}")).body(document)
+    };
+    assert_eq!(answer(complete(&[2, 1])).await, error(400, "InvalidPartOrder"));
+    assert_eq!(answer(complete(&[1, 2])).await, error(400, "EntityTooSmall"));
+    let other = complete(&[1]).header("x-amz-checksum-crc64nvme", "AAAAAAAAAAA=");
+    assert_eq!(answer(other).await, error(400, "BadDigest"));
+    assert!(complete(&[1]).send().await.unwrap().status().is_success());
+    let beyond = tested.request("GET", "/bucket/parts?partNumber=2");
+    assert_eq!(answer(beyond).await, error(416, "InvalidPartNumber"));
+
+    // Dates, copies, deletions, metadata and storage classes.
+    let get = |name: &str, date: &str| tested.request("GET", "/bucket/parts").header(name.to_owned(), date.to_owned());
+    let future = get("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT").send().await.unwrap();
+    assert_eq!(future.status(), StatusCode::NOT_MODIFIED);
+    let past = get("if-unmodified-since", "Mon, 01 Jan 2001 00:00:00 GMT");
+    assert_eq!(answer(past).await, error(412, "PreconditionFailed"));
+    let itself = tested.request("PUT", "/bucket/parts").header("x-amz-copy-source", "bucket/parts");
+    assert_eq!(answer(itself).await, error(400, "InvalidRequest"));
+    let keys: String = (0..1001).map(|n| format!("<Object><Key>{n}</Key></Object>")).collect();
+    let delete = tested.request("POST", "/bucket?delete").body(format!("<Delete>{keys}</Delete>"));
+    assert_eq!(answer(delete).await, error(400, "MalformedXML"));
+    let put = || tested.request("PUT", "/bucket/k").body("x");
+    assert_eq!(answer(put().header("x-amz-meta-a", "v".repeat(3000))).await, error(400, "MetadataTooLarge"));
+    assert!(put().header("x-amz-storage-class", "STANDARD_IA").send().await.unwrap().status().is_success());
+    let head = tested.request("HEAD", "/bucket/k").send().await.unwrap();
+    assert_eq!(head.headers()["x-amz-storage-class"], "STANDARD_IA");
+
+    // Headers that the protocol's library does not know.
+    assert_eq!(answer(put().header("x-amz-checksum-xxhash3", "AAAAAAAAAAA=")).await, error(501, "NotImplemented"));
+    let reading = tested.request("HEAD", "/bucket/k").header("x-amz-server-side-encryption", "AES256");
+    assert_eq!(reading.send().await.unwrap().status(), StatusCode::BAD_REQUEST);
+    let missing = tested.request("GET", "/bucket/none").send().await.unwrap();
+    let id = missing.headers()["x-amz-request-id"].to_str().unwrap().to_owned();
+    assert!(missing.text().await.unwrap().contains(&format!("<RequestId>{id}</RequestId></Error>")));
+    tested.cloud.stop().await;
+}

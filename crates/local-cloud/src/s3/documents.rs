@@ -49,14 +49,7 @@ pub(super) async fn verified(request: Request) -> S3Result<Request> {
     }
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    let named = |kind: &str| text(headers, &format!("x-amz-checksum-{kind}"));
-    let named = Named {
-        crc32: named("crc32"),
-        crc32c: named("crc32c"),
-        crc64nvme: named("crc64nvme"),
-        sha1: named("sha1"),
-        sha256: named("sha256"),
-    };
+    let named = Named::of(|name| text(headers, name));
     let declared = text(headers, "x-amz-sdk-checksum-algorithm").map(ChecksumAlgorithm::from);
     let mut checksum = BodyChecksum::of(headers, &parts.extensions, None, named, declared.as_ref(), None)?;
     let content_md5 = text(headers, "content-md5");

@@ -294,14 +294,7 @@ async fn write(
     (attributes, customer_key): (Attributes, Option<CustomerKey>),
     file: Field<'static>,
 ) -> S3Result<Object> {
-    let named = |kind: &str| fields.get(&format!("x-amz-checksum-{kind}")).cloned();
-    let named = Named {
-        crc32: named("crc32"),
-        crc32c: named("crc32c"),
-        crc64nvme: named("crc64nvme"),
-        sha1: named("sha1"),
-        sha256: named("sha256"),
-    };
+    let named = Named::of(|name| fields.get(name).cloned());
     let checksum = BodyChecksum::of(&HeaderMap::new(), &http::Extensions::new(), None, named, None, None)?;
     let mut size = 0;
     let limited = file.map(|chunk| {
