@@ -290,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         let earlier = SCHEMA.replace(" sequencer INTEGER NOT NULL DEFAULT 0,", "");
-        let earlier = earlier.replace("    modified INTEGER NOT NULL DEFAULT 0, checksum TEXT,\n", "");
+        let earlier = earlier.replace("    modified INTEGER NOT NULL DEFAULT 0, checksum TEXT, seal TEXT,\n", "");
         assert!(
             !earlier.contains("sequencer INTEGER") && !earlier.contains("checksum") && !earlier.contains("seal"),
             "{earlier}"
