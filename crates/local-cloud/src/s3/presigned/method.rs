@@ -98,9 +98,9 @@ fn version_2(method: &Method, uri: &Uri, headers: &HeaderMap, secret: &str) -> S
     let is_signed = |pair: &&str| SIGNED_BY_VERSION_2.contains(&name(pair)) || pair.starts_with("response-");
     let mut resources: Vec<String> = query.split('&').filter(is_signed).map(decoded).collect();
     resources.sort_unstable();
-    let bucket = header(headers, HOST.as_str()).split(".localhost").next().filter(|name| !name.contains(':'));
-    let is_in_host = header(headers, HOST.as_str()).contains(".localhost");
-    let bucket = bucket.filter(|_| is_in_host).map(|bucket| format!("/{bucket}")).unwrap_or_default();
+    // The bucket is in the host name, or the first part of the path.
+    let bucket = header(headers, HOST.as_str()).split_once(".localhost");
+    let bucket = bucket.map(|(bucket, _)| format!("/{bucket}")).unwrap_or_default();
     let separator = if resources.is_empty() { "" } else { "?" };
     let text = format!(
         "{method}\n{}\n{}\n{}\n{}{bucket}{}{separator}{}",
