@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS multipart_upload (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS part (
     upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
-    modified INTEGER NOT NULL DEFAULT 0, checksum TEXT,
+    modified INTEGER NOT NULL DEFAULT 0, checksum TEXT, seal TEXT,
     PRIMARY KEY (upload, number)
 ) STRICT, WITHOUT ROWID;
 -- Configurations of buckets, as XML: CORS, lifecycle, encryption, tags.
@@ -257,11 +257,12 @@ fn hasten(connection: &Connection, now: i64) -> rusqlite::Result<()> {
 }
 
 /// The columns that tables of earlier versions lack: table, column and type.
-const ADDED: [(&str, &str, &str); 3] = [
+const ADDED: [(&str, &str, &str); 4] = [
     // A lower sequencer than the object's own makes its event count for nothing.
     ("object", "sequencer", "INTEGER NOT NULL DEFAULT 0"),
     ("part", "modified", "INTEGER NOT NULL DEFAULT 0"),
     ("part", "checksum", "TEXT"),
+    ("part", "seal", "TEXT"),
 ];
 
 fn add_columns(connection: &Connection) -> rusqlite::Result<()> {
@@ -289,13 +290,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         let earlier = SCHEMA.replace(" sequencer INTEGER NOT NULL DEFAULT 0,", "");
-        let earlier = earlier.replace("    modified INTEGER NOT NULL DEFAULT 0, checksum TEXT,\n", "");
-        assert!(!earlier.contains("sequencer INTEGER") && !earlier.contains("checksum"), "{earlier}");
+        let earlier = earlier.replace("    modified INTEGER NOT NULL DEFAULT 0, checksum TEXT, seal TEXT,\n", "");
+        assert!(
+            !earlier.contains("sequencer INTEGER") && !earlier.contains("checksum") && !earlier.contains("seal"),
+            "{earlier}"
+        );
         Connection::open(&path).unwrap().execute_batch(&earlier).unwrap();
         let journal = Journal::open(&path, Clock::default(), Durability::PowerCut).unwrap();
         let insert = "INSERT INTO object VALUES ('b', 'k', 'f', 1, 'e', 2, '{}', 3)";
         journal.write(|transaction| transaction.execute(insert, ())).unwrap();
-        let insert = "INSERT INTO part VALUES ('u', 1, 'f', 1, 'e', 2, NULL)";
+        let insert = "INSERT INTO part VALUES ('u', 1, 'f', 1, 'e', 2, NULL, NULL)";
         journal.write(|transaction| transaction.execute(insert, ())).unwrap();
         journal.durable().await.unwrap();
     }

@@ -1,12 +1,14 @@
 //! S3: an object store, with the wire protocol of `s3s`.
 
 mod aws_chunked;
+mod bodies;
 mod buckets;
 mod changes;
 mod checksums;
 mod conditions;
 mod contents;
 mod cors;
+mod customer_key;
 mod documents;
 mod encryption;
 mod file;
@@ -25,6 +27,7 @@ mod post_policy;
 pub(crate) mod presigned;
 mod recent;
 mod recovery;
+mod seal;
 mod service;
 mod settings;
 mod store;

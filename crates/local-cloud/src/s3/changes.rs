@@ -4,12 +4,13 @@ use std::io;
 
 use rusqlite::{OptionalExtension, params};
 
+use super::customer_key::check_key;
 use super::object::{Attributes, Blob, Object, find, is_used};
 use super::store::ObjectStore;
 use super::store_error::StoreError;
 
 impl ObjectStore {
-    /// Copies an object; the copy shares the bytes of its source. `attributes` are those of the copy, of the source and the object
+    /// Copies an object that is not encrypted with a key of the client; the copy shares the bytes of its source. `attributes` are those of the copy, of the source and the object
     /// that would be replaced. It may refuse.
     pub(crate) fn copy(
         &self,
@@ -23,8 +24,9 @@ impl ObjectStore {
         let (object, unused) = self.journal.write(|transaction| {
             let found = find(transaction, source.0, source.1)?;
             let original = found.ok_or_else(|| StoreError::NoSuchKey(source.1.to_owned()))?;
+            check_key(original.attributes.seal.as_ref(), None)?;
             let attributes = attributes(&original, find(transaction, bucket, key)?.as_ref())?;
-            let blob = Blob { name: original.blob, size: original.size, etag: original.etag };
+            let blob = Blob { name: original.blob, size: original.size, etag: original.etag, seal: None };
             self.replace(transaction, bucket, key, blob, attributes, "CopyObject")
         })?;
         unused.into_iter().for_each(|blob| self.discard(&blob));

@@ -165,6 +165,17 @@ pub(super) struct Named {
 }
 
 impl Named {
+    /// Those of the headers, or of the fields of a form, with these names.
+    pub(super) fn of(value: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            crc32: value("x-amz-checksum-crc32"),
+            crc32c: value("x-amz-checksum-crc32c"),
+            crc64nvme: value("x-amz-checksum-crc64nvme"),
+            sha1: value("x-amz-checksum-sha1"),
+            sha256: value("x-amz-checksum-sha256"),
+        }
+    }
+
     /// The only one of them.
     ///
     /// # Errors

@@ -19,13 +19,20 @@ const OF_POST: [&str; 1] = ["delete"];
 
 fn has_document(request: &Request) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    let names =
-        |known: &[&str]| query.split('&').any(|pair| known.contains(&pair.split('=').next().unwrap_or_default()));
     match *request.method() {
-        Method::PUT => names(&OF_PUT),
-        Method::POST => names(&OF_POST),
+        Method::PUT => is_of_document(query),
+        Method::POST => names_any(query, &OF_POST),
         _ => false,
     }
+}
+
+fn names_any(query: &str, known: &[&str]) -> bool {
+    query.split('&').any(|pair| known.contains(&pair.split('=').next().unwrap_or_default()))
+}
+
+/// Whether the body of a PUT with this query is a document, and not an object.
+pub(super) fn is_of_document(query: &str) -> bool {
+    names_any(query, &OF_PUT)
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -42,14 +49,7 @@ pub(super) async fn verified(request: Request) -> S3Result<Request> {
     }
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    let named = |kind: &str| text(headers, &format!("x-amz-checksum-{kind}"));
-    let named = Named {
-        crc32: named("crc32"),
-        crc32c: named("crc32c"),
-        crc64nvme: named("crc64nvme"),
-        sha1: named("sha1"),
-        sha256: named("sha256"),
-    };
+    let named = Named::of(|name| text(headers, name));
     let declared = text(headers, "x-amz-sdk-checksum-algorithm").map(ChecksumAlgorithm::from);
     let mut checksum = BodyChecksum::of(headers, &parts.extensions, None, named, declared.as_ref(), None)?;
     let content_md5 = text(headers, "content-md5");

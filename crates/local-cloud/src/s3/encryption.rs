@@ -3,7 +3,9 @@
 use s3s::dto::{ServerSideEncryption, ServerSideEncryptionConfiguration};
 use s3s::{S3Result, s3_error};
 
+use super::customer_key::CustomerKey;
 use super::object::Encryption;
+use super::store::ObjectStore;
 
 /// The encryption that the headers of a request ask for.
 ///
@@ -32,6 +34,30 @@ pub(super) fn requested(
             InvalidArgument,
             "The encryption method specified is not supported: {other}. AES256, aws:kms and aws:kms:dsse would work"
         )),
+    }
+}
+
+impl ObjectStore {
+    /// The encryption of a new object: what its request [asks for](requested), or else the bucket. With a key of the client there is no
+    /// other.
+    ///
+    /// # Errors
+    /// The request has a key and asks for another encryption.
+    pub(super) fn encryption(
+        &self,
+        bucket: &str,
+        asked: Option<Encryption>,
+        key: Option<&CustomerKey>,
+    ) -> S3Result<Option<Encryption>> {
+        match (asked, key) {
+            (Some(_), Some(_)) => Err(s3_error!(
+                InvalidArgument,
+                "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
+            )),
+            (None, Some(_)) => Ok(None),
+            (Some(asked), None) => Ok(Some(asked)),
+            (None, None) => Ok(self.default_encryption(bucket)?),
+        }
     }
 }
 

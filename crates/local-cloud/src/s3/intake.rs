@@ -40,7 +40,6 @@ enum Target {
 
 /// A body that has arrived.
 pub(super) struct Arrived {
-    pub(super) size: u64,
     /// Its file, or why there is none.
     pub(super) file: io::Result<Draft>,
     /// Its bytes, unless it is too large to be held.
@@ -105,7 +104,7 @@ impl Intake {
             }
             Err(error) => Err(error),
         };
-        Arrived { size: self.size, file, whole: self.held.map(Whole::new) }
+        Arrived { file, whole: self.held.map(Whole::new) }
     }
 
     async fn push(&mut self, full: Piece) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Members of inputs that most operations have: checked, or refused by name.
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use s3s::dto::RequestPayer;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
@@ -19,6 +19,25 @@ pub(super) fn refuse(members: &[(&str, bool)]) -> S3Result {
         None => Ok(()),
         Some((name, _)) => Err(s3_error!(NotImplemented, "{name} is not implemented by the local cloud: leave it out")),
     }
+}
+
+/// Headers of S3 that `s3s` passes over.
+const PASSED_OVER: [&str; 10] = [
+    "x-amz-bucket-namespace",
+    "x-amz-checksum-md5",
+    "x-amz-checksum-sha512",
+    "x-amz-checksum-xxhash128",
+    "x-amz-checksum-xxhash3",
+    "x-amz-checksum-xxhash64",
+    "x-amz-object-annotation-directive",
+    "x-amz-object-lock-event-hold",
+    "x-amz-object-lock-event-hold-duration-days",
+    "x-amz-object-lock-event-hold-duration-years",
+];
+
+/// Refuses headers that nothing would read.
+pub(super) fn refuse_passed_over(headers: &HeaderMap) -> S3Result {
+    refuse(&PASSED_OVER.map(|name| (name, headers.contains_key(name))))
 }
 
 /// Every bucket belongs to the one account.
@@ -77,26 +96,4 @@ macro_rules! refuse_lock {
     };
 }
 
-/// Refuses encryption with a key of the client (SSE-C).
-macro_rules! refuse_customer_key {
-    ($algorithm:expr, $key:expr, $md5:expr) => {
-        $crate::s3::members::refuse(&[
-            ("x-amz-server-side-encryption-customer-algorithm", $algorithm.is_some()),
-            ("x-amz-server-side-encryption-customer-key", $key.is_some()),
-            ("x-amz-server-side-encryption-customer-key-MD5", $md5.is_some()),
-        ])
-    };
-}
-
-/// Refuses a source that was encrypted with a key of the client.
-macro_rules! refuse_source_key {
-    ($algorithm:expr, $key:expr, $md5:expr) => {
-        $crate::s3::members::refuse(&[
-            ("x-amz-copy-source-server-side-encryption-customer-algorithm", $algorithm.is_some()),
-            ("x-amz-copy-source-server-side-encryption-customer-key", $key.is_some()),
-            ("x-amz-copy-source-server-side-encryption-customer-key-MD5", $md5.is_some()),
-        ])
-    };
-}
-
-pub(super) use {refuse_acl, refuse_customer_key, refuse_lock, refuse_source_key};
+pub(super) use {refuse_acl, refuse_lock};

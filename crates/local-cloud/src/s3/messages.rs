@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use uuid::Uuid;
 
 use crate::body::collect;
 
@@ -54,6 +55,26 @@ pub(super) async fn complete(response: Response) -> Response {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
     }
     Response::from_parts(parts, Body::from(document))
+}
+
+/// An answer with its id, in a header and in the document of an error.
+pub(super) async fn identified(response: Response) -> Response {
+    let id = Uuid::new_v4().simple().to_string()[..16].to_uppercase();
+    let (mut parts, mut body) = response.into_parts();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        parts.headers.insert("x-amz-request-id", value);
+    }
+    let is_document = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"/xml"));
+    if is_document && (parts.status.is_client_error() || parts.status.is_server_error()) {
+        let document = collect(body, MOST).await.unwrap_or_default();
+        let text =
+            String::from_utf8_lossy(&document).replace("</Error>", &format!("<RequestId>{id}</RequestId></Error>"));
+        if parts.headers.contains_key(CONTENT_LENGTH) {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+        }
+        body = Body::from(text);
+    }
+    Response::from_parts(parts, body)
 }
 
 fn with_message(document: Bytes) -> Bytes {

@@ -13,8 +13,10 @@ use uuid::Uuid;
 
 use super::checksums::{Algorithm, Checksum};
 use super::conditions::Write;
+use super::customer_key::{CustomerKey, check_upload_key};
 use super::file::Draft;
 use super::object::{Attributes, Blob, Object, ObjectPart, find};
+use super::seal::{Opener, Seal, Sealer};
 use super::store::ObjectStore;
 use super::store_error::StoreError;
 use crate::digest::hex;
@@ -57,7 +59,7 @@ pub(crate) struct NamedPart {
 }
 
 /// What the request that completes an upload expects.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Completion {
     pub(super) parts: Vec<NamedPart>,
     pub(super) conditions: Write,
@@ -66,6 +68,8 @@ pub(crate) struct Completion {
     /// Whether that checksum is said to be composite.
     pub(super) composite: Option<bool>,
     pub(super) size: Option<i64>,
+    /// The key that the parts are encrypted with.
+    pub(super) key: Option<CustomerKey>,
 }
 
 impl ObjectStore {
@@ -110,9 +114,10 @@ impl ObjectStore {
                 .query_row(params![id, number], |row| row.get(0))
                 .optional()?;
             let checksum = checksum.map(serde_json::to_string).transpose().map_err(io::Error::other)?;
+            let seal = blob.seal.as_ref().map(serde_json::to_string).transpose().map_err(io::Error::other)?;
             transaction.execute(
-                "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?)",
-                params![id, number, blob.name, blob.size, blob.etag, modified, checksum],
+                "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                params![id, number, blob.name, blob.size, blob.etag, modified, checksum, seal],
             )?;
             Ok(replaced)
         });
@@ -142,11 +147,12 @@ impl ObjectStore {
                 Err(StoreError::NoSuchUpload(id)) => return self.completed(target, id, completion),
                 found => found?,
             };
+            check_upload_key(upload.attributes.seal.as_ref(), completion.key.as_ref())?;
             let chosen = choose(&upload, parts, completion)?;
             let etag = etag(chosen.iter().map(|part| part.blob.etag.as_str()));
             let algorithm = upload.wanted.unwrap_or(Algorithm::Crc64nvme);
             let hasher = (!upload.composite).then(|| algorithm.hasher());
-            let (draft, size, hasher) = match self.concatenate(&chosen, hasher) {
+            let (draft, seal, hasher) = match self.concatenate(&chosen, completion.key.as_ref(), hasher) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Another request has replaced a part, or has completed the upload.
                     let now = self.parts(target, id).map(|(_, parts)| parts).unwrap_or_default();
@@ -164,6 +170,7 @@ impl ObjectStore {
                     chosen.iter().map(|part| part.checksum.as_ref().map_or("", |checksum| checksum.value.as_str())),
                 )?,
             };
+            let size = chosen.iter().map(|part| part.blob.size).sum();
             check_whole(&checksum, size, completion)?;
             let part = |part: &UploadPart| ObjectPart {
                 number: part.number,
@@ -174,7 +181,7 @@ impl ObjectStore {
             attributes.parts = chosen.iter().map(part).collect();
             attributes.checksum = Some(checksum);
             attributes.upload = Some(id.to_owned());
-            let whole = Blob { name: draft.keep(), size, etag };
+            let whole = Blob { name: draft.keep(), size, etag, seal };
             let name = whole.name.clone();
             let completed = self.journal.write(|transaction| {
                 completion.conditions.check(target.1, find(transaction, target.0, target.1)?.as_ref())?;
@@ -214,20 +221,29 @@ impl ObjectStore {
         }
     }
 
+    /// Writes the bytes of all parts to one file. They are encrypted anew if there is a key.
     fn concatenate(
         &self,
         parts: &[UploadPart],
+        key: Option<&CustomerKey>,
         hasher: Option<ChecksumHasher>,
-    ) -> io::Result<(Draft, u64, Option<ChecksumHasher>)> {
+    ) -> io::Result<(Draft, Option<Seal>, Option<ChecksumHasher>)> {
         let draft = Draft::new(self.blobs.clone());
-        let mut whole = Summed { file: File::create(draft.path())?, checksum: Hasher::new(), hasher };
-        let mut size = 0;
+        let seal = key.map(Seal::new).transpose()?;
+        let sealer = key.zip(seal.as_ref()).map(|(key, seal)| seal.sealer(key)).transpose()?;
+        let mut whole = Summed { file: File::create(draft.path())?, checksum: Hasher::new(), hasher, sealer };
         for part in parts {
-            size += io::copy(&mut File::open(self.blobs.file(&part.blob.name))?, &mut whole)?;
+            let mut file = File::open(self.blobs.file(&part.blob.name))?;
+            match part.blob.seal.as_ref().zip(key) {
+                None => _ = io::copy(&mut file, &mut whole)?,
+                Some((seal, key)) => {
+                    let size = part.blob.size;
+                    io::copy(&mut file, &mut Opened { opener: seal.opener(key, size, &(0..size))?, to: &mut whole })?;
+                }
+            }
         }
-        whole.flush()?;
-        let draft = draft.written(&whole.file, whole.checksum.finalize())?;
-        Ok((draft, size, whole.hasher))
+        let (draft, hasher) = whole.finish(draft)?;
+        Ok((draft, seal, hasher))
     }
 
     /// Deletes an upload and its parts, unless `condition` refuses.
@@ -371,25 +387,60 @@ fn etag<'a>(parts: impl ExactSizeIterator<Item = &'a str>) -> String {
     format!("{}-{count}", hex(&md5.finalize()))
 }
 
-/// A file and the checksums of what was written to it: the file's own, and that of S3.
+/// A file, which is encrypted if there is a sealer, and its two checksums: that of the file, and S3's of what was written to it.
 struct Summed {
     file: File,
     checksum: Hasher,
     hasher: Option<ChecksumHasher>,
+    sealer: Option<Sealer>,
+}
+
+impl Summed {
+    fn store(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.checksum.update(bytes);
+        Ok(())
+    }
+
+    fn finish(mut self, draft: Draft) -> io::Result<(Draft, Option<ChecksumHasher>)> {
+        if let Some(sealer) = self.sealer.take() {
+            self.store(&sealer.finish()?)?;
+        }
+        Ok((draft.written(&self.file, self.checksum.finalize())?, self.hasher))
+    }
 }
 
 impl io::Write for Summed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.checksum.update(&bytes[..count]);
         if let Some(hasher) = &mut self.hasher {
-            hasher.update(&bytes[..count]);
+            hasher.update(bytes);
         }
-        Ok(count)
+        match self.sealer.as_mut().map(|sealer| sealer.seal(bytes)) {
+            Some(sealed) => self.store(&sealed?)?,
+            None => self.store(bytes)?,
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// Opens the encrypted bytes of a part that are written to it.
+struct Opened<'a> {
+    opener: Opener,
+    to: &'a mut Summed,
+}
+
+impl io::Write for Opened<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write_all(&self.opener.open(bytes)?)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -415,16 +466,17 @@ fn upload(connection: &Connection, target: (&str, &str), id: &str) -> Result<Upl
 
 fn parts(connection: &Connection, id: &str) -> Result<Vec<UploadPart>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, blob, size, etag, modified, checksum FROM part WHERE upload = ? ORDER BY number",
+        "SELECT number, blob, size, etag, modified, checksum, seal FROM part WHERE upload = ? ORDER BY number",
     )?;
     Ok(statement.query_map([id], part)?.collect::<Result<_, _>>()?)
 }
 
 fn part(row: &Row<'_>) -> rusqlite::Result<UploadPart> {
-    let checksum: Option<String> = row.get(5)?;
+    let (checksum, seal): (Option<String>, Option<String>) = (row.get(5)?, row.get(6)?);
+    let seal = seal.and_then(|text| serde_json::from_str(&text).ok());
     Ok(UploadPart {
         number: row.get(0)?,
-        blob: Blob { name: row.get(1)?, size: row.get(2)?, etag: row.get(3)? },
+        blob: Blob { name: row.get(1)?, size: row.get(2)?, etag: row.get(3)?, seal },
         modified: row.get(4)?,
         checksum: checksum.and_then(|text| serde_json::from_str(&text).ok()),
     })
@@ -440,7 +492,7 @@ mod tests {
 
     async fn part(store: &ObjectStore, id: &str, number: i32, bytes: Vec<u8>) -> NamedPart {
         let body = futures::stream::iter([Ok::<_, io::Error>(Bytes::from(bytes))]);
-        let blob = store.receive(body, |_| ()).await.unwrap();
+        let blob = store.receive(body).await.unwrap();
         store.add_part(("b", "k"), id, number, &blob, None).unwrap();
         NamedPart { number, etag: blob.etag, checksum: None }
     }

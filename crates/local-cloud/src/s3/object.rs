@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 
 use super::checksums::Checksum;
+use super::seal::Seal;
 use super::store_error::StoreError;
 
 /// The headers and the metadata of an object.
@@ -31,6 +32,9 @@ pub(crate) struct Attributes {
     pub(crate) storage_class: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encryption: Option<Encryption>,
+    /// That of the bytes, if they are encrypted with a key of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seal: Option<Seal>,
     /// `x-amz-meta-*`, without the prefix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
@@ -75,6 +79,7 @@ pub(crate) struct Object {
     pub(crate) key: String,
     /// The name of the file with its bytes.
     pub(crate) blob: String,
+    /// The number of bytes. A [sealed](Seal) file has more.
     pub(crate) size: u64,
     pub(crate) etag: String,
     /// Milliseconds since 1970.
@@ -86,8 +91,11 @@ pub(crate) struct Object {
 #[derive(Clone, Debug)]
 pub(crate) struct Blob {
     pub(crate) name: String,
+    /// The number of bytes. A [sealed](Seal) file has more.
     pub(crate) size: u64,
     pub(crate) etag: String,
+    /// That of the bytes, if they are encrypted with a key of the client.
+    pub(crate) seal: Option<Seal>,
 }
 
 /// The object of a key.

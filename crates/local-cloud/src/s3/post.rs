@@ -17,8 +17,10 @@ use s3s::{S3Result, s3_error};
 use sha1::Sha1;
 use sha2::Sha256;
 
+use super::bodies::Described;
 use super::checksums::{BodyChecksum, Named};
 use super::conditions::Write;
+use super::customer_key::CustomerKey;
 use super::encryption;
 use super::headers;
 use super::members::{custom, is_other_acl, refuse};
@@ -36,7 +38,7 @@ use crate::digest::hex;
 const MOST_FIELD: u64 = 64 << 10;
 
 /// Fields with a meaning, besides `x-amz-meta-*` and `x-ignore-*`.
-const KNOWN: [&str; 33] = [
+const KNOWN: [&str; 36] = [
     "acl",
     "awsaccesskeyid",
     "bucket",
@@ -67,6 +69,9 @@ const KNOWN: [&str; 33] = [
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-bucket-key-enabled",
     "x-amz-server-side-encryption-context",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-server-side-encryption-customer-key-md5",
     "x-amz-signature",
     "x-amz-storage-class",
     "x-amz-website-redirect-location",
@@ -115,8 +120,9 @@ pub(super) async fn answer(
     fields.insert("key".to_owned(), key.clone());
     let policy = authorize(&fields, secret)?;
     policy.check_fields(&fields, bucket)?;
-    let attributes = attributes(store, bucket, &fields)?;
-    let object = write(store, (bucket, &key), &fields, policy.length(), attributes, file).await?;
+    let customer_key = customer_key(&fields)?;
+    let attributes = attributes(store, bucket, &fields, customer_key.as_ref())?;
+    let object = write(store, (bucket, &key), &fields, policy.length(), (attributes, customer_key), file).await?;
     drop(form);
     tracing::info!(
         target: "hop", service = "S3", action = "PostObject",
@@ -219,11 +225,11 @@ fn hmac_sha256(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// Signature version 4 of a policy.
-fn signature_4(secret: &str, day: &str, region: &str, policy: &str) -> String {
+/// Signature version 4 of a text, which is a policy or describes a request.
+pub(super) fn signature_4(secret: &str, day: &str, region: &str, text: &str) -> String {
     let day = hmac_sha256(format!("AWS4{secret}").as_bytes(), day);
     let key = [region, "s3", "aws4_request"].iter().fold(day, |key, text| hmac_sha256(&key, text));
-    hex(&hmac_sha256(&key, policy))
+    hex(&hmac_sha256(&key, text))
 }
 
 /// Signature version 2 of a policy.
@@ -234,8 +240,13 @@ fn signature_2(secret: &str, policy: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
 }
 
+fn customer_key(fields: &Fields) -> S3Result<Option<CustomerKey>> {
+    let field = |name: &str| fields.get(&format!("x-amz-server-side-encryption-customer-{name}")).cloned();
+    CustomerKey::of(field("algorithm"), field("key"), field("key-md5"))
+}
+
 /// The attributes of the object.
-fn attributes(store: &ObjectStore, bucket: &str, fields: &Fields) -> S3Result<Attributes> {
+fn attributes(store: &ObjectStore, bucket: &str, fields: &Fields, key: Option<&CustomerKey>) -> S3Result<Attributes> {
     let field = |name: &str| fields.get(name).cloned();
     for name in fields.keys() {
         let is_known = KNOWN.contains(&name.as_str()) || name.starts_with("x-amz-meta-") || !name.starts_with("x-amz-");
@@ -267,7 +278,7 @@ fn attributes(store: &ObjectStore, bucket: &str, fields: &Fields) -> S3Result<At
         expires: field("expires"),
         website_redirect_location: field("x-amz-website-redirect-location"),
         storage_class: headers::storage_class(field("x-amz-storage-class").map(Into::into))?,
-        encryption: asked.map_or_else(|| store.default_encryption(bucket), |asked| Ok(Some(asked)))?,
+        encryption: store.encryption(bucket, asked, key)?,
         metadata: headers::metadata(Some(metadata.collect()))?,
         tags,
         ..Attributes::default()
@@ -280,18 +291,11 @@ async fn write(
     (bucket, key): (&str, &str),
     fields: &Fields,
     (least, most): (u64, u64),
-    attributes: Attributes,
+    (attributes, customer_key): (Attributes, Option<CustomerKey>),
     file: Field<'static>,
 ) -> S3Result<Object> {
-    let named = |kind: &str| fields.get(&format!("x-amz-checksum-{kind}")).cloned();
-    let named = Named {
-        crc32: named("crc32"),
-        crc32c: named("crc32c"),
-        crc64nvme: named("crc64nvme"),
-        sha1: named("sha1"),
-        sha256: named("sha256"),
-    };
-    let mut checksum = BodyChecksum::of(&HeaderMap::new(), &http::Extensions::new(), None, named, None, None)?;
+    let named = Named::of(|name| fields.get(name).cloned());
+    let checksum = BodyChecksum::of(&HeaderMap::new(), &http::Extensions::new(), None, named, None, None)?;
     let mut size = 0;
     let limited = file.map(|chunk| {
         let chunk = chunk.map_err(|error| StoreError::BadBody(Box::new(error)))?;
@@ -304,15 +308,15 @@ async fn write(
         }
         Ok(chunk)
     });
-    let blob = store.receive(limited, |chunk| checksum.update(chunk)).await?;
-    let verified = checksum.verify().and_then(|found| match blob.size < least {
-        true => Err(s3_error!(
+    let described = Described { checksum, length: None, md5: None };
+    let (blob, checksum) = store.receive_described(limited, customer_key.as_ref(), described).await?;
+    if blob.size < least {
+        store.remove_blob(&blob.name);
+        return Err(s3_error!(
             EntityTooSmall,
             "Your proposed upload is smaller than the minimum allowed size: {least} bytes"
-        )),
-        false => Ok(found),
-    });
-    let checksum = verified.inspect_err(|_| store.remove_blob(&blob.name))?;
+        ));
+    }
     let attributes = Attributes { checksum: Some(checksum), ..attributes };
     let conditions = Write::default();
     Ok(store.commit(bucket, key, blob, attributes, "POST Object", |_, now| conditions.check(key, now))?)

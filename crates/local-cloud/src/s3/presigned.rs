@@ -1,10 +1,12 @@
-//! Presigned URLs of a key whose secret is unknown here: only their expiry is checked.
+//! Presigned URLs of a key whose secret is unknown here: their expiry is checked, and their [method] where it can be told.
 //!
 //! Signature version 4 has `X-Amz-Date` and `X-Amz-Expires` (seconds). Version 2, boto3's default, has `AWSAccessKeyId` and `Expires`
 //! (seconds since 1970).
 
+pub(super) mod method;
+
 use http::{HeaderMap, HeaderName, Method};
-use s3s::{S3Result, s3_error};
+use s3s::{S3Error, S3Result, s3_error};
 
 use crate::clock::now_millis;
 
@@ -75,12 +77,16 @@ pub(super) fn check(method: &Method, query: &str) -> S3Result {
         verbs.into_iter().find(|(verb, _)| operation.starts_with(verb)).map(|(_, method)| method)
     });
     if of_operation.is_some_and(|signed| signed != *method) {
-        return Err(s3_error!(
-            SignatureDoesNotMatch,
-            "The request signature we calculated does not match the signature you provided: the URL was made for another method."
-        ));
+        return Err(of_another_method());
     }
     Ok(())
+}
+
+fn of_another_method() -> S3Error {
+    s3_error!(
+        SignatureDoesNotMatch,
+        "The request signature we calculated does not match the signature you provided: the URL was made for another method."
+    )
 }
 
 /// The first `x-amz-*` header beside a presigned URL of version 4 that its signature does not cover. Such a header could make the one

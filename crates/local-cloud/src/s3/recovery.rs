@@ -9,12 +9,13 @@ use rusqlite::{Connection, params};
 
 use super::file;
 use super::object::{Object, object};
+use super::seal::sealed_size;
 use super::store::ObjectStore;
 use super::store_error::StoreError;
 use crate::events::ObjectCreated;
 use crate::recovery::Recovery;
 
-/// The bytes that the journal expects: a file's name and size, and whom they belong to.
+/// The bytes that the journal expects: a file's name and its size on the disk, and whom they belong to.
 struct Expected {
     blob: String,
     size: u64,
@@ -113,15 +114,19 @@ fn sizes(folder: &Path) -> io::Result<HashMap<String, u64>> {
 }
 
 fn expected(connection: &Connection) -> Result<Vec<Expected>, StoreError> {
-    let mut objects = connection.prepare("SELECT blob, size, bucket || '/' || key FROM object ORDER BY bucket, key")?;
+    let mut objects = connection
+        .prepare("SELECT blob, size, bucket || '/' || key, attributes ->> '$.seal' FROM object ORDER BY bucket, key")?;
     let mut parts = connection.prepare(
-        "SELECT blob, size, 'part ' || number || ' of an upload of ' || bucket || '/' || key
+        "SELECT blob, size, 'part ' || number || ' of an upload of ' || bucket || '/' || key, seal
          FROM part JOIN multipart_upload ON multipart_upload.id = part.upload",
     )?;
     let mut expected = Vec::new();
     for statement in [&mut objects, &mut parts] {
-        let rows =
-            statement.query_map([], |row| Ok(Expected { blob: row.get(0)?, size: row.get(1)?, owner: row.get(2)? }))?;
+        let rows = statement.query_map([], |row| {
+            let (size, seal): (u64, Option<String>) = (row.get(1)?, row.get(3)?);
+            let size = if seal.is_some() { sealed_size(size) } else { size };
+            Ok(Expected { blob: row.get(0)?, size, owner: row.get(2)? })
+        })?;
         for row in rows {
             expected.push(row?);
         }

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, HOST, HeaderValue, ORIGIN, RANGE,
+    TRANSFER_ENCODING,
 };
 use http::{Method, StatusCode};
 use s3s::auth::SimpleAuth;
@@ -17,6 +18,7 @@ use s3s::{S3Error, S3Result, s3_error};
 use super::aws_chunked::AwsChunked;
 use super::checksums::Trailers;
 use super::headers::Expires;
+use super::members::refuse_passed_over;
 use super::operations::Operations;
 use super::store::ObjectStore;
 use super::{cors, documents, messages, post, presigned};
@@ -59,7 +61,7 @@ impl S3 {
             return cors::preflight(&self.store, bucket.as_deref(), request.headers());
         }
         let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
-        let mut response = self.answer_client(request, access_key).await;
+        let mut response = messages::identified(self.answer_client(request, access_key).await).await;
         if let Some(origin) = origin {
             response.headers_mut().extend(cors::of_request(&self.store, bucket.as_deref(), &method, &origin));
         }
@@ -72,6 +74,12 @@ impl S3 {
                 s3_error!(AccessDenied, "There were headers present in the request which were not signed: {header}");
             return refused(request, &error).await;
         }
+        let checked = refuse_passed_over(request.headers())
+            .and_then(|()| check_encryption_of_read(&request))
+            .and_then(|()| check_length(&request));
+        if let Err(error) = checked {
+            return refused(request, &error).await;
+        }
         if request.method() == Method::POST
             && let Some(boundary) = post::boundary(request.headers())
         {
@@ -79,7 +87,9 @@ impl S3 {
         }
         match access_key {
             Some(key) if key != ACCESS_KEY_ID => {
-                match presigned::check(request.method(), request.uri().query().unwrap_or_default()) {
+                let (method, uri) = (request.method(), request.uri());
+                let is_valid = presigned::check(method, uri.query().unwrap_or_default());
+                match is_valid.and_then(|()| presigned::method::check(method, uri, request.headers())) {
                     Ok(()) => self.call_trusted(without_signature(request)).await,
                     Err(error) => refused(request, &error).await,
                 }
@@ -143,6 +153,49 @@ fn is_of_bucket(request: &Request) -> bool {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let path = request.uri().path().trim_matches('/');
     if bucket_of_host(host).is_some() { path.is_empty() } else { !path.contains('/') }
+}
+
+/// An object is decrypted as it was encrypted: a read says nothing about that, but for a key of the client.
+fn check_encryption_of_read(request: &Request) -> S3Result {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let said = request.headers().keys().find(|name| name.as_str() == "x-amz-server-side-encryption");
+    match said.filter(|_| is_read) {
+        Some(name) => Err(s3_error!(InvalidArgument, "{name} header is not supported for this operation.")),
+        None => Ok(()),
+    }
+}
+
+/// Whether the body of an object or a part has a length. S3 takes HTTP's own chunks only around `aws-chunked`.
+///
+/// # Errors
+/// `NotImplemented` or `MissingContentLength`.
+fn check_length(request: &Request) -> S3Result {
+    let headers = request.headers();
+    let query = request.uri().query().unwrap_or_default();
+    let is_document = documents::is_of_document(query);
+    if request.method() != Method::PUT
+        || is_of_bucket(request)
+        || is_document
+        || headers.contains_key("x-amz-copy-source")
+    {
+        return Ok(());
+    }
+    let is_streaming =
+        headers.get("x-amz-content-sha256").is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-"));
+    let is_chunked = headers.contains_key(TRANSFER_ENCODING);
+    match (is_streaming, is_chunked) {
+        (true, _) if !headers.contains_key("x-amz-decoded-content-length") => {
+            Err(s3_error!(MissingContentLength, "You must provide x-amz-decoded-content-length with a body in chunks."))
+        }
+        (false, true) => Err(s3_error!(
+            NotImplemented,
+            "A header you provided implies functionality that is not implemented: Transfer-Encoding. Content-Length would work"
+        )),
+        (false, false) if !headers.contains_key(CONTENT_LENGTH) => {
+            Err(s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header."))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes headers that S3 passes over and `s3s` refuses: ranges that are no single one, and an `Expires` that is no date, which is

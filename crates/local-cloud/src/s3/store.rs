@@ -17,13 +17,16 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use md5::{Digest, Md5};
 use rusqlite::{Transaction, params};
+use uuid::Uuid;
 
 use super::contents::Contents;
+use super::customer_key::{CustomerKey, check_key};
 use super::file::{self, Draft, Folder};
 use super::intake::{self, Arrived, Intake, blocking};
 use super::object::{Attributes, Blob, Object, find, is_used};
 use super::pieces::{Pieces, Whole};
 use super::recent::Recent;
+use super::seal::{Seal, sealed_range};
 use super::store_error::StoreError;
 use crate::digest::hex;
 use crate::disk_space::DiskSpace;
@@ -84,24 +87,45 @@ impl ObjectStore {
         }
     }
 
-    /// Writes a body to a new file. `observe` gets every chunk.
+    /// Writes a body to a new file.
     pub(crate) async fn receive<E: Into<Box<dyn Error + Send + Sync>>>(
         &self,
-        mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
-        mut observe: impl FnMut(&[u8]),
+        body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<Blob, StoreError> {
+        Ok(self.receive_sealed(body, None, |_| ()).await?.0)
+    }
+
+    /// Writes a body to a new file, encrypted if there is a key. `observe` gets every chunk. Returns the MD5 of the body in hex digits,
+    /// too: it is the ETag of a body that is not encrypted.
+    pub(super) async fn receive_sealed<E: Into<Box<dyn Error + Send + Sync>>>(
+        &self,
+        mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        key: Option<&CustomerKey>,
+        mut observe: impl FnMut(&[u8]),
+    ) -> Result<(Blob, String), StoreError> {
         self.disk.check()?;
+        let seal = key.map(Seal::new).transpose()?;
+        let mut sealer = key.zip(seal.as_ref()).map(|(key, seal)| seal.sealer(key)).transpose()?;
         let mut intake = Intake::of_upload(&self.pieces, self.blobs.clone());
-        let mut md5 = Md5::new();
+        let (mut md5, mut size) = (Md5::new(), 0);
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(StoreError::of_body)?;
             md5.update(&chunk);
+            size += chunk.len() as u64;
             observe(&chunk);
-            intake.add(&chunk).await?;
+            match &mut sealer {
+                Some(sealer) => intake.add(&sealer.seal(&chunk)?).await?,
+                None => intake.add(&chunk).await?,
+            }
         }
-        let Arrived { size, file, whole } = intake.finish().await;
-        let name = self.keep(file?, whole);
-        Ok(Blob { name, size, etag: hex(&md5.finalize()) })
+        if let Some(sealer) = sealer {
+            intake.add(&sealer.finish()?).await?;
+        }
+        let Arrived { file, whole } = intake.finish().await;
+        let (name, md5) = (self.keep(file?, whole), hex(&md5.finalize()));
+        // An MD5 would say something of the bytes.
+        let etag = if seal.is_some() { Uuid::new_v4().simple().to_string() } else { md5.clone() };
+        Ok((Blob { name, size, etag, seal }, md5))
     }
 
     /// Makes the memory ready for the output of a service that has begun to work. Returns at once.
@@ -146,7 +170,7 @@ impl ObjectStore {
         };
         let name = self.keep(file, Some(output.whole.clone()));
         let etag = format!("{}-1", name.split('.').next().unwrap_or(&name).replace('-', ""));
-        let blob = Blob { name, size: output.len(), etag };
+        let blob = Blob { name, size: output.len(), etag, seal: None };
         self.commit(bucket, key, blob, attributes, "PutObject", |transaction, _| Ok(also(transaction)?))
     }
 
@@ -224,7 +248,7 @@ impl ObjectStore {
             size: blob.size,
             etag: blob.etag,
             modified: self.journal.clock().now_millis(),
-            attributes,
+            attributes: Attributes { seal: blob.seal, ..attributes },
         };
         let attributes = serde_json::to_string(&object.attributes).map_err(io::Error::other)?;
         // Microseconds, but strictly increasing.
@@ -261,15 +285,31 @@ impl ObjectStore {
         key: &str,
         range: impl Fn(&Object) -> Result<Range<u64>, E>,
     ) -> Result<(Object, Contents), E> {
+        self.open_sealed(bucket, key, None, range).await
+    }
+
+    /// The same for an object that may be encrypted with a key of the client.
+    pub(super) async fn open_sealed<E: From<StoreError>>(
+        &self,
+        bucket: &str,
+        key: &str,
+        customer_key: Option<&CustomerKey>,
+        range: impl Fn(&Object) -> Result<Range<u64>, E>,
+    ) -> Result<(Object, Contents), E> {
         loop {
             let object = self.head(bucket, key)?;
+            let seal = object.attributes.seal.as_ref();
+            check_key(seal, customer_key).map_err(StoreError::from)?;
             let range = range(&object)?;
             self.used.store(true, Ordering::Relaxed);
+            let opener = seal.zip(customer_key).map(|(seal, key)| seal.opener(key, object.size, &range));
+            let opener = opener.transpose().map_err(StoreError::from)?;
+            let range = if seal.is_some() { sealed_range(object.size, &range) } else { range };
             if let Some(whole) = self.recent.get(&object.blob) {
-                return Ok((object, Contents::in_memory(&whole, &range)));
+                return Ok((object, Contents::in_memory(&whole, &range).opened(opener)));
             }
             match Contents::in_file(self.blobs.file(&object.blob), range, Arc::clone(&self.pieces)).await {
-                Ok(contents) => return Ok((object, contents)),
+                Ok(contents) => return Ok((object, contents.opened(opener))),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     tracing::error!(bucket, key, %error, "an object is damaged");
                     self.set_aside(&object.blob)?;
@@ -284,6 +324,7 @@ impl ObjectStore {
     pub(crate) async fn open_file(&self, bucket: &str, key: &str) -> Result<(Object, File), StoreError> {
         loop {
             let object = self.head(bucket, key)?;
+            check_key(object.attributes.seal.as_ref(), None)?;
             let path = self.blobs.file(&object.blob);
             match blocking(move || File::open(path)).await {
                 Ok(file) => return Ok((object, file)),
@@ -357,7 +398,7 @@ pub(super) mod tests {
 
     pub(crate) async fn put(store: &Arc<ObjectStore>, key: &str, body: &str) -> Object {
         let body = futures::stream::iter([Ok::<_, io::Error>(Bytes::copy_from_slice(body.as_bytes()))]);
-        let blob = store.receive(body, |_| ()).await.unwrap();
+        let blob = store.receive(body).await.unwrap();
         store.commit("b", key, blob, Attributes::default(), "PutObject", |_, _| Ok(())).unwrap()
     }
 
@@ -409,7 +450,7 @@ pub(super) mod tests {
     async fn a_body_that_breaks_off_leaves_no_file() {
         let (folder, store) = store();
         let body = futures::stream::iter([Ok(Bytes::from_static(b"half")), Err("gone")]);
-        assert!(matches!(store.receive(body, |_| ()).await, Err(StoreError::BadBody(_))));
+        assert!(matches!(store.receive(body).await, Err(StoreError::BadBody(_))));
         assert_eq!(blobs(&folder), 0);
     }
 

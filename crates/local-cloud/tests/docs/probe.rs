@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::names::{Member, Operation};
 
 /// Values of members of S3: whatever its type, one of them can be read.
-const VALUES: [&str; 4] = ["x", "true", "1", "Wed, 21 Oct 2015 07:28:00 GMT"];
+const VALUES: [&str; 5] = ["x", "true", "1", "Wed, 21 Oct 2015 07:28:00 GMT", "2030-01-01T00:00:00Z"];
 
 pub(crate) struct Probe {
     cloud: Cloud,
@@ -137,12 +137,13 @@ impl Probe {
         let mut refused = Vec::new();
         let (required, optional): (Vec<_>, Vec<_>) = operation.members.iter().partition(|member| member.is_required);
         for member in optional.into_iter().filter(|member| member.name != "ContentLength") {
+            let name = member.place.map_or(member.name, |(_, name)| name);
             for value in VALUES {
                 let with: Vec<_> =
                     required.iter().map(|member| (*member, specimen(member))).chain([(member, value)]).collect();
                 let request = self.s3(operation, &with);
                 let answer = request.send().await.unwrap().text().await.unwrap();
-                if answer.contains(&format!("{} is not implemented by the local cloud", member.name)) {
+                if answer.contains(&format!("{name} is not implemented by the local cloud")) {
                     refused.push(member.name);
                     break;
                 }
@@ -173,13 +174,16 @@ impl Probe {
                 request = request.header(name, *value);
             }
         }
-        request.body(match operation.name {
+        let body = match operation.name {
             "DeleteObjects" => "<Delete><Object><Key>gone</Key></Object></Delete>",
             "CompleteMultipartUpload" => {
                 "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"x\"</ETag></Part></CompleteMultipartUpload>"
             }
             _ => "",
-        })
+        };
+        // The client says nothing of an empty body.
+        let request = if body.is_empty() { request.header("content-length", "0") } else { request };
+        request.body(body)
     }
 }
 

@@ -1,5 +1,6 @@
 """S3 as boto3's users call it: large copies, create-once uploads in parts, forms and pages. Only the endpoint URL differs."""
 
+import io
 import os
 import urllib.error
 import urllib.request
@@ -79,6 +80,21 @@ def a_form_is_posted_as_its_policy_says(version):
     assert post("0123456789") == 400
 
 
+def a_key_of_the_client_encrypts_what_it_alone_opens():
+    def key(prefix="", byte=1):
+        return {f"{prefix}SSECustomerAlgorithm": "AES256", f"{prefix}SSECustomerKey": bytes([byte]) * 32}
+
+    s3.upload_fileobj(io.BytesIO(LARGE), "first", "sealed", ExtraArgs=key(), Config=IN_PARTS)
+    assert s3.head_object(Bucket="first", Key="sealed", **key())["ContentLength"] == len(LARGE)
+    part = s3.get_object(Bucket="first", Key="sealed", Range="bytes=7000000-7000009", **key())["Body"].read()
+    assert part == LARGE[7_000_000:7_000_010]
+    refused("InvalidRequest", s3.get_object, Bucket="first", Key="sealed")
+    refused("AccessDenied", s3.get_object, Bucket="first", Key="sealed", **key(byte=2))
+    source = {"Bucket": "first", "Key": "sealed"}
+    s3.copy(source, "first", "sealed", ExtraArgs={**key("CopySource"), **key(byte=2)}, Config=IN_PARTS)
+    assert s3.get_object(Bucket="first", Key="sealed", **key(byte=2))["Body"].read() == LARGE
+
+
 def keys_of_any_characters_are_listed_and_deleted():
     keys = ["odd/\x01\x1b", "odd/a b+c", "odd/ä", "odd/\r"]
     for key in keys:
@@ -105,6 +121,7 @@ for name in ("first", "second"):
     s3.create_bucket(Bucket=name)
 a_large_object_is_copied_in_parts()
 an_upload_in_parts_creates_once()
+a_key_of_the_client_encrypts_what_it_alone_opens()
 for version in ("s3", "s3v4"):
     a_form_is_posted_as_its_policy_says(version)
 keys_of_any_characters_are_listed_and_deleted()

@@ -28,8 +28,13 @@ async fn set_back(up: &Up, id: &str, changes: &[(&str, &str)]) -> HashMap<String
 }
 
 async fn sweep(up: &Up) {
+    scheduled(up, json!([])).await;
+}
+
+/// Invokes image-processor as the schedule with these resources does.
+async fn scheduled(up: &Up, resources: serde_json::Value) {
     let lambda = aws_sdk_lambda::Client::new(&up.sdk_config().await);
-    let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+    let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "resources": resources});
     let swept = lambda.invoke().function_name("image-processor").payload(Blob::new(event.to_string()));
     assert_eq!(swept.send().await.unwrap().function_error(), None);
 }
@@ -101,4 +106,18 @@ async fn a_job_without_a_notice_is_settled_from_its_objects() {
     assert_eq!(up.json("/jobs/waits").await["status"], "PROCESSING");
     let left = s3.list_objects_v2().bucket("time-traveler").prefix("strips/").send().await.unwrap();
     assert_eq!(left.key_count(), Some(0), "a settled output was left behind");
+}
+
+#[tokio::test]
+async fn keys_with_control_characters_stop_neither_the_sweep_nor_the_collection_of_orphans() {
+    let up = Up::start();
+    let s3 = up.s3().await;
+    let keys =
+        [("portraits", "uploads/me\u{2}.png"), ("portraits", "inputs/a\r/1"), ("time-traveler", "strips/\u{1b}.out")];
+    for (bucket, key) in keys {
+        s3.put_object().bucket(bucket).key(key).body(b"x".to_vec().into()).send().await.unwrap();
+    }
+    sweep(&up).await;
+    let orphans = format!("arn:aws:events:us-east-1:0:rule/{}", pipeline::event::ORPHANS);
+    scheduled(&up, json!([orphans])).await;
 }

@@ -56,6 +56,10 @@ pub(super) async fn create_bucket(
             }
         }
     }
+    // `s3s` knows the other rules of names.
+    if bucket.contains(".-") || bucket.contains("-.") {
+        return Err(s3_error!(InvalidBucketName, "The specified bucket is not valid: a hyphen stands beside a dot."));
+    }
     // In this region, S3 answers the owner's second call like the first.
     store.create_bucket(&bucket)?;
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{bucket}")) }))

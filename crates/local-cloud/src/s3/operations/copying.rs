@@ -14,12 +14,12 @@ use super::timestamp;
 use super::uploads::check_number;
 use crate::s3::checksums::{Algorithm, Checksum, set_checksums};
 use crate::s3::conditions::{Read, etag};
+use crate::s3::contents::Contents;
+use crate::s3::customer_key::{CustomerKey, check_upload_key, set_customer_key};
 use crate::s3::encryption::{requested, set_encryption};
 use crate::s3::headers;
-use crate::s3::members::{
-    check_owner, check_payer, check_version, refuse_acl, refuse_customer_key, refuse_lock, refuse_source_key,
-};
-use crate::s3::object::{Attributes, Object};
+use crate::s3::members::{check_owner, check_payer, check_version, refuse_acl, refuse_lock};
+use crate::s3::object::{Attributes, Blob, Object};
 use crate::s3::store::ObjectStore;
 use crate::s3::store_error::StoreError;
 use crate::s3::tags;
@@ -48,6 +48,19 @@ fn replaces(name: &str, directive: Option<&str>) -> S3Result<bool> {
         Some("REPLACE") => Ok(true),
         Some(other) => Err(s3_error!(InvalidArgument, "Unknown {name}: {other}. COPY and REPLACE would work")),
     }
+}
+
+/// Writes copied bytes to a new file, encrypted if there is a key.
+async fn receive_copy(
+    store: &ObjectStore,
+    contents: Contents,
+    key: Option<&CustomerKey>,
+    algorithm: Algorithm,
+) -> S3Result<(Blob, Checksum)> {
+    let mut hasher = algorithm.hasher();
+    let body = std::pin::pin!(contents.stream().map(|chunk| chunk.map_err(StoreError::from)));
+    let (blob, _) = store.receive_sealed(body, key, |chunk| hasher.update(chunk)).await?;
+    Ok((blob, Checksum::of(algorithm, hasher)))
 }
 
 /// The checksum of an object's bytes.
@@ -110,11 +123,11 @@ pub(super) async fn copy_object(
     } = request.input;
     refuse_acl!(acl, grant_full_control, grant_read, grant_read_acp, grant_write_acp)?;
     refuse_lock!(object_lock_legal_hold_status, object_lock_mode, object_lock_retain_until_date)?;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
-    refuse_source_key!(
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let source_key = CustomerKey::of(
         copy_source_sse_customer_algorithm,
         copy_source_sse_customer_key,
-        copy_source_sse_customer_key_md5
+        copy_source_sse_customer_key_md5,
     )?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_owner(expected_source_bucket_owner.as_deref())?;
@@ -130,6 +143,8 @@ pub(super) async fn copy_object(
         || storage_class.is_some()
         || website_redirect_location.is_some()
         || asked.is_some()
+        || customer_key.is_some()
+        || source_key.is_some()
         || checksum_algorithm.is_some();
     if source == (bucket.as_str(), key.as_str()) && !changes {
         return Err(s3_error!(
@@ -137,11 +152,8 @@ pub(super) async fn copy_object(
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes."
         ));
     }
-    let encryption = asked.map_or_else(|| store.default_encryption(&bucket), |asked| Ok(Some(asked)))?;
-    let computed = match &checksum_algorithm {
-        Some(algorithm) => Some(checksum(store, source, Algorithm::parse(algorithm.as_str())?).await?),
-        None => None,
-    };
+    let encryption = store.encryption(&bucket, asked, customer_key.as_ref())?;
+    let algorithm = checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     let conditions = source_conditions(
         (copy_source_if_match, copy_source_if_none_match),
         (copy_source_if_modified_since, copy_source_if_unmodified_since),
@@ -158,32 +170,54 @@ pub(super) async fn copy_object(
         metadata,
         ..Attributes::default()
     });
-    let object = store.copy(source, &bucket, &key, |original, now| {
+    let check_source = |original: &Object| {
         conditions.check_source(original)?;
-        own.check(&key, now)?;
         if original.size > MOST {
-            return Err(s3_error!(
+            return Err(StoreError::from(s3_error!(
                 InvalidRequest,
                 "The specified copy source is larger than the maximum allowable size for a copy source: {MOST}"
-            )
-            .into());
+            )));
         }
-        let before = original.attributes.clone();
-        let mut attributes = replacing.unwrap_or_else(|| before.clone());
-        attributes.tags = if replaces_tags { tags } else { before.tags };
-        attributes.storage_class = storage_class;
-        attributes.website_redirect_location = website_redirect_location;
-        attributes.encryption = encryption;
-        attributes.checksum = match computed {
-            Some((read, checksum)) if read.blob == original.blob => Some(checksum),
-            Some(_) => return Err(s3_error!(OperationAborted, "the source was replaced meanwhile: try again").into()),
-            None => before.checksum,
+        Ok(())
+    };
+    let copied = |before: Attributes| Attributes {
+        tags: if replaces_tags { tags } else { before.tags.clone() },
+        storage_class,
+        website_redirect_location,
+        encryption,
+        checksum: before.checksum.clone(),
+        // A copy with the ETag of its source has its parts, too.
+        parts: before.parts.clone(),
+        upload: None,
+        seal: None,
+        ..replacing.unwrap_or(before)
+    };
+    let object = if customer_key.is_some() || source_key.is_some() {
+        let chosen = |original: &Object| check_source(original).map(|()| 0..original.size);
+        let (original, contents) = store.open_sealed(source.0, source.1, source_key.as_ref(), chosen).await?;
+        let like = original.attributes.checksum.as_ref().map(|checksum| checksum.algorithm);
+        let algorithm = algorithm.or(like).unwrap_or(Algorithm::Crc64nvme);
+        let (blob, checksum) = receive_copy(store, contents, customer_key.as_ref(), algorithm).await?;
+        let attributes = Attributes { checksum: Some(checksum), parts: Vec::new(), ..copied(original.attributes) };
+        store.commit(&bucket, &key, blob, attributes, "CopyObject", |_, now| own.check(&key, now))?
+    } else {
+        let computed = match algorithm {
+            Some(algorithm) => Some(checksum(store, source, algorithm).await?),
+            None => None,
         };
-        // The copy has the ETag of its source, so it has its parts too.
-        attributes.parts = before.parts;
-        attributes.upload = None;
-        Ok(attributes)
-    })?;
+        store.copy(source, &bucket, &key, |original, now| {
+            check_source(original)?;
+            own.check(&key, now)?;
+            let mut attributes = copied(original.attributes.clone());
+            if let Some((read, checksum)) = computed {
+                if read.blob != original.blob {
+                    return Err(s3_error!(OperationAborted, "the source was replaced meanwhile: try again").into());
+                }
+                attributes.checksum = Some(checksum);
+            }
+            Ok(attributes)
+        })?
+    };
     let mut result = CopyObjectResult {
         e_tag: Some(etag(&object)),
         last_modified: Some(timestamp(object.modified)),
@@ -192,6 +226,7 @@ pub(super) async fn copy_object(
     result.checksum_type = set_checksums!(result, object.attributes.checksum.as_ref());
     let mut output = CopyObjectOutput { copy_object_result: Some(result), ..Default::default() };
     set_encryption!(output, &object.attributes.encryption);
+    set_customer_key!(output, &customer_key);
     output.ssekms_encryption_context = object.attributes.encryption.and_then(|encryption| encryption.context);
     Ok(S3Response::new(output))
 }
@@ -245,22 +280,23 @@ pub(super) async fn upload_part_copy(
         sse_customer_key_md5,
         upload_id,
     } = request.input;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
-    refuse_source_key!(
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let source_key = CustomerKey::of(
         copy_source_sse_customer_algorithm,
         copy_source_sse_customer_key,
-        copy_source_sse_customer_key_md5
+        copy_source_sse_customer_key_md5,
     )?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_owner(expected_source_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
     check_number(part_number)?;
-    let (source_bucket, source_key) = source(&copy_source)?;
+    let source = source(&copy_source)?;
     let conditions = source_conditions(
         (copy_source_if_match, copy_source_if_none_match),
         (copy_source_if_modified_since, copy_source_if_unmodified_since),
     );
     let upload = store.upload((&bucket, &key), &upload_id)?;
+    check_upload_key(upload.attributes.seal.as_ref(), customer_key.as_ref())?;
     let chosen = |object: &Object| {
         conditions.check_source(object)?;
         let range = part_range(copy_source_range.as_deref(), object.size)?;
@@ -269,12 +305,9 @@ pub(super) async fn upload_part_copy(
         }
         Ok::<_, S3Error>(range)
     };
-    let (_, contents) = store.open_range(source_bucket, source_key, chosen).await?;
+    let (_, contents) = store.open_sealed(source.0, source.1, source_key.as_ref(), chosen).await?;
     let algorithm = upload.wanted.unwrap_or(Algorithm::Crc64nvme);
-    let mut hasher = algorithm.hasher();
-    let body = std::pin::pin!(contents.stream().map(|chunk| chunk.map_err(StoreError::from)));
-    let blob = store.receive(body, |chunk| hasher.update(chunk)).await?;
-    let checksum = Checksum::of(algorithm, hasher);
+    let (blob, checksum) = receive_copy(store, contents, customer_key.as_ref(), algorithm).await?;
     let modified = store.add_part((&bucket, &key), &upload_id, part_number, &blob, Some(&checksum))?;
     let mut result = CopyPartResult {
         e_tag: Some(s3s::dto::ETag::Strong(blob.etag)),
@@ -284,6 +317,7 @@ pub(super) async fn upload_part_copy(
     let _kind = set_checksums!(result, upload.wanted.and(Some(&checksum)));
     let mut output = UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() };
     set_encryption!(output, &upload.attributes.encryption);
+    set_customer_key!(output, &customer_key);
     Ok(S3Response::new(output))
 }
 

@@ -11,8 +11,9 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::{length, owner, timestamp};
 use crate::ACCOUNT;
 use crate::s3::checksums::set_checksums;
+use crate::s3::customer_key::{CustomerKey, check_upload_key};
 use crate::s3::listing::common_prefix;
-use crate::s3::members::{check_owner, check_payer, refuse_customer_key};
+use crate::s3::members::{check_owner, check_payer};
 use crate::s3::multipart::{Upload, UploadPart};
 use crate::s3::store::ObjectStore;
 use crate::s3::url_encoding::Encoding;
@@ -61,12 +62,16 @@ pub(super) async fn list_parts(
         sse_customer_key_md5,
         upload_id,
     } = request.input;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
     let most = most("max-parts", max_parts)?;
     let marker = part_number_marker.unwrap_or(0);
     let (upload, parts) = store.parts((&bucket, &key), &upload_id)?;
+    // S3 wants the key only where checksums are shown.
+    if customer_key.is_some() {
+        check_upload_key(upload.attributes.seal.as_ref(), customer_key.as_ref())?;
+    }
     let mut left = parts.into_iter().filter(|part| part.number > marker);
     let shown = |part: UploadPart| {
         let mut shown = Part {

@@ -8,16 +8,17 @@ use http::header::{EXPIRES, HeaderMap, HeaderValue};
 use s3s::dto::{
     ChecksumMode, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput,
     GetObjectOutput, HeadObjectInput, HeadObjectOutput, Metadata, ObjectAttributes, ObjectPart, Range, StorageClass,
-    StreamingBlob,
+    StreamingBlob, Timestamp,
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::{length, timestamp};
 use crate::s3::checksums::{Checksum, set_checksums};
 use crate::s3::conditions::{Read, etag};
+use crate::s3::customer_key::{CustomerKey, check_key, set_customer_key};
 use crate::s3::encryption::set_encryption;
 use crate::s3::headers::DEFAULT_CONTENT_TYPE;
-use crate::s3::members::{check_owner, check_payer, check_version, custom, refuse_customer_key};
+use crate::s3::members::{check_owner, check_payer, check_version, custom};
 use crate::s3::object::{Attributes, Object};
 use crate::s3::store::ObjectStore;
 
@@ -81,10 +82,45 @@ fn user_metadata(attributes: &Attributes) -> Option<Metadata> {
     (!attributes.metadata.is_empty()).then(|| attributes.metadata.clone().into_iter().collect())
 }
 
-/// The header `Expires` of an object.
-fn expires(attributes: &Attributes) -> HeaderMap {
-    let value = attributes.expires.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
+/// The header `Expires` of an object, unless the request asks for another.
+fn kept_expires(object: &Object, asked: Option<&Timestamp>) -> HeaderMap {
+    let kept = object.attributes.expires.as_ref().filter(|_| asked.is_none());
+    let value = kept.and_then(|text| HeaderValue::from_str(text).ok());
     value.into_iter().map(|value| (EXPIRES, value)).collect()
+}
+
+/// What a request wants to be answered in place of what the object says.
+struct Overrides {
+    cache_control: Option<String>,
+    content_disposition: Option<String>,
+    content_encoding: Option<String>,
+    content_language: Option<String>,
+    content_type: Option<String>,
+}
+
+/// What GetObject and HeadObject say of an object.
+macro_rules! described {
+    ($output:ident, $object:expr, $bytes:expr, $overrides:expr) => {{
+        let (attributes, overrides) = ($object.attributes.clone(), $overrides);
+        let default_content_type = || Some(DEFAULT_CONTENT_TYPE.to_owned());
+        let mut output = $output {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: Some(length($bytes.end - $bytes.start)),
+            e_tag: Some(etag(&$object)),
+            last_modified: Some(timestamp($object.modified)),
+            metadata: user_metadata(&attributes),
+            storage_class: class(&attributes),
+            content_type: overrides.content_type.or(attributes.content_type).or_else(default_content_type),
+            cache_control: overrides.cache_control.or(attributes.cache_control),
+            content_disposition: overrides.content_disposition.or(attributes.content_disposition),
+            content_encoding: overrides.content_encoding.or(attributes.content_encoding),
+            content_language: overrides.content_language.or(attributes.content_language),
+            website_redirect_location: attributes.website_redirect_location,
+            ..Default::default()
+        };
+        set_encryption!(output, &attributes.encryption);
+        output
+    }};
 }
 
 fn wants_checksum(mode: Option<&ChecksumMode>) -> S3Result<bool> {
@@ -126,43 +162,31 @@ pub(super) async fn get_object(
         sse_customer_key_md5,
         version_id,
     } = request.input;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
     check_version(version_id.as_deref())?;
     let wants_checksum = wants_checksum(checksum_mode.as_ref())?;
+    let overrides = Overrides {
+        cache_control: response_cache_control,
+        content_disposition: response_content_disposition,
+        content_encoding: response_content_encoding,
+        content_language: response_content_language,
+        content_type: response_content_type,
+    };
     let conditions = Read { if_match, if_none_match, if_modified_since, if_unmodified_since };
     let chosen = |object: &Object| {
         conditions.check(object)?;
         Ok::<_, S3Error>(choose(object, range, part_number)?.bytes)
     };
-    let (object, contents) = store.open_range(&bucket, &key, chosen).await?;
+    let (object, contents) = store.open_sealed(&bucket, &key, customer_key.as_ref(), chosen).await?;
     let Chosen { bytes, content_range, parts_count, checksum } = choose(&object, range, part_number)?;
-    let attributes = object.attributes.clone();
-    let headers = if response_expires.is_some() { HeaderMap::new() } else { expires(&attributes) };
-    let mut output = GetObjectOutput {
-        body: Some(StreamingBlob::wrap(contents.stream())),
-        accept_ranges: Some("bytes".to_owned()),
-        content_length: Some(length(bytes.end - bytes.start)),
-        content_range,
-        parts_count,
-        e_tag: Some(etag(&object)),
-        last_modified: Some(timestamp(object.modified)),
-        metadata: user_metadata(&attributes),
-        storage_class: class(&attributes),
-        tag_count: i32::try_from(attributes.tags.len()).ok().filter(|count| *count > 0),
-        content_type: response_content_type
-            .or(attributes.content_type)
-            .or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
-        cache_control: response_cache_control.or(attributes.cache_control),
-        content_disposition: response_content_disposition.or(attributes.content_disposition),
-        content_encoding: response_content_encoding.or(attributes.content_encoding),
-        content_language: response_content_language.or(attributes.content_language),
-        website_redirect_location: attributes.website_redirect_location,
-        expires: response_expires,
-        ..Default::default()
-    };
-    set_encryption!(output, &attributes.encryption);
+    let headers = kept_expires(&object, response_expires.as_ref());
+    let mut output = described!(GetObjectOutput, object, bytes, overrides);
+    output.body = Some(StreamingBlob::wrap(contents.stream()));
+    (output.content_range, output.parts_count, output.expires) = (content_range, parts_count, response_expires);
+    output.tag_count = i32::try_from(object.attributes.tags.len()).ok().filter(|count| *count > 0);
+    set_customer_key!(output, &customer_key);
     if wants_checksum {
         output.checksum_type = set_checksums!(output, checksum.as_ref());
     }
@@ -196,40 +220,30 @@ pub(super) async fn head_object(
         sse_customer_key_md5,
         version_id,
     } = request.input;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
     check_version(version_id.as_deref())?;
     let wants_checksum = wants_checksum(checksum_mode.as_ref())?;
+    let overrides = Overrides {
+        cache_control: response_cache_control,
+        content_disposition: response_content_disposition,
+        content_encoding: response_content_encoding,
+        content_language: response_content_language,
+        content_type: response_content_type,
+    };
     let object = store.head(&bucket, &key)?;
+    check_key(object.attributes.seal.as_ref(), customer_key.as_ref())?;
     Read { if_match, if_none_match, if_modified_since, if_unmodified_since }.check(&object)?;
     let Chosen { bytes, content_range, parts_count, checksum } = choose(&object, range, part_number)?;
-    let attributes = object.attributes.clone();
-    let mut headers = if response_expires.is_some() { HeaderMap::new() } else { expires(&attributes) };
-    if !attributes.tags.is_empty() {
-        headers.insert("x-amz-tagging-count", HeaderValue::from(attributes.tags.len()));
+    let mut headers = kept_expires(&object, response_expires.as_ref());
+    // `s3s` has no member for it.
+    if !object.attributes.tags.is_empty() {
+        headers.insert("x-amz-tagging-count", HeaderValue::from(object.attributes.tags.len()));
     }
-    let mut output = HeadObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        content_length: Some(length(bytes.end - bytes.start)),
-        content_range,
-        parts_count,
-        e_tag: Some(etag(&object)),
-        last_modified: Some(timestamp(object.modified)),
-        metadata: user_metadata(&attributes),
-        storage_class: class(&attributes),
-        content_type: response_content_type
-            .or(attributes.content_type)
-            .or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
-        cache_control: response_cache_control.or(attributes.cache_control),
-        content_disposition: response_content_disposition.or(attributes.content_disposition),
-        content_encoding: response_content_encoding.or(attributes.content_encoding),
-        content_language: response_content_language.or(attributes.content_language),
-        website_redirect_location: attributes.website_redirect_location,
-        expires: response_expires,
-        ..Default::default()
-    };
-    set_encryption!(output, &attributes.encryption);
+    let mut output = described!(HeadObjectOutput, object, bytes, overrides);
+    (output.content_range, output.parts_count, output.expires) = (content_range, parts_count, response_expires);
+    set_customer_key!(output, &customer_key);
     if wants_checksum {
         output.checksum_type = set_checksums!(output, checksum.as_ref());
     }
@@ -253,7 +267,7 @@ pub(super) async fn get_object_attributes(
         sse_customer_key_md5,
         version_id,
     } = request.input;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
     check_version(version_id.as_deref())?;
@@ -271,6 +285,7 @@ pub(super) async fn get_object_attributes(
     }
     let asks = |name: &str| asked.contains(&name);
     let object = store.head(&bucket, &key)?;
+    check_key(object.attributes.seal.as_ref(), customer_key.as_ref())?;
     let attributes = &object.attributes;
     let parts = (!attributes.parts.is_empty()).then(|| parts_shown(attributes, max_parts, part_number_marker));
     Ok(S3Response::new(GetObjectAttributesOutput {
@@ -289,12 +304,12 @@ pub(super) async fn get_object_attributes(
     }))
 }
 
-/// A page of an object's parts. S3 lists them only if the upload was made with a checksum.
+/// A page of an object's parts. S3 lists them only if the object has a checksum.
 fn parts_shown(attributes: &Attributes, max: Option<i32>, marker: Option<i32>) -> S3Result<GetObjectAttributesParts> {
     let max = max.unwrap_or(1000);
     let most = usize::try_from(max).map_err(|_| s3_error!(InvalidArgument, "x-amz-max-parts is negative"))?.min(1000);
     let marker = marker.unwrap_or(0);
-    let mut left = attributes.parts.iter().filter(|part| part.number > marker && part.checksum.is_some());
+    let mut left = attributes.parts.iter().filter(|part| part.number > marker && attributes.checksum.is_some());
     let shown = |part: &crate::s3::object::ObjectPart| {
         let mut shown =
             ObjectPart { part_number: Some(part.number), size: Some(length(part.size)), ..Default::default() };

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderValue};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, CreateMultipartUploadInput,
@@ -10,14 +11,17 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::{length, url};
-use crate::s3::checksums::{Algorithm, BodyChecksum, Named, check_md5, set_checksums};
+use super::url;
+use crate::s3::bodies::Described;
+use crate::s3::checksums::{Algorithm, BodyChecksum, Named, set_checksums};
 use crate::s3::conditions::{Write, etag, initiated_at};
+use crate::s3::customer_key::{ALGORITHM, CustomerKey, check_upload_key, set_customer_key};
 use crate::s3::encryption::{requested, set_encryption};
 use crate::s3::headers;
-use crate::s3::members::{check_owner, check_payer, refuse_acl, refuse_customer_key, refuse_lock};
+use crate::s3::members::{check_owner, check_payer, refuse_acl, refuse_lock};
 use crate::s3::multipart::{Completion, NamedPart, Upload};
 use crate::s3::object::Attributes;
+use crate::s3::seal::Seal;
 use crate::s3::store::ObjectStore;
 use crate::s3::store_error::StoreError;
 use crate::s3::tags;
@@ -95,7 +99,7 @@ pub(super) async fn create_multipart_upload(
     } = request.input;
     refuse_acl!(acl, grant_full_control, grant_read, grant_read_acp, grant_write_acp)?;
     refuse_lock!(object_lock_legal_hold_status, object_lock_mode, object_lock_retain_until_date)?;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
     let wanted = checksum_algorithm.as_ref().map(|name| Algorithm::parse(name.as_str())).transpose()?;
@@ -111,7 +115,8 @@ pub(super) async fn create_multipart_upload(
         expires: headers::expires(&request.headers, &request.extensions, expires.as_ref()),
         website_redirect_location,
         storage_class: headers::storage_class(storage_class)?,
-        encryption: asked.map_or_else(|| store.default_encryption(&bucket), |asked| Ok(Some(asked)))?,
+        encryption: store.encryption(&bucket, asked, customer_key.as_ref())?,
+        seal: customer_key.as_ref().map(Seal::new).transpose().map_err(StoreError::from)?,
         metadata: headers::metadata(metadata)?,
         tags: tags::parse(tagging.as_deref())?,
         ..Attributes::default()
@@ -128,6 +133,7 @@ pub(super) async fn create_multipart_upload(
         ..Default::default()
     };
     set_encryption!(output, &encryption);
+    set_customer_key!(output, &customer_key);
     output.ssekms_encryption_context = encryption.and_then(|encryption| encryption.context);
     Ok(S3Response::new(output))
 }
@@ -157,11 +163,12 @@ pub(super) async fn upload_part(
         sse_customer_key_md5,
         upload_id,
     } = input;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
     check_number(part_number)?;
     let upload = store.upload((&bucket, &key), &upload_id)?;
+    check_upload_key(upload.attributes.seal.as_ref(), customer_key.as_ref())?;
     let body = body.ok_or_else(|| s3_error!(IncompleteBody, "there is no body"))?;
     let named = Named {
         crc32: checksum_crc32,
@@ -170,18 +177,14 @@ pub(super) async fn upload_part(
         sha1: checksum_sha1,
         sha256: checksum_sha256,
     };
-    let mut checksum = BodyChecksum::new(&request, named, checksum_algorithm.as_ref(), upload.wanted)?;
-    let blob = store.receive(body, |chunk| checksum.update(chunk)).await?;
-    let is_whole = content_length.is_none_or(|expected| expected == length(blob.size));
-    let verified = checksum.verify().and_then(|found| match is_whole {
-        true => check_md5(content_md5.as_deref(), &blob.etag).map(|()| found),
-        false => Err(s3_error!(IncompleteBody, "The request body terminated unexpectedly")),
-    });
-    let checksum = verified.inspect_err(|_| store.remove_blob(&blob.name))?;
+    let checksum = BodyChecksum::new(&request, named, checksum_algorithm.as_ref(), upload.wanted)?;
+    let described = Described { checksum, length: content_length, md5: content_md5 };
+    let (blob, checksum) = store.receive_described(body, customer_key.as_ref(), described).await?;
     store.add_part((&bucket, &key), &upload_id, part_number, &blob, Some(&checksum))?;
     let mut output = UploadPartOutput { e_tag: Some(ETag::Strong(blob.etag)), ..Default::default() };
     let _kind = set_checksums!(output, Some(&checksum));
     set_encryption!(output, &upload.attributes.encryption);
+    set_customer_key!(output, &customer_key);
     Ok(S3Response::new(output))
 }
 
@@ -236,7 +239,7 @@ pub(super) async fn complete_multipart_upload(
         sse_customer_key_md5,
         upload_id,
     } = input;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
     let parts = multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
@@ -261,6 +264,7 @@ pub(super) async fn complete_multipart_upload(
         checksum: named.one()?,
         composite,
         size: mpu_object_size,
+        key: customer_key.clone(),
     };
     let object = tokio::task::spawn_blocking({
         let (store, bucket, key) = (Arc::clone(store), bucket.clone(), key.clone());
@@ -276,7 +280,15 @@ pub(super) async fn complete_multipart_upload(
     };
     output.checksum_type = set_checksums!(output, object.attributes.checksum.as_ref());
     set_encryption!(output, &object.attributes.encryption);
-    Ok(S3Response::new(output))
+    // `s3s` has no members for these two.
+    let mut headers = HeaderMap::new();
+    if let Some(key) = customer_key {
+        headers.insert("x-amz-server-side-encryption-customer-algorithm", HeaderValue::from_static(ALGORITHM));
+        if let Ok(md5) = HeaderValue::from_str(key.md5()) {
+            headers.insert("x-amz-server-side-encryption-customer-key-md5", md5);
+        }
+    }
+    Ok(S3Response::with_headers(output, headers))
 }
 
 pub(super) async fn abort_multipart_upload(

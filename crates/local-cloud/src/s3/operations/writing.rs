@@ -5,12 +5,13 @@ use std::sync::Arc;
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::length;
-use crate::s3::checksums::{BodyChecksum, Named, check_md5, set_checksums};
+use crate::s3::bodies::Described;
+use crate::s3::checksums::{BodyChecksum, Named, set_checksums};
 use crate::s3::conditions::{Write, etag};
+use crate::s3::customer_key::{CustomerKey, set_customer_key};
 use crate::s3::encryption::{requested, set_encryption};
 use crate::s3::headers;
-use crate::s3::members::{check_owner, check_payer, refuse, refuse_acl, refuse_customer_key, refuse_lock};
+use crate::s3::members::{check_owner, check_payer, refuse, refuse_acl, refuse_lock};
 use crate::s3::object::Attributes;
 use crate::s3::store::ObjectStore;
 use crate::s3::tags;
@@ -65,7 +66,7 @@ pub(super) async fn put_object(
     } = input;
     refuse_acl!(acl, grant_full_control, grant_read, grant_read_acp, grant_write_acp)?;
     refuse_lock!(object_lock_legal_hold_status, object_lock_mode, object_lock_retain_until_date)?;
-    refuse_customer_key!(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
+    let customer_key = CustomerKey::of(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)?;
     refuse(&[("x-amz-write-offset-bytes", write_offset_bytes.is_some())])?;
     check_owner(expected_bucket_owner.as_deref())?;
     check_payer(request_payer.as_ref())?;
@@ -80,7 +81,7 @@ pub(super) async fn put_object(
         expires: headers::expires(&request.headers, &request.extensions, expires.as_ref()),
         website_redirect_location,
         storage_class: headers::storage_class(storage_class)?,
-        encryption: asked.map_or_else(|| store.default_encryption(&bucket), |asked| Ok(Some(asked)))?,
+        encryption: store.encryption(&bucket, asked, customer_key.as_ref())?,
         metadata: headers::metadata(metadata)?,
         tags: tags::parse(tagging.as_deref())?,
         ..Attributes::default()
@@ -93,15 +94,10 @@ pub(super) async fn put_object(
         sha1: checksum_sha1,
         sha256: checksum_sha256,
     };
-    let mut checksum = BodyChecksum::new(&request, named, checksum_algorithm.as_ref(), None)?;
+    let checksum = BodyChecksum::new(&request, named, checksum_algorithm.as_ref(), None)?;
     let conditions = Write { if_match, if_none_match };
-    let blob = store.receive(body, |chunk| checksum.update(chunk)).await?;
-    let is_whole = content_length.is_none_or(|expected| expected == length(blob.size));
-    let verified = checksum.verify().and_then(|found| match is_whole {
-        true => check_md5(content_md5.as_deref(), &blob.etag).map(|()| found),
-        false => Err(s3_error!(IncompleteBody, "The request body terminated unexpectedly")),
-    });
-    let checksum = verified.inspect_err(|_| store.remove_blob(&blob.name))?;
+    let described = Described { checksum, length: content_length, md5: content_md5 };
+    let (blob, checksum) = store.receive_described(body, customer_key.as_ref(), described).await?;
     let attributes = Attributes { checksum: Some(checksum), ..attributes };
     let object = store.commit(&bucket, &key, blob, attributes, "PutObject", |_, now| conditions.check(&key, now))?;
     tracing::info!(
@@ -111,6 +107,7 @@ pub(super) async fn put_object(
     let mut output = PutObjectOutput { e_tag: Some(etag(&object)), ..Default::default() };
     output.checksum_type = set_checksums!(output, object.attributes.checksum.as_ref());
     set_encryption!(output, &object.attributes.encryption);
+    set_customer_key!(output, &customer_key);
     output.ssekms_encryption_context = object.attributes.encryption.and_then(|encryption| encryption.context);
     Ok(S3Response::new(output))
 }

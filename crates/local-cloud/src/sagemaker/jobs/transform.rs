@@ -270,7 +270,7 @@ impl Transform {
             return Ok(());
         }
         let text = futures::stream::iter(files).map(|file| Ok::<_, std::io::Error>(progress::read(file))).try_flatten();
-        let blob = self.store.receive(text, |_| {}).await?;
+        let blob = self.store.receive(text).await?;
         let (bucket, _) = split_prefix(&job.spec.output);
         let attributes = Attributes {
             content_type: Some("application/jsonlines".to_owned()),

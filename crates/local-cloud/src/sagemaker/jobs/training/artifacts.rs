@@ -48,7 +48,7 @@ pub(super) async fn upload(store: &ObjectStore, path: &Path, location: &str) -> 
         Ok::<_, io::Error>((read > 0).then(|| (Bytes::from(chunk), file)))
     });
     let unwritable = |source| UploadError::Write { location: location.to_owned(), source };
-    let blob = store.receive(Box::pin(chunks), |_| ()).await.map_err(unwritable)?;
+    let blob = store.receive(Box::pin(chunks)).await.map_err(unwritable)?;
     let (bucket, key) = split_prefix(location);
     store.commit(bucket, key, blob, Attributes::default(), "PutObject", |_, _| Ok(())).map_err(unwritable)?;
     Ok(())

@@ -213,7 +213,7 @@ impl Work {
             self.write_statuses(object, &statuses::of_records(object, bucket, "", &progress.entries)).await?;
             queue::settle(&self.journal, settle).await;
         } else {
-            let blob = self.store.receive(progress.stream(), |_| {}).await.map_err(failed)?;
+            let blob = self.store.receive(progress.stream()).await.map_err(failed)?;
             if self.skips_bad_records() {
                 let lines = statuses::of_records(object, bucket, &blob.etag, &progress.entries);
                 self.write_statuses(object, &lines).await?;
