@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod cloud;
+mod endpoints;
 mod identity;
 mod logs;
 mod tags;

@@ -368,7 +368,8 @@ async fn a_job_whose_server_does_not_start_fails() {
     batch.put("in/a.csv", "one").await;
     batch.begin("exits", &[]).await;
     let reason = batch.end("exits", "Failed").await["FailureReason"].as_str().unwrap().to_owned();
-    assert!(reason.starts_with("AlgorithmError: it ended with") && reason.ends_with("no such weights"), "{reason}");
+    let words = "AlgorithmError: The primary container for transform job exits did not pass the ping health check";
+    assert!(reason.starts_with(words) && reason.ends_with("no such weights"), "{reason}");
     let image = json!({"ModelName": "other", "PrimaryContainer": {"Image": "other:1"}});
     batch.tested.sagemaker("CreateModel", image).await.unwrap();
     batch.begin("image", &[("/ModelName", json!("other"))]).await;
@@ -474,6 +475,23 @@ async fn the_next_start_goes_on_where_a_job_was() {
     let notes = batch.notes();
     let count = |record: &str| notes.iter().filter(|note| **note == noted(record)).count();
     assert_eq!((count("done"), count("r0"), count("r9"), count("wait"), count("r11")), (1, 1, 1, 2, 1));
+    batch.leaves_no_files().await;
+    batch.tested.cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_pass_through_the_containers_of_a_pipeline() {
+    let batch = Batch::start(json!({})).await;
+    let of = |answer: &str| json!({"Image": "model", "Environment": {"ANSWER": answer}});
+    let model = json!({"ModelName": "row", "Containers": [of("sum"), of("length")]});
+    batch.tested.sagemaker("CreateModel", model).await.unwrap();
+    batch.put("in/a.csv", "1,2\n3,40\n").await;
+    let single = ("/BatchStrategy", json!("SingleRecord"));
+    batch.run("j", &[("/ModelName", json!("row")), single]).await;
+    assert_eq!(batch.object("out/a.csv.out").await.unwrap(), "3\n4\n", "the lengths of 3.0 and 43.0");
+    let first = "request text/csv */* b'1,2'";
+    let second = "request text/csv text/csv b'3.0'";
+    assert_eq!(batch.notes()[..2], [first, second]);
     batch.leaves_no_files().await;
     batch.tested.cloud.stop().await;
 }
