@@ -6,5 +6,6 @@ mod cloud;
 mod endpoints;
 mod identity;
 mod logs;
+mod members;
 mod tags;
 mod transform;
