@@ -99,10 +99,12 @@ impl Hosting {
         let (status, action) =
             if hosted.serves() { (Status::InService, "InService") } else { (Status::Failed, "Failed") };
         let reason = failure.map(|error| bounded(&chain(&error)));
-        let detail = reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or("ready to be invoked");
-        tracing::info!(
-            target: "hop", service = "SageMaker", action, detail = %format_args!("{}: {detail}", hosted.name)
-        );
+        let (detail, tail) = match &reason {
+            None => ("ready to be invoked", ""),
+            Some(reason) => reason.split_once('\n').unwrap_or((reason, "")),
+        };
+        let detail = format!("{}: {detail}", hosted.name);
+        tracing::info!(target: "hop", service = "SageMaker", action, detail, tail);
         self.change_endpoint(&hosted.name, |endpoint| {
             endpoint.status = status;
             endpoint.failure_reason.clone_from(&reason);

@@ -146,7 +146,14 @@ impl Transform {
         };
         let reason = reason.map(|reason| reason.chars().take(LONGEST_REASON).collect::<String>());
         let detail = reason.as_deref().unwrap_or(status.as_str());
-        tracing::info!(target: "hop", service = "SageMaker", action = "TransformJob", detail = %format_args!("{name}: {detail}"));
+        let detail = format!("{name}: {detail}");
+        match status {
+            JobStatus::Failed => {
+                let tail = child::log_tail(&self.launcher.place.logs.join("transform").join(format!("{name}.log")), 0);
+                tracing::info!(target: "hop", service = "SageMaker", action = "Failed", detail, tail);
+            }
+            _ => tracing::info!(target: "hop", service = "SageMaker", action = "TransformJob", detail),
+        }
         if let Err(error) = self.write_statuses(name, &job).await {
             tracing::error!(job = name, error = chain(&error), "the statuses of a job's records cannot be written");
         }
