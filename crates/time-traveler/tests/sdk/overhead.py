@@ -95,14 +95,15 @@ class LocalMode:
         estimator = Estimator("starts", ROLE, 1, "local", output_path="s3://overhead/local", sagemaker_session=self.session)
         estimator.fit(job_name=f"local-{number}", logs=False)
         ended = time.time()
-        key = estimator.model_data.removeprefix("s3://overhead/")
+        self.model = estimator.model_data
+        key = self.model.removeprefix("s3://overhead/")
         return started(s3.get_object(Bucket="overhead", Key=key)["Body"].read()) - begun, ended - begun
 
     def transform(self, records):
         from sagemaker.model import Model
 
         s3.put_object(Bucket="overhead", Key=f"local-{records}/in", Body="".join(f"{n}\n" for n in range(records)))
-        model = Model("millisecond", role=ROLE, sagemaker_session=self.session)
+        model = Model("millisecond", self.model, ROLE, sagemaker_session=self.session)
         model.create(instance_type="local")
         begun = time.time()
         transformer = model.transformer(
