@@ -1,4 +1,4 @@
-//! SageMaker: endpoints of one instance each, the runtime that invokes them, training and transform jobs, and the control plane that
+//! SageMaker: endpoints, the runtime that invokes them, training and transform jobs, and the control plane that
 //! manages all.
 
 mod control_plane;
@@ -23,8 +23,8 @@ use crate::s3::ObjectStore;
 use crate::sns::Sns;
 use crate::stack::Stack;
 use control_plane::ControlPlane;
-use hosting::Hosting;
 pub(crate) use hosting::Place;
+use hosting::{Hosting, Launcher};
 pub use images::{NoSuchImage, find as find_image};
 use jobs::{Training, Transform};
 use runtime::{Manner, Runtime, Worker};
@@ -56,9 +56,9 @@ impl SageMaker {
             Arc::clone(&journal),
             events,
         ));
-        let transform =
-            Arc::new(Transform::new(stack.images.clone(), place.clone(), Arc::clone(&store), Arc::clone(&journal)));
-        let hosting = Arc::new(Hosting::new(stack.images.clone(), place, store, Arc::clone(&journal), work));
+        let launcher = Launcher { images: stack.images.clone(), place, store, journal: Arc::clone(&journal) };
+        let transform = Arc::new(Transform::new(launcher.clone()));
+        let hosting = Arc::new(Hosting::new(launcher, work));
         hosting.start_own(&stack.endpoints).await?;
         hosting.resume()?;
         training.resume()?;

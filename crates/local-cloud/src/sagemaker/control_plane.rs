@@ -10,6 +10,7 @@ mod training_jobs;
 mod training_request;
 mod transform_jobs;
 mod transform_request;
+mod variant_capacities;
 
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ fn operation(target: &str) -> Option<Operation> {
         "DescribeEndpoint" => endpoints::describe,
         "ListEndpoints" => endpoints::list,
         "UpdateEndpoint" => endpoints::update,
+        "UpdateEndpointWeightsAndCapacities" => variant_capacities::update,
         "DeleteEndpoint" => endpoints::delete,
         "CreateTrainingJob" => training_jobs::create,
         "DescribeTrainingJob" => training_jobs::describe,

@@ -1,10 +1,13 @@
 //! Hosting: the endpoints of this process, with their model servers, and what happens to them in the background.
 
 mod hosted;
+mod launcher;
 mod lifecycle;
 mod model_data;
 mod model_server;
 mod own;
+mod pipeline;
+mod router;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,12 +18,12 @@ use tokio::task::JoinSet;
 
 use crate::child::{Spawner, View};
 use crate::journal::Journal;
-use crate::logs::{LogStream, Logs, instance_id};
-use crate::s3::ObjectStore;
-use crate::stack::Image;
-pub(crate) use hosted::{Hosted, Lease};
-pub(crate) use model_data::{fetch as fetch_model, remove as remove_model};
-pub(crate) use model_server::{Answer, InvokeError, ModelRequest, ModelServer, Server};
+use crate::logs::{Logs, instance_id};
+pub(crate) use hosted::{Hosted, Lease, Serving, ServingVariant};
+pub(crate) use launcher::{Launch, LaunchError, Launcher};
+pub(crate) use model_data::remove as remove_model;
+pub(crate) use model_server::{Answer, InvokeError, ModelRequest};
+pub(crate) use pipeline::Pipeline;
 
 /// Where model servers and jobs run: their spawner, their variables and their folders. All paths are absolute.
 #[derive(Clone)]
@@ -53,14 +56,17 @@ impl Place {
     }
 }
 
+/// Group and name of the stream of a new instance of an endpoint.
+fn stream(endpoint: &str, variant: &str) -> (String, String) {
+    (format!("/aws/sagemaker/Endpoints/{endpoint}"), format!("{variant}/{}", instance_id()))
+}
+
 /// Handles the queue of an endpoint until the endpoint is deleted or the cloud stops.
 pub(super) type Work = Box<dyn Fn(Arc<Hosted>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// All endpoints of this process.
 pub(super) struct Hosting {
-    images: Vec<Image>,
-    place: Place,
-    store: Arc<ObjectStore>,
+    launcher: Launcher,
     journal: Arc<Journal>,
     work: Work,
     /// By name in lower case.
@@ -70,14 +76,9 @@ pub(super) struct Hosting {
 }
 
 impl Hosting {
-    pub(super) fn new(
-        images: Vec<Image>,
-        place: Place,
-        store: Arc<ObjectStore>,
-        journal: Arc<Journal>,
-        work: Work,
-    ) -> Self {
-        Self { images, place, store, journal, work, hosted: Mutex::default(), background: Mutex::default() }
+    pub(super) fn new(launcher: Launcher, work: Work) -> Self {
+        let journal = Arc::clone(&launcher.journal);
+        Self { launcher, journal, work, hosted: Mutex::default(), background: Mutex::default() }
     }
 
     /// The endpoint of this name, whether it serves yet or not.
@@ -86,10 +87,8 @@ impl Hosting {
         all.get(&name.to_ascii_lowercase()).map(Arc::clone)
     }
 
-    /// The stream of a new instance of an endpoint.
-    fn stream(&self, endpoint: &str, variant: &str) -> LogStream {
-        let group = format!("/aws/sagemaker/Endpoints/{endpoint}");
-        self.place.streams.stream(&group, &format!("{variant}/{}", instance_id()))
+    fn place(&self) -> &Place {
+        &self.launcher.place
     }
 
     /// Breaks off what is under way in the background, and stops every model server.

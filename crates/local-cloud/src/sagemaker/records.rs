@@ -15,12 +15,12 @@ use serde::de::DeserializeOwned;
 
 use crate::{ACCOUNT, REGION};
 
-pub(crate) use endpoint::{Deployment, Endpoint, Status};
+pub(crate) use endpoint::{Capacity, DeployedVariant, Deployment, Endpoint, Status};
 pub(crate) use endpoint_config::{
     AsyncInferenceConfig, ClientConfig, EndpointConfig, NotificationConfig, OutputConfig, ServerlessConfig, Variant,
 };
 pub(crate) use job_status::JobStatus;
-pub(crate) use model::{Container, Model};
+pub(crate) use model::{Container, Model, ServedContainer};
 pub(crate) use tag::{Tag, tag, tags, untag};
 pub(crate) use training_job::{
     Channel, Checkpoints, Ending, InputMode, Metric, MetricDefinition, Secondary, TrainingJob, TrainingSpec,

@@ -1,3 +1,5 @@
+//! The documents of the crate: the tables of rules name tests, and inputs are read whole.
+//!
 //! The table of operations in `docs/local-cloud.md`: what the running cloud answers to every operation that AWS has.
 //!
 //! `UPDATE_DOCS=1` writes the table anew.
@@ -6,6 +8,7 @@
 
 mod names;
 mod probe;
+mod rules;
 mod samples;
 
 use std::fmt::Write as _;

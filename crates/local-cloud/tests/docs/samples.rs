@@ -44,6 +44,9 @@ pub(crate) fn input(operation: &str) -> Option<Value> {
         "StopTrainingJob" => json!({"TrainingJobName": "none"}),
         "StopTransformJob" => json!({"TransformJobName": "none"}),
         "UpdateEndpoint" => endpoint("none"),
+        "UpdateEndpointWeightsAndCapacities" => {
+            json!({"EndpointName": "none", "DesiredWeightsAndCapacities": [{"VariantName": "v", "DesiredWeight": 1}]})
+        }
         "AddTags" => json!({"ResourceArn": arn, "Tags": [{"Key": "a", "Value": "1"}]}),
         "ListTags" => json!({"ResourceArn": arn}),
         "DeleteTags" => json!({"ResourceArn": arn, "TagKeys": ["a"]}),

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod cloud;
+mod endpoints;
 mod identity;
 mod logs;
+mod members;
 mod tags;
 mod transform;

@@ -1,4 +1,38 @@
-//! Batch transform, rule by rule.
+//! Batch transform over plain HTTP, with a model server whose behaviour the records choose.
+//!
+//! SageMaker's contract for batch transform, rule by rule, and the test that holds it. `src` stands for tests beside the code.
+//!
+//! | rule | | test |
+//! |---|---|---|
+//! | B1 | the answer has the ARN, with the name in small letters | `every_object_becomes_an_output_of_its_name` |
+//! | B2 | limits, patterns and lists of values of every member | src `control_plane/transform_request` |
+//! | B3 | a name that is taken: `ResourceInUse` | `every_object_becomes_an_output_of_its_name` |
+//! | B4 | a missing model is refused; one that is deleted later is not missed | `a_job_whose…`, `the_next_start_goes_on_where_a_job_was` |
+//! | B5 | `MaxConcurrentTransforms` times `MaxPayloadInMB` is 100 at most | src `control_plane/transform_request` |
+//! | B6 | a description has the defaults, and times in their order | `every_object_becomes_an_output_of_its_name` |
+//! | B7 | lists: the newest first, filters, pages | `every_object…`, `a_bad_record_costs_its_object_and_fails_the_job` |
+//! | B8 | to stop: no output of what was not complete; a job that has ended cannot be stopped | `a_stopped_job_keeps_the_outputs_that_were_complete` |
+//! | B9 | the variables of the container; those of the job override the model's | `the_request_beats_the_container_which_beats_the_defaults` |
+//! | B10 | `/execution-parameters`: after the request, before the defaults | `the_request_beats_the_container_which_beats_the_defaults` |
+//! | B11 | the objects of a prefix, a key or a manifest; markers of folders are left out | `every_object…`, `manifests_name_the_objects` |
+//! | B12 | `SplitType`: padding is taken off for single records only | `an_object_is_split_as_its_format_says`; src `transform/split` |
+//! | B13 | `CompressionType: Gzip` | `an_object_is_split_as_its_format_says` |
+//! | B14 | `MultiRecord`: as many records as fit, never of two objects | `every_object…`; src `transform/batches` |
+//! | B15 | a record beyond `MaxPayloadInMB` is bad | `a_bad_record_costs_its_object_and_fails_the_job` |
+//! | B16 | `MaxPayloadInMB: 0` sends an object in chunks | `an_object_is_split_as_its_format_says` |
+//! | B17 | several requests at once; the answers keep the order of the records | `answers_keep_the_order_of_the_records` |
+//! | B18 | 5xx, timeouts and broken connections are repeated, 4xx not | `a_bad_record_costs_its_object_and_fails_the_job` |
+//! | B19 | the key of an output; two objects with the same one fail the job | `every_object…`, `manifests_name_the_objects`; src `transform/inputs` |
+//! | B20 | `AssembleWith` | `every_object_becomes_an_output_of_its_name` |
+//! | B21 | filters: what SageMaker's JSONPath takes | `records_are_filtered_and_joined`; src `transform/path` |
+//! | B22 | a join takes the unfiltered record | `records_are_filtered_and_joined`; src `transform/filters` |
+//! | B23 | with filters, a model answers a line for a record | src `transform/filters` |
+//! | B24 | a bad record costs its object, and the others keep their outputs | `a_bad_record_costs_its_object_and_fails_the_job` |
+//! | B25 | the data log has the reason, in SageMaker's lines | `a_bad_record_costs_its_object_and_fails_the_job` |
+//! | B26 | a server that does not start, and an image that is not there, fail the job | `a_job_whose_server_does_not_start_fails` |
+//! | B27 | the containers of a model are asked one after the other | `records_pass_through_the_containers_of_a_pipeline` |
+//! | B28 | a killed job goes on, each record once in the output | `the_next_start_goes_on_where_a_job_was` |
+//! | B29 | tags are kept, and gone with the resource | `tests/sagemaker/tags` |
 
 use std::io::Write;
 use std::path::Path;
@@ -65,7 +99,7 @@ impl Batch {
         let created = self.tested.sagemaker("CreateTransformJob", Self::request(name, changes)).await.unwrap();
         assert_eq!(
             created["TransformJobArn"],
-            format!("arn:aws:sagemaker:us-east-1:000000000000:transform-job/{name}")
+            format!("arn:aws:sagemaker:us-east-1:000000000000:transform-job/{}", name.to_lowercase())
         );
     }
 
@@ -151,14 +185,14 @@ async fn every_object_becomes_an_output_of_its_name() {
     let key = ("/TransformInput/DataSource/S3DataSource/S3Uri", json!("s3://bucket/in/a.csv"));
     let output = ("/TransformOutput/S3OutputPath", json!("s3://bucket"));
     let single = ("/BatchStrategy", json!("SingleRecord"));
-    batch.run("k", &[key, output, single, ("/TransformOutput/AssembleWith", json!("None"))]).await;
+    batch.run("Whole", &[key, output, single, ("/TransformOutput/AssembleWith", json!("None"))]).await;
     assert_eq!(batch.object("a.csv.out").await.unwrap(), "ONETWO");
     assert_eq!(batch.notes(), [noted("one"), noted("two")]);
-    let again = batch.tested.sagemaker("CreateTransformJob", Batch::request("K", &[])).await.unwrap_err();
+    let again = batch.tested.sagemaker("CreateTransformJob", Batch::request("WHOLE", &[])).await.unwrap_err();
     assert_eq!(again.0, "ResourceInUse");
     let listed = batch.tested.sagemaker("ListTransformJobs", json!({"MaxResults": 1})).await.unwrap();
     let summary = &listed["TransformJobSummaries"][0];
-    assert_eq!((&summary["TransformJobName"], &summary["TransformJobStatus"]), (&json!("k"), &json!("Completed")));
+    assert_eq!((&summary["TransformJobName"], &summary["TransformJobStatus"]), (&json!("Whole"), &json!("Completed")));
     let listed = batch.tested.sagemaker("ListTransformJobs", json!({"NextToken": listed["NextToken"]})).await.unwrap();
     assert_eq!(listed["TransformJobSummaries"][0]["TransformJobName"], "j");
     batch.leaves_no_files().await;
@@ -229,6 +263,7 @@ async fn manifests_name_the_objects() {
     batch.put("in/2.csv", "two").await;
     batch.put("in/3.csv", "three").await;
     batch.put("list.manifest", r#"[{"prefix": "s3://bucket/in/"}, "x/1.csv", "2.csv"]"#).await;
+    batch.put("twice.manifest", r#"[{"prefix": "s3://bucket/in/"}, "2.csv", "/2.csv"]"#).await;
     batch.put("augmented.manifest", "{\"source-ref\": \"s3://bucket/in/3.csv\", \"label\": 1}\n").await;
     let source = |kind: &str, uri: &str| {
         [
@@ -244,6 +279,7 @@ async fn manifests_name_the_objects() {
     assert_eq!(batch.object("out/in/3.csv.out").await.unwrap(), "THREE\n");
     for (name, uri, words) in [
         ("no-list", "in/2.csv", "ClientError: the manifest s3://bucket/in/2.csv is not a list"),
+        ("twice", "twice.manifest", "ClientError: s3://bucket/in/2.csv and s3://bucket/in//2.csv would have the same"),
         ("no-manifest", "gone", "ClientError: the input s3://bucket/gone cannot be read: there is no object gone"),
     ] {
         batch.begin(name, &source("ManifestFile", uri)).await;
@@ -354,6 +390,11 @@ async fn a_bad_record_costs_its_object_and_fails_the_job() {
         of("ClientError: the record is larger than MaxPayloadInMB, which is 1048576 bytes")
     );
 
+    let listed = json!({"StatusEquals": "Failed", "NameContains": "l", "SortBy": "Name", "SortOrder": "Ascending"});
+    let listed = batch.tested.sagemaker("ListTransformJobs", listed).await.unwrap();
+    let names = listed["TransformJobSummaries"].as_array().unwrap().iter().map(|job| &job["TransformJobName"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["client", "large", "slow"]);
+
     // What is repeated and then answered costs nothing, nor does a server that dies once.
     batch.put("in/a.csv", "once").await;
     batch.run("repeated", &[]).await;
@@ -370,7 +411,8 @@ async fn a_job_whose_server_does_not_start_fails() {
     batch.put("in/a.csv", "one").await;
     batch.begin("exits", &[]).await;
     let reason = batch.end("exits", "Failed").await["FailureReason"].as_str().unwrap().to_owned();
-    assert!(reason.starts_with("AlgorithmError: it ended with") && reason.ends_with("no such weights"), "{reason}");
+    let words = "AlgorithmError: The primary container for transform job exits did not pass the ping health check";
+    assert!(reason.starts_with(words) && reason.ends_with("no such weights"), "{reason}");
     let image = json!({"ModelName": "other", "PrimaryContainer": {"Image": "other:1"}});
     batch.tested.sagemaker("CreateModel", image).await.unwrap();
     batch.begin("image", &[("/ModelName", json!("other"))]).await;
@@ -436,6 +478,26 @@ async fn with_the_tag_a_bad_record_costs_one_record_and_a_job_resumes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_keep_the_order_of_the_records() {
+    let batch = Batch::start(json!({})).await;
+    batch.put("in/a.csv", "wait\nb\nc\nd\n").await;
+    batch.begin("j", &[("/BatchStrategy", json!("SingleRecord")), ("/MaxConcurrentTransforms", json!(3))]).await;
+    // Three are sent while the first one waits, and the fourth is not.
+    let notes = batch.folder.path().join("notes");
+    let sent = async || {
+        let notes = std::fs::read_to_string(&notes).unwrap_or_default();
+        let sent: Vec<_> =
+            ["wait", "b", "c", "d"].into_iter().filter(|record| notes.contains(&noted(record))).collect();
+        (sent.len() >= 3).then_some(sent)
+    };
+    assert_eq!(eventually(sent).await, ["wait", "b", "c"]);
+    write(batch.folder.path(), "notes.go");
+    batch.end("j", "Completed").await;
+    assert_eq!(batch.object("out/a.csv.out").await.unwrap(), "WAIT\nB\nC\nD\n");
+    batch.tested.cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_job_keeps_the_outputs_that_were_complete() {
     let batch = Batch::start(json!({})).await;
     batch.put("in/a.csv", "one").await;
@@ -467,6 +529,7 @@ async fn the_next_start_goes_on_where_a_job_was() {
     let log = batch.folder.path().join("notes");
     let waits = async || std::fs::read_to_string(&log).unwrap_or_default().contains("wait").then_some(());
     eventually(waits).await;
+    batch.tested.sagemaker("DeleteModel", json!({"ModelName": "m"})).await.unwrap();
     batch = batch.restart().await;
     assert_eq!(batch.describe("j").await["TransformJobStatus"], "InProgress");
     write(batch.folder.path(), "notes.go");
@@ -476,6 +539,23 @@ async fn the_next_start_goes_on_where_a_job_was() {
     let notes = batch.notes();
     let count = |record: &str| notes.iter().filter(|note| **note == noted(record)).count();
     assert_eq!((count("done"), count("r0"), count("r9"), count("wait"), count("r11")), (1, 1, 1, 2, 1));
+    batch.leaves_no_files().await;
+    batch.tested.cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_pass_through_the_containers_of_a_pipeline() {
+    let batch = Batch::start(json!({})).await;
+    let of = |answer: &str| json!({"Image": "model", "Environment": {"ANSWER": answer}});
+    let model = json!({"ModelName": "row", "Containers": [of("sum"), of("length")]});
+    batch.tested.sagemaker("CreateModel", model).await.unwrap();
+    batch.put("in/a.csv", "1,2\n3,40\n").await;
+    let single = ("/BatchStrategy", json!("SingleRecord"));
+    batch.run("j", &[("/ModelName", json!("row")), single]).await;
+    assert_eq!(batch.object("out/a.csv.out").await.unwrap(), "3\n4\n", "the lengths of 3.0 and 43.0");
+    let first = "request text/csv */* b'1,2'";
+    let second = "request text/csv text/csv b'3.0'";
+    assert_eq!(batch.notes()[..2], [first, second]);
     batch.leaves_no_files().await;
     batch.tested.cloud.stop().await;
 }

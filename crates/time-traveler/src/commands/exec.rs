@@ -40,7 +40,7 @@ pub(crate) struct Exec {
 
 /// Runs the command, and returns its exit code.
 pub(crate) fn run(exec: &Exec) -> anyhow::Result<ExitCode> {
-    HopLog::default().install();
+    HopLog::of_failures().install();
     let own = own_images(&exec.images)?;
     let running = match exec.fresh {
         true => None,

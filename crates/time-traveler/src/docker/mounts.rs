@@ -66,6 +66,10 @@ impl Mounts {
     pub(super) fn linked(&self) -> io::Result<&Path> {
         for (number, mount) in self.mounts.iter().enumerate() {
             let place = place(&self.mounts[..number], &self.folder, &mount.at).map_err(io::Error::other)?;
+            // The SDK mounts a folder of a volume by itself, too. It is there already, and a link to it would lead to itself.
+            if fs::canonicalize(&place)? == fs::canonicalize(&mount.folder)? {
+                continue;
+            }
             // Docker hides what a folder holds where a volume appears in it. A link can only replace an empty one.
             fs::remove_dir(&place)?;
             #[cfg(unix)]
@@ -103,6 +107,8 @@ mod tests {
             mount(&path("data"), "/opt/ml/input/data/train"),
             mount(&path("host/input"), "/opt/ml/input"),
             mount(&path("model"), "/opt/ml/model"),
+            mount(&path("host/output"), "/opt/ml/output"),
+            mount(&path("host/output/data"), "/opt/ml/output/data"),
         ];
         fs::create_dir(path("data")).unwrap();
         fs::write(path("data/rows.csv"), "1").unwrap();
@@ -115,6 +121,9 @@ mod tests {
         assert_eq!(fs::read_to_string(base.join("input/data/train/rows.csv")).unwrap(), "1");
         fs::write(base.join("model/weights"), "2").unwrap();
         assert_eq!(fs::read_to_string(path("model/weights")).unwrap(), "2");
+        // A volume that lies in another one on this machine as well.
+        fs::write(base.join("output/data/rows"), "3").unwrap();
+        assert_eq!(fs::read_to_string(path("host/output/data/rows")).unwrap(), "3");
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::stack::unheeded;
 /// The log filter without `RUST_LOG`. s3s logs each refused request as an error.
 const DEFAULT_FILTER: &str = "warn,s3s=off,dynoxide=off";
 
+/// The action of a hop that says why a job or an endpoint failed.
+const FAILED: &str = "Failed";
 /// The target of hops.
 const HOP: &str = "hop";
 /// The target of new objects.
@@ -27,9 +29,15 @@ const CREATED: &str = "created";
 pub(crate) struct HopLog {
     start: Arc<OnceLock<Instant>>,
     model_seconds: Arc<Mutex<f64>>,
+    failures_only: bool,
 }
 
 impl HopLog {
+    /// A layer that prints why jobs and endpoints fail, with the last lines of their programs, and no other hop.
+    pub(crate) fn of_failures() -> Self {
+        Self { failures_only: true, ..Self::default() }
+    }
+
     /// Shows hops from now on.
     pub(crate) fn start(&self) -> Instant {
         *self.start.get_or_init(Instant::now)
@@ -69,7 +77,13 @@ impl<S: Subscriber> Layer<S> for HopLog {
         if let Some(seconds) = hop.model_seconds {
             *self.model_seconds.lock().unwrap_or_else(PoisonError::into_inner) += seconds;
         }
-        if event.metadata().target() == HOP {
+        if self.failures_only {
+            if event.metadata().target() == HOP && hop.action == FAILED {
+                let (name, reason) = hop.detail.split_once(": ").unwrap_or((&hop.detail, ""));
+                note!("{} failed: {}", escape::line(name), escape::line(reason));
+                hop.tail.lines().for_each(|line| note!("    {}", escape::line(line)));
+            }
+        } else if event.metadata().target() == HOP {
             self.show(&hop.service, &hop.action, &hop.detail);
         } else if let Some(reason) = unheeded::reason(&hop.bucket, &hop.key) {
             self.show("S3", "starts no job", &reason);
@@ -84,6 +98,8 @@ struct Hop {
     detail: String,
     bucket: String,
     key: String,
+    /// The last lines of a program that failed.
+    tail: String,
     model_seconds: Option<f64>,
 }
 
@@ -105,6 +121,7 @@ impl Visit for Hop {
             "detail" => &mut self.detail,
             "bucket" => &mut self.bucket,
             "key" => &mut self.key,
+            "tail" => &mut self.tail,
             _ => return,
         };
         // Writing to a string does not fail.

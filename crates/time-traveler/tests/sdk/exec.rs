@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{BINARY, done};
+use crate::{BINARY, done, python};
 
 fn exec(data: &Path, arguments: &[&str], script: &str) -> Command {
     let mut command = Command::new(BINARY);
@@ -60,4 +60,26 @@ fn a_running_cloud_is_used_with_its_images() {
     up.wait().unwrap();
     let said = done(exec(&data, &[], "echo $AWS_ENDPOINT_URL").output().unwrap());
     assert!(said.starts_with("http://127.0.0.1:") && said.trim() != aws, "{said}");
+}
+
+#[test]
+fn why_a_job_failed_is_said_with_the_last_words_of_its_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "
+import boto3
+sagemaker = boto3.client('sagemaker')
+sagemaker.create_training_job(TrainingJobName='job', RoleArn='arn:aws:iam::000000000000:role/r',
+    AlgorithmSpecification={'TrainingImage': 'bad', 'TrainingInputMode': 'File'},
+    OutputDataConfig={'S3OutputPath': 's3://out'}, StoppingCondition={'MaxRuntimeInSeconds': 60},
+    ResourceConfig={'InstanceType': 'ml.m5.large', 'InstanceCount': 1, 'VolumeSizeInGB': 1})
+while sagemaker.describe_training_job(TrainingJobName='job')['TrainingJobStatus'] == 'InProgress':
+    pass
+";
+    let mut command = Command::new(BINARY);
+    command.args(["exec", "--fresh", "--image", "bad=sh -c 'echo the last words; exit 3'", "--"]);
+    let output = command.arg(python("sdk2")).args(["-c", script]).current_dir(&folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = said.lines().collect();
+    let at = lines.iter().position(|line| *line == "job failed: AlgorithmError: , exit code: 3").expect(&said);
+    assert_eq!(lines[at + 2], "    the last words", "{said}");
 }

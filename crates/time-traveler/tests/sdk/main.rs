@@ -45,9 +45,13 @@ fn done(output: Output) -> String {
 
 /// Runs a script in an empty folder, with these images and variables.
 fn run(sdk: &str, script: &str, images: &[(&str, PathBuf)], variables: &[(&str, String)]) {
+    run_by(Command::new(BINARY), sdk, script, images, variables);
+}
+
+/// The same, with the command that is the program.
+fn run_by(mut command: Command, sdk: &str, script: &str, images: &[(&str, PathBuf)], variables: &[(&str, String)]) {
     let folder = tempfile::tempdir().unwrap();
     let python = python(sdk);
-    let mut command = Command::new(BINARY);
     command.arg("exec");
     for (name, program) in images {
         command.args(["--image", &format!("{name}='{}' '{}'", python.display(), program.display())]);
@@ -88,6 +92,29 @@ fn version_2_has_its_local_mode_without_docker() {
     let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let ports = ports.map(|listener| listener.local_addr().unwrap().port().to_string()).join(" ");
     run("sdk2", "v2_local_mode.py", &framework(), &[source(), ("PORTS", ports)]);
+}
+
+/// The program where the kernel gives no process a mount namespace: in a user namespace whose limits are 0. A system that gives no user
+/// namespace needs none.
+fn without_namespaces() -> Command {
+    let user = ["--user", "--map-root-user"];
+    let limits = "echo 0 >/proc/sys/user/max_mnt_namespaces && echo 0 >/proc/sys/user/max_user_namespaces";
+    let works =
+        |script: &str| Command::new("unshare").args(user).args(["sh", "-c", script]).status().unwrap().success();
+    if !works("true") {
+        return Command::new(BINARY);
+    }
+    assert!(works(&format!("{limits} && ! unshare --mount true")), "the limits cannot be set");
+    let mut command = Command::new("unshare");
+    command.args(user).args(["sh", "-c", &format!("{limits} && exec \"$@\""), "sh", BINARY]);
+    command
+}
+
+#[test]
+fn version_2_works_without_namespaces() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let image = ("line", examples().join("own_image/line.py"));
+    run_by(without_namespaces(), "sdk2", "v2_without_namespaces.py", &[image], &[("PORT", port)]);
 }
 
 #[test]

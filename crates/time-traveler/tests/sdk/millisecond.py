@@ -14,7 +14,8 @@ async def serve(reader, writer):
         body = await reader.readexactly(length)
         if body:
             await asyncio.sleep(0.001)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        status = b"404 Not Found" if head.startswith(b"GET /execution-parameters ") else b"200 OK"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         await writer.drain()
 
 

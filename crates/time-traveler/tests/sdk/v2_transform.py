@@ -1,10 +1,14 @@
-"""SDK 2: batch transform with every way to split and to assemble, filters and a join, a job that fails, and one that is stopped."""
+"""SDK 2: batch transform with every way to split and to assemble, filters and a join, a job that fails, and one that is stopped; the
+same server as two variants of an endpoint, and twice in a row."""
 
 import struct
 
 import sagemaker
 from sagemaker.exceptions import UnexpectedStatusException
 from sagemaker.model import Model
+from sagemaker.pipeline import PipelineModel
+from sagemaker.predictor import Predictor
+from sagemaker.session import production_variant
 from sagemaker.transformer import Transformer
 
 session = sagemaker.Session()
@@ -106,4 +110,35 @@ session.sagemaker_client.get_waiter("transform_job_completed_or_stopped").wait(
 )
 described = session.sagemaker_client.describe_transform_job(TransformJobName=transformer.latest_transform_job.name)
 assert described["TransformJobStatus"] == "Stopped"
+
+# Two variants share the requests by weight, and each answers by its name.
+variants = [production_variant(model.name, "ml.m5.large", 1, name, weight) for name, weight in [("A", 3), ("B", 1)]]
+session.endpoint_from_production_variants("shared", variants)
+predictor, client = Predictor("shared", session), session.sagemaker_runtime_client
+assert predictor.predict("one", target_variant="B") == b"ONE"
+
+
+def answering():
+    return client.invoke_endpoint(EndpointName="shared", Body=b"one")["InvokedProductionVariant"]
+
+
+assert sorted(answering() for _ in range(4)) == ["A", "A", "A", "B"]
+session.sagemaker_client.update_endpoint_weights_and_capacities(
+    EndpointName="shared", DesiredWeightsAndCapacities=[{"VariantName": "A", "DesiredWeight": 0}]
+)
+session.wait_for_endpoint("shared", poll=1)
+assert [answering() for _ in range(3)] == ["B"] * 3
+described = session.sagemaker_client.describe_endpoint(EndpointName="shared")["ProductionVariants"]
+assert [(one["VariantName"], one["CurrentWeight"]) for one in described] == [("A", 0), ("B", 1)], described
+predictor.delete_endpoint()
+
+# A pipeline: an endpoint, and a transform job.
+second = Model(image_uri="upper", role=role, sagemaker_session=session)
+row = PipelineModel([model, second], role, sagemaker_session=session, predictor_cls=Predictor)
+predictor = row.deploy(1, "ml.m5.large")
+assert predictor.predict("one") == b"ONE"
+predictor.delete_endpoint()
+transformer = row.transformer(1, "ml.m5.large", output_path=f"s3://{bucket}/row-out/", assemble_with="Line")
+transformer.transform(f"s3://{bucket}/lines/", content_type="text/plain", split_type="Line", logs=False)
+assert outputs("row-out/") == {"a.txt.out": "ONE\nTWO\n", "deep/b.txt.out": "THREE\n"}
 print("done")

@@ -10,24 +10,27 @@ use crate::sagemaker::records::{
     ServerlessConfig, Tag, Variant,
 };
 
+/// The most variants of a configuration.
+const MOST_VARIANTS: usize = 10;
+
 impl EndpointConfig {
     /// Reads a request. `is_topic` returns whether a topic of an ARN exists.
     fn read(mut request: Members, is_topic: impl Fn(&str) -> bool) -> Result<(String, Self, Vec<Tag>), ApiError> {
         let name = request.name("EndpointConfigName")?;
-        let mut variants = request.structures("ProductionVariants")?;
-        let variant = match (variants.pop(), variants.is_empty()) {
-            (Some(variant), true) => Variant::read(variant)?,
-            (Some(_), false) => {
-                return Err(request.unsupported("ProductionVariants", "an endpoint has one variant here"));
-            }
-            (None, _) => return request.required("ProductionVariants", None),
-        };
+        let variants = variants(&mut request)?;
         let asynchronous = request.structure("AsyncInferenceConfig")?;
-        if asynchronous.is_some() && variant.serverless_config.is_some() {
+        let is_serverless = variants.iter().any(|variant| variant.serverless_config.is_some());
+        if asynchronous.is_some() && is_serverless {
             return Err(ApiError::validation("An endpoint with an AsyncInferenceConfig cannot be serverless."));
         }
+        if variants.len() > 1 && is_serverless {
+            return Err(ApiError::validation("An endpoint with a serverless variant cannot have another variant."));
+        }
+        if variants.len() > 1 && asynchronous.is_some() {
+            return Err(request.unsupported("AsyncInferenceConfig", "an asynchronous endpoint has one variant here"));
+        }
         let config = Self {
-            production_variants: [variant],
+            production_variants: variants,
             async_inference_config: asynchronous
                 .map(|config| AsyncInferenceConfig::read(config, is_topic))
                 .transpose()?,
@@ -42,6 +45,28 @@ impl EndpointConfig {
         request.done()?;
         Ok((name, config, tags))
     }
+}
+
+/// The variants of a configuration: 1 to 10, with different names.
+fn variants(request: &mut Members) -> Result<Vec<Variant>, ApiError> {
+    let given = request.structures("ProductionVariants")?;
+    match given.len() {
+        0 => return request.required("ProductionVariants", None),
+        1..=MOST_VARIANTS => {}
+        count => {
+            let constraint = format!("Member must have length less than or equal to {MOST_VARIANTS}");
+            return Err(request.invalid("ProductionVariants", &json!(count), &constraint));
+        }
+    }
+    let variants = given.into_iter().map(Variant::read).collect::<Result<Vec<_>, _>>()?;
+    for (number, variant) in variants.iter().enumerate() {
+        let name = &variant.variant_name;
+        if variants[..number].iter().any(|other| other.variant_name == *name) {
+            let constraint = "Member must have unique variant names";
+            return Err(request.invalid("ProductionVariants", &json!(name), constraint));
+        }
+    }
+    Ok(variants)
 }
 
 impl Variant {
@@ -60,13 +85,7 @@ impl Variant {
                 "The variant {variant} has a ServerlessConfig: InstanceType and InitialInstanceCount cannot be given with it."
             )));
         }
-        let weight = match variant.take("InitialVariantWeight") {
-            None => 1.0,
-            Some(weight) => match weight.as_f64().filter(|weight| *weight >= 0.0) {
-                Some(weight) => weight,
-                None => return Err(variant.invalid("InitialVariantWeight", &weight, "Member must be 0 or more")),
-            },
-        };
+        let weight = variant.weight("InitialVariantWeight")?.unwrap_or(1.0);
         let read = Self {
             variant_name,
             model_name,
@@ -77,7 +96,7 @@ impl Variant {
                 .integer("ContainerStartupHealthCheckTimeoutInSeconds", 60..=3600)?,
             serverless_config: serverless,
         };
-        // The instance is this machine, with its disk and drivers, and the only target of routing.
+        // The instance is this machine, with its disk and drivers, and the variant's only target of routing.
         variant.ignore(&[
             "VolumeSizeInGB",
             "ModelDataDownloadTimeoutInSeconds",
@@ -156,8 +175,16 @@ impl AsyncInferenceConfig {
 
 pub(super) fn create(plane: &ControlPlane, request: Members) -> Result<Value, ApiError> {
     let (name, config, tags) = EndpointConfig::read(request, |arn| plane.sns.is_topic(arn))?;
-    let model = &config.production_variants[0].model_name;
-    plane.journal.read(|connection| get::<Model>(connection, Kind::Model, model))?;
+    plane.journal.read(|connection| {
+        config.production_variants.iter().try_for_each(|variant| {
+            let model = get::<Model>(connection, Kind::Model, &variant.model_name)?;
+            let is_pipeline = model.value.containers.len() > 1;
+            match variant.serverless_config.is_some() && is_pipeline {
+                true => Err(ApiError::validation("A serverless variant cannot have a model with several Containers.")),
+                false => Ok(()),
+            }
+        })
+    })?;
     plane.create(Kind::EndpointConfig, &name, &config, &tags)?;
     Ok(json!({"EndpointConfigArn": Kind::EndpointConfig.arn(&name)}))
 }
@@ -237,9 +264,19 @@ mod tests {
         let (_, read_back) = read(&variants(variant.clone())).unwrap();
         let shown = &json!(read_back)["ProductionVariants"][0];
         assert_eq!((&shown["ServerlessConfig"], shown.get("InitialInstanceCount")), (&serverless, None));
-        let mut both = variants(variant);
-        both["AsyncInferenceConfig"] = json!({"OutputConfig": {"S3OutputPath": "s3://b"}});
+        let asynchronous = json!({"OutputConfig": {"S3OutputPath": "s3://b"}});
+        let mut both = variants(variant.clone());
+        both["AsyncInferenceConfig"] = asynchronous.clone();
         assert!(read(&both).unwrap_err().to_string().contains("cannot be serverless"));
+        let beside = |mut other: Value| {
+            other["VariantName"] = json!("w");
+            config(&[("ProductionVariants", json!([super::tests::variant(), other]))])
+        };
+        assert!(read(&beside(variant)).unwrap_err().to_string().contains("cannot have another variant"));
+        let mut two = beside(super::tests::variant());
+        assert_eq!(read(&two).unwrap().1.production_variants.len(), 2);
+        two["AsyncInferenceConfig"] = asynchronous;
+        assert!(read(&two).unwrap_err().to_string().contains("asyncInferenceConfig is not supported"));
     }
 
     #[test]
@@ -253,13 +290,15 @@ mod tests {
         let include = json!({"S3OutputPath": "s3://b", "NotificationConfig": {"IncludeInferenceResponseIn": []}});
         for (request, named) in [
             (variants(json!([])), "productionVariants"),
-            (variants(json!([variant(), variant()])), "productionVariants is not supported"),
+            (variants(json!([variant(), variant()])), "unique variant names"),
+            (variants(json!(vec![variant(); 11])), "less than or equal to 10"),
             (with("ServerlessConfig", json!({"MemorySizeInMB": 1024})), "serverlessConfig.maxConcurrency"),
             (with("ServerlessConfig", json!({"MemorySizeInMB": 1025, "MaxConcurrency": 1})), "a multiple of 1024"),
             (with("ServerlessConfig", json!({"MemorySizeInMB": 1024, "MaxConcurrency": 1})), "cannot be given with it"),
             (with("InitialInstanceCount", json!(0)), "productionVariants.1.member.initialInstanceCount"),
             (with("InstanceType", json!(null)), "productionVariants.1.member.instanceType"),
             (with("InitialVariantWeight", json!(-1)), "initialVariantWeight"),
+            (with("InitialVariantWeight", json!(1e39)), "initialVariantWeight"),
             (with("AcceleratorType", json!("ml.eia1.large")), "productionVariants.1.member.acceleratorType"),
             (with("ContainerStartupHealthCheckTimeoutInSeconds", json!(59)), "60 to 3600"),
             (config(&[("DataCaptureConfig", json!({"EnableCapture": true}))]), "dataCaptureConfig"),

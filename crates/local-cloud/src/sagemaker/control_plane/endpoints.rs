@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 
 use super::listing::{Item, seconds};
 use super::request::{ApiError, Members};
+use super::variant_capacities::Retained;
 use super::{ControlPlane, check_changeable, existing, get};
 use crate::sagemaker::notice;
-use crate::sagemaker::records::{self, Deployment, Endpoint, EndpointConfig, Kind, Model, Record, Status};
+use crate::sagemaker::records::{
+    self, DeployedVariant, Deployment, Endpoint, EndpointConfig, Kind, Model, Record, ServedContainer, Status, Variant,
+};
 
 pub(super) fn create(plane: &ControlPlane, mut request: Members) -> Result<Value, ApiError> {
     let name = request.name("EndpointName")?;
@@ -33,8 +36,9 @@ pub(super) fn create(plane: &ControlPlane, mut request: Members) -> Result<Value
 pub(super) fn update(plane: &ControlPlane, mut request: Members) -> Result<Value, ApiError> {
     let name = request.name("EndpointName")?;
     let config = request.name("EndpointConfigName")?;
-    // They choose what an update retains. With one instance and one variant there is no choice.
-    request.ignore(&["RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig"]);
+    let retained = Retained::read(&mut request)?;
+    // No deployment configuration is kept.
+    request.ignore(&["RetainDeploymentConfig"]);
     if request.take("DeploymentConfig").is_some() {
         return Err(
             request.unsupported("DeploymentConfig", "all traffic shifts at once when the new server is healthy")
@@ -54,7 +58,10 @@ pub(super) fn update(plane: &ControlPlane, mut request: Members) -> Result<Value
             }
             _ => return Err(in_progress(&arn)),
         }
-        let pending = deployment(transaction, &config, now)?;
+        let mut pending = deployment(transaction, &config, now)?;
+        if let Some(current) = &record.value.current {
+            retained.keep(current, &mut pending);
+        }
         test_topics(plane, transaction, &pending)?;
         record.value.pending = Some(pending);
         record.value.status = Status::Updating;
@@ -113,14 +120,15 @@ fn test_topics(plane: &ControlPlane, connection: &Connection, deployment: &Deplo
     Ok(())
 }
 
-/// A deployment of a configuration and its model, as they are now.
+/// A deployment of a configuration and its models, as they are now.
 fn deployment(connection: &Connection, config: &str, now: i64) -> Result<Deployment, ApiError> {
     let config = get::<EndpointConfig>(connection, Kind::EndpointConfig, config)?;
-    let model = get::<Model>(connection, Kind::Model, &config.value.production_variants[0].model_name)?;
-    Ok(Deployment::new(&config.name, &config.value, &model.value, now))
+    let model = |variant: &Variant| Ok(get::<Model>(connection, Kind::Model, &variant.model_name)?.value);
+    let models = config.value.production_variants.iter().map(model).collect::<Result<Vec<_>, ApiError>>()?;
+    Ok(Deployment::new(&config.name, &config.value, &models, now))
 }
 
-fn in_progress(arn: &str) -> ApiError {
+pub(super) fn in_progress(arn: &str) -> ApiError {
     ApiError::validation(format!("Cannot update in-progress endpoint \"{arn}\"."))
 }
 
@@ -143,29 +151,35 @@ fn described(record: &Record<Endpoint>) -> Value {
         shown["FailureReason"] = json!(reason);
     }
     if let Some(deployment) = &endpoint.current {
-        let image = &deployment.image;
-        let resolved = seconds(deployment.started);
-        let images = json!([{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": resolved}]);
-        let mut variant = json!({
-            "VariantName": deployment.variant,
-            "DeployedImages": images,
-            "CurrentWeight": 1.0,
-            "DesiredWeight": 1.0,
-        });
-        match &deployment.serverless {
-            Some(config) => {
-                variant["CurrentServerlessConfig"] = json!(config);
-                variant["DesiredServerlessConfig"] = json!(config);
-            }
-            None => {
-                variant["CurrentInstanceCount"] = json!(deployment.instances);
-                variant["DesiredInstanceCount"] = json!(deployment.instances);
-            }
-        }
-        shown["ProductionVariants"] = json!([variant]);
+        let variants = deployment.variants.iter().map(|variant| described_variant(variant, deployment.started));
+        shown["ProductionVariants"] = variants.collect();
         if let Some(pending) = &endpoint.pending {
             shown["PendingDeploymentSummary"] =
                 json!({"EndpointConfigName": pending.config, "StartTime": seconds(pending.started)});
+        }
+    }
+    shown
+}
+
+fn described_variant(variant: &DeployedVariant, started: i64) -> Value {
+    let images = variant.containers.iter().map(|ServedContainer { image, .. }| {
+        json!({"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": seconds(started)})
+    });
+    let (current, desired) = (variant.capacity, variant.wanted());
+    let mut shown = json!({
+        "VariantName": variant.name,
+        "DeployedImages": images.collect::<Vec<_>>(),
+        "CurrentWeight": current.weight,
+        "DesiredWeight": desired.weight,
+    });
+    match &variant.serverless {
+        Some(config) => {
+            shown["CurrentServerlessConfig"] = json!(config);
+            shown["DesiredServerlessConfig"] = json!(config);
+        }
+        None => {
+            shown["CurrentInstanceCount"] = json!(current.instances);
+            shown["DesiredInstanceCount"] = json!(desired.instances);
         }
     }
     shown

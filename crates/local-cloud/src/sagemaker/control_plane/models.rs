@@ -8,20 +8,28 @@ use super::{ControlPlane, described, get};
 use crate::s3::split_uri;
 use crate::sagemaker::records::{Container, Kind, Model, Tag};
 
+/// The most containers of a pipeline.
+const MOST_CONTAINERS: usize = 15;
+
 impl Model {
     fn read(mut request: Members) -> Result<(String, Self, Vec<Tag>), ApiError> {
         let name = request.name("ModelName")?;
-        if request.take("Containers").is_some() {
-            return Err(request.unsupported("Containers", "give one PrimaryContainer"));
-        }
         if request.flag("EnableNetworkIsolation")? {
             let instead = "its model servers are processes of this machine, with its network";
             return Err(request.unsupported("EnableNetworkIsolation", instead));
         }
-        let container = request.structure("PrimaryContainer")?;
-        let container = request.required("PrimaryContainer", container)?;
+        let primary = request.structure("PrimaryContainer")?.map(Container::read).transpose()?;
+        let containers = containers(&mut request)?;
+        if primary.is_some() && !containers.is_empty() {
+            return Err(ApiError::validation("Specify one of PrimaryContainer and Containers, not both."));
+        }
+        if primary.is_none() && containers.is_empty() {
+            return request.required("PrimaryContainer", None);
+        }
         let model = Self {
-            primary_container: Container::read(container)?,
+            primary_container: primary,
+            containers,
+            inference_execution_config: execution_config(&mut request)?,
             execution_role_arn: request.text("ExecutionRoleArn", 2048)?,
             vpc_config: request.take("VpcConfig"),
             enable_network_isolation: false,
@@ -30,6 +38,35 @@ impl Model {
         request.done()?;
         Ok((name, model, tags))
     }
+}
+
+/// The containers of a pipeline. Their names differ.
+fn containers(request: &mut Members) -> Result<Vec<Container>, ApiError> {
+    let given = request.structures("Containers")?;
+    if given.len() > MOST_CONTAINERS {
+        let constraint = format!("Member must have length less than or equal to {MOST_CONTAINERS}");
+        return Err(request.invalid("Containers", &json!(given.len()), &constraint));
+    }
+    let containers = given.into_iter().map(Container::read).collect::<Result<Vec<_>, _>>()?;
+    let mut names: Vec<&str> =
+        containers.iter().filter_map(|container| container.container_hostname.as_deref()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let constraint = "Member must have unique values of ContainerHostname";
+        return Err(request.invalid("Containers", &json!(twice[0]), constraint));
+    }
+    Ok(containers)
+}
+
+/// How the containers of a model work together, as the request has it.
+fn execution_config(request: &mut Members) -> Result<Option<Value>, ApiError> {
+    let Some(mut config) = request.structure("InferenceExecutionConfig")? else { return Ok(None) };
+    let shown = config.shown();
+    if config.one_of("Mode", &["Serial", "Direct"])? == Some("Direct") {
+        return Err(config.unsupported("Mode", "Serial works: a request passes through all containers"));
+    }
+    config.done()?;
+    Ok(Some(shown))
 }
 
 impl Container {
@@ -55,7 +92,7 @@ impl Container {
         let read = Self {
             image,
             mode: "SingleModel".to_owned(),
-            container_hostname: container.text("ContainerHostname", 63)?,
+            container_hostname: container.optional_name("ContainerHostname")?,
             image_config: container.take("ImageConfig"),
             model_data_url: url,
             model_data_source: source,
@@ -129,13 +166,30 @@ mod tests {
     fn a_model_is_an_image_an_environment_and_an_archive() {
         let url = json!({"Image": "i:1", "ModelDataUrl": "s3://b/model.tar.gz", "Environment": {"A": "1"}});
         let (name, model) = read(&with(url)).unwrap();
-        assert_eq!((name.as_str(), model.primary_container.environment["A"].as_str()), ("m", "1"));
+        let container = model.primary_container.unwrap();
+        assert_eq!((name.as_str(), container.environment["A"].as_str()), ("m", "1"));
         let source = json!({"S3Uri": "s3://b/model.tar.gz", "S3DataType": "S3Object", "CompressionType": "Gzip"});
         let (_, same) =
             read(&with(json!({"Image": "i:1", "ModelDataSource": {"S3DataSource": source.clone()}}))).unwrap();
-        assert_eq!(same.primary_container.model_data_url, model.primary_container.model_data_url);
+        assert_eq!(same.primary_container.as_ref().unwrap().model_data_url, container.model_data_url);
         assert_eq!(json!(same)["PrimaryContainer"]["ModelDataSource"]["S3DataSource"], source);
-        assert_eq!(read(&with(json!({"Image": "i"}))).unwrap().1.primary_container.model_data_url, None);
+        assert_eq!(read(&with(json!({"Image": "i"}))).unwrap().1.served()[0].model_data, None);
+    }
+
+    #[test]
+    fn a_pipeline_is_a_list_of_containers_with_names() {
+        let row = json!([{"Image": "a"}, {"Image": "b", "ContainerHostname": "second"}, {"Image": "c"}]);
+        let request = json!({"ModelName": "m", "Containers": row, "InferenceExecutionConfig": {"Mode": "Serial"}});
+        let (_, model) = read(&request).unwrap();
+        let served: Vec<_> = model.served().into_iter().map(|container| (container.name, container.image)).collect();
+        let expected = [("container-1", "a"), ("second", "b"), ("container-3", "c")];
+        assert_eq!(served, expected.map(|(name, image)| (name.to_owned(), image.to_owned())));
+        let shown = json!(model);
+        assert_eq!(shown["Containers"][1]["ContainerHostname"], "second");
+        assert_eq!(
+            (&shown["InferenceExecutionConfig"]["Mode"], shown.get("PrimaryContainer")),
+            (&json!("Serial"), None)
+        );
     }
 
     #[test]
@@ -146,7 +200,21 @@ mod tests {
         };
         let both = json!({"ModelName": "m", "PrimaryContainer": {"Image": "i"}, "EnableNetworkIsolation": true});
         for (request, named) in [
-            (json!({"ModelName": "m", "Containers": [{"Image": "i"}]}), "containers is not supported"),
+            (json!({"ModelName": "m", "Containers": [{"Image": ""}]}), "containers.1.member.image"),
+            (json!({"ModelName": "m", "Containers": vec![json!({"Image": "i"}); 16]}), "less than or equal to 15"),
+            (
+                json!({"ModelName": "m", "Containers": vec![json!({"Image": "i", "ContainerHostname": "a"}); 2]}),
+                "unique values of ContainerHostname",
+            ),
+            (
+                json!({"ModelName": "m", "Containers": [{"Image": "i", "ContainerHostname": "a_b"}]}),
+                "containers.1.member.containerHostname",
+            ),
+            (json!({"ModelName": "m", "Containers": [{"Image": "i"}], "PrimaryContainer": {"Image": "i"}}), "not both"),
+            (
+                json!({"ModelName": "m", "Containers": [{"Image": "i"}], "InferenceExecutionConfig": {"Mode": "Direct"}}),
+                "inferenceExecutionConfig.mode is not supported",
+            ),
             (json!({"ModelName": "m"}), "primaryContainer"),
             (json!({"ModelName": "-", "PrimaryContainer": {"Image": "i"}}), "modelName"),
             (both, "enableNetworkIsolation"),

@@ -98,13 +98,19 @@ impl Members {
 
     /// The name of a model, an endpoint configuration, an endpoint or a variant.
     pub(super) fn name(&mut self, name: &str) -> Result<String, ApiError> {
-        let text = self.text(name, 63)?;
-        let text = self.required(name, text)?;
-        if is_name(&text) {
-            return Ok(text);
+        let text = self.optional_name(name)?;
+        self.required(name, text)
+    }
+
+    /// The same, of a member that may be missing.
+    pub(super) fn optional_name(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.text(name, 63)? {
+            Some(text) if !is_name(&text) => {
+                let pattern = "Member must satisfy regular expression pattern: ^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$";
+                Err(self.invalid(name, &Value::String(text), pattern))
+            }
+            text => Ok(text),
         }
-        let pattern = "Member must satisfy regular expression pattern: ^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$";
-        Err(self.invalid(name, &Value::String(text), pattern))
     }
 
     pub(super) fn integer(&mut self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, ApiError> {
@@ -116,6 +122,17 @@ impl Members {
                     let (least, most) = (range.start(), range.end());
                     Err(self.invalid(name, &value, &format!("Member must be a whole number from {least} to {most}")))
                 }
+            },
+        }
+    }
+
+    /// The weight of a variant: 0, or a positive number that fits AWS's 32 bits.
+    pub(super) fn weight(&mut self, name: &str) -> Result<Option<f64>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => match value.as_f64().filter(|weight| (0.0..=f64::from(f32::MAX)).contains(weight)) {
+                Some(weight) => Ok(Some(weight)),
+                None => Err(self.invalid(name, &value, "Member must be 0 or more")),
             },
         }
     }

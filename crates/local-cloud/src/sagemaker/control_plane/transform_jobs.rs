@@ -22,7 +22,7 @@ pub(super) fn create(plane: &ControlPlane, request: Members) -> Result<Value, Ap
             id: Uuid::new_v4(),
             shown,
             spec,
-            container: found.value.primary_container,
+            containers: found.value.served(),
             status: JobStatus::InProgress,
             failure_reason: None,
             started: None,

@@ -1,50 +1,98 @@
-//! A hosted endpoint: the deployment that serves, the users of its model server, and the switch to another deployment.
+//! A hosted endpoint: the deployment that serves, the users of its model servers, and the switch to another deployment.
 
 use std::future::pending;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::model_data;
-use super::model_server::ModelServer;
+use super::pipeline::Pipeline;
+use super::router::Router;
 use crate::sagemaker::records::Deployment;
 
-/// A deployment with its running model server.
+/// A variant with its running model servers.
+#[derive(Clone)]
+pub(crate) struct ServingVariant {
+    pub(crate) name: String,
+    pub(crate) servers: Arc<Pipeline>,
+    /// One permit for each concurrent invocation, if it is serverless.
+    pub(crate) limit: Option<Arc<Semaphore>>,
+}
+
+/// A deployment with its running model servers.
 pub(crate) struct Serving {
     pub(crate) deployment: Deployment,
-    pub(crate) server: ModelServer,
-    /// The folder of the model's files, if it is to be removed with the deployment.
-    pub(crate) folder: Option<PathBuf>,
+    /// In the order of the deployment's.
+    variants: Vec<ServingVariant>,
+    router: Router,
     /// One permit for each concurrent asynchronous invocation.
     instance: Arc<Semaphore>,
-    /// Read-locked by each user of the server, write-locked to end it.
+    /// Read-locked by each user of the servers, write-locked to end them.
     users: Arc<RwLock<()>>,
 }
 
 impl Serving {
-    pub(crate) fn new(deployment: Deployment, server: ModelServer, folder: Option<PathBuf>) -> Self {
-        let instance = Arc::new(Semaphore::new(deployment.concurrency()));
-        Self { deployment, server, folder, instance, users: Arc::default() }
+    /// `servers` are those of the deployment's variants, in their order.
+    pub(crate) fn new(deployment: Deployment, servers: Vec<Pipeline>) -> Self {
+        let variants = deployment.variants.iter().zip(servers).map(|(variant, servers)| {
+            let most = variant.serverless.as_ref().map(|config| config.max_concurrency);
+            let limit = most.map(|most| Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX))));
+            ServingVariant { name: variant.name.clone(), servers: Arc::new(servers), limit }
+        });
+        let variants = variants.collect();
+        Self::of(deployment, variants, Arc::default())
     }
 
-    /// One permit for each concurrent asynchronous invocation of the instance.
+    fn of(deployment: Deployment, variants: Vec<ServingVariant>, users: Arc<RwLock<()>>) -> Self {
+        let router = Router::new(deployment.variants.iter().map(|variant| variant.capacity.weight).collect());
+        let instance = Arc::new(Semaphore::new(deployment.concurrency()));
+        Self { deployment, variants, router, instance, users }
+    }
+
+    /// The same servers with other weights and counts. What runs keeps its permits, unless there are others now.
+    fn with(&self, deployment: Deployment) -> Self {
+        let is_same = deployment.concurrency() == self.deployment.concurrency();
+        let new = Self::of(deployment, self.variants.clone(), Arc::clone(&self.users));
+        if is_same { Self { instance: self.instance(), ..new } } else { new }
+    }
+
+    /// One permit for each concurrent asynchronous invocation of all instances.
     pub(crate) fn instance(&self) -> Arc<Semaphore> {
         Arc::clone(&self.instance)
     }
 
-    async fn end(&self) {
-        self.server.stop().await;
-        if let Some(folder) = &self.folder {
-            model_data::remove(folder);
-        }
+    /// The variant of this name.
+    pub(crate) fn variant(&self, name: &str) -> Option<&ServingVariant> {
+        self.variants.iter().find(|variant| variant.name == name)
+    }
+
+    /// The variant for a request that names none. `None` if no variant has a weight.
+    pub(crate) fn next(&self) -> Option<&ServingVariant> {
+        self.variants.get(self.router.next()?)
+    }
+
+    /// The servers of an asynchronous endpoint, which has one variant.
+    pub(crate) fn sole(&self) -> &Pipeline {
+        &self.variants[0].servers
+    }
+
+    async fn stop(&self) {
+        join_all(self.variants.iter().map(|variant| variant.servers.stop())).await;
+    }
+
+    /// Stops the servers, and removes the models' files below `models`.
+    async fn end(&self, models: &Path) {
+        self.stop().await;
+        self.deployment.containers().for_each(|container| model_data::remove(&models.join(container.id.to_string())));
     }
 }
 
-/// The use of a deployment, which is not stopped before the lease ends.
+/// The use of a deployment, whose servers are not stopped before the lease ends.
 pub(crate) struct Lease {
     serving: Arc<Serving>,
     _user: OwnedRwLockReadGuard<()>,
@@ -91,7 +139,7 @@ impl Hosted {
         }
     }
 
-    /// The current deployment, as soon as its server is healthy. `None` after `patience`.
+    /// The current deployment of an asynchronous endpoint, as soon as its servers are healthy. `None` after `patience`.
     pub(crate) async fn healthy(&self, patience: Duration) -> Option<Lease> {
         let mut changes = self.serving.subscribe();
         let found = async {
@@ -100,7 +148,7 @@ impl Hosted {
                 let lease = self.lease();
                 let is_healthy = async {
                     match &lease {
-                        Some(lease) => lease.server.healthy(patience).await,
+                        Some(lease) => lease.sole().healthy(patience).await,
                         None => pending().await,
                     }
                 };
@@ -123,16 +171,26 @@ impl Hosted {
         self.serving.subscribe()
     }
 
-    /// Makes another deployment the current one. The replaced one is stopped when its last user has ended.
-    pub(crate) fn switch(&self, new: Serving) {
+    /// Makes another deployment the current one. The replaced one is stopped when its last user has ended, and its models' files
+    /// below `models` are removed.
+    pub(crate) fn switch(&self, new: Serving, models: &Path) {
         let Some(old) = self.serving.send_replace(Some(Arc::new(new))) else { return };
-        let mut gone = self.gone.subscribe();
+        let (mut gone, models) = (self.gone.subscribe(), models.to_owned());
         self.spawn(async move {
             tokio::select! {
                 _ = old.users.write() => {}
                 () = until(&mut gone) => {}
             }
-            old.end().await;
+            old.end(&models).await;
+        });
+    }
+
+    /// Gives the current deployment, if there is one, other weights and counts. Its servers go on.
+    pub(crate) fn change(&self, deployment: Deployment) {
+        self.serving.send_modify(|serving| {
+            if let Some(current) = serving {
+                *serving = Some(Arc::new(current.with(deployment)));
+            }
         });
     }
 
@@ -141,11 +199,11 @@ impl Hosted {
         self.gone.send_replace(true);
     }
 
-    /// Stops its model server and its tasks. The model's files stay, for the next start.
+    /// Stops its model servers and its tasks. The model's files stay, for the next start.
     pub(crate) async fn end(&self) {
         self.leave();
         if let Some(serving) = self.serving.send_replace(None) {
-            serving.server.stop().await;
+            serving.stop().await;
         }
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         while tasks.join_next().await.is_some() {}

@@ -1,40 +1,23 @@
 //! The life of an endpoint in the background: deployment, update, removal, and resumption after a restart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Hosting;
+use futures::future::try_join_all;
+
 use super::hosted::{Hosted, Serving};
-use super::model_data::{self, ModelDataError};
-use super::model_server::{ModelServer, Server, StartError};
-use crate::child;
+use super::launcher::{Launch, LaunchError};
+use super::model_data;
+use super::{Hosting, stream};
 use crate::error::{CloudError, chain};
 use crate::queue;
-use crate::sagemaker::images::{self, NoSuchImage};
 use crate::sagemaker::records::{self, Deployment, Endpoint, Kind, Record, Status};
 
-/// Where a container finds its model's files.
-const MODEL_FOLDER: &str = "/opt/ml/model";
 /// The longest `FailureReason` of AWS, in characters.
 const LONGEST_REASON: usize = 1024;
-
-/// Why a deployment cannot serve.
-#[derive(Debug, thiserror::Error)]
-enum LaunchError {
-    #[error(transparent)]
-    Image(#[from] NoSuchImage),
-    #[error(transparent)]
-    ModelData(#[from] ModelDataError),
-    #[error("The primary container for production variant {variant} did not pass the ping health check")]
-    Server {
-        variant: String,
-        #[source]
-        source: StartError,
-    },
-}
 
 impl Hosting {
     /// Brings up the deployments of an endpoint, in the background.
@@ -59,9 +42,9 @@ impl Hosting {
         let all: Vec<Record<Endpoint>> =
             self.journal.read(|connection| records::all(connection, Kind::Endpoint)).map_err(failed)?;
         let used: BTreeSet<String> =
-            all.iter().flat_map(|record| record.value.deployments()).map(|used| used.id.to_string()).collect();
-        collect_garbage(&self.place.models, &used)
-            .map_err(|source| CloudError::DataFolder { path: self.place.models.clone(), source })?;
+            all.iter().flat_map(|record| record.value.containers()).map(|used| used.id.to_string()).collect();
+        let models = &self.place().models;
+        collect_garbage(models, &used).map_err(|source| CloudError::DataFolder { path: models.clone(), source })?;
         for Record { name, mut value, .. } in all.into_iter().filter(|record| !record.own) {
             match value.status {
                 Status::Deleting => self.begin_removal(&name),
@@ -82,73 +65,86 @@ impl Hosting {
         Ok(())
     }
 
-    /// Brings up the current deployment, if it does not run, and then the pending one.
+    /// Brings up the current deployment, if it does not run, with the weights and counts that are desired; then the pending one.
     async fn deploy(&self, hosted: &Hosted) {
         let Some(record) = self.read_endpoint(&hosted.name) else { return };
         let mut failure = None;
-        if let Some(current) = record.current.filter(|_| !hosted.serves()) {
-            match self.launch(&hosted.name, &current).await {
-                Ok(serving) => hosted.switch(serving),
-                Err(error) => failure = Some(error),
+        let models = &self.place().models;
+        let mut current = record.current;
+        if let Some(current) = &mut current {
+            let has_changed = current.settle();
+            if !hosted.serves() {
+                match self.launch(&hosted.name, current).await {
+                    Ok(serving) => hosted.switch(serving, models),
+                    Err(error) => failure = Some(error),
+                }
+            } else if has_changed {
+                hosted.change(current.clone());
             }
         }
-        let deployed = match record.pending {
-            None => None,
-            Some(pending) => match self.launch(&hosted.name, &pending).await {
+        if let Some(pending) = record.pending {
+            match self.launch(&hosted.name, &pending).await {
                 Ok(serving) => {
                     failure = None;
                     // It serves before its status is InService.
-                    hosted.switch(serving);
-                    Some(pending)
+                    hosted.switch(serving, models);
+                    current = Some(pending);
                 }
                 Err(error) => {
-                    model_data::remove(&self.folder(&pending));
+                    self.remove_models(&pending);
                     failure = Some(error);
-                    None
                 }
-            },
-        };
+            }
+        }
         let (status, action) =
             if hosted.serves() { (Status::InService, "InService") } else { (Status::Failed, "Failed") };
         let reason = failure.map(|error| bounded(&chain(&error)));
-        let detail = reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or("ready to be invoked");
-        tracing::info!(
-            target: "hop", service = "SageMaker", action, detail = %format_args!("{}: {detail}", hosted.name)
-        );
+        let (detail, tail) = match &reason {
+            None => ("ready to be invoked", ""),
+            Some(reason) => reason.split_once('\n').unwrap_or((reason, "")),
+        };
+        let detail = format!("{}: {detail}", hosted.name);
+        tracing::info!(target: "hop", service = "SageMaker", action, detail, tail);
         self.change_endpoint(&hosted.name, |endpoint| {
             endpoint.status = status;
             endpoint.failure_reason.clone_from(&reason);
             endpoint.pending = None;
-            if let Some(deployment) = &deployed {
-                endpoint.current = Some(deployment.clone());
-            }
+            endpoint.current.clone_from(&current);
         })
         .await;
     }
 
-    /// Starts a model server with its model's files, and waits until it is healthy.
+    /// Starts the model servers of all variants with their models' files, and waits until they are healthy.
     async fn launch(&self, endpoint: &str, deployment: &Deployment) -> Result<Serving, LaunchError> {
-        let mut program = images::find(&self.images, &deployment.image)?.program.clone();
-        let folder = self.folder(deployment);
-        model_data::fetch(deployment.model_data.as_deref(), &folder, &self.store, &self.journal).await?;
-        program.environment.extend(child::of_client(&deployment.environment));
-        program.environment.insert("SM_MODEL_DIR".to_owned(), folder.display().to_string());
-        let server = Server {
-            name: endpoint.to_owned(),
-            program,
-            view: self.place.view(vec![(folder.clone(), MODEL_FOLDER.into())]).await,
-            startup_timeout: deployment.startup_timeout(),
-            // In another folder than the functions' logs: an endpoint may have a function's name.
-            log: self.place.logs.join("endpoints").join(endpoint).join(format!("{}.log", deployment.config)),
-            stream: self.stream(endpoint, &deployment.variant),
-        };
-        let server = ModelServer::start(server, self.place.clone())
-            .await
-            .map_err(|source| LaunchError::Server { variant: deployment.variant.clone(), source })?;
-        Ok(Serving::new(deployment.clone(), server, Some(folder)))
+        // In another folder than the functions' logs: an endpoint may have a function's name.
+        let logs = self.place().logs.join("endpoints").join(endpoint);
+        let environment = BTreeMap::new();
+        let launches: Vec<_> = deployment
+            .variants
+            .iter()
+            .map(|variant| {
+                let config = &deployment.config;
+                let log = match deployment.variants.len() {
+                    1 => config.clone(),
+                    _ => format!("{config}.{}", variant.name),
+                };
+                Launch {
+                    name: endpoint,
+                    of: format!("production variant {}", variant.name),
+                    containers: &variant.containers,
+                    environment: &environment,
+                    models: &self.place().models,
+                    startup_timeout: variant.startup_timeout(),
+                    log: logs.join(log),
+                    stream: stream(endpoint, &variant.name),
+                }
+            })
+            .collect();
+        let servers = try_join_all(launches.iter().map(|launch| self.launcher.start(launch))).await?;
+        Ok(Serving::new(deployment.clone(), servers))
     }
 
-    /// Stops the server, then deletes the queued requests, the record and the files.
+    /// Stops the servers, then deletes the queued requests, the record and the files.
     async fn remove(&self, name: &str) {
         if let Some(hosted) = self.release(name) {
             hosted.end().await;
@@ -163,12 +159,13 @@ impl Hosting {
             records::delete(transaction, Kind::Endpoint, name)
         })
         .await;
-        endpoint.deployments().for_each(|deployment| model_data::remove(&self.folder(deployment)));
+        endpoint.deployments().for_each(|deployment| self.remove_models(deployment));
     }
 
-    /// The folder of a deployment's model files.
-    fn folder(&self, deployment: &Deployment) -> PathBuf {
-        self.place.models.join(deployment.id.to_string())
+    /// Removes the files of a deployment's models.
+    fn remove_models(&self, deployment: &Deployment) {
+        let models = &self.place().models;
+        deployment.containers().for_each(|container| model_data::remove(&models.join(container.id.to_string())));
     }
 
     fn read_endpoint(&self, name: &str) -> Option<Endpoint> {

@@ -35,6 +35,9 @@ const MAX_FAILED_PINGS: u32 = 3;
 /// How long a server may take to end. SageMaker kills it after 30 seconds.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many ports a container of a pipeline may bind beside its own.
+const SAFE_PORTS: u16 = 10;
+
 /// Why the model server did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvokeError {
@@ -66,6 +69,8 @@ pub(crate) struct ModelRequest {
 /// The answer of the model server, whose body is still to be received.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// The name of the container, for messages.
+    pub(crate) container: String,
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<String>,
     /// Seconds from `Retry-After`.
@@ -109,8 +114,10 @@ impl Answer {
 /// A model server to start.
 #[derive(Clone)]
 pub(crate) struct Server {
-    /// The endpoint's name.
+    /// The endpoint's or the job's name.
     pub(crate) name: String,
+    /// The name of the container, for messages.
+    pub(crate) container: String,
     /// The program. The contract's own variables are added to its environment, and `serve` to its arguments.
     pub(crate) program: Program,
     /// What it sees, if not what this process sees.
@@ -120,10 +127,13 @@ pub(crate) struct Server {
     pub(crate) log: PathBuf,
     /// The stream that its output is copied to.
     pub(crate) stream: LogStream,
+    /// Whether it is told which further ports it may bind, as containers of a pipeline are: they share an address.
+    pub(crate) shares_ports: bool,
 }
 
 /// A running server, which is replaced when it ends or is no longer healthy.
 pub(crate) struct ModelServer {
+    container: String,
     client: reqwest::Client,
     /// Its URL, while it is healthy.
     base: watch::Receiver<Option<String>>,
@@ -139,6 +149,7 @@ impl ModelServer {
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(std::io::Error::other)?;
         let (base, is_base) = watch::channel(None);
         let follower = Follower::start(&server.log, child::log_len(&server.log), server.stream.clone());
+        let container = server.container.clone();
         let supervisor = Supervisor { server, place, client: client.clone(), base };
         let child = match supervisor.launch().await {
             Ok(child) => child,
@@ -150,6 +161,7 @@ impl ModelServer {
         let stop = Arc::new(Notify::new());
         let supervising = tokio::spawn(supervisor.run(child, Arc::clone(&stop)));
         Ok(Self {
+            container,
             client,
             base: is_base,
             stop,
@@ -190,6 +202,7 @@ impl ModelServer {
         let response = outgoing.send().await.map_err(|error| InvokeError::of(error, timeout))?;
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         Ok(Answer {
+            container: self.container.clone(),
             status: response.status(),
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok()),
@@ -254,6 +267,10 @@ impl Supervisor {
         // These override the model's environment.
         program.environment.insert("SAGEMAKER_BIND_TO_PORT".to_owned(), port.to_string());
         program.environment.insert("BIND_HOST".to_owned(), "127.0.0.1".to_owned());
+        if self.server.shares_ports {
+            let (first, last) = free_ports().await?;
+            program.environment.insert("SAGEMAKER_SAFE_PORT_RANGE".to_owned(), format!("{first}-{last}"));
+        }
         program.arguments.push("serve".into());
         let before = child::log_len(log);
         let output = child::open_log(log)?;
@@ -342,4 +359,19 @@ impl Supervisor {
 /// again on another port.
 async fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port())
+}
+
+/// The first and the last of [`SAFE_PORTS`] ports in a row that are free now.
+async fn free_ports() -> std::io::Result<(u16, u16)> {
+    loop {
+        let first = free_port().await?;
+        let Some(last) = first.checked_add(SAFE_PORTS - 1) else { continue };
+        let mut bound = Vec::new();
+        for port in first..=last {
+            bound.extend(TcpListener::bind(("127.0.0.1", port)).await.ok());
+        }
+        if bound.len() == usize::from(SAFE_PORTS) {
+            return Ok((first, last));
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! The stack's endpoints. They exist from the start of the cloud, and cannot be changed or deleted.
 
-use super::Hosting;
 use super::hosted::Serving;
 use super::model_server::{ModelServer, Server};
+use super::pipeline::Pipeline;
+use super::{Hosting, stream};
 use crate::error::CloudError;
 use crate::sagemaker::images;
 use crate::sagemaker::records::{
@@ -12,7 +13,7 @@ use crate::sagemaker::records::{
 use crate::stack::{self, StackError};
 use crate::{ACCOUNT, REGION};
 
-/// The variant's name, which SageMaker's console proposes for the first variant.
+/// The name of the variant, and of its container. SageMaker's console proposes it for the first variant.
 const VARIANT: &str = "primary";
 
 impl Hosting {
@@ -21,7 +22,7 @@ impl Hosting {
         for endpoint in endpoints {
             let serving = self.launch_own(endpoint).await?;
             self.write_own(endpoint, &serving.deployment).map_err(|source| self.journal.unusable(source))?;
-            self.host(&endpoint.name).switch(serving);
+            self.host(&endpoint.name).switch(serving, &self.place().models);
         }
         let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
         self.journal
@@ -34,25 +35,28 @@ impl Hosting {
         if !is_name(name) {
             return Err(StackError::EndpointName(name.clone()).into());
         }
-        let image = images::find(&self.images, &endpoint.image)
+        let image = images::find(&self.launcher.images, &endpoint.image)
             .map_err(|error| StackError::Endpoint { endpoint: name.clone(), source: error.into() })?;
         let mut program = image.program.clone();
         program.environment.extend(endpoint.environment.clone());
+        let (group, stream) = stream(name, VARIANT);
         let server = Server {
             name: name.clone(),
+            container: VARIANT.to_owned(),
             program,
             // Its model's files are where the stack says.
             view: None,
             startup_timeout: endpoint.startup_timeout,
-            log: self.place.logs.join(format!("{name}.log")),
-            stream: self.stream(name, VARIANT),
+            log: self.place().logs.join(format!("{name}.log")),
+            stream: self.place().streams.stream(&group, &stream),
+            shares_ports: false,
         };
-        let server = ModelServer::start(server, self.place.clone())
+        let server = ModelServer::start(server, self.place().clone())
             .await
             .map_err(|error| CloudError::ModelServer { endpoint: name.clone(), source: error.into() })?;
         let now = self.journal.clock().now_millis();
-        let deployment = Deployment::new(name, &config(endpoint), &model(endpoint), now);
-        Ok(Serving::new(deployment, server, None))
+        let deployment = Deployment::new(name, &config(endpoint), &[model(endpoint)], now);
+        Ok(Serving::new(deployment, vec![Pipeline::new(vec![server])]))
     }
 
     fn write_own(&self, endpoint: &stack::Endpoint, deployment: &Deployment) -> rusqlite::Result<()> {
@@ -74,12 +78,14 @@ impl Hosting {
 
 fn model(endpoint: &stack::Endpoint) -> Model {
     Model {
-        primary_container: Container {
+        primary_container: Some(Container {
             image: format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{}:latest", endpoint.image),
             mode: "SingleModel".to_owned(),
             environment: endpoint.environment.clone(),
             ..Container::default()
-        },
+        }),
+        containers: Vec::new(),
+        inference_execution_config: None,
         execution_role_arn: None,
         vpc_config: None,
         enable_network_isolation: false,
@@ -90,7 +96,7 @@ fn config(endpoint: &stack::Endpoint) -> EndpointConfig {
     let arn = |topic: &Option<String>| topic.as_ref().map(|topic| format!("arn:aws:sns:{REGION}:{ACCOUNT}:{topic}"));
     let most = u64::try_from(endpoint.max_concurrent_invocations_per_instance).unwrap_or(u64::MAX);
     EndpointConfig {
-        production_variants: [Variant {
+        production_variants: vec![Variant {
             variant_name: VARIANT.to_owned(),
             model_name: endpoint.name.clone(),
             initial_instance_count: Some(1),

@@ -1,4 +1,4 @@
-//! Transform jobs: each has a model server of its own, which answers the records of objects in S3.
+//! Transform jobs: each has model servers of its own, which answer the records of objects in S3.
 //!
 //! A job's objects are rows of the journal, and the answers of an unfinished object are files. A process that was killed leaves both,
 //! and the next one goes on: an object's output appears in the transaction that says that the object is done.
@@ -28,12 +28,10 @@ use crate::journal::Journal;
 use crate::logs::instance_id;
 use crate::queue;
 use crate::s3::{Attributes, ObjectStore, StoreError, split_prefix};
-use crate::sagemaker::hosting::{ModelServer, Place, Server, fetch_model, remove_model};
-use crate::sagemaker::images;
+use crate::sagemaker::hosting::{Launch, LaunchError, Launcher, Pipeline, remove_model};
 use crate::sagemaker::records::{
     self, BadRecords, JobStatus, Kind, ObjectStatus, Parameters, Record, TransformJob, TransformObject, TransformSpec,
 };
-use crate::stack::Image;
 use filters::Filters;
 pub(crate) use path::Path;
 use statuses::Earlier;
@@ -45,8 +43,6 @@ const AT_ONCE: usize = 4;
 const STARTUP: Duration = Duration::from_secs(480);
 /// The longest `FailureReason` of AWS, in characters.
 const LONGEST_REASON: usize = 1024;
-/// Where a container finds its model's files.
-const MODEL_FOLDER: &str = "/opt/ml/model";
 const GROUP: &str = "/aws/sagemaker/TransformJobs";
 
 /// Why a job fails as a whole, in SageMaker's words.
@@ -68,8 +64,7 @@ impl Failure {
 
 /// All transform jobs of this process.
 pub(crate) struct Transform {
-    images: Vec<Image>,
-    place: Place,
+    launcher: Launcher,
     store: Arc<ObjectStore>,
     journal: Arc<Journal>,
     permits: Arc<Semaphore>,
@@ -79,9 +74,10 @@ pub(crate) struct Transform {
 }
 
 impl Transform {
-    pub(crate) fn new(images: Vec<Image>, place: Place, store: Arc<ObjectStore>, journal: Arc<Journal>) -> Self {
+    pub(crate) fn new(launcher: Launcher) -> Self {
+        let (store, journal) = (Arc::clone(&launcher.store), Arc::clone(&launcher.journal));
         let permits = Arc::new(Semaphore::new(AT_ONCE));
-        Self { images, place, store, journal, permits, running: Mutex::default(), tasks: Mutex::default() }
+        Self { launcher, store, journal, permits, running: Mutex::default(), tasks: Mutex::default() }
     }
 
     /// Runs a job, in the background.
@@ -128,7 +124,7 @@ impl Transform {
     }
 
     fn folder(&self, job: &TransformJob) -> PathBuf {
-        self.place.jobs.join("transform").join(job.id.to_string())
+        self.launcher.place.jobs.join("transform").join(job.id.to_string())
     }
 
     async fn run(&self, name: &str, mut stopped: watch::Receiver<bool>) {
@@ -150,7 +146,14 @@ impl Transform {
         };
         let reason = reason.map(|reason| reason.chars().take(LONGEST_REASON).collect::<String>());
         let detail = reason.as_deref().unwrap_or(status.as_str());
-        tracing::info!(target: "hop", service = "SageMaker", action = "TransformJob", detail = %format_args!("{name}: {detail}"));
+        let detail = format!("{name}: {detail}");
+        match status {
+            JobStatus::Failed => {
+                let tail = child::log_tail(&self.launcher.place.logs.join("transform").join(format!("{name}.log")), 0);
+                tracing::info!(target: "hop", service = "SageMaker", action = "Failed", detail, tail);
+            }
+            _ => tracing::info!(target: "hop", service = "SageMaker", action = "TransformJob", detail),
+        }
         if let Err(error) = self.write_statuses(name, &job).await {
             tracing::error!(job = name, error = chain(&error), "the statuses of a job's records cannot be written");
         }
@@ -189,7 +192,7 @@ impl Transform {
                 parameters
             }
         };
-        let data_log = DataLog(self.place.streams.stream(GROUP, &format!("{stream}/data-log")));
+        let data_log = DataLog(self.launcher.place.streams.stream(GROUP, &format!("{stream}/data-log")));
         let strategy = if parameters.multi_record { "MULTI_RECORD" } else { "SINGLE_RECORD" };
         let (concurrent, payload) = (parameters.max_concurrent_transforms, parameters.max_payload_in_mb);
         data_log.write([format!(
@@ -228,28 +231,27 @@ impl Transform {
         Ok(verdict(&objects, bad_records))
     }
 
-    /// Starts the model server of a job with its model's files.
-    async fn start(&self, name: &str, job: &TransformJob, stream: &str) -> Result<ModelServer, Failure> {
-        let image = images::find(&self.images, &job.container.image)
-            .map_err(|error| Failure(format!("ClientError: Cannot pull algorithm container. {}", chain(&error))))?;
-        let mut program = image.program.clone();
-        let folder = self.folder(job).join("model");
-        fetch_model(job.container.model_data_url.as_deref(), &folder, &self.store, &self.journal)
-            .await
-            .map_err(|error| Failure::client(&error))?;
-        program.environment.extend(child::of_client(&job.container.environment));
-        program.environment.extend(child::of_client(&job.spec.environment));
-        program.environment.extend(variables(&job.spec));
-        program.environment.insert("SM_MODEL_DIR".to_owned(), folder.display().to_string());
-        let server = Server {
-            name: name.to_owned(),
-            program,
-            view: self.place.view(vec![(folder, MODEL_FOLDER.into())]).await,
+    /// Starts the model servers of a job with their models' files.
+    async fn start(&self, name: &str, job: &TransformJob, stream: &str) -> Result<Pipeline, Failure> {
+        let mut environment: BTreeMap<String, String> = child::of_client(&job.spec.environment).collect();
+        environment.extend(variables(&job.spec));
+        let launch = Launch {
+            name,
+            of: format!("transform job {name}"),
+            containers: &job.containers,
+            environment: &environment,
+            models: &self.folder(job).join("models"),
             startup_timeout: STARTUP,
-            log: self.place.logs.join("transform").join(format!("{name}.log")),
-            stream: self.place.streams.stream(GROUP, stream),
+            log: self.launcher.place.logs.join("transform").join(name),
+            stream: (GROUP.to_owned(), stream.to_owned()),
         };
-        ModelServer::start(server, self.place.clone()).await.map_err(|error| Failure::algorithm(&error))
+        self.launcher.start(&launch).await.map_err(|error| match &error {
+            LaunchError::Image(_) => {
+                Failure(format!("ClientError: Cannot pull algorithm container. {}", chain(&error)))
+            }
+            LaunchError::ModelData(_) => Failure::client(&error),
+            LaunchError::Server { .. } => Failure::algorithm(&error),
+        })
     }
 
     /// Writes the statuses of the records, if the job has them, from the files of its objects.

@@ -9,8 +9,8 @@ const STARTUP_TIMEOUT_SECONDS: u64 = 480;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct EndpointConfig {
-    /// Exactly one.
-    pub(crate) production_variants: [Variant; 1],
+    /// 1 to 10, with different names.
+    pub(crate) production_variants: Vec<Variant>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) async_inference_config: Option<AsyncInferenceConfig>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Variant {
     pub(crate) serverless_config: Option<ServerlessConfig>,
 }
 
-/// What a serverless variant may use. Here it is described only.
+/// What a serverless variant may use. Here the concurrency is a limit, and everything else is described only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ServerlessConfig {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::job_status::JobStatus;
-use super::model::Container;
+use super::model::ServedContainer;
 
 /// The default of `MaxPayloadInMB`.
 const MAX_PAYLOAD_IN_MB: u64 = 6;
@@ -128,8 +128,8 @@ pub(crate) struct TransformJob {
     /// The request, with defaults, as a description shows it.
     pub(crate) shown: Value,
     pub(crate) spec: TransformSpec,
-    /// A copy, since the model may be deleted meanwhile.
-    pub(crate) container: Container,
+    /// Copies of the model's containers, since it may be deleted meanwhile. A request passes through all, in this order.
+    pub(crate) containers: Vec<ServedContainer>,
     pub(crate) status: JobStatus,
     pub(crate) failure_reason: Option<String>,
     /// Milliseconds since 1970; so is the end.

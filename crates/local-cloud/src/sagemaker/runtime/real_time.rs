@@ -11,10 +11,13 @@ use super::members::Members;
 use super::refusal::validation;
 use crate::aws_error::json_error;
 use crate::container_contract::CUSTOM_ATTRIBUTES;
-use crate::sagemaker::hosting::{InvokeError, Lease, ModelRequest};
+use crate::sagemaker::hosting::{InvokeError, Lease, ModelRequest, Serving, ServingVariant};
 
 /// How long an invocation may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The variant that answered.
+const INVOKED_VARIANT: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
 
 /// The longest message of an error, in characters.
 const LONGEST_MESSAGE: usize = 2048;
@@ -22,14 +25,18 @@ const LONGEST_MESSAGE: usize = 2048;
 /// Members that need an endpoint of another kind, each with its header and what SageMaker or the local cloud says of it.
 const OF_OTHER_ENDPOINTS: [(&str, &str); 5] = [
     ("x-amzn-sagemaker-target-model", "is not a multi-model endpoint and does not support target model header"),
-    ("x-amzn-sagemaker-target-container-hostname", "has one container: leave TargetContainerHostname out"),
+    (
+        "x-amzn-sagemaker-target-container-hostname",
+        "sends a request through all its containers: leave TargetContainerHostname out",
+    ),
     ("x-amzn-sagemaker-inference-component", "has no inference components: leave InferenceComponentName out"),
     ("x-amzn-sagemaker-session-id", "keeps no sessions in the local cloud: leave SessionId out"),
     ("x-amzn-sagemaker-enable-explanations", "has no explainer: leave EnableExplanations out"),
 ];
 
-/// Reads the members of a request to an endpoint. An error is the message of a `ValidationError`.
-fn read(endpoint: &str, variant: &str, headers: &HeaderMap) -> Result<ModelRequest, String> {
+/// Reads the members of a request to an endpoint: what the model gets, and the variant that is asked for. An error is the message of a
+/// `ValidationError`.
+fn read(endpoint: &str, headers: &HeaderMap) -> Result<(ModelRequest, Option<String>), String> {
     let mut members = Members::new(headers);
     let request = ModelRequest {
         content_type: members.media_type("contentType", "content-type"),
@@ -41,50 +48,66 @@ fn read(endpoint: &str, variant: &str, headers: &HeaderMap) -> Result<ModelReque
     let target = members.target_variant();
     let other = OF_OTHER_ENDPOINTS.iter().find(|(name, _)| members.has(name));
     members.done()?;
-    if let Some((_, why)) = other {
-        return Err(format!("Endpoint {endpoint} {why}."));
+    match other {
+        Some((_, why)) => Err(format!("Endpoint {endpoint} {why}.")),
+        None => Ok((request, target)),
     }
+}
+
+/// The variant of a request: the one that it names, or the next one in turn.
+fn choose<'a>(endpoint: &str, serving: &'a Serving, target: Option<&str>) -> Result<&'a ServingVariant, String> {
+    let names = || serving.deployment.variant_names();
     match target {
-        Some(target) if target != variant => {
-            Err(format!("Endpoint {endpoint} has no variant {target}: {variant} would work."))
-        }
-        _ => Ok(request),
+        Some(target) => serving
+            .variant(target)
+            .ok_or_else(|| format!("Endpoint {endpoint} has no variant {target}: {} would work.", names())),
+        None => serving.next().ok_or_else(|| {
+            format!("Every variant of endpoint {endpoint} has the weight 0: a TargetVariant of {} would work.", names())
+        }),
     }
 }
 
 /// Answers an invocation of a deployment.
 pub(super) async fn invoke(endpoint: &str, serving: &Lease, headers: &HeaderMap, body: Bytes) -> Response {
-    let request = match read(endpoint, &serving.deployment.variant, headers) {
-        Ok(request) => request,
+    let chosen = read(endpoint, headers)
+        .and_then(|(request, target)| Ok((request, choose(endpoint, serving, target.as_deref())?)));
+    let (request, variant) = match chosen {
+        Ok(chosen) => chosen,
         Err(message) => return validation(&message),
     };
+    let permit = variant.limit.as_ref().map(|limit| limit.try_acquire());
+    if let Some(Err(_)) = permit {
+        let message = format!("Rate exceeded: the variant {} has as many requests as its MaxConcurrency", variant.name);
+        return json_error(StatusCode::BAD_REQUEST, "ThrottlingException", &message);
+    }
     let answered = async {
-        let answer = serving.server.invoke(&request, body, TIMEOUT).await?;
-        let (status, kind) = (answer.status, answer.error_kind());
+        let answer = variant.servers.invoke(&request, body, TIMEOUT).await?;
         let (content_type, attributes) = (answer.content_type.clone(), answer.custom_attributes());
-        Ok::<_, InvokeError>((status, kind, content_type, attributes, answer.collect().await?))
+        let (status, failed) = (answer.status, format!("Received {} from {}", answer.error_kind(), answer.container));
+        Ok::<_, InvokeError>((status, failed, content_type, attributes, answer.collect().await?))
     };
     match answered.await {
         Ok((status, _, content_type, Ok(attributes), body)) if status.is_success() => {
             let mut response = body.into_response();
             let headers = response.headers_mut();
             headers.remove(header::CONTENT_TYPE);
-            for (name, value) in [(header::CONTENT_TYPE, content_type), (CUSTOM_ATTRIBUTES, attributes)] {
+            for (name, value) in [
+                (header::CONTENT_TYPE, content_type),
+                (CUSTOM_ATTRIBUTES, attributes),
+                (INVOKED_VARIANT, Some(variant.name.clone())),
+            ] {
                 if let Some(value) = value.and_then(|text| text.parse().ok()) {
                     headers.insert(name, value);
                 }
-            }
-            if let Ok(variant) = serving.deployment.variant.parse() {
-                headers.insert(HeaderName::from_static("x-amzn-invoked-production-variant"), variant);
             }
             response
         }
         Ok((status, _, _, Err(broken), _)) if status.is_success() => {
             model_error(status, &broken.to_string(), String::new())
         }
-        Ok((status, kind, _, _, body)) => {
+        Ok((status, failed, _, _, body)) => {
             let original = String::from_utf8_lossy(&body).into_owned();
-            model_error(status, &format!("Received {kind} from primary with message {original:?}"), original)
+            model_error(status, &format!("{failed} with message {original:?}"), original)
         }
         Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &error.to_string()),
     }

@@ -159,7 +159,7 @@ impl Worker {
     ) -> Result<Outcome, InvokeError> {
         self.store.prepare();
         let start = Instant::now();
-        let answer = serving.server.invoke(request, input, timeout).await?;
+        let answer = serving.sole().invoke(request, input, timeout).await?;
         // The head is sent when the answer is complete. Taking in the body is the pipeline's time.
         let elapsed = start.elapsed();
         if answer.status.is_success() {
@@ -184,10 +184,10 @@ impl Worker {
 
     /// The outcome of an answer that is an error.
     async fn refused(&self, answer: Answer) -> Result<Outcome, InvokeError> {
-        let kind = answer.error_kind();
+        let (kind, container) = (answer.error_kind(), answer.container.clone());
         let body = answer.collect().await?;
         let words = String::from_utf8_lossy(&body);
-        let reason = format!("Received {kind} from primary with message \"{words}\"");
+        let reason = format!("Received {kind} from {container} with message \"{words}\"");
         Ok(Outcome::Failed { reason, object: self.store.output(&body) })
     }
 

@@ -152,6 +152,13 @@ impl Output {
         }
     }
 
+    /// The last lines of a job's newest log.
+    pub(super) fn last_lines(place: &Place, job: &str) -> String {
+        let logs = std::fs::read_dir(place.logs.join("training").join(job)).into_iter().flatten();
+        let newest = logs.filter_map(|log| Some(log.ok()?.path())).max();
+        newest.map(|log| child::log_tail(&log, 0)).unwrap_or_default()
+    }
+
     /// Appends a line. A log that cannot be written does not stop the job.
     pub(super) fn append(&self, line: &str) {
         let written = child::open_log(&self.file)

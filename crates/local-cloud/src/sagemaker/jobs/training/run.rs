@@ -59,8 +59,17 @@ impl<'a> Run<'a> {
         }
         self.training.change(self.name, |job, now| job.end(end.clone(), now)).await;
         folder.remove();
-        let detail = format!("{}: {}", self.name, end.map_or_else(|reason| reason, |ending| format!("{ending:?}")));
-        tracing::info!(target: "hop", service = "SageMaker", action = "TrainingJob", detail);
+        match end {
+            Ok(ending) => {
+                let detail = format!("{}: {ending:?}", self.name);
+                tracing::info!(target: "hop", service = "SageMaker", action = "TrainingJob", detail);
+            }
+            Err(reason) => {
+                let detail = format!("{}: {reason}", self.name);
+                let tail = Output::last_lines(&self.training.place, self.name);
+                tracing::info!(target: "hop", service = "SageMaker", action = "Failed", detail, tail);
+            }
+        }
     }
 
     async fn end(&mut self, job: &TrainingJob, folder: &RunFolder) -> End {

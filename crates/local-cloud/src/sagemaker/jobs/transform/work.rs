@@ -21,7 +21,7 @@ use crate::journal::Journal;
 use crate::logs::LogStream;
 use crate::queue;
 use crate::s3::{Attributes, ObjectStore, StoreError, split_prefix};
-use crate::sagemaker::hosting::{InvokeError, ModelRequest, ModelServer};
+use crate::sagemaker::hosting::{InvokeError, ModelRequest, Pipeline};
 use crate::sagemaker::records::{self, BadRecords, ObjectStatus, Parameters, TransformObject, TransformSpec};
 
 /// The pause before the first repetition of a request. Each further one is twice as long.
@@ -33,7 +33,7 @@ pub(super) struct Work {
     pub(super) parameters: Parameters,
     pub(super) filters: Option<Arc<Filters>>,
     pub(super) earlier: Earlier,
-    pub(super) server: ModelServer,
+    pub(super) server: Pipeline,
     /// How long a server that ended may take until it is healthy again.
     pub(super) patience: Duration,
     pub(super) store: Arc<ObjectStore>,
