@@ -298,6 +298,16 @@ def test_the_rest_api_connects_clients_with_s3(stack):
     assert put["requestParameters"]["integration.request.header.x-amz-meta-default-ages"] == "stageVariables.defaultAges"
 
 
+def test_ranges_are_taken_in_both_spellings(stack):
+    """REST APIs compare names of headers by case ("Important notes" of API Gateway's guide). HTTP/2 has lower case only."""
+    get = dict(rest_methods(stack))["/images/{id}/{revision}/{file}", "GET"]
+    for name in ("Range", "If-Match", "If-None-Match"):
+        for spelling in (name, name.lower()):
+            assert get["requestParameters"][f"method.request.header.{spelling}"] is False
+            sent = get["methodIntegration"]["requestParameters"][f"integration.request.header.{spelling}"]
+            assert sent == f"method.request.header.{spelling}"
+
+
 def test_the_rest_api_answers_preflights_of_a_page(other_stack):
     methods = dict(rest_methods(other_stack))
     image, file = "/images/{id}", "/images/{id}/{revision}/{file}"
