@@ -11,7 +11,7 @@ was pushed under the tag before is not built again, since a tag stays with its i
   --gpu                            for NVIDIA GPUs (container/Dockerfile.gpu)
   --face-models built-in|dlib      dlib's face models in the image, or only those of the binary (default: built-in)
   --repository NAME                the ECR repository, which is created if it is missing (default: time-traveler)
-  --tag TAG                        default: `git describe` of this commit, then -gpu and -dlib, if the image is so
+  --tag TAG                        default: `git describe` of this commit, then a hash of changes, -gpu and -dlib, if the image is so
   --region REGION                  default: AWS_REGION, AWS_DEFAULT_REGION, or `aws configure get region`
   --platform linux/amd64|linux/arm64   default: linux/amd64
   --run-as USER:GROUP              the user that the image runs as (default: 0:0, which SageMaker expects)
@@ -74,6 +74,9 @@ needs() {
     refuse "--repository $repository: lower-case letters, digits, and . _ - / between them would work"
 if [[ -z $tag ]]; then
     tag=$(git describe --tags --always --dirty 2>/dev/null) || fail "git does not know this commit: --tag TAG would work"
+    # A tag stays with its image, so each state of changed files has a tag of its own.
+    [[ $tag != *-dirty ]] || tag=$tag-$({ git diff HEAD && git ls-files --others --exclude-standard -z |
+        while IFS= read -r -d '' file; do git hash-object "$file"; done; } | git hash-object --stdin | cut -c 1-8)
     tag=$tag${gpu:+-gpu}
     [[ $face_models == built-in ]] || tag=$tag-$face_models
 fi

@@ -31,6 +31,7 @@ run() {
 
 check_tools() {
     local tool missing=()
+    ((BASH_VERSINFO[0] >= 4)) || fail "bash $BASH_VERSION is too old: version 4 or later would work"
     for tool in "$@"; do
         command -v "$tool" >/dev/null || missing+=("$tool")
     done
@@ -60,8 +61,9 @@ check_credentials() {
 # check_instances TYPE COUNT: the quota of instances for endpoints.
 check_instances() {
     local quota
+    # The query is asked of each page of the list, so the answer has a line for each.
     quota=$(aws service-quotas list-service-quotas --region "$region" --service-code sagemaker \
-        --query "Quotas[?QuotaName=='$1 for endpoint usage'].Value | [0]" --output text 2>/dev/null) || quota=''
+        --query "Quotas[?QuotaName=='$1 for endpoint usage'].Value | [0]" --output text 2>/dev/null | grep '^[0-9]') || quota=''
     quota=${quota%%.*}
     if [[ ! $quota =~ ^[0-9]+$ ]]; then
         note "the quota of $1 for endpoint usage cannot be read: it has to be $2 or more"

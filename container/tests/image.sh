@@ -179,6 +179,16 @@ check_scripts() {
     never_called '^docker push'
     ! run exists eu-west-1 --frobnicate || fail "an unknown option is taken"
     [[ $code == 2 && $err == *--frobnicate*--repository* ]] || fail "an unknown option ends with $code: $err"
+    # Each state of changed files has its own tag, or the image of an earlier state would be taken.
+    git init -q "$work/tree" && mkdir "$work/tree/container" && cp container/build_and_push.sh "$work/tree/container/"
+    git -C "$work/tree" add . && git -C "$work/tree" -c user.name=a -c user.email=a@b.c commit -qm first
+    local tags=()
+    for options in "" one two; do
+        [[ -z $options ]] || echo "$options" | tee -a "$work/tree/new" >>"$work/tree/container/build_and_push.sh"
+        tags+=("$("$work/tree/container/build_and_push.sh" --dry-run 2>/dev/null || true)")
+    done
+    [[ ${tags[0]} =~ :[0-9a-f]+$ && ${tags[1]} =~ -dirty-[0-9a-f]{8}$ && ${tags[2]} =~ -dirty-[0-9a-f]{8}$ && ${tags[1]} != "${tags[2]}" ]] ||
+        fail "the tags of three states are ${tags[*]}"
     passed "build_and_push.sh does what it should with stand-ins for aws and docker"
 
     # This path has the script's own needs, and neither aws nor docker.

@@ -16,7 +16,8 @@ DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 # An account where nothing is deployed: what `aws` says, by a part of its arguments. The first that fits counts; `!` fails.
 EMPTY = {
     "get-caller-identity": "210987654321",
-    "list-service-quotas": "2.0",
+    # A line for each page of the list.
+    "list-service-quotas": "None\n2.0\nNone",
     "get-account-settings": "1000",
     "apigateway get-account": "arn:aws:iam::210987654321:role/logs",
     "describe-endpoint": "!",
