@@ -222,6 +222,7 @@ def test_the_account_is_checked_first(account, options, answers, told, serious):
 def test_what_cannot_be_is_refused(account):
     for options, told in [
         (["--stage", "Prod"], "lower-case"),
+        (["--stage", "data"], "does not end with data"),
         (["--frobnicate"], "no option --frobnicate"),
         (["--set", "Nothing=1"], "has the parameter Nothing"),
         (["--set", "MaxInstances"], "NAME=VALUE"),
