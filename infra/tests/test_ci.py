@@ -52,3 +52,17 @@ def test_each_rule_of_checkov_that_is_left_out_has_a_reason():
     assert len(lines) >= 4 and len(lines) % 2 == 0
     for reason, rule in zip(lines[::2], lines[1::2]):
         assert re.fullmatch(r"  # .{30,}\.", reason) and re.fullmatch(r"  - CKV_AWS_\d+", rule), (reason, rule)
+
+
+def test_each_finding_is_held_by_tests_that_exist():
+    table = (INFRA.parent / "docs/deploy.md").read_text().split("\n## Findings\n")[1]
+    rows = [row.split("|")[1:4] for row in table.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) >= 20
+    python = "".join(path.read_text() for path in (INFRA / "tests").glob("test_*.py"))
+    rust = "".join(path.read_text() for path in (INFRA.parent / "crates/time-traveler").rglob("*.rs"))
+    for finding, _, held in rows:
+        for name in re.findall(r"`([^`]+)`", held):
+            where = [INFRA / "tests" / name, INFRA.parent / name, INFRA.parent / "crates/time-traveler" / name]
+            where.append(INFRA.parent / "crates/time-traveler/src" / name)
+            known = f"def {name}(" in python or f"fn {name}(" in rust or any(path.exists() for path in where)
+            assert known, (finding, name)
