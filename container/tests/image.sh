@@ -62,23 +62,23 @@ check_files() {
     passed "the file system is as expected: at most $found MB (limit $LIMIT_MB)"
 }
 
-# Like an image: its own read-only root, another user, no other environment.
+# Like an image: its own read-only root, a user, no other environment.
 check_server() {
     if [[ $EUID != 0 ]] || ! unshare --mount true 2>/dev/null; then
         passed "NOT CHECKED, since this user may not unshare and chroot: that the file system serves"
         return
     fi
-    local port url status waited=0
+    local user=$1 port url status waited=0
     # A port below the ephemeral ports, which other programs may take meanwhile.
     while port=$((10000 + RANDOM % 20000)) && (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
     url=http://127.0.0.1:$port
     cat >"$work/enter" <<'ENTER'
 mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit
 if touch "$1/tmp/written" 2>/dev/null; then echo "the file system can be written" && exit 1; fi
-exec chroot --userspec=10001:10001 "$1" /usr/local/bin/serve serve
+exec chroot --userspec="$2" "$1" /usr/local/bin/serve serve
 ENTER
     env -i PATH="$PATH" BIND_HOST=127.0.0.1 SAGEMAKER_BIND_TO_PORT="$port" \
-        unshare --mount --propagation private bash "$work/enter" "$work/rootfs" >"$work/log" 2>&1 &
+        unshare --mount --propagation private bash "$work/enter" "$work/rootfs" "$user" >"$work/log" 2>&1 &
     server=$!
     until status=$(curl -s -o "$work/ping" -w '%{http_code}' "$url/ping"); [[ $status == 200 ]]; do
         kill -0 "$server" 2>/dev/null || fail "the server ended: $(<"$work/log")"
@@ -86,7 +86,7 @@ ENTER
         sleep 0.2
     done
     status=$(stat -c %u:%g "/proc/$server")
-    [[ $status == 10001:10001 ]] || fail "the server runs as $status"
+    [[ $status == "$user" ]] || fail "the server runs as $status"
     status=$(curl -s -o "$work/strip" -w '%{http_code} %{content_type}' -H 'Content-Type: image/png' \
         --data-binary @examples/astronaut.png "$url/invocations") || fail "an invocation has no answer: $(<"$work/log")"
     [[ $status == "200 application/x-npy"* ]] || fail "an invocation got $status: $(head -c 300 "$work/strip")"
@@ -97,7 +97,7 @@ ENTER
     wait "$server" || status=$?
     server=''
     [[ $status == 0 ]] || fail "after SIGTERM the server ended with $status: $(<"$work/log")"
-    passed "it serves, read-only and as 10001: ping, a strip of $(stat -c %s "$work/strip") bytes, SIGTERM"
+    passed "it serves, read-only and as $user: ping, a strip of $(stat -c %s "$work/strip") bytes, SIGTERM"
 }
 
 # Executables in the place of aws and docker. They record their arguments, and answer as $CASE says.
@@ -109,6 +109,8 @@ echo "aws $*" >>"$CALLS"
 case "$CASE $*" in
 *get-caller-identity*) echo 210987654321 ;;
 *get-login-password*) echo secret ;;
+pushed*describe-images*) echo "sha256:$(printf '1%.0s' {1..64})" ;;
+*describe-images*) echo "An error occurred (ImageNotFoundException)" >&2 && exit 254 ;;
 missing*describe-repositories*) echo "An error occurred (RepositoryNotFoundException)" >&2 && exit 254 ;;
 denied*describe-repositories*) echo "An error occurred (AccessDeniedException)" >&2 && exit 254 ;;
 *) echo "something on stdout" ;;
@@ -119,6 +121,10 @@ AWS
 echo "docker $*" >>"$CALLS"
 [[ $* != login* || $(cat) == secret ]] || exit 1
 [[ "$CASE $*" != "broken buildx build"* ]] || exit 1
+while (($#)); do
+    [[ $1 != --metadata-file ]] || printf '{\n  "containerimage.digest": "sha256:%s"\n}' "$(printf '2%.0s' {1..64})" >"$2"
+    shift
+done
 echo "something on stdout"
 DOCKER
     chmod +x "$work"/stand-ins/*
@@ -152,16 +158,19 @@ check_scripts() {
     local registry=210987654321.dkr.ecr.eu-west-1.amazonaws.com options words tool
     for options in exists missing; do
         run "$options" eu-west-1 || fail "a repository that is $options: $err"
-        [[ $out == "$registry/faces:v1" ]] || fail "stdout is '$out', not the URI alone"
+        [[ $out == "$registry/faces@sha256:$(printf '2%.0s' {1..64})" ]] || fail "stdout is '$out', not the URI by digest alone"
         called "^docker login --username AWS --password-stdin $registry$"
         called "^docker buildx build .*--platform linux/amd64 .*--tag $registry/faces:v1 --provenance=false --sbom=false"
         called 'push=true,oci-mediatypes=false \.$'
         [[ $options != exists ]] || never_called create
-        [[ $options != missing ]] || called 'create-repository .*-name faces .*scanOnPush=true'
+        [[ $options != missing ]] || called 'create-repository .*-name faces .*scanOnPush=true .*IMMUTABLE'
     done
+    run pushed eu-west-1 || fail "an image that was pushed before: $err"
+    [[ $out == "$registry/faces@sha256:$(printf '1%.0s' {1..64})" ]] || fail "stdout is '$out', not the URI of the image that is there"
+    never_called '^docker buildx build'
     run missing cn-north-1 --gpu --platform linux/arm64 --face-models dlib || fail "in China: $err"
-    [[ $out == 210987654321.dkr.ecr.cn-north-1.amazonaws.com.cn/faces:v1 ]] || fail "in China the URI is '$out'"
-    called '--file container/Dockerfile.gpu --platform linux/arm64 --build-arg FACE_MODELS=dlib'
+    [[ $out == 210987654321.dkr.ecr.cn-north-1.amazonaws.com.cn/faces@sha256:2* ]] || fail "in China the URI is '$out'"
+    called '--file container/Dockerfile.gpu --platform linux/arm64 --build-arg FACE_MODELS=dlib .* --build-arg RUN_AS=0:0 '
     ! run denied eu-west-1 || fail "a repository that may not be looked up was taken for one"
     [[ -z $out && $err == *AccessDeniedException* ]] || fail "denied: '$out', $err"
     never_called 'create|login|buildx build|push'
@@ -170,11 +179,21 @@ check_scripts() {
     never_called '^docker push'
     ! run exists eu-west-1 --frobnicate || fail "an unknown option is taken"
     [[ $code == 2 && $err == *--frobnicate*--repository* ]] || fail "an unknown option ends with $code: $err"
+    # Each state of changed files has its own tag, or the image of an earlier state would be taken.
+    git init -q "$work/tree" && mkdir "$work/tree/container" && cp container/build_and_push.sh "$work/tree/container/"
+    git -C "$work/tree" add . && git -C "$work/tree" -c user.name=a -c user.email=a@b.c commit -qm first
+    local tags=()
+    for options in "" one two; do
+        [[ -z $options ]] || echo "$options" | tee -a "$work/tree/new" >>"$work/tree/container/build_and_push.sh"
+        tags+=("$("$work/tree/container/build_and_push.sh" --dry-run 2>/dev/null || true)")
+    done
+    [[ ${tags[0]} =~ :[0-9a-f]+$ && ${tags[1]} =~ -dirty-[0-9a-f]{8}$ && ${tags[2]} =~ -dirty-[0-9a-f]{8}$ && ${tags[1]} != "${tags[2]}" ]] ||
+        fail "the tags of three states are ${tags[*]}"
     passed "build_and_push.sh does what it should with stand-ins for aws and docker"
 
     # This path has the script's own needs, and neither aws nor docker.
     mkdir "$work/bare"
-    for tool in bash cat dirname git sed; do ln -s "$(command -v "$tool")" "$work/bare/"; done
+    for tool in bash cat dirname git mktemp rm sed; do ln -s "$(command -v "$tool")" "$work/bare/"; done
     for options in "" "--gpu" "--region cn-north-1 --face-models dlib"; do
         read -ra words <<<"$options"
         out=$(env -i PATH="$work/bare" AWS_ACCOUNT_ID=111122223333 bash container/build_and_push.sh \
@@ -211,7 +230,10 @@ check_dockerfile() {
             ;;
         esac
     done <"$file"
-    [[ $user =~ ^[1-9][0-9]*:[1-9][0-9]*$ ]] || fail "$file: the final stage's USER is '$user': 10001:10001 would work"
+    # SageMaker's contract: "containers to run with root users".
+    # shellcheck disable=SC2016
+    [[ $user == '${RUN_AS}' && ${value[RUN_AS]:-} == 0:0 ]] ||
+        fail "$file: the final stage's USER is '$user', by default '${value[RUN_AS]:-}': \${RUN_AS}, by default 0:0, would work"
     toolchain=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
     [[ ${value[RUST_IMAGE]} == "rust:$toolchain-"* ]] ||
         fail "$file: ${value[RUST_IMAGE]}, but rust-toolchain.toml says $toolchain"
@@ -234,6 +256,8 @@ check_dockerfiles() {
 }
 
 check_files
-check_server
+# As SageMaker runs it, and as anybody should elsewhere.
+check_server 0:0
+check_server 10001:10001
 check_scripts
 check_dockerfiles

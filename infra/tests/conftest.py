@@ -23,16 +23,19 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 INFRA = pathlib.Path(__file__).resolve().parent.parent
-STACK = "Portraits"  # Stack names may have capitals, and the names of resources must allow that.
+STACK = "portraits"
 PAGE = "https://portraits.example.com"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 PARAMETERS = {
     "ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/time-traveler:v1-gpu",
     "ModelDataUrl": "s3://models/sam/model.tar.gz",
+    # moto's list of instance types ends before the default.
+    "InstanceType": "ml.g4dn.xlarge",
 }
 
 
-def read_template():
-    return yaml_parse((INFRA / "template.yaml").read_text())
+def read_template(name="template.yaml"):
+    return yaml_parse((INFRA / name).read_text())
 
 
 def translate(template):
@@ -63,6 +66,8 @@ def made(template, given):
                 return not holds(of[0])
             case "Fn::Or":
                 return any(holds(part) for part in of)
+            case "Fn::And":
+                return all(holds(part) for part in of)
             case "Fn::Equals":
                 one, other = of
                 return str(value(one)) == str(value(other))
@@ -96,6 +101,11 @@ def template():
 
 
 @pytest.fixture(scope="session")
+def data_template():
+    return read_template("data.yaml")
+
+
+@pytest.fixture(scope="session")
 def translated(template):
     return translate(template)
 
@@ -111,6 +121,10 @@ class Stack:
 
     def id(self, logical):
         return self.resources[logical]
+
+    def with_data(self, data):
+        """This stack, with the resources of its data too."""
+        return Stack(self.endpoint, self.unknown, data.resources | self.resources)
 
 
 def create_method(cls, resource_name, cloudformation_json, account_id, region_name, **_):
@@ -180,12 +194,26 @@ def server():
         logging.getLogger("moto").removeHandler(unsupported)
 
 
+def without_aliases(value):
+    """A template whose references to a function's alias are references to the function, since moto creates no aliases."""
+    match value:
+        case {"Ref": str(name)} if name.endswith("Aliaslive"):
+            return {"Fn::GetAtt": [name.removesuffix("Aliaslive"), "Arn"]}
+        case dict():
+            unknown = ("AWS::Lambda::Alias", "AWS::Lambda::Version")
+            known = {name: part for name, part in value.items() if not (isinstance(part, dict) and part.get("Type") in unknown)}
+            return {name: without_aliases(part) for name, part in known.items()}
+        case list():
+            return [without_aliases(part) for part in value]
+    return value
+
+
 def create(server, name, translated, parameters):
     endpoint, unknown = server
     cloudformation = boto3.client("cloudformation", endpoint_url=endpoint)
     cloudformation.create_stack(
         StackName=name,
-        TemplateBody=json.dumps(translated),
+        TemplateBody=json.dumps(without_aliases(translated)),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM"],
     )
@@ -197,24 +225,36 @@ def create(server, name, translated, parameters):
     return Stack(endpoint, set(unknown), ids)
 
 
-@pytest.fixture(scope="session")
-def stack(server, translated):
-    return create(server, STACK, translated, PARAMETERS)
+def create_both(server, name, data_template, translated, parameters, data_parameters):
+    """The two stacks as `infra/deploy` makes them: the outputs of the data's are parameters of the other."""
+    data = create(server, f"{name}-data", data_template, {"ComputeStack": name} | data_parameters)
+    described = data.client("cloudformation").describe_stacks(StackName=f"{name}-data")["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    return create(server, name, translated, outputs | parameters).with_data(data)
 
 
 @pytest.fixture(scope="session")
-def other_stack(server, translated, stack):
-    """A stack with the opposite parameters: tokens, a page, no weights, no GPU, limits, an address for alarms."""
+def stack(server, data_template, translated):
+    return create_both(server, STACK, data_template, translated, PARAMETERS, {})
+
+
+@pytest.fixture(scope="session")
+def other_stack(server, data_template, translated, stack):
+    """A stack with the opposite parameters: tokens, a page, no weights, no GPU, limits, an address for alarms, a key, no scaling."""
     parameters = {
         "ImageUri": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/time-traveler@sha256:" + "0" * 64,
         "InstanceType": "ml.c5.2xlarge",
         "InferenceAmiVersion": "",
         "Architecture": "x86_64",
-        "RetentionDays": "7",
+        "Scaling": "off",
+        "KmsKeyArn": KEY,
+        "RestAccessLogs": "on",
         "ImageProcessorConcurrency": "4",
         "UserPoolArn": "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI",
         "JwtAudience": "client",
         "PageOrigin": PAGE,
         "AlarmEmail": "somebody@example.com",
+        "BudgetDollars": "50",
     }
-    return create(server, "other", translated, parameters)
+    data_parameters = {"RetentionDays": "7", "LogRetentionDays": "30", "Protection": "off", "KmsKeyArn": KEY}
+    return create_both(server, "other", data_template, translated, parameters, data_parameters)

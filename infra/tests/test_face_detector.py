@@ -50,9 +50,10 @@ def test_every_permission_is_named(detector):
 
 def test_the_model_has_only_variables_that_the_container_reads(detector):
     source = (INFRA.parent / "container/src/handlers/face_detector/settings.rs").read_text().split("#[cfg(test)]")[0]
+    source += (INFRA.parent / "container/src/environment.rs").read_text().split("#[cfg(test)]")[0]
     source += (INFRA.parent / "container/src/model_kind.rs").read_text().split("#[cfg(test)]")[0]
     given = detector["Resources"]["Model"]["Properties"]["PrimaryContainer"]["Environment"]
-    assert set(given) <= set(re.findall(r'"([A-Z]+_[A-Z_]+)"', source))
+    assert set(given) <= set(re.findall(r'"([A-Z]+(?:_[A-Z_]+)?)"', source))
     wire = (INFRA.parent / "container/src/handlers/face_detector/wire.rs").read_text()
     names = re.findall(r'FaceNetwork::\w+ => "(\w+)"', wire)
     assert names and set(detector["Parameters"]["ModelName"]["AllowedValues"]) == set(names)

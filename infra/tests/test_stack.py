@@ -4,7 +4,7 @@ import ast
 import json
 import re
 
-from conftest import PAGE, STACK
+from conftest import INFRA, KEY, PAGE, STACK, made
 
 # The types that moto's CloudFormation ignores. For these, only the template is tested.
 UNKNOWN_TO_MOTO = {
@@ -19,6 +19,7 @@ UNKNOWN_TO_MOTO = {
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Logs::MetricFilter",
+    "AWS::Logs::QueryDefinition",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
@@ -31,9 +32,10 @@ def test_moto_ignores_the_known_types_only(stack):
     assert stack.unknown == UNKNOWN_TO_MOTO
 
 
-def test_buckets_are_private_encrypted_and_emptied(stack, template):
+def test_buckets_are_private_encrypted_and_emptied(stack, other_stack, data_template):
     s3 = stack.client("s3")
     days = {"Fn::FindInMap": ["Days", {"Ref": "RetentionDays"}, "Objects"]}
+    data = data_template["Resources"]
     lifetimes = {
         "InputBucket": {"uploads/": days, "inputs/": days},
         "OutputBucket": {"images/": days, "strips/": 2, "failures/": 2},
@@ -41,8 +43,10 @@ def test_buckets_are_private_encrypted_and_emptied(stack, template):
     for logical, wanted in lifetimes.items():
         (rule,) = s3.get_bucket_encryption(Bucket=stack.id(logical))["ServerSideEncryptionConfiguration"]["Rules"]
         assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+        (rule,) = s3.get_bucket_encryption(Bucket=other_stack.id(logical))["ServerSideEncryptionConfiguration"]["Rules"]
+        assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
         # moto's CloudFormation ignores the other properties of a bucket.
-        properties = template["Resources"][logical]["Properties"]
+        properties = data[logical]["Properties"]
         assert len(properties["PublicAccessBlockConfiguration"]) == 4
         assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
         assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
@@ -51,21 +55,49 @@ def test_buckets_are_private_encrypted_and_emptied(stack, template):
         assert {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule} == wanted
         (unfinished,) = [rule for rule in rules if "Prefix" not in rule]
         assert unfinished["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
-    notified = template["Resources"]["InputBucket"]["Properties"]["NotificationConfiguration"]
+    notified = data["InputBucket"]["Properties"]["NotificationConfiguration"]
     assert notified == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
 
 
-def test_the_table_has_its_index_encryption_and_expiry(stack, template):
+def test_data_outlives_its_stack_and_logs_a_failed_deployment(data_template, template):
+    stores = {name: part for name, part in data_template["Resources"].items() if part["Type"] in ("AWS::S3::Bucket", "AWS::DynamoDB::Table")}
+    assert len(stores) == 3
+    for name, part in stores.items():
+        assert (part["DeletionPolicy"], part["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain"), name
+    # A rollback deletes what its stack has made. So what says why it failed is elsewhere.
+    kinds = {part["Type"] for part in template["Resources"].values()}
+    assert not kinds & {"AWS::Logs::LogGroup", "AWS::S3::Bucket", "AWS::DynamoDB::Table"}
+    protected = {value: made(data_template, {"Protection": value})["JobsTable"]["Properties"]["DeletionProtectionEnabled"] for value in ("on", "off")}
+    assert protected == {"on": True, "off": False} and data_template["Parameters"]["Protection"]["Default"] == "on"
+
+
+def test_the_parameters_of_the_two_stacks_fit(data_template, template):
+    given = set(data_template["Outputs"])
+    required = {name for name, parameter in template["Parameters"].items() if "Default" not in parameter}
+    assert given <= set(template["Parameters"]) and required == given - {"RetentionDays"} | {"ImageUri"}
+    for name in ("RetentionDays", "KmsKeyArn"):
+        one, other = (dict(part["Parameters"][name], Description="") for part in (data_template, template))
+        assert one == other, name
+    # Every log group that the stack names is one of the data's.
+    groups = {part["Properties"]["LogGroupName"]["Fn::Sub"] for part in data_template["Resources"].values() if part["Type"] == "AWS::Logs::LogGroup"}
+    groups = {name.replace("${ComputeStack}", "${AWS::StackName}") for name in groups}
+    named = set(re.findall(r"/aws/(?:lambda|sagemaker|vendedlogs)/[a-zA-Z/]*\$\{AWS::StackName\}-[a-z-]+", json.dumps(template["Resources"])))
+    assert named == groups
+
+
+def test_the_table_has_its_index_encryption_and_expiry(stack, data_template):
     dynamodb = stack.client("dynamodb")
-    table = dynamodb.describe_table(TableName=f"{STACK}-jobs")["Table"]
+    table = dynamodb.describe_table(TableName=stack.id("JobsTable"))["Table"]
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
     (index,) = table["GlobalSecondaryIndexes"]
     assert index["IndexName"] == "newest-first" and index["Projection"] == {"ProjectionType": "ALL"}
     assert [key["AttributeName"] for key in index["KeySchema"]] == ["shard", "createdAt"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     # moto's CloudFormation ignores these.
-    properties = template["Resources"]["JobsTable"]["Properties"]
+    properties = made(data_template, {})["JobsTable"]["Properties"]
     assert properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    own = made(data_template, {"KmsKeyArn": KEY})["JobsTable"]["Properties"]
+    assert own["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
@@ -79,7 +111,8 @@ def test_the_functions_have_their_limits_and_variables(stack, translated):
         variables = function["Environment"]["Variables"]
         assert variables["INPUT_BUCKET"] == stack.id("InputBucket")
         assert variables["OUTPUT_BUCKET"] == stack.id("OutputBucket")
-        assert variables["JOBS_TABLE"] == f"{STACK}-jobs"
+        assert variables["JOBS_TABLE"] == stack.id("JobsTable")
+        assert variables["UPLOAD_LENGTH"] == "required"
         assert variables["ENDPOINT_NAME"] == f"{STACK}-face-aging"
         assert variables["DEFAULT_AGES"] == "20,40,60,80"
         assert int(variables["DELETION_SECONDS"]) > 60
@@ -107,7 +140,7 @@ def test_asynchronous_events_get_three_attempts(translated):
         for resource in translated["Resources"].values()
         if resource["Type"] == "AWS::Lambda::EventInvokeConfig"
     ]
-    assert config["FunctionName"] == {"Ref": "ImageProcessor"}
+    assert (config["FunctionName"], config["Qualifier"]) == ({"Ref": "ImageProcessor"}, "live")
     assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (2, 21600)
     assert not config.get("DestinationConfig")
 
@@ -117,21 +150,25 @@ def test_the_dead_letter_queue_is_encrypted_and_keeps_messages_for_14_days(stack
     url = sqs.get_queue_url(QueueName=f"{STACK}-image-processor-dead-letters")["QueueUrl"]
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     assert attributes["SqsManagedSseEnabled"].lower() == "true"
-    assert template["Resources"]["DeadLetters"]["Properties"]["SqsManagedSseEnabled"] is True
+    assert made(template, {})["DeadLetters"]["Properties"]["SqsManagedSseEnabled"] is True
+    own = made(template, {"KmsKeyArn": KEY})["DeadLetters"]["Properties"]
+    assert own["KmsMasterKeyId"] == KEY and "SqsManagedSseEnabled" not in own
     assert attributes["MessageRetentionPeriod"] == str(14 * 86400)
 
 
-def test_the_topics_are_encrypted_and_notify_image_processor(stack, translated):
+def test_the_topics_are_encrypted_and_notify_image_processor(stack, other_stack, translated):
     sns = stack.client("sns")
     for logical, name in [("Success", "success"), ("Error", "error")]:
         arn = f"arn:aws:sns:us-east-1:123456789012:{STACK}-face-aging-{name}"
         assert stack.id(f"{logical}Topic") == arn
         assert sns.get_topic_attributes(TopicArn=arn)["Attributes"]["KmsMasterKeyId"] == "alias/aws/sns"
+        own = sns.get_topic_attributes(TopicArn=other_stack.id(f"{logical}Topic"))["Attributes"]
+        assert own["KmsMasterKeyId"] == KEY
         subscription = translated["Resources"][f"{logical}Subscription"]["Properties"]
         assert subscription == {
             "TopicArn": {"Ref": f"{logical}Topic"},
             "Protocol": "lambda",
-            "Endpoint": {"Fn::GetAtt": ["ImageProcessor", "Arn"]},
+            "Endpoint": {"Ref": "ImageProcessorAliaslive"},
         }
 
 
@@ -165,6 +202,15 @@ def test_the_endpoint_is_asynchronous(stack):
     notices = asynchronous["OutputConfig"]["NotificationConfig"]
     assert notices == {"SuccessTopic": stack.id("SuccessTopic"), "ErrorTopic": stack.id("ErrorTopic")}
     model = sagemaker.describe_model(ModelName=stack.id("Model").rsplit("/", 1)[-1])
+    assert model["PrimaryContainer"]["Environment"] == {
+        "BATCH_SIZE": "4",
+        "DEFAULT_AGES": "20,40,60,80",
+        "DEVICE": "cuda",
+        "MODEL_KIND": "face-aging",
+        "MODEL_SERVER_TIMEOUT": "900",
+        "PRECISION": "float32",
+        "TS_DEFAULT_RESPONSE_TIMEOUT": "900",
+    }
     assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://models/sam/model.tar.gz"
     assert model["PrimaryContainer"]["Image"].endswith("/time-traveler:v1-gpu")
 
@@ -179,6 +225,16 @@ def test_the_endpoint_scales_from_zero_and_back(template):
     alarm = resources["WakeUpAlarm"]["Properties"]
     assert alarm["MetricName"] == "HasBacklogWithoutCapacity"
     assert alarm["AlarmActions"] == [{"Ref": "WakeUpScaling"}]
+
+
+def test_the_container_gives_up_when_the_functions_do(template):
+    there = made(template, {"InvocationTimeoutSeconds": "1800"})
+    container = there["Model"]["Properties"]["PrimaryContainer"]["Environment"]
+    functions = [there[name]["Properties"]["Environment"]["Variables"] for name in ("ImageProcessor", "JobTracker")]
+    told = [container["TS_DEFAULT_RESPONSE_TIMEOUT"], container["MODEL_SERVER_TIMEOUT"]]
+    assert told + [each["INVOCATION_TIMEOUT_SECONDS"] for each in functions] == ["1800"] * 4
+    source = "".join(path.read_text() for path in (INFRA.parent / "container/src").rglob("*.rs"))
+    assert set(container) <= set(re.findall(r'"([A-Z_]+)"', source))
 
 
 def permissions(stack, logical):
@@ -242,6 +298,16 @@ def test_the_rest_api_connects_clients_with_s3(stack):
     assert put["requestParameters"]["integration.request.header.x-amz-meta-default-ages"] == "stageVariables.defaultAges"
 
 
+def test_ranges_are_taken_in_both_spellings(stack):
+    """REST APIs compare names of headers by case ("Important notes" of API Gateway's guide). HTTP/2 has lower case only."""
+    get = dict(rest_methods(stack))["/images/{id}/{revision}/{file}", "GET"]
+    for name in ("Range", "If-Match", "If-None-Match"):
+        for spelling in (name, name.lower()):
+            assert get["requestParameters"][f"method.request.header.{spelling}"] is False
+            sent = get["methodIntegration"]["requestParameters"][f"integration.request.header.{spelling}"]
+            assert sent == f"method.request.header.{spelling}"
+
+
 def test_the_rest_api_answers_preflights_of_a_page(other_stack):
     methods = dict(rest_methods(other_stack))
     image, file = "/images/{id}", "/images/{id}/{revision}/{file}"
@@ -265,10 +331,16 @@ def test_the_rest_api_sends_bytes_unchanged(template):
             assert ("ResponseTemplates" in response) == (response.get("ContentHandling") == "CONVERT_TO_TEXT")
 
 
-def test_logs_expire(stack):
+def test_logs_expire(stack, other_stack, data_template):
     groups = {group["logGroupName"]: group for group in stack.client("logs").describe_log_groups()["logGroups"]}
-    for name in (f"/aws/lambda/{STACK}-image-processor", f"/aws/lambda/{STACK}-job-tracker", f"/aws/sagemaker/Endpoints/{STACK}-face-aging"):
-        assert groups[name]["retentionInDays"] == 14
+    names = ["lambda/{}-image-processor", "lambda/{}-job-tracker", "sagemaker/Endpoints/{}-face-aging"]
+    for name in names + ["vendedlogs/apigateway/{}-images", "vendedlogs/apigateway/{}-jobs"]:
+        assert groups["/aws/" + name.format(STACK)]["retentionInDays"] == 14
+        other = groups["/aws/" + name.format("other")]
+        assert other["retentionInDays"] == 30
+    # moto's CloudFormation ignores the key.
+    for part in made(data_template, {"KmsKeyArn": KEY}).values():
+        assert part["Type"] != "AWS::Logs::LogGroup" or part["Properties"]["KmsKeyId"] == KEY
 
 
 def test_alarms_notify_the_topic_and_the_dashboard_exists(stack, template):
@@ -277,7 +349,7 @@ def test_alarms_notify_the_topic_and_the_dashboard_exists(stack, template):
         for resource in template["Resources"].values()
         if resource["Type"] == "AWS::CloudWatch::Alarm"
     }
-    watched = {"dead-letters", "failed-jobs", "oldest-job", "endpoint-errors", "image-processor", "job-tracker"}
+    watched = {"dead-letters", "failed-jobs", "idle-instance", "oldest-job", "endpoint-errors", "image-processor", "job-tracker"}
     assert set(alarms) == watched | {"wake-up"}
     assert all(alarms[name]["AlarmActions"] == [{"Ref": "AlarmTopic"}] for name in watched)
     body = json.loads(stack.client("cloudwatch").get_dashboard(DashboardName=STACK)["DashboardBody"])
@@ -300,5 +372,8 @@ def test_the_opposite_parameters_change_the_stack(other_stack):
     assert method["authorizationType"] == "COGNITO_USER_POOLS"
     concurrency = other_stack.client("lambda").get_function_concurrency(FunctionName="other-image-processor")
     assert concurrency["ReservedConcurrentExecutions"] == 4
-    # This stack has authorizers, which moto ignores too.
-    assert other_stack.unknown - UNKNOWN_TO_MOTO == {"AWS::ApiGateway::Authorizer", "AWS::ApiGatewayV2::Authorizer"}
+    for role in ("ImageProcessorRole", "JobTrackerRole", "EndpointRole", "RestApiRole"):
+        assert {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} <= set(permissions(other_stack, role)), role
+    # This stack has authorizers and a budget, which moto ignores too.
+    more = {"AWS::ApiGateway::Authorizer", "AWS::ApiGatewayV2::Authorizer", "AWS::Budgets::Budget"}
+    assert other_stack.unknown - UNKNOWN_TO_MOTO == more

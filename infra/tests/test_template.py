@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tomllib
 
+import boto3
 import pytest
 from conftest import INFRA, PAGE, made
 
 # The uses of `*` alone, each with the reason why AWS allows nothing narrower.
 EVERYTHING = {
     ("EndpointRole", "Allow", "ecr:GetAuthorizationToken", "Resource"): "AWS defines no resource for this action",
+    ("EndpointRole", "Allow", "cloudwatch:PutMetricData", "Resource"): "AWS defines no resource, and a condition names the metrics",
 }
 
 
@@ -20,12 +22,15 @@ def resources(template, kind):
     return {name: resource for name, resource in template["Resources"].items() if resource["Type"] == kind}
 
 
-def test_cfn_lint_finds_nothing():
+@pytest.mark.parametrize("name", ["template.yaml", "data.yaml", "key.yaml", "ci/role.yaml"])
+def test_cfn_lint_finds_nothing(name):
     run = "from cfnlint.runner import main; main()"
-    command = [sys.executable, "-c", run, "--regions", "us-east-1", "eu-central-1", "--template", INFRA / "template.yaml"]
+    # I3011: everything with data says what becomes of it.
+    options = ["--include-checks", "I3011", "--regions", "us-east-1", "eu-central-1", "ap-south-1"]
+    command = [sys.executable, "-c", run, *options, "--template", INFRA / name]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    source = (INFRA / "template.yaml").read_text()
+    source = (INFRA / name).read_text()
     assert "cfn-lint" not in source, "a rule is ignored"
 
 
@@ -102,6 +107,8 @@ def test_every_permission_is_named(translated):
             if "Principal" in statement and not only_tls(statement):
                 assert statement["Principal"] != "*"
     assert count > 40, "hardly any statements were found"
+    metrics = [part for part in statements(translated["Resources"]["EndpointRole"]) if part["Action"] == "cloudwatch:PutMetricData"]
+    assert [part["Condition"] for part in metrics] == [{"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/Endpoints"}}]
     assert set(found) == set(EVERYTHING)
     # Every other permission to call a function is limited to one source.
     for name, permission in resources(translated, "AWS::Lambda::Permission").items():
@@ -125,7 +132,8 @@ def test_a_too_wide_statement_is_found(statement):
     assert list(too_wide("Role", statement))
 
 
-def test_every_bucket_topic_and_queue_requires_tls(translated):
+def test_every_bucket_topic_and_queue_requires_tls(translated, data_template):
+    both = {"Resources": translated["Resources"] | data_template["Resources"]}
     policies = {
         "AWS::S3::Bucket": ("AWS::S3::BucketPolicy", lambda properties: [properties["Bucket"]]),
         "AWS::SNS::Topic": ("AWS::SNS::TopicPolicy", lambda properties: properties["Topics"]),
@@ -133,17 +141,19 @@ def test_every_bucket_topic_and_queue_requires_tls(translated):
     }
     for kind, (policy_kind, targets) in policies.items():
         safe = set()
-        for policy in resources(translated, policy_kind).values():
+        for policy in resources(both, policy_kind).values():
             properties = policy["Properties"]
             if any(only_tls(statement) for statement in properties["PolicyDocument"]["Statement"]):
                 safe |= {target["Ref"] for target in targets(properties)}
-        assert safe == set(resources(translated, kind)), kind
+        # The policy of alarms is one of three for topics.
+        assert safe and safe == set(resources(both, kind)), kind
 
 
-def test_the_table_is_that_of_the_local_cloud(template):
+def test_the_table_is_that_of_the_local_cloud(data_template):
     wanted = json.loads((INFRA / "jobs-table.json").read_text())
-    table = template["Resources"]["JobsTable"]["Properties"]
-    assert table["TableName"] == {"Fn::Sub": "${AWS::StackName}-" + wanted.pop("TableName")}
+    table = data_template["Resources"]["JobsTable"]["Properties"]
+    # With a name of its own, a table whose key or index changes could not be replaced.
+    assert wanted.pop("TableName") == "jobs" and "TableName" not in table
     assert {name: table[name] for name in wanted} == wanted
 
 
@@ -180,7 +190,7 @@ def test_events_of_schedules_name_their_schedule(template):
 def test_functions_get_exactly_the_variables_that_they_read(template):
     source = (INFRA.parent / "lambda/src/settings.rs").read_text()
     read = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', source.split("#[cfg(test)]")[0]))
-    assert len(read) >= 13
+    assert len(read) >= 14
     for function in ("ImageProcessor", "JobTracker"):
         given = set(template["Resources"][function]["Properties"]["Environment"]["Variables"])
         assert given - {"RUST_LOG", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"} == read
@@ -194,9 +204,10 @@ def test_metrics_are_made_of_logged_lines(template):
         assert wanted and set(wanted) <= lines, name
 
 
-def test_objects_outlast_their_jobs_by_a_week(template):
-    days = template["Mappings"]["Days"]
-    assert list(days) == template["Parameters"]["RetentionDays"]["AllowedValues"]
+def test_objects_outlast_their_jobs_by_a_week(template, data_template):
+    days = data_template["Mappings"]["Days"]
+    for part in (template, data_template):
+        assert list(days) == part["Parameters"]["RetentionDays"]["AllowedValues"]
     assert all(kept["Objects"] == int(retention) + 7 for retention, kept in days.items())
 
 
@@ -208,10 +219,12 @@ def test_a_changed_rest_api_has_a_new_deployment(template):
         if resource["Type"] in {f"AWS::ApiGateway::{kind}" for kind in kinds}
     }
     digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:8]
-    names = {"": f"RestDeployment{digest}", PAGE: f"RestPageDeployment{digest}"}
+    pool = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI"
+    # Another way of authorization is another deployment, or the stage would stay as it was.
+    names = {("", ""): f"RestDeployment{digest}", ("", pool): f"RestTokenDeployment{digest}", (PAGE, pool): f"RestPageDeployment{digest}"}
     assert set(resources(template, "AWS::ApiGateway::Deployment")) == set(names.values())
-    for origin, name in names.items():
-        there = {"Resources": made(template, {"PageOrigin": origin})}
+    for (origin, users), name in names.items():
+        there = {"Resources": made(template, {"PageOrigin": origin, "UserPoolArn": users})}
         (deployment,) = resources(there, "AWS::ApiGateway::Deployment").items()
         (stage,) = resources(there, "AWS::ApiGateway::Stage").values()
         assert deployment[0] == name and stage["Properties"]["DeploymentId"] == {"Ref": name}
@@ -237,12 +250,151 @@ def test_every_route_requires_authorization(template):
         assert route["Properties"]["AuthorizationType"] == {"Fn::If": ["HasTokens", "JWT", "AWS_IAM"]}
 
 
-def test_the_example_parameters_are_valid(template):
-    config = tomllib.loads((INFRA / "samconfig.toml").read_text())
-    given = dict(pair.split("=", 1) for pair in config["default"]["deploy"]["parameters"]["parameter_overrides"])
+@pytest.mark.parametrize("stage", ["default", "dev", "prod"])
+def test_the_example_parameters_are_valid(template, stage):
+    config = tomllib.loads((INFRA / "samconfig.example.toml").read_text())
+    parameters = config[stage]["deploy"]["parameters"]
+    # The region is that of AWS_REGION alone: one here would part the stack from its image and its weights.
+    assert "region" not in parameters and "region" not in config.get(stage, {}).get("global", {}).get("parameters", {})
+    given = dict(pair.split("=", 1) for pair in parameters["parameter_overrides"])
     for name, value in given.items():
         parameter = template["Parameters"][name]
         assert re.fullmatch(parameter.get("AllowedPattern", ".*"), value), name
         assert value in [str(allowed) for allowed in parameter.get("AllowedValues", [value])], name
     required = {name for name, parameter in template["Parameters"].items() if "Default" not in parameter}
     assert required <= given.keys()
+
+
+def test_callers_use_the_alias_of_a_function(translated):
+    functions = {"ImageProcessor", "JobTracker"}
+    aliases = {name: alias["Properties"] for name, alias in resources(translated, "AWS::Lambda::Alias").items()}
+    assert {alias["FunctionName"]["Ref"]: name for name, alias in aliases.items()} == {name: f"{name}Aliaslive" for name in functions}
+    callers = ["AWS::Events::Rule", "AWS::Lambda::Permission", "AWS::SNS::Subscription", "AWS::ApiGatewayV2::Integration"]
+    calls = [json.dumps(part) for kind in callers for part in resources(translated, kind).values()]
+    calls = [call for call in calls if '"Protocol": "email"' not in call]
+    assert len(calls) == 3 + 6 + 2 + 1
+    for call in calls:
+        assert "Aliaslive" in call and not [name for name in functions if f'"{name}"' in call], call
+
+
+def test_an_update_of_the_endpoint_goes_back_when_its_alarm_rings(template):
+    endpoint = template["Resources"]["Endpoint"]["Properties"]
+    config = endpoint["DeploymentConfig"]
+    assert config["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": {"Ref": "EndpointErrorsAlarm"}}]}
+    blue_green = config["BlueGreenUpdatePolicy"]
+    alarm = template["Resources"]["EndpointErrorsAlarm"]
+    period = alarm["Properties"]["Metrics"][1]["MetricStat"]["Period"]
+    assert blue_green["TrafficRoutingConfiguration"]["WaitIntervalInSeconds"] >= period
+    # A reference from the alarm to the endpoint would be a circle.
+    assert '"Endpoint"' not in json.dumps(alarm) and "Endpoint.EndpointName" not in json.dumps(alarm)
+    assert endpoint["EndpointName"] == {"Fn::Sub": "${AWS::StackName}-face-aging"}
+    assert json.dumps(alarm).count('"Value": {"Fn::Sub": "${AWS::StackName}-face-aging"}') == 5
+
+
+def test_without_scaling_the_instance_type_can_change(template):
+    scaling = {"AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"}
+    for value, wanted in [("on", scaling), ("off", set())]:
+        there = made(template, {"Scaling": value})
+        assert {part["Type"] for part in there.values()} & scaling == wanted
+        assert ("WakeUpAlarm" in there) == bool(wanted) and "Endpoint" in there
+
+
+def test_a_gpu_that_cannot_be_used_is_an_error(template):
+    parameter = template["Parameters"]["InferenceAmiVersion"]
+    # The image needs CUDA 12.8 or later. This one has it, and neither the default nor gpu-3-1 has.
+    assert parameter["AllowedValues"] == ["", "al2023-ami-sagemaker-inference-gpu-4-1"] == ["", parameter["Default"]]
+    for image, device in [(parameter["Default"], "cuda"), ("", "cpu")]:
+        there = made(template, {"InferenceAmiVersion": image})
+        assert there["Model"]["Properties"]["PrimaryContainer"]["Environment"]["DEVICE"] == device
+
+
+def test_the_default_instance_is_known_and_has_tensor_cores_for_float32(template):
+    instance = template["Parameters"]["InstanceType"]["Default"]
+    known = boto3.client("sagemaker").meta.service_model.shape_for("ProductionVariantInstanceType").enum
+    assert instance in known
+    # TF32 came with compute capability 8.0: A10G is 8.6, L4 8.9; T4 is 7.5.
+    assert instance.split(".")[1] in {"g5", "g6"}
+
+
+def test_held_requests_leave_functions_for_the_pipeline(template):
+    source = (INFRA.parent / "crates/pipeline/src").rglob("*.rs")
+    (wait,) = {int(found) for path in source for found in re.findall(r"MAX_WAIT_SECONDS: u64 = (\d+);", path.read_text())}
+    rate, burst = (template["Parameters"][name]["Default"] for name in ("HttpApiRate", "HttpApiBurst"))
+    # An account may run 1000 functions at once.
+    assert rate * wait + burst <= 1000 / 3
+
+
+@pytest.mark.parametrize(
+    "uri, repository",
+    [
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/time-traveler:v1", "time-traveler"),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/team/faces@sha256:" + "0" * 64, "team/faces"),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/faces@sha256:123", None),
+        ("time-traveler:v1", None),
+    ],
+)
+def test_images_of_every_partition_are_accepted(template, uri, repository):
+    accepted = re.fullmatch(template["Parameters"]["ImageUri"]["AllowedPattern"], uri)
+    assert bool(accepted) == bool(repository)
+    if not accepted:
+        return
+
+    def value(of):
+        match of:
+            case {"Ref": "ImageUri"}:
+                return uri
+            case {"Fn::Select": [index, rest]}:
+                return value(rest)[int(index)]
+            case {"Fn::Split": [at, rest]}:
+                return value(rest).split(at)
+            case {"Fn::Join": [between, rest]}:
+                return between.join(value(rest))
+        return of
+
+    (statement,) = [part for part in statements(template["Resources"]["EndpointRole"]) if part.get("Sid") == "PullTheImage"]
+    variables = statement["Resource"]["Fn::Sub"][1]
+    region = uri.split(".")[3]
+    assert (value(variables["Account"]), value(variables["Region"])) == ("123456789012", region)
+    assert value(variables["Repository"]) == repository
+
+
+def test_pictures_are_kept_by_their_own_client_alone():
+    source = (INFRA.parent / "lambda/src/objects.rs").read_text()
+    (said,) = re.findall(r'const IMMUTABLE: &str = "(.*)";', source)
+    words = said.split(", ")
+    assert "private" in words and "public" not in words and "s-maxage" not in said
+    (seconds,) = [int(word.removeprefix("max-age=")) for word in words if word.startswith("max-age=")]
+    assert seconds <= 86_400, "a deleted picture stays in browsers"
+    assert said in (INFRA / "openapi/rest-api.yaml").read_text()
+
+
+def test_budget_and_idle_instances_are_told_to_the_same_address(template):
+    assert "MonthlyBudget" not in made(template, {}) and "MonthlyBudget" not in made(template, {"BudgetDollars": "50"})
+    budget = made(template, {"BudgetDollars": "50", "AlarmEmail": "a@b.c"})["MonthlyBudget"]["Properties"]
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": "50", "Unit": "USD"}
+    told = {part["SubscriptionType"]: part["Address"] for to in budget["NotificationsWithSubscribers"] for part in to["Subscribers"]}
+    assert told == {"EMAIL": "a@b.c"}
+    idle = template["Resources"]["IdleInstanceAlarm"]["Properties"]
+    assert idle["EvaluationPeriods"] * idle["Metrics"][1]["MetricStat"]["Period"] == 3600
+
+
+def test_access_logs_name_neither_portraits_nor_callers(template):
+    there = made(template, {"RestAccessLogs": "on"})
+    formats = [
+        there["RestStage"]["Properties"]["AccessLogSetting"]["Format"],
+        there["HttpStage"]["Properties"]["AccessLogSettings"]["Format"],
+    ]
+    for written in formats:
+        said = set(re.findall(r"\$context\.([\w.]+)", json.dumps(json.loads(written))))
+        assert {"requestId", "status", "requestTimeEpoch"} <= said
+        assert not [name for name in said if name in ("path", "rawPath") or name.startswith(("identity", "authorizer"))]
+    assert "AccessLogSetting" not in made(template, {})["RestStage"]["Properties"]
+
+
+def test_saved_queries_ask_for_logged_fields(template):
+    sources = [path.read_text() for folder in ("lambda", "container") for path in (INFRA.parent / folder / "src").rglob("*.rs")]
+    queries = resources(template, "AWS::Logs::QueryDefinition")
+    assert len(queries) == 3
+    for name, query in queries.items():
+        for field in set(re.findall(r"fields\.(\w+)", query["Properties"]["QueryString"])) - {"message"}:
+            assert any(re.search(rf"\b{field}\b( =|, |[,)])", source) for source in sources), (name, field)

@@ -17,7 +17,7 @@ use crate::deletion::{Deletion, Outcome};
 use crate::error::HandlerError;
 use crate::jobs::{Cursor, Jobs};
 use crate::objects::{Objects, UploadBody};
-use crate::{Clock, Settings, init_logging};
+use crate::{Clock, Settings, UploadLength, init_logging};
 
 /// The number of jobs in a page, unless the client sets a limit.
 const PAGE: usize = 20;
@@ -188,6 +188,10 @@ impl JobTracker {
             }
         };
         let body = match upload_body(query) {
+            Ok(UploadBody { length: None, .. }) if self.settings.upload_length == UploadLength::Required => {
+                let message = format!("the upload has no length: POST /uploads/{id}?length=BYTES would work");
+                return Ok(HttpResponse::error(400, "BAD_REQUEST", &message));
+            }
             Ok(body) => body,
             Err(message) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &message)),
         };

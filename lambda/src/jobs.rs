@@ -20,6 +20,10 @@ const MOST_DUE: usize = 250;
 /// How long the tombstone of a complete deletion is kept. It has to exceed the functions' timeouts by far, since clocks are adjusted.
 const TOMBSTONE_DAYS: i64 = 2;
 
+/// The item that is no portrait's: how far the collection of orphans has come. No portrait has such an id. Without a `shard`, it is in
+/// no list.
+const PLACE: &str = "~collect-orphans";
+
 /// The position after the last job of a page, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
@@ -69,6 +73,23 @@ impl Jobs {
             retention_days: settings.retention_days,
             deadlines: settings.deadlines(),
         }
+    }
+
+    /// Where the last run over all lists ended before their end; `None` if it reached the end.
+    pub(crate) async fn place(&self) -> Result<Option<String>, HandlerError> {
+        let get = self.client.get_item().table_name(&self.table).key("id", text(PLACE)).consistent_read(true);
+        let found = get.send().await.map_err(HandlerError::aws("dynamodb:GetItem"))?.item;
+        Ok(found.and_then(|mut item| item.remove("after")).and_then(|after| after.as_s().ok().cloned()))
+    }
+
+    /// Keeps the place for the next run, for some days.
+    pub(crate) async fn keep_place(&self, after: Option<&str>, now: Timestamp) -> Result<(), HandlerError> {
+        let expires_at = now.plus_seconds(TOMBSTONE_DAYS * 86_400).as_millis() / 1000;
+        let put = self.client.put_item().table_name(&self.table).item("id", text(PLACE));
+        let put = put.item("expiresAt", AttributeValue::N(expires_at.to_string()));
+        let put = after.into_iter().fold(put, |put, after| put.item("after", text(after)));
+        put.send().await.map_err(HandlerError::aws("dynamodb:PutItem"))?;
+        Ok(())
     }
 
     /// The record of a portrait, as it is now.
@@ -168,6 +189,10 @@ impl Jobs {
 
     /// The portraits that have a job or are being deleted, of at most a hundred.
     pub(crate) async fn known(&self, ids: &[PortraitId]) -> Result<HashSet<PortraitId>, HandlerError> {
+        // DynamoDB refuses a request for nothing.
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
         let keys = ids.iter().map(|id| HashMap::from([("id".to_owned(), text(id.as_str()))])).collect();
         let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
         wanted = wanted.projection_expression("id, #status").expression_attribute_names("#status", "status");

@@ -30,7 +30,7 @@ pub use error::HandlerError;
 pub use image_processor::ImageProcessor;
 pub use job_tracker::{HttpResponse, JobTracker};
 pub use panel_format::{PanelFormat, PanelFormatError};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Settings, SettingsError, UploadLength};
 pub use split::{Encoded, SplitError, Splitter, split};
 
 /// Logs JSON lines to stderr, the format for CloudWatch. `RUST_LOG` sets the levels.

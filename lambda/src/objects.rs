@@ -12,8 +12,9 @@ use pipeline::event::url_decoded;
 
 use crate::error::HandlerError;
 
-/// `Cache-Control` of images and strips: a revision never changes.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// `Cache-Control` of images and strips. A revision never changes, but a deletion removes it, and a face is for its own client alone:
+/// with `public`, a shared cache could answer others (RFC 9111, section 3.5).
+const IMMUTABLE: &str = "private, max-age=86400, immutable";
 /// The most keys of one `DeleteObjects`.
 const DELETED_AT_ONCE: usize = 1000;
 
@@ -38,6 +39,26 @@ pub(crate) struct UploadBody {
     /// In bytes.
     pub(crate) length: Option<i64>,
     pub(crate) media_type: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// An object.
+    Object(Box<Object>),
+    /// The beginning of keys, with the slash at its end, such as `images/ada/`.
+    Folder(String),
+}
+
+impl Found {
+    /// Where a list that goes on after this one begins.
+    pub(crate) fn after(&self) -> String {
+        match self {
+            Self::Object(object) => object.key().unwrap_or_default().to_owned(),
+            // The byte after the slash: `images/ada/` itself would bring the folder again.
+            Self::Folder(folder) => format!("{}0", folder.trim_end_matches('/')),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -129,19 +150,27 @@ impl Objects {
         Ok(self.list(bucket, prefix).await?.into_iter().filter_map(|object| object.key).collect())
     }
 
-    /// The folders directly under a prefix, such as `images/ada/`.
-    pub(crate) async fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, HandlerError> {
-        let list = self.client.list_objects_v2().bucket(bucket).prefix(prefix).delimiter("/");
-        let list = list.encoding_type(EncodingType::Url);
-        let mut folders = Vec::new();
-        let mut pages = list.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(HandlerError::s3("ListObjectsV2", bucket, prefix))?;
-            folders.extend(
-                page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix.map(decoded)),
-            );
-        }
-        Ok(folders)
+    /// The next objects and folders directly under a prefix, at most 1000, in the order of their keys. Without `by_folder`, all are
+    /// objects. `after`: where to begin, from [`Found::after`].
+    pub(crate) async fn page(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        by_folder: bool,
+        after: Option<&str>,
+    ) -> Result<Vec<Found>, HandlerError> {
+        let list = self.client.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
+        let list = list.set_delimiter(by_folder.then(|| "/".to_owned())).set_start_after(after.map(str::to_owned));
+        let page = list.send().await.map_err(HandlerError::s3("ListObjectsV2", bucket, prefix))?;
+        let folders = page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix);
+        let folders = folders.map(|folder| Found::Folder(decoded(folder)));
+        let objects = page.contents.unwrap_or_default().into_iter().map(|mut object| {
+            object.key = object.key.map(decoded);
+            Found::Object(Box::new(object))
+        });
+        let mut found: Vec<Found> = folders.chain(objects).collect();
+        found.sort_by_key(Found::after);
+        Ok(found)
     }
 
     /// Stores an image that never changes.

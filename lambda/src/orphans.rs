@@ -1,25 +1,106 @@
 //! Deletes orphans: objects without an owner, which a crash, a lost notice or a late result has left.
 //!
 //! The owner of a portrait's images and input copies is its record, that of SageMaker's answers is the job that waits for them, and
-//! that of an upload is the job that it starts. Each run begins at another portrait, so that all are reached even if no run completes.
+//! that of an upload is the job that it starts.
+//!
+//! The lists of a large bucket take longer than a function may run. So a run ends after [`BUDGET`], and leaves in the table where the
+//! next one has to go on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_s3::types::Object;
 use pipeline::{PortraitId, Record, Timestamp, keys};
+use tokio::time::Instant;
 
 use crate::error::HandlerError;
 use crate::image_processor::ImageProcessor;
+use crate::objects::Found;
 
 /// The number of ids whose records are looked up at once.
 const AT_ONCE: usize = 100;
+/// How long a run begins with further portraits: two thirds of the function's timeout, since a hundred deletions take some seconds.
+const BUDGET: Duration = Duration::from_secs(40);
+/// The pictures of all portraits.
+const IMAGES: &str = "images/";
+/// The lists of a run, in their order. A key says by its prefix which list it is of.
+const LISTS: [&str; 3] = [IMAGES, keys::INPUTS, keys::UPLOADS];
 
 impl ImageProcessor {
     pub(crate) async fn collect_orphans(&self, now: Timestamp) -> Result<(), HandlerError> {
         let answers = self.collect_answers(now).await;
-        let copies = self.collect_copies(now).await;
-        let uploads = self.collect_uploads(now).await;
-        HandlerError::batch(vec![answers, copies, uploads])
+        let others = self.collect_lists(now, BUDGET).await;
+        HandlerError::batch(vec![answers, others.map(|_| ())])
+    }
+
+    /// Deletes the orphans of all lists, beginning where the last run has ended, for about as long as `budget`. At least one portion
+    /// is done. Returns whether the end of the lists was reached.
+    ///
+    /// # Errors
+    /// A service failed. What could not be deleted is found again by the next run over all lists.
+    pub async fn collect_lists(&self, now: Timestamp, budget: Duration) -> Result<bool, HandlerError> {
+        let begun = Instant::now();
+        let place = self.jobs.place().await?;
+        let is_of = |list: &&str| place.as_ref().is_some_and(|place| place.starts_with(*list));
+        let first = LISTS.iter().position(is_of).unwrap_or(0);
+        let mut results = Vec::new();
+        for list in &LISTS[first..] {
+            let mut after = place.clone().filter(|place| place.starts_with(list));
+            while let Some(page) = self.portions(list, after.as_deref()).await.unwrap_or_else(|error| {
+                results.push(Err(error));
+                None
+            }) {
+                for portion in page {
+                    let Some(last) = portion.last().map(Found::after) else { continue };
+                    results.push(self.collect_portion(list, &portion, now).await);
+                    if begun.elapsed() >= budget {
+                        self.jobs.keep_place(Some(&last), now).await?;
+                        HandlerError::batch(results)?;
+                        return Ok(false);
+                    }
+                    after = Some(last);
+                }
+            }
+        }
+        if place.is_some() {
+            self.jobs.keep_place(None, now).await?;
+        }
+        HandlerError::batch(results)?;
+        Ok(true)
+    }
+
+    /// The next page of a list, in portions whose records are looked up at once; `None` at the list's end.
+    async fn portions(&self, list: &str, after: Option<&str>) -> Result<Option<Vec<Vec<Found>>>, HandlerError> {
+        let bucket = self.bucket_of(list);
+        let mut found = self.objects.page(bucket, list, list != keys::UPLOADS, after).await?.into_iter().peekable();
+        let mut portions = Vec::new();
+        while found.peek().is_some() {
+            portions.push(found.by_ref().take(AT_ONCE).collect());
+        }
+        Ok((!portions.is_empty()).then_some(portions))
+    }
+
+    fn bucket_of(&self, list: &str) -> &str {
+        if list == IMAGES { &self.settings.output_bucket } else { &self.settings.input_bucket }
+    }
+
+    async fn collect_portion(&self, list: &str, found: &[Found], now: Timestamp) -> Result<(), HandlerError> {
+        match list {
+            keys::UPLOADS => {
+                let objects = found.iter().filter_map(|found| match found {
+                    Found::Object(object) => Some(object.as_ref()),
+                    Found::Folder(_) => None,
+                });
+                self.collect_uploads(objects, now).await
+            }
+            _ => {
+                let folders = found.iter().filter_map(|found| match found {
+                    Found::Folder(folder) => keys::owner(folder),
+                    Found::Object(_) => None,
+                });
+                self.collect_copies(&folders.collect::<Vec<_>>()).await
+            }
+        }
     }
 
     /// Deletes SageMaker's answers that no job waits for.
@@ -47,59 +128,39 @@ impl ImageProcessor {
         self.objects.delete_all(bucket, &orphans).await
     }
 
-    /// Deletes the images and input copies of portraits without a record.
-    async fn collect_copies(&self, now: Timestamp) -> Result<(), HandlerError> {
+    /// Deletes the images and input copies of those portraits that have no record.
+    async fn collect_copies(&self, ids: &[PortraitId]) -> Result<(), HandlerError> {
+        let known = self.jobs.known(ids).await?;
         let mut results = Vec::new();
-        for (bucket, prefix) in [(&self.settings.output_bucket, "images/"), (&self.settings.input_bucket, "inputs/")] {
-            let mut ids = self.portraits(bucket, prefix).await?;
-            rotate(&mut ids, now);
-            for ids in ids.chunks(AT_ONCE) {
-                let known = self.jobs.known(ids).await?;
-                for id in ids.iter().filter(|id| !known.contains(*id)) {
-                    tracing::info!(%id, "a portrait without a record is deleted");
-                    results.push(self.deletion().erase(id).await);
-                }
-            }
+        for id in ids.iter().filter(|id| !known.contains(*id)) {
+            tracing::info!(%id, "a portrait without a record is deleted");
+            results.push(self.deletion().erase(id).await);
         }
         HandlerError::batch(results)
     }
 
-    /// Deletes the uploads without a job that are older than the table's retention of jobs.
-    async fn collect_uploads(&self, now: Timestamp) -> Result<(), HandlerError> {
+    /// Deletes those uploads without a job that are older than the table's retention of jobs.
+    async fn collect_uploads(
+        &self,
+        uploads: impl Iterator<Item = &Object>,
+        now: Timestamp,
+    ) -> Result<(), HandlerError> {
         let bucket = &self.settings.input_bucket;
         let longest = (self.settings.retention_days + 1) * 86_400;
-        let uploads = self.objects.list(bucket, keys::UPLOADS).await?.into_iter();
         let old = uploads.filter(|object| is_older(object, longest, now));
         let old: BTreeMap<String, String> =
             old.filter_map(|object| Some((object.key()?.to_owned(), object.e_tag()?.to_owned()))).collect();
         let ids: Vec<PortraitId> = old.keys().filter_map(|key| keys::upload_id(key)?.parse().ok()).collect();
-        let mut known = HashSet::new();
-        for ids in ids.chunks(AT_ONCE) {
-            known.extend(self.jobs.known(ids).await?.iter().map(keys::upload));
-        }
+        let known: Vec<String> = self.jobs.known(&ids).await?.iter().map(keys::upload).collect();
         for (key, etag) in old.iter().filter(|(key, _)| !known.contains(*key)) {
             tracing::info!(key, "an upload without a job is deleted");
             self.objects.delete_if_match(bucket, key, etag).await?;
         }
         Ok(())
     }
-
-    /// The portraits with objects under a prefix.
-    async fn portraits(&self, bucket: &str, prefix: &str) -> Result<Vec<PortraitId>, HandlerError> {
-        let folders = self.objects.folders(bucket, prefix).await?;
-        Ok(folders.iter().filter_map(|folder| keys::owner(folder)).collect())
-    }
 }
 
 fn is_older(object: &Object, seconds: i64, now: Timestamp) -> bool {
     let modified = object.last_modified().and_then(|modified| modified.to_millis().ok());
     modified.is_some_and(|modified| Timestamp::from_millis(modified).plus_seconds(seconds) <= now)
-}
-
-/// Rotates a list by an amount that changes with the time.
-fn rotate<T>(list: &mut [T], now: Timestamp) {
-    if !list.is_empty() {
-        let start = now.as_millis().unsigned_abs() % list.len() as u64;
-        list.rotate_left(usize::try_from(start).unwrap_or(0));
-    }
 }

@@ -35,6 +35,30 @@ pub struct Settings {
     pub deletion_seconds: i32,
     /// `RETENTION_DAYS`: after how many days the table drops a job; 30
     pub retention_days: i64,
+    /// `UPLOAD_LENGTH`: whether a presigned upload is made only for a length that its sender names: `required`, or `optional` (default)
+    pub upload_length: UploadLength,
+}
+
+/// Whether `POST /uploads/{id}` needs the length of the photograph. S3 takes up to 5 GB by a URL that names none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UploadLength {
+    /// A request without a length is refused.
+    Required,
+    /// A URL without a length is made. An upload that is too large is refused, and deleted, once it is there.
+    #[default]
+    Optional,
+}
+
+impl FromStr for UploadLength {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "required" => Ok(Self::Required),
+            "optional" => Ok(Self::Optional),
+            _ => Err(()),
+        }
+    }
 }
 
 /// A variable of the environment cannot be used.
@@ -93,6 +117,13 @@ impl Settings {
             first_look_seconds: seconds(&variable, "FIRST_LOOK_SECONDS", 60, 1..=3600)?,
             deletion_seconds: seconds(&variable, "DELETION_SECONDS", 75, 1..=3600)?,
             retention_days: optional(&variable, "RETENTION_DAYS", 30, "a whole number of days", |_| true)?,
+            upload_length: optional(
+                &variable,
+                "UPLOAD_LENGTH",
+                UploadLength::default(),
+                "required or optional",
+                |_| true,
+            )?,
         })
     }
 
@@ -163,6 +194,7 @@ mod tests {
             ("REQUEST_TTL_SECONDS", "59"),
             ("INVOCATION_TIMEOUT_SECONDS", "3601"),
             ("RETENTION_DAYS", "x"),
+            ("UPLOAD_LENGTH", "yes"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name}={value:?} cannot be used: ")), "{error}");

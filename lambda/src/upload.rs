@@ -31,7 +31,12 @@ impl ImageProcessor {
         match decision {
             Uploaded::Invoke(job) => self.invoke(&job).await,
             Uploaded::Refuse(job) => {
-                tracing::info!(%id, revision = %job.revision, error = ?job.error, "refused");
+                let error = job.error.as_ref();
+                tracing::info!(%id, revision = %job.revision, error = error.map(tracing::field::display), "refused");
+                // Nothing reads it any more, and it would cost its size until the lifecycle ends it.
+                if error.is_some_and(|error| error.code == ErrorCode::ImageTooLarge) {
+                    self.objects.delete_if_match(&object.bucket, &object.key, &object.etag).await?;
+                }
                 Ok(())
             }
             Uploaded::Later(job) => {

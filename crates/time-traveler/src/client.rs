@@ -110,7 +110,8 @@ impl Client {
     /// # Errors
     /// Where the deployment does not say so.
     pub(crate) async fn default_ages(&self, id: &PortraitId) -> anyhow::Result<Ages> {
-        let ages = self.presign(id, None).await?.ages;
+        // Deployments on AWS sign no upload without a length.
+        let ages = self.presign(id, Some("length=1")).await?.ages;
         ages.context("this deployment does not say which ages it makes by default: --ages 20,40,60,80 would work")
     }
 

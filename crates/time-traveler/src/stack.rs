@@ -43,7 +43,7 @@ const JOBS_TABLE: &str = include_str!("../../../infra/jobs-table.json");
 const UPLOAD_RULE: &str = include_str!("../../../infra/upload-rule.json");
 
 /// Variables of this process's environment that the functions get too.
-const FUNCTIONS: [&str; 7] = [
+const FUNCTIONS: [&str; 8] = [
     "IMAGE_FORMAT",
     "REQUEST_TTL_SECONDS",
     "INVOCATION_TIMEOUT_SECONDS",
@@ -51,6 +51,7 @@ const FUNCTIONS: [&str; 7] = [
     "FIRST_LOOK_SECONDS",
     "DELETION_SECONDS",
     "RETENTION_DAYS",
+    "UPLOAD_LENGTH",
 ];
 
 /// The parts of the pipeline that the user may choose.

@@ -42,7 +42,9 @@ pub(super) fn is_local(url: &Url) -> bool {
 
 /// A client for requests to a URL's host. It follows no redirect: photographs and tokens go where the user sends them.
 pub(super) fn http(url: &Url) -> anyhow::Result<reqwest::Client> {
-    let builder = reqwest::Client::builder().connect_timeout(CONNECT).redirect(Policy::none());
+    // API Gateway's REST APIs compare the names of headers by case, and the template says `Range`. HTTP/2 has lower case only.
+    let builder = reqwest::Client::builder().http1_only().http1_title_case_headers();
+    let builder = builder.connect_timeout(CONNECT).redirect(Policy::none());
     // A proxy cannot reach this machine's loopback interface.
     let builder = if is_local(url) { builder.no_proxy() } else { builder };
     builder.build().context("the HTTP client cannot start")
@@ -126,6 +128,34 @@ mod tests {
         ] {
             let error = api.at(path).unwrap_err().to_string();
             assert!(error.contains("begins with /"), "{path}: {error}");
+        }
+    }
+
+    /// API Gateway takes the header that `infra/template.yaml` names, and no other spelling of it.
+    #[tokio::test]
+    async fn headers_are_written_as_the_template_names_them() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = api(&format!("http://{}", listener.local_addr().unwrap()));
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            String::from_utf8(head).unwrap()
+        });
+        let request = api.http.get(api.at("/images/ada/f9a7fc15f5e0/strip.npy").unwrap());
+        api.send(request.header("range", "bytes=0-99").header("if-match", "\"a\"")).await.unwrap();
+        let head = server.await.unwrap();
+        let template = include_str!("../../../../infra/template.yaml");
+        let named = template.lines().filter_map(|line| line.trim().strip_prefix("method.request.header."));
+        let named: Vec<&str> = named.filter_map(|name| name.strip_suffix(": false")).collect();
+        assert!(named.contains(&"Range") && named.contains(&"If-Match"), "{named:?}");
+        for name in ["Range", "If-Match"] {
+            assert!(head.contains(&format!("\r\n{name}: ")), "{head}");
         }
     }
 

@@ -1,4 +1,5 @@
-//! `infra/template.yaml` without AWS: its resources, with intrinsic functions evaluated for the parameters' defaults.
+//! `infra/template.yaml` and `infra/data.yaml` without AWS: their resources, with intrinsic functions evaluated for the parameters'
+//! defaults.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +9,10 @@ use serde_json::{Map, Value, json};
 /// The stack's name, the prefix of the resources' names.
 const STACK_NAME: &str = "stack";
 
-/// A template, and the names of its buckets, which CloudFormation would choose.
+/// Templates whose stacks belong together, and the names that CloudFormation would choose for buckets and table.
 pub(super) struct Template {
     text: Value,
-    buckets: BTreeMap<&'static str, &'static str>,
+    chosen: BTreeMap<&'static str, &'static str>,
 }
 
 /// A resource with its properties evaluated.
@@ -21,9 +22,17 @@ pub(super) struct Resource {
 }
 
 impl Template {
-    pub(super) fn read(text: &str, buckets: BTreeMap<&'static str, &'static str>) -> Self {
-        let documents = Yaml::load_from_str(text).unwrap();
-        Self { text: plain(&documents[0]), buckets }
+    /// Reads templates as one. An output of one is the parameter of the same name of another.
+    pub(super) fn read(texts: &[&str], chosen: BTreeMap<&'static str, &'static str>) -> Self {
+        let mut all = json!({"Parameters": {}, "Conditions": {}, "Mappings": {}, "Resources": {}});
+        for text in texts {
+            let one = plain(&Yaml::load_from_str(text).unwrap()[0]);
+            for (section, parts) in all.as_object_mut().unwrap() {
+                let parts = parts.as_object_mut().unwrap();
+                parts.extend(one[section].as_object().cloned().unwrap_or_default());
+            }
+        }
+        Self { text: all, chosen }
     }
 
     /// The resources of a type whose condition holds, ordered by name.
@@ -105,6 +114,10 @@ impl Template {
                 let (map, key, name) = (text(&at(0)), text(&at(1)), text(&at(2)));
                 Some(self.text["Mappings"][map][key][name].clone())
             }
+            "Fn::Join" => {
+                let parts = at(1).as_array().unwrap().iter().map(text).collect::<Vec<_>>();
+                Some(json!(parts.join(&text(&at(0)))))
+            }
             "Fn::Split" => Some(text(&at(1)).split(&text(&at(0))).collect()),
             "Fn::Select" => Some(at(1)[text(&at(0)).parse::<usize>().unwrap()].clone()),
             other => panic!("the function {other} is not supported here"),
@@ -127,6 +140,9 @@ impl Template {
         if let Some(value) = variables.get(name) {
             return value.clone();
         }
+        if let Some(chosen) = self.chosen.get(name.split('.').next().unwrap()) {
+            return json!(chosen);
+        }
         if let Some(parameter) = self.text["Parameters"].get(name) {
             return parameter["Default"].clone();
         }
@@ -136,9 +152,6 @@ impl Template {
         let id = name.split('.').next().unwrap();
         let resource = &self.text["Resources"][id];
         assert!(resource.is_object(), "there is no {name}");
-        if let Some(bucket) = self.buckets.get(id) {
-            return json!(bucket);
-        }
         let names = ["FunctionName", "TableName", "TopicName", "QueueName", "EndpointName", "Name"];
         match names.iter().find_map(|name| resource["Properties"].get(*name)) {
             Some(name) => self.resolved(name).unwrap_or_default(),

@@ -128,6 +128,27 @@ async fn a_presigned_upload_takes_what_it_was_made_for() {
     }
 }
 
+/// As on AWS, where the operator pays: no presigned upload without a length, and what is too large by another way does not stay.
+#[tokio::test]
+async fn nobody_stores_more_than_a_photograph() {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start_in(data.path(), "UPLOAD_LENGTH", "required");
+    let made = async |query: &str| up.http.post(format!("{}/uploads/ada?{query}", up.api)).send().await.unwrap();
+    let refused = made("ages=30").await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert!(refused.text().await.unwrap().contains("POST /uploads/ada?length=BYTES would work"));
+    assert_eq!(made("ages=30&length=1").await.status(), StatusCode::OK);
+
+    let s3 = up.s3().await;
+    let large = vec![0; usize::try_from(pipeline::MAX_UPLOAD_BYTES).unwrap() + 1];
+    s3.put_object().bucket("portraits").key("uploads/large").body(large.into()).send().await.unwrap();
+    assert_eq!(up.settled("large").await["error"]["code"], "IMAGE_TOO_LARGE");
+    // The upload goes after the job's end is written.
+    while s3.head_object().bucket("portraits").key("uploads/large").send().await.is_ok() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 /// A link on another site opens the page. It gets nothing else, and shows the page in no frame.
 #[tokio::test]
 async fn another_site_can_link_to_the_page_and_no_more() {

@@ -26,6 +26,7 @@ mod python;
 mod refusals;
 mod restart;
 mod sam;
+mod smoke;
 mod support;
 mod sweep;
 mod terminal;

@@ -92,8 +92,13 @@ impl Up {
 
     /// Starts with `RUST_LOG` set.
     pub(crate) fn start_logging(data: &Path, level: &str) -> Self {
+        Self::start_in(data, "RUST_LOG", level)
+    }
+
+    /// Starts with a variable of the environment.
+    pub(crate) fn start_in(data: &Path, name: &str, value: &str) -> Self {
         let mut command = Command::new(BINARY);
-        command.env("RUST_LOG", level);
+        command.env(name, value);
         Self::start_by(command, data, &[])
     }
 

@@ -23,6 +23,7 @@ mod in_process;
 mod loop_disk;
 mod machine_clock;
 mod orders;
+mod orphan_lists;
 mod power_cut;
 mod rate;
 mod sabotage;
