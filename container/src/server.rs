@@ -17,10 +17,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::handler::InferenceHandler;
-use crate::local_only::refuse_foreign;
 use crate::settings::Settings;
 use crate::state::ServerState;
-use crate::{execution_parameters, invocation};
+use crate::{execution_parameters, invocation, local_only};
 
 /// How long invocations may take that have begun when the server is asked to stop. SageMaker kills it after 30 seconds.
 const DRAINING: Duration = Duration::from_secs(25);
@@ -56,9 +55,11 @@ pub async fn serve<H: InferenceHandler>(
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(server.clone());
-    let router = match address.ip().is_loopback() {
-        true => router.layer(middleware::from_fn(refuse_foreign)),
-        false => router,
+    let router = if address.ip().is_loopback() {
+        local_only::send_at_once(&listener);
+        router.layer(middleware::from_fn(local_only::refuse_foreign))
+    } else {
+        router
     };
 
     let model = server.handler.name();

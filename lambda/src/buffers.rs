@@ -13,7 +13,7 @@ const LARGEST: usize = 64 << 20;
 pub(crate) struct Buffers(Mutex<Vec<Vec<u8>>>);
 
 impl Buffers {
-    /// An empty buffer, with the capacity of an earlier one if one is kept.
+    /// A buffer that was given back, with its bytes; an empty one if none is kept.
     pub(crate) fn take(&self) -> Vec<u8> {
         self.kept().pop().unwrap_or_default()
     }
@@ -33,9 +33,8 @@ impl Buffers {
         self.kept().iter().filter(|buffer| buffer.capacity() >= capacity).count()
     }
 
-    /// Keeps a buffer.
-    pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
+    /// Keeps a buffer, and its bytes: to fill it with zeros would take as long as the next strip.
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
         let mut kept = self.kept();
         if kept.len() < MOST && (1..=LARGEST).contains(&buffer.capacity()) {
             kept.push(buffer);
@@ -68,7 +67,7 @@ mod tests {
         let buffers = Buffers::default();
         buffers.give_back(vec![7; 1000]);
         let again = buffers.take();
-        assert!(again.is_empty() && again.capacity() == 1000);
+        assert_eq!((again.len(), again.capacity()), (1000, 1000));
         assert_eq!(buffers.take().capacity(), 0);
         buffers.give_back(Vec::with_capacity(LARGEST + 1));
         assert_eq!(buffers.take().capacity(), 0, "it is too large to be kept");

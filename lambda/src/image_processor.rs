@@ -12,7 +12,6 @@ use pipeline::event::{Trigger, triggers};
 use pipeline::{Claim, Timestamp};
 use serde_json::Value;
 
-use crate::buffers::Buffers;
 use crate::clients::Clients;
 use crate::deletion::Deletion;
 use crate::error::HandlerError;
@@ -24,8 +23,6 @@ use crate::{Clock, Settings, Splitter, init_logging};
 pub struct ImageProcessor {
     pub(crate) settings: Settings,
     pub(crate) objects: Objects,
-    /// Memory for strips.
-    pub(crate) strips: Arc<Buffers>,
     pub(crate) splitter: Arc<Splitter>,
     pub(crate) sagemaker: aws_sdk_sagemakerruntime::Client,
     pub(crate) jobs: Jobs,
@@ -68,8 +65,8 @@ impl ImageProcessor {
     /// The function with these clients.
     pub fn new(settings: Settings, clients: Clients, clock: Clock) -> Self {
         let jobs = Jobs::new(clients.dynamodb, &settings);
-        let (objects, strips, splitter) = (Objects::new(clients.s3), Arc::default(), Arc::default());
-        Self { settings, objects, strips, splitter, sagemaker: clients.sagemaker, jobs, clock }
+        let (objects, splitter) = (Objects::new(clients.s3), Arc::default());
+        Self { settings, objects, splitter, sagemaker: clients.sagemaker, jobs, clock }
     }
 
     /// Handles every trigger in an event. Each is handled independently, so that a failure does not affect the others.

@@ -46,16 +46,10 @@ impl ImageProcessor {
 
     /// Makes the memory ready for the strip of a first job, while the model works.
     async fn prepare(&self, ages: usize) -> Result<(), HandlerError> {
-        let (strips, splitter) = (Arc::clone(&self.strips), Arc::clone(&self.splitter));
-        let bytes = strip::npy_header(ages).len() + strip::PANEL * strip::row_bytes(ages);
-        if strips.ready(bytes) > 0 {
-            return Ok(());
+        if !self.splitter.is_prepared(ages) {
+            let splitter = Arc::clone(&self.splitter);
+            tokio::task::spawn_blocking(move || splitter.prepare(ages)).await?;
         }
-        tokio::task::spawn_blocking(move || {
-            strips.prepare(1, bytes);
-            splitter.prepare(ages);
-        })
-        .await?;
         Ok(())
     }
 

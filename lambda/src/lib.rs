@@ -20,6 +20,7 @@ mod panel_format;
 mod settings;
 mod settle;
 mod split;
+mod strip_reader;
 mod sweep;
 mod upload;
 

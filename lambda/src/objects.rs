@@ -73,18 +73,22 @@ impl Objects {
 
     /// A whole object; `None` if there is none.
     pub(crate) async fn read(&self, bucket: &str, key: &str) -> Result<Option<Contents>, HandlerError> {
-        self.read_into(Vec::new(), bucket, key).await
+        match self.client.get_object().bucket(bucket).key(key).send().await {
+            Ok(object) => receive(object, bucket, key).await.map(Some),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(HandlerError::s3("GetObject", bucket, key)(error)),
+        }
     }
 
-    /// A whole object, in the memory of a buffer; `None` if there is none.
-    pub(crate) async fn read_into(
+    /// Reads a whole object piece by piece; `None` if there is none. The bytes of the result are empty.
+    pub(crate) async fn read_each(
         &self,
-        buffer: Vec<u8>,
         bucket: &str,
         key: &str,
+        take: impl FnMut(&[u8]),
     ) -> Result<Option<Contents>, HandlerError> {
         match self.client.get_object().bucket(bucket).key(key).send().await {
-            Ok(object) => receive(object, buffer, bucket, key).await.map(Some),
+            Ok(object) => receive_each(object, bucket, key, take).await.map(Some),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(HandlerError::s3("GetObject", bucket, key)(error)),
         }
@@ -101,7 +105,7 @@ impl Objects {
         // Only an empty object is read without a range, since S3 refuses any range of it.
         let range = length.checked_sub(1).map(|last| format!("bytes=0-{last}"));
         match self.client.get_object().bucket(bucket).key(key).if_match(etag).set_range(range).send().await {
-            Ok(object) => receive(object, Vec::new(), bucket, key).await.map(Some),
+            Ok(object) => receive(object, bucket, key).await.map(Some),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(HandlerError::s3("GetObject", bucket, key)(error)),
         }
@@ -282,19 +286,24 @@ fn is_gone<E>(error: &SdkError<E>) -> bool {
     matches!(error.raw_response().map(|response| response.status().as_u16()), Some(404 | 412))
 }
 
-/// Collects a body in a buffer, whose memory is reserved once, by the announced length.
-async fn receive(
+/// Collects a body, whose memory is reserved once, by the announced length.
+async fn receive(object: GetObjectOutput, bucket: &str, key: &str) -> Result<Contents, HandlerError> {
+    let length = object.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(length);
+    let contents = receive_each(object, bucket, key, |piece| bytes.extend_from_slice(piece)).await?;
+    Ok(Contents { bytes, ..contents })
+}
+
+/// Hands on each piece of a body.
+async fn receive_each(
     object: GetObjectOutput,
-    mut bytes: Vec<u8>,
     bucket: &str,
     key: &str,
+    mut take: impl FnMut(&[u8]),
 ) -> Result<Contents, HandlerError> {
-    let length = object.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    bytes.clear();
-    bytes.reserve_exact(length);
     let GetObjectOutput { mut body, content_type, metadata, .. } = object;
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk.map_err(HandlerError::s3("GetObject", bucket, key))?);
+    while let Some(piece) = body.next().await {
+        take(&piece.map_err(HandlerError::s3("GetObject", bucket, key))?);
     }
-    Ok(Contents { bytes, media_type: content_type, metadata: metadata.unwrap_or_default() })
+    Ok(Contents { bytes: Vec::new(), media_type: content_type, metadata: metadata.unwrap_or_default() })
 }

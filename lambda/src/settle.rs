@@ -10,10 +10,9 @@ use pipeline::{ErrorCode, InferenceId, Job, JobError, Record, invocation, keys, 
 use tokio::sync::mpsc;
 
 use crate::SplitError;
-use crate::answer;
 use crate::error::{HandlerError, chain};
 use crate::image_processor::ImageProcessor;
-use crate::split::Encoded;
+use crate::split::{self, Encoded};
 
 /// The most characters of a failure object that are searched for the container's answer.
 const MOST_OF_A_FAILURE: usize = 10_000;
@@ -62,7 +61,9 @@ impl ImageProcessor {
             let message = format!("the model's output is at {output:?}, which is not an s3:// location");
             return self.fail(job, JobError::new(ErrorCode::ModelError, message)).await;
         };
-        let Some(npy) = self.objects.read_into(self.strips.take(), bucket, key).await? else {
+        let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
+        let mut reader = self.splitter.reader(ages);
+        let Some(npy) = self.objects.read_each(bucket, key, |piece| reader.add(piece)).await? else {
             // If a duplicate of the notice was handled first, its handler has deleted the strip.
             return match self.jobs.get(&job.id).await?.and_then(Record::into_job) {
                 Some(now) if now.input == job.input && !now.status.is_final() => {
@@ -77,24 +78,23 @@ impl ImageProcessor {
         // An endpoint may still run a container of an earlier version.
         let named = named.or_else(|| content_type.as_deref().and_then(strip::model).map(str::to_owned));
         let model = named.as_deref();
-        let bytes = npy.bytes;
-        let ages = job.ages.as_ref().map_or(0, pipeline::Ages::len);
         let format = self.settings.image_format;
         let (splitter, (ready, mut panels)) = (Arc::clone(&self.splitter), mpsc::unbounded_channel());
         let work = tokio::task::spawn_blocking(move || {
-            // The receiver is gone if a panel could not be stored.
-            let take = |panel: Encoded| drop(ready.send(panel));
-            let split = || -> Result<_, SplitError> {
-                let pixels = answer::pixels(&bytes, ages)?;
-                splitter.split_each(&pixels, ages, format, take)?;
-                Ok(answer::rewritten(&bytes, &pixels, ages))
+            let (split, memory) = match reader.finish() {
+                Ok(strip) => {
+                    // The receiver is gone if a panel could not be stored.
+                    let take = |panel: Encoded| drop(ready.send(panel));
+                    let encoded = split::encode_all(&strip.panels, format, take);
+                    (encoded.map(|()| strip.rewritten), strip.panels.into_memory())
+                }
+                Err((error, memory)) => (Err(SplitError::from(error)), memory),
             };
-            (split(), bytes)
+            splitter.keep(memory);
+            split
         });
         let split = async {
-            let (split, bytes) = work.await?;
-            self.strips.give_back(bytes);
-            match split {
+            match work.await? {
                 Ok(rewritten) => self.keep_strip(job, bucket, key, rewritten).await.map(Ok),
                 Err(error) => Ok(Err(error)),
             }

@@ -8,12 +8,12 @@ use std::{iter, thread};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use libjpeg_turbo_rs::{JpegError, PixelFormat, Subsampling};
-use ndarray::{ArrayView3, s};
 use pipeline::strip;
 
 use crate::PanelFormat;
-use crate::answer::{self, AnswerError};
+use crate::answer::AnswerError;
 use crate::buffers::Buffers;
+use crate::strip_reader::{self, Panels, StripReader};
 
 /// JPEG quality of the panels.
 const QUALITY: u8 = 92;
@@ -41,16 +41,31 @@ pub enum SplitError {
     Png(usize, #[source] image::ImageError),
 }
 
-/// Splits strips. It keeps the memory of the pixels of a panel for each core.
+/// Splits strips. It keeps the memory of their pixels.
 #[derive(Debug, Default)]
 pub struct Splitter {
     pixels: Buffers,
 }
 
 impl Splitter {
-    /// Makes the memory ready that the split of a strip of `ages` ages takes.
+    /// Whether the memory is ready that a strip of `ages` ages takes.
+    pub(crate) fn is_prepared(&self, ages: usize) -> bool {
+        self.pixels.ready(strip_reader::PANEL * (1 + ages)) > 0
+    }
+
+    /// Makes the memory ready that a strip of `ages` ages takes.
     pub(crate) fn prepare(&self, ages: usize) {
-        self.pixels.prepare(threads(ages), strip::PANEL * strip::PANEL * strip::CHANNELS);
+        self.pixels.prepare(1, strip_reader::PANEL * (1 + ages));
+    }
+
+    /// A reader of a strip of `ages` ages.
+    pub(crate) fn reader(&self, ages: usize) -> StripReader {
+        StripReader::new(self.pixels.take(), ages)
+    }
+
+    /// Keeps the memory of pixels that are not needed any more.
+    pub(crate) fn keep(&self, memory: Vec<u8>) {
+        self.pixels.give_back(memory);
     }
 
     /// Splits a strip of `ages` ages into `1 + ages` panels, in order, on all cores. The strip is a `.npy` of any version and
@@ -59,24 +74,22 @@ impl Splitter {
     /// # Errors
     /// [`SplitError`] where the bytes are not the `.npy` of such a strip.
     pub fn split(&self, npy: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded>, SplitError> {
-        let panels = Mutex::new(Vec::with_capacity(1 + ages));
-        let keep = |panel| panels.lock().unwrap_or_else(PoisonError::into_inner).push(panel);
-        self.split_each(&answer::pixels(npy, ages)?, ages, format, keep)?;
-        let mut panels = panels.into_inner().unwrap_or_else(PoisonError::into_inner);
-        panels.sort_by_key(|panel: &Encoded| panel.number);
-        Ok(panels)
-    }
-
-    /// As [`split`](Self::split), of the pixels of a strip in C order. `take` gets each panel when it is ready, in any order, and from any thread.
-    pub(crate) fn split_each(
-        &self,
-        pixels: &[u8],
-        ages: usize,
-        format: PanelFormat,
-        take: impl Fn(Encoded) + Sync,
-    ) -> Result<(), SplitError> {
-        let whole = ArrayView3::from_shape(strip::shape(ages), pixels).expect("the shape of the pixels is checked");
-        encode_all(whole, ages, format, &self.pixels, take)
+        let mut reader = self.reader(ages);
+        reader.add(npy);
+        let read = reader.finish();
+        let strip = read.map_err(|(error, memory)| {
+            self.keep(memory);
+            error
+        })?;
+        let encoded = Mutex::new(Vec::with_capacity(1 + ages));
+        let all = encode_all(&strip.panels, format, |panel| {
+            encoded.lock().unwrap_or_else(PoisonError::into_inner).push(panel);
+        });
+        self.keep(strip.panels.into_memory());
+        all?;
+        let mut encoded = encoded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        encoded.sort_by_key(|panel: &Encoded| panel.number);
+        Ok(encoded)
     }
 }
 
@@ -88,23 +101,19 @@ pub fn split(npy: &[u8], ages: usize, format: PanelFormat) -> Result<Vec<Encoded
     Splitter::default().split(npy, ages, format)
 }
 
-fn encode_all(
-    whole: ArrayView3<'_, u8>,
-    ages: usize,
+/// Encodes panels on all cores. `take` gets each when it is ready, in any order, and from any thread.
+pub(crate) fn encode_all(
+    panels: &Panels,
     format: PanelFormat,
-    buffers: &Buffers,
     take: impl Fn(Encoded) + Sync,
 ) -> Result<(), SplitError> {
     let next = AtomicUsize::new(0);
     let encode_some = || {
-        let mut pixels = buffers.take();
-        let mut numbers = iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number <= ages));
-        let encoded = numbers.try_for_each(|number| encode(whole, number, format, &mut pixels).map(&take));
-        buffers.give_back(pixels);
-        encoded
+        let next = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < panels.count());
+        iter::from_fn(next).try_for_each(|number| encode(panels.panel(number), number, format).map(&take))
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (1..threads(ages)).map(|_| scope.spawn(encode_some)).collect();
+        let threads: Vec<_> = (1..threads(panels.count())).map(|_| scope.spawn(encode_some)).collect();
         let encoded = encode_some();
         let others =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -112,28 +121,16 @@ fn encode_all(
     })
 }
 
-/// The threads that encode the panels of a strip of `ages` ages.
-fn threads(ages: usize) -> usize {
+/// The threads that encode this many panels.
+fn threads(panels: usize) -> usize {
     // It reads files.
     static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
-    (*CORES).min(1 + ages)
+    (*CORES).min(panels)
 }
 
-/// Encodes a panel. `pixels` is the memory for its pixels.
-fn encode(
-    whole: ArrayView3<'_, u8>,
-    number: usize,
-    format: PanelFormat,
-    pixels: &mut Vec<u8>,
-) -> Result<Encoded, SplitError> {
-    let columns = strip::columns(number);
-    let panel = whole.slice_move(s![.., columns.start..columns.end, ..]);
+/// Encodes the pixels of a panel.
+fn encode(pixels: &[u8], number: usize, format: PanelFormat) -> Result<Encoded, SplitError> {
     let side = strip::PANEL;
-    pixels.clear();
-    pixels.reserve_exact(side * side * strip::CHANNELS);
-    for row in panel.outer_iter() {
-        pixels.extend_from_slice(row.to_slice().expect("a panel's row is contiguous in a strip in C order"));
-    }
     let bytes = match format {
         PanelFormat::Jpeg => {
             libjpeg_turbo_rs::compress(pixels, side, side, PixelFormat::Rgb, QUALITY, Subsampling::S420)
