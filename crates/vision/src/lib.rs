@@ -4,6 +4,7 @@
 
 pub mod backbone;
 pub mod boxes;
+pub mod classifier;
 pub mod dsfd;
 mod face_detector;
 pub mod retinaface;

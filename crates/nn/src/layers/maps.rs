@@ -16,6 +16,14 @@ impl Execution {
         }
     }
 
+    /// The dimensions of height and width.
+    fn across(self) -> [usize; 2] {
+        match self {
+            Self::Burn => [2, 3],
+            Self::Kernels => [1, 2],
+        }
+    }
+
     /// Maps `(images, height, width, channels)` in this layout.
     pub fn arrange(self, maps: Tensor<4>) -> Tensor<4> {
         match self {
@@ -35,6 +43,20 @@ impl Execution {
     /// The channels of all maps, one after the other.
     pub fn concatenate(self, maps: Vec<Tensor<4>>) -> Tensor<4> {
         Tensor::cat(maps, self.channels())
+    }
+
+    /// The largest value of each channel, `(images, channels)`: `torch.nn.AdaptiveMaxPool2d(1)`.
+    pub fn global_max(self, maps: Tensor<4>) -> Tensor<2> {
+        let [images, ..] = maps.dims();
+        let channels = maps.dims()[self.channels()];
+        maps.max_dims(&self.across()).reshape([images, channels])
+    }
+
+    /// The mean of each channel, `(images, channels)`: `torch.nn.AdaptiveAvgPool2d(1)`.
+    pub fn global_mean(self, maps: Tensor<4>) -> Tensor<2> {
+        let [images, ..] = maps.dims();
+        let channels = maps.dims()[self.channels()];
+        maps.mean_dims(&self.across()).reshape([images, channels])
     }
 
     /// `torch.nn.MaxPool2d` with a square window of an odd side, padded by half of it.
