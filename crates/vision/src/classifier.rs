@@ -1,9 +1,12 @@
 //! A classifier of pictures as fastai v1's `cnn_learner` builds it: a feature extractor, and a head that pools its maps by maximum
 //! and by mean.
 
+mod augmentation;
 mod body;
 mod head;
+mod labels;
 mod sampling;
+mod split;
 mod transform;
 
 use burn::tensor::Tensor;
@@ -11,9 +14,12 @@ use nn::layers::{Execution, Loader};
 
 use crate::backbone::ResNet;
 
+pub use augmentation::Augmentation;
 pub use body::{Body, UnknownBody};
 use head::Head;
+pub use labels::{LabelledPictures, Labelling, LabelsError, PathPattern, PatternError};
 pub use sampling::Pixels;
+pub use split::Split;
 pub use transform::{Transform, Zoom};
 
 /// The mean of each channel of ImageNet's pictures, red first, for values of 0 to 1.

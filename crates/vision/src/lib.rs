@@ -1,6 +1,6 @@
 //! Networks that find things in pictures, and the geometry around them.
 //!
-//! A network is described once, by layers that are named as in its checkpoint. No wire format, no files but checkpoints.
+//! A network is described once, by layers that are named as in its checkpoint. No wire format.
 
 pub mod backbone;
 pub mod boxes;

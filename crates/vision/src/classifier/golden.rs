@@ -82,3 +82,43 @@ fn resnet18_equals_the_reference() {
 fn resnet34_equals_the_reference() {
     equals_the_reference("resnet34_a", "resnet34", Body::ResNet34, 37);
 }
+
+fn transform(parameters: &Value) -> Transform {
+    let number = |name: &str, parameter: &str, default: f64| {
+        parameters[name].get(parameter).map_or(default, |value| value.as_f64().unwrap())
+    };
+    let one = |name: &str, parameter: &str| parameters.get(name).map(|values| values[parameter].as_f64().unwrap());
+    let place = |name: &str| [number(name, "row_pct", 0.5), number(name, "col_pct", 0.5)];
+    let warp = parameters.get("warp").map(|values| numbers(&values["magnitude"]).try_into().unwrap());
+    Transform {
+        flip: parameters.get("flip").is_some(),
+        warp,
+        rotate: one("rotate", "degrees"),
+        zoom: one("zoom", "scale").map(|scale| Zoom { scale, place: place("zoom") }),
+        brightness: one("brightness", "change"),
+        contrast: one("contrast", "scale"),
+        crop: place("crop"),
+    }
+}
+
+#[test]
+fn transforms_equal_the_reference() {
+    let input = picture("transforms_input.png");
+    let cases = json("classifier/transforms.json");
+    assert_eq!(cases.as_array().unwrap().len(), 13);
+    for case in cases.as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let size = case["size"].as_u64().unwrap() as usize;
+        let pixels = transform(&case["transforms"]).apply(&input, size);
+        assert_eq!([3, pixels.height, pixels.width], *indices(&case["shape"]), "{name}");
+        sampled(name, &channels_first(&pixels), case, 1e-4);
+        if ["all", "down_strong"].contains(&name) {
+            let answer = picture(&format!("transforms_{name}.png"));
+            let levels = pixels.values.iter().map(|value| (value * 255.0 + 0.5).floor() as i32);
+            let off: Vec<i32> = levels.zip(answer.as_raw()).map(|(a, b)| (a - i32::from(*b)).abs()).collect();
+            assert!(off.iter().all(|levels| *levels <= 1), "{name}");
+            let share = off.iter().sum::<i32>() as f64 / off.len() as f64;
+            assert!(share <= 0.005, "{name}: {share} of the values are a level off");
+        }
+    }
+}
