@@ -3,8 +3,11 @@
 
 mod augmentation;
 mod body;
+mod description;
+mod export;
 mod head;
 mod labels;
+mod model;
 mod sampling;
 mod split;
 mod transform;
@@ -16,8 +19,11 @@ use crate::backbone::ResNet;
 
 pub use augmentation::Augmentation;
 pub use body::{Body, UnknownBody};
+pub use description::{DESCRIPTION, Description, DescriptionError, EXPORT};
+pub use export::{ExportError, PickleError};
 use head::Head;
 pub use labels::{LabelledPictures, Labelling, LabelsError, PathPattern, PatternError};
+pub use model::{Classifier, Identity, identify, most_probable, tensors};
 pub use sampling::Pixels;
 pub use split::Split;
 pub use transform::{Transform, Zoom};
@@ -35,19 +41,6 @@ pub struct Network {
     execution: Execution,
 }
 
-/// What the network computes on the way.
-#[derive(Debug)]
-pub(crate) struct Features {
-    /// The maps after the stem and after each stage, largest first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
-    pub(crate) maps: [Tensor<4>; 5],
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
-    pub(crate) pooled: Tensor<2>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
-    pub(crate) linear: Tensor<2>,
-    pub(crate) logits: Tensor<2>,
-}
-
 impl Network {
     /// Under the names of fastai's checkpoints: the body is `0`, the head `1`.
     pub fn load(loader: &Loader, body: Body, classes: usize) -> Self {
@@ -60,18 +53,28 @@ impl Network {
 
     /// From pictures `(images, height, width, 3)`, normalized, to logits `(images, classes)`.
     pub fn forward(&self, pictures: Tensor<4>) -> Tensor<2> {
-        self.features(pictures).logits
+        self.logits(self.pooled(self.maps(pictures)))
     }
 
-    pub(crate) fn features(&self, pictures: Tensor<4>) -> Features {
-        let maps = self.body.features(self.execution.arrange(pictures));
-        let [.., last] = maps.clone();
-        // The maximum is first in `AdaptiveConcatPool2d`.
-        let pooled = [self.execution.global_max(last.clone()), self.execution.global_mean(last)];
-        let pooled = Tensor::cat(pooled.to_vec(), 1);
-        let linear = self.head.linear(pooled.clone());
-        let logits = self.head.logits(linear.clone());
-        Features { maps, pooled, linear, logits }
+    /// The same, with the head for one picture after the other: products of matrices are rounded differently for other numbers of
+    /// rows, and a picture's answer must not depend on the others.
+    fn forward_each(&self, pictures: Tensor<4>) -> Vec<Tensor<2>> {
+        let pooled = self.pooled(self.maps(pictures));
+        pooled.split(1, 0).into_iter().map(|pooled| self.logits(pooled)).collect()
+    }
+
+    /// The maps after the stem and after each stage, largest first.
+    fn maps(&self, pictures: Tensor<4>) -> [Tensor<4>; 5] {
+        self.body.features(self.execution.arrange(pictures))
+    }
+
+    /// The largest value and the mean of each channel of the last maps. The maximum is first in `AdaptiveConcatPool2d`.
+    fn pooled(&self, [.., last]: [Tensor<4>; 5]) -> Tensor<2> {
+        Tensor::cat(vec![self.execution.global_max(last.clone()), self.execution.global_mean(last)], 1)
+    }
+
+    fn logits(&self, pooled: Tensor<2>) -> Tensor<2> {
+        self.head.logits(self.head.linear(pooled))
     }
 }
 

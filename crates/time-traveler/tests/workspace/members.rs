@@ -80,7 +80,11 @@ const RULES: [Rule; 12] = [
         members: &["face", "nn", "picture"],
         external: Only(&["burn", "image", "pulp", "rayon", "thiserror"]),
     },
-    Rule { name: "vision", members: &["nn", "picture"], external: Only(&["burn", "rand_mt", "regex", "thiserror"]) },
+    Rule {
+        name: "vision",
+        members: &["nn", "picture"],
+        external: Only(&["burn", "rand_mt", "regex", "serde_json", "thiserror"]),
+    },
     Rule { name: "web", members: &[], external: Only(&["base64", "sha2"]) },
     // It speaks AWS's protocols itself.
     Rule { name: "local-cloud", members: &[], external: Not(&["aws-", "lambda_runtime", "burn", "image"]) },

@@ -15,8 +15,7 @@ fn picture(name: &str) -> RgbImage {
 
 /// A checkpoint with the made-up weights of a list of tensors.
 fn checkpoint(list: &str, body: Body, classes: usize) -> Checkpoint {
-    let tensors = weights::list(|weights| Network::load(&Loader::new(weights, Execution::Burn), body, classes));
-    golden::made_up_of(&format!("classifier/tensors_{list}.json"), 0, body.name(), tensors)
+    golden::made_up_of(&format!("classifier/tensors_{list}.json"), 0, body.name(), tensors(body, classes))
 }
 
 /// Normalized, `(1, size, size, 3)`.
@@ -61,7 +60,9 @@ fn equals_the_reference(case: &str, list: &str, body: Body, classes: usize) {
     for execution in [Execution::Kernels, Execution::Burn] {
         let load = |weights: &weights::Weights| Network::load(&Loader::new(weights, execution), body, classes);
         let network = weights::load(&checkpoint, &Device::Cpu.burn(), FloatDType::F32, load).unwrap();
-        let Features { maps, pooled, linear, logits } = network.features(input(&pixels));
+        let maps = network.maps(input(&pixels));
+        let pooled = network.pooled(maps.clone());
+        let (linear, logits) = (network.head.linear(pooled.clone()), network.logits(pooled.clone()));
         for (module, maps) in (3..).zip(maps) {
             let maps = execution.channels_innermost(maps).permute([0, 3, 1, 2]);
             let name = format!("feature_{module}");
