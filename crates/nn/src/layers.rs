@@ -10,6 +10,7 @@ mod linear;
 mod loader;
 mod maps;
 mod prelu;
+mod same_conv2d;
 mod squeeze_excitation;
 
 pub use batch_norm1d::BatchNorm1d;
@@ -20,4 +21,5 @@ pub use kernel::{Kernel, channels_last};
 pub use linear::Linear;
 pub use loader::{Budget, Execution, Loader};
 pub use prelu::{PReLU, leak};
+pub use same_conv2d::SameConv2d;
 pub use squeeze_excitation::SqueezeExcitation;

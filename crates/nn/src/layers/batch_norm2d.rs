@@ -18,9 +18,14 @@ pub struct BatchNorm2d {
 impl BatchNorm2d {
     /// For maps of `channels`.
     pub fn load(loader: &Loader, channels: usize) -> Self {
+        Self::with_epsilon(loader, channels, EPSILON)
+    }
+
+    /// The same with another number added to a variance.
+    pub fn with_epsilon(loader: &Loader, channels: usize, epsilon: f64) -> Self {
         let of = |name| loader.tensor(name, [channels]);
         let (mean, variance): (Tensor<1>, Tensor<1>) = (of("running_mean"), of("running_var"));
-        let scale = of("weight") / (variance + EPSILON).sqrt();
+        let scale = of("weight") / (variance + epsilon).sqrt();
         let shift = of("bias") - mean * scale.clone();
         let channelwise = |tensor| Channelwise::new(tensor, loader.execution());
         Self { scale: channelwise(scale), shift: channelwise(shift) }

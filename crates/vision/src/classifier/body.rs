@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::backbone::Depth;
+use crate::backbone::{Depth, EfficientNetLite0};
 
 /// The feature extractor of a classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,33 +14,40 @@ pub enum Body {
     ResNet34,
     /// ResNet-50.
     ResNet50,
+    /// EfficientNet-Lite0.
+    EfficientNetLite0,
 }
 
 impl Body {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ResNet18, Self::ResNet34, Self::ResNet50];
+    pub const ALL: [Self; 4] = [Self::ResNet18, Self::ResNet34, Self::ResNet50, Self::EfficientNetLite0];
 
-    /// Its name in torchvision.
+    /// Its name: of a ResNet, that in torchvision.
     pub fn name(self) -> &'static str {
         match self {
             Self::ResNet18 => "resnet18",
             Self::ResNet34 => "resnet34",
             Self::ResNet50 => "resnet50",
+            Self::EfficientNetLite0 => "efficientnet_lite0",
         }
     }
 
-    pub(super) fn depth(self) -> Depth {
+    /// Of a ResNet.
+    pub(super) fn depth(self) -> Option<Depth> {
         match self {
-            Self::ResNet18 => Depth::Layers18,
-            Self::ResNet34 => Depth::Layers34,
-            Self::ResNet50 => Depth::Layers50,
+            Self::ResNet18 => Some(Depth::Layers18),
+            Self::ResNet34 => Some(Depth::Layers34),
+            Self::ResNet50 => Some(Depth::Layers50),
+            Self::EfficientNetLite0 => None,
         }
     }
 
     /// The channels of its last maps.
     pub fn features(self) -> usize {
-        let [.., features] = self.depth().channels();
-        features
+        match self.depth().map(Depth::channels) {
+            Some([.., features]) => features,
+            None => EfficientNetLite0::CHANNELS,
+        }
     }
 }
 
@@ -52,7 +59,7 @@ impl fmt::Display for Body {
 
 /// A word that names no body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no network: resnet18, resnet34 or resnet50 would work")]
+#[error("{0:?} is no network: resnet18, resnet34, resnet50 or efficientnet_lite0 would work")]
 pub struct UnknownBody(pub String);
 
 impl FromStr for Body {

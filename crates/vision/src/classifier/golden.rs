@@ -60,9 +60,10 @@ fn equals_the_reference(case: &str, list: &str, body: Body, classes: usize) {
     for execution in [Execution::Kernels, Execution::Burn] {
         let load = |weights: &weights::Weights| Network::load(&Loader::new(weights, execution), body, classes);
         let network = weights::load(&checkpoint, &Device::Cpu.burn(), FloatDType::F32, load).unwrap();
-        let maps = network.maps(input(&pixels));
-        let pooled = network.pooled(maps.clone());
-        let (linear, logits) = (network.head.linear(pooled.clone()), network.logits(pooled.clone()));
+        let Layers::Fastai(head) = &network.classifier else { panic!("another head") };
+        let maps = network.body.resnet().features(execution.arrange(input(&pixels)));
+        let pooled = network.features(input(&pixels));
+        let (linear, logits) = (head.linear(pooled.clone()), network.logits(pooled.clone()));
         for (module, maps) in (3..).zip(maps) {
             let maps = execution.channels_innermost(maps).permute([0, 3, 1, 2]);
             let name = format!("feature_{module}");

