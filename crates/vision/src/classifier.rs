@@ -11,6 +11,7 @@ mod labels;
 mod model;
 mod sampling;
 mod split;
+mod training;
 mod transform;
 
 use burn::tensor::Tensor;
@@ -26,12 +27,16 @@ pub use labels::{LabelledPictures, Labelling, LabelsError, PathPattern, PatternE
 pub use model::{Classifier, Identity, Layout, identify, most_probable, tensors, tensors_of};
 pub use sampling::Pixels;
 pub use split::Split;
+pub use training::{Sample, Training, named_as_fastai};
 pub use transform::{Transform, Zoom};
 
 /// The mean of each channel of ImageNet's pictures, red first, for values of 0 to 1.
 pub const IMAGENET_MEANS: [f32; 3] = [0.485, 0.456, 0.406];
 /// The standard deviation of each channel of ImageNet's pictures, red first, for values of 0 to 1.
 pub const IMAGENET_DEVIATIONS: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// The probabilities of fastai's dropouts.
+const DROPOUTS: [f64; 2] = [0.25, 0.5];
 
 /// The network.
 #[derive(Debug)]
@@ -53,9 +58,14 @@ enum Layers {
 impl Network {
     /// Under the names of fastai's checkpoints: the body is `0`, the head `1`.
     pub fn load(loader: &Loader, body: Body, classes: usize) -> Self {
+        Self::with_dropouts(loader, body, classes, DROPOUTS)
+    }
+
+    /// The same with other probabilities of the head's dropouts, first to last. They matter in training alone.
+    pub fn with_dropouts(loader: &Loader, body: Body, classes: usize, dropouts: [f64; 2]) -> Self {
         Self {
             body: Extractor::load(&loader.at(0), body),
-            classifier: Layers::Fastai(Head::load(&loader.at(1), body.features(), classes)),
+            classifier: Layers::Fastai(Head::load(&loader.at(1), body.features(), classes, dropouts)),
             execution: loader.execution(),
         }
     }

@@ -8,6 +8,7 @@ pub mod classifier;
 pub mod dsfd;
 mod face_detector;
 pub mod retinaface;
+pub mod train;
 mod vision_error;
 
 pub use face_detector::{ColorOrder, Face, FaceDetector, FaceNetwork, Identity, identify};

@@ -6,6 +6,7 @@ use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 
 use super::loader::Execution;
 use crate::kernels::{MaxPool, NearestAdd, UpsampleMultiply, apply, merge};
+use crate::training;
 
 impl Execution {
     /// The dimension of the channels.
@@ -66,6 +67,7 @@ impl Execution {
                 let options = MaxPoolOptions::new([side; 2]).with_stride([stride; 2]);
                 max_pool2d(maps, options.with_padding([side / 2; 2]))
             }
+            Self::Kernels if maps.is_autodiff() => training::max_pool(maps, MaxPool { side, stride }),
             Self::Kernels => apply(MaxPool { side, stride }, maps),
         }
     }
