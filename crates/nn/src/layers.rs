@@ -16,9 +16,7 @@ mod squeeze_excitation;
 
 pub use batch_norm1d::BatchNorm1d;
 pub use batch_norm2d::BatchNorm2d;
-pub(crate) use batch_norm2d::activate;
 pub use channelwise::{Channelwise, host};
-pub(crate) use conv2d::Form;
 pub use conv2d::{After, Conv2d, convolve};
 pub use dropout::Dropout;
 pub use kernel::{Kernel, channels_last};

@@ -6,8 +6,8 @@ use burn::tensor::{DType, Device as BurnDevice, Tensor, TensorData};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, StoredTensor};
 use crate::device::Device;
+use crate::pass::{Pass, Statistics};
 use crate::random::Random;
-use crate::training::{Pass, Statistics};
 use crate::weights::{self, Asked, Weights};
 
 /// The tensors of a network by their names in its checkpoint, as float32: those that have gradients, and buffers such as running

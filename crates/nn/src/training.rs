@@ -4,14 +4,11 @@ mod adam_w;
 mod convolve;
 mod max_pool;
 mod normalize;
-mod pass;
 
 pub use adam_w::{AdamW, Group};
-pub(crate) use convolve::convolve;
+pub(crate) use convolve::{Form, convolve};
 pub(crate) use max_pool::max_pool;
-pub(crate) use normalize::{Normalized, normalize};
-pub(crate) use pass::Training;
-pub use pass::{Gradients, Pass, Statistics};
+pub(crate) use normalize::{Normalized, activate, normalize};
 
 #[cfg(test)]
 mod tests;

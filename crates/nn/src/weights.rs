@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Misfit, Misfits, NAMED};
 use crate::parameters::Parameters;
-use crate::training::{Pass, Training};
+use crate::pass::{Pass, Training};
 
 /// The state that all [`Weights`] of one network share.
 struct Source<'a> {

@@ -4,8 +4,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::channelwise::Channelwise;
 use super::loader::{Execution, Loader};
-use super::prelu::leak;
-use crate::training::{Normalized, Training, normalize};
+use crate::pass::Training;
+use crate::training::{Normalized, activate, normalize};
 
 /// What `BatchNorm2d` adds to a variance by default.
 const EPSILON: f64 = 1e-5;
@@ -87,11 +87,6 @@ impl BatchNorm2d {
         batch.record(mean, variance, images * height * width);
         maps
     }
-}
-
-/// An activation on `(images, height, width, channels)`.
-pub(crate) fn activate(x: Tensor<4>, slope: f32) -> Tensor<4> {
-    leak(x.permute([0, 3, 1, 2]), |below| below * (1.0 - f64::from(slope))).permute([0, 2, 3, 1])
 }
 
 impl Batch {

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 
-use super::batch_norm2d::{BatchNorm2d, activate};
+use super::batch_norm2d::BatchNorm2d;
 use super::channelwise::Channelwise;
 use super::kernel::Kernel;
 use super::loader::{Execution, Loader};
@@ -16,7 +16,7 @@ use crate::kernels::{
     self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Patches, Phases, Prologue, Stride2,
     Winograd2d, apply,
 };
-use crate::training;
+use crate::training::{self, Form, activate};
 
 /// The layers after a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -44,18 +44,6 @@ pub struct Conv2d {
     outputs: usize,
     /// Whether it trains on maps with the channels innermost.
     is_innermost: bool,
-}
-
-/// The form of a convolution, apart from its output channels.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Form {
-    pub(crate) inputs: usize,
-    pub(crate) side: usize,
-    pub(crate) stride: usize,
-    /// Pixels from tap to tap.
-    pub(crate) dilation: usize,
-    /// Whether each channel has a kernel of its own.
-    pub(crate) depthwise: bool,
 }
 
 impl Conv2d {

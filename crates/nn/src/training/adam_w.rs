@@ -9,7 +9,7 @@ use crate::device::is_gpu;
 use crate::kernels::gradients::{AdamStep, adam};
 use crate::parameters::{Parameters, tensor, values};
 
-use super::pass::Gradients;
+use crate::pass::Gradients;
 
 /// What a tensor is updated with.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -14,7 +14,18 @@ use burn::tensor::ops::ConvOptions;
 use crate::device::is_gpu;
 use crate::kernels::gradients::{Shape, forward, input_gradient, weight_gradient};
 use crate::kernels::{Extent, Maps, Scratch, data, numbers};
-use crate::layers::Form;
+
+/// The form of a convolution, apart from its output channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) inputs: usize,
+    pub(crate) side: usize,
+    pub(crate) stride: usize,
+    /// Pixels from tap to tap.
+    pub(crate) dilation: usize,
+    /// Whether each channel has a kernel of its own.
+    pub(crate) depthwise: bool,
+}
 
 /// Convolves maps, `(images, height, width, channels)`, with weights, outputs by inputs by kernel.
 pub(crate) fn convolve(maps: Tensor<4>, weight: Tensor<4>, form: Form) -> Tensor<4> {

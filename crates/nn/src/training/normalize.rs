@@ -14,7 +14,6 @@ use burn::tensor::{Tensor, TensorData};
 use crate::device::is_gpu;
 use crate::kernels::gradients::{Normalization, statistics};
 use crate::kernels::{Scratch, data, numbers};
-use crate::layers::activate;
 use crate::parameters::tensor;
 
 /// Normalized maps, and what they were normalized by.
@@ -53,6 +52,12 @@ pub(crate) fn normalize(
     let Normalization { mean, variance, .. } = of.found();
     let [mean, variance] = [mean, variance].map(|values| tensor(values.clone(), &device));
     Normalized { maps: Tensor::from_dispatch(maps), mean, variance }
+}
+
+/// `LeakyReLU` of this slope, with Burn's operations.
+pub(crate) fn activate(maps: Tensor<4>, slope: f32) -> Tensor<4> {
+    let below = maps.clone().clamp(f32::MIN, 0.0);
+    maps - below * (1.0 - f64::from(slope))
 }
 
 /// With Burn's operations.

@@ -7,7 +7,6 @@ use burn::tensor::{Tensor, TensorData};
 use super::*;
 use crate::device::Device;
 use crate::kernels::MaxPool;
-use crate::layers::Form;
 use crate::random::Random;
 
 /// Numbers of -1 to 1.
