@@ -4,7 +4,8 @@
 //! knows the model and its wire format; everything else is the same for all models. One worker thread owns the device. Requests
 //! wait for it in a bounded queue and are batched dynamically: those that wait together share the model's steps.
 //!
-//! [`main`] is the program `serve`: it reads the environment and serves the handler of [`handlers`].
+//! [`main`] is the program `serve`: it reads the environment and serves the handler of [`handlers`]. With the argument `train` it
+//! trains a model: see [`training`].
 
 mod batcher;
 mod body;
@@ -28,6 +29,7 @@ mod refusal;
 mod server;
 mod settings;
 mod state;
+pub mod training;
 mod worker;
 
 pub use axum::http::StatusCode;

@@ -1,4 +1,4 @@
-//! The program `serve`: the environment, the allocator, the handler, and then the server.
+//! The container's program: the environment, the allocator, the handler, and then the server.
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -11,13 +11,17 @@ use crate::handlers::face_aging::{self, FaceAging};
 use crate::handlers::face_detector::{self, FaceDetection};
 use crate::model_kind::ModelKind;
 use crate::settings::Settings;
-use crate::{heap, server};
+use crate::{heap, server, training};
 
-/// Serves the model that the environment names, until SIGTERM or SIGINT. Arguments are ignored; SageMaker passes `serve`.
+/// Serves the model that the environment names, until SIGTERM or SIGINT; or trains one, where the first argument is `train`.
+/// SageMaker passes `serve` or `train`.
 ///
 /// # Errors
-/// A setting, a model or an address that cannot be used.
+/// A setting, a model or an address that cannot be used; or why a training failed.
 pub fn main() -> anyhow::Result<()> {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "train") {
+        return training::main();
+    }
     log_to_stderr()?;
     let environment = Environment::of_this_process();
     let settings = Settings::read(&environment)?;

@@ -60,6 +60,8 @@ pub struct Checkpoint {
     flags: BTreeMap<String, bool>,
     /// The prefix that was taken off all names.
     prefix: String,
+    /// The texts in the header of a safetensors file, but for the checksum.
+    entries: BTreeMap<String, String>,
 }
 
 impl Checkpoint {
@@ -91,8 +93,49 @@ impl Checkpoint {
     /// A checkpoint without a file, whose tensors are [computed](StoredTensor::computed). Messages call it `name`.
     pub fn computed(name: &str, tensors: impl IntoIterator<Item = (String, StoredTensor)>) -> Self {
         let tensors = tensors.into_iter().collect();
-        let (file, flags, prefix) = (PathBuf::from(name), BTreeMap::new(), String::new());
-        Self { file, file_bytes: 0, format: Format::Computed, tensors, flags, prefix }
+        let (file, flags, prefix, entries) = (PathBuf::from(name), BTreeMap::new(), String::new(), BTreeMap::new());
+        Self { file, file_bytes: 0, format: Format::Computed, tensors, flags, prefix, entries }
+    }
+
+    /// With a text beside the tensors, which [`save`] writes into the header.
+    #[must_use]
+    pub fn with_entry(mut self, name: &str, text: String) -> Self {
+        self.entries.insert(name.to_owned(), text);
+        self
+    }
+
+    /// A text beside the tensors of a safetensors file.
+    pub fn entry(&self, name: &str) -> Option<&str> {
+        self.entries.get(name).map(String::as_str)
+    }
+
+    /// With the tensors of another checkpoint too. Their names differ.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        self.tensors.extend(other.tensors);
+        self
+    }
+
+    /// With a prefix before all names.
+    #[must_use]
+    pub fn prefixed(self, prefix: &str) -> Self {
+        let tensors = self.tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
+        Self { tensors, ..self }
+    }
+
+    /// With other names.
+    #[must_use]
+    pub fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
+        let tensors = self.tensors.iter().map(|(old, tensor)| (name(old), tensor.clone())).collect();
+        Self { tensors, ..self.clone() }
+    }
+
+    /// The tensors with a prefix before their names, without it.
+    #[must_use]
+    pub fn within(&self, prefix: &str) -> Self {
+        let inner =
+            |(name, tensor): (&String, &StoredTensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
+        Self { tensors: self.tensors.iter().filter_map(inner).collect(), ..self.clone() }
     }
 
     /// The path of the file.
@@ -134,6 +177,16 @@ impl Checkpoint {
             Ok(_) => Ok(()),
             Err(source) => Err(CheckpointError::Tensor { file: self.file.clone(), tensor: name.clone(), source }),
         })
+    }
+
+    /// The values of a tensor that it has, as float32, row-major.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Tensor`]: it cannot be read.
+    pub fn floats(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        let unreadable = |source| CheckpointError::Tensor { file: self.file.clone(), tensor: name.to_owned(), source };
+        let bytes = self.tensors[name].floats().map_err(unreadable)?;
+        Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 
     /// A boolean entry beside the tensors of a PyTorch file: `name` in its root, `dictionary.name` in a dictionary there.

@@ -1,5 +1,5 @@
-//! How a network takes its weights out of a checkpoint. One description of the network both [lists](list) its tensors and
-//! [loads](load) them.
+//! How a network takes its weights out of a checkpoint, or out of [parameters](crate::Parameters) that train. One description of
+//! the network [lists](list) its tensors, [loads](load) them, and runs in training.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -8,16 +8,43 @@ use std::fmt::Display;
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Misfit, Misfits, NAMED};
+use crate::parameters::Parameters;
+use crate::pass::{Pass, Training};
 
 /// The state that all [`Weights`] of one network share.
 struct Source<'a> {
-    device: &'a Device,
+    device: Device,
     dtype: FloatDType,
-    /// `None` while only names and shapes are listed.
-    checkpoint: Option<&'a Checkpoint>,
-    asked: RefCell<Vec<(String, Vec<usize>)>>,
+    origin: Origin<'a>,
+    asked: RefCell<Vec<Asked>>,
     /// The first tensor that could not be read.
     failed: RefCell<Option<CheckpointError>>,
+}
+
+/// Where the values come from.
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    /// Nowhere: names and shapes are listed.
+    Nowhere,
+    Checkpoint(&'a Checkpoint),
+    Parameters(&'a Parameters),
+    /// Parameters in training.
+    Pass(&'a Pass<'a>),
+}
+
+/// A tensor that a network asked for.
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    /// Whether training computes it otherwise than by a gradient.
+    pub(crate) is_buffer: bool,
+}
+
+impl<'a> Source<'a> {
+    fn new(device: Device, origin: Origin<'a>) -> Self {
+        let (asked, failed) = Default::default();
+        Self { device, dtype: FloatDType::F32, origin, asked, failed }
+    }
 }
 
 /// The tensors of a checkpoint under one prefix, for the module of that name.
@@ -37,13 +64,21 @@ impl Weights<'_> {
 
     /// The device of the tensors.
     pub fn device(&self) -> &Device {
-        self.source.device
+        &self.source.device
+    }
+
+    /// What the layers of this module do otherwise in training; `None` in evaluation.
+    pub(crate) fn training(&self) -> Option<Training> {
+        match self.source.origin {
+            Origin::Pass(pass) => Some(pass.training(&self.prefix)),
+            _ => None,
+        }
     }
 
     /// Releases the memory of a tensor of this module that was copied elsewhere. The tensor can still be read, from the file.
     pub fn release(&self, name: &str) {
-        if let Some(stored) =
-            self.source.checkpoint.and_then(|checkpoint| checkpoint.tensors().get(&self.at(name).prefix))
+        if let Origin::Checkpoint(checkpoint) = self.source.origin
+            && let Some(stored) = checkpoint.tensors().get(&self.at(name).prefix)
         {
             stored.release();
         }
@@ -61,24 +96,37 @@ impl Weights<'_> {
         stored: [usize; E],
         shape: [usize; D],
     ) -> Tensor<D> {
-        let Source { device, dtype, checkpoint, asked, failed } = self.source;
-        let name = self.at(name).prefix;
-        let Some(checkpoint) = checkpoint else {
-            asked.borrow_mut().push((name, stored.to_vec()));
-            return self.zeros(shape);
+        self.asked(Asked { name: self.at(name).prefix, shape: stored.to_vec(), is_buffer: false }, shape)
+    }
+
+    /// As [`tensor`](Self::tensor), of a tensor that has no gradient, such as a running mean.
+    pub fn buffer<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        self.asked(Asked { name: self.at(name).prefix, shape: shape.to_vec(), is_buffer: true }, shape)
+    }
+
+    fn asked<const D: usize>(&self, asked: Asked, shape: [usize; D]) -> Tensor<D> {
+        let Source { device, dtype, origin, asked: list, failed } = self.source;
+        let checkpoint = match origin {
+            Origin::Nowhere => {
+                list.borrow_mut().push(asked);
+                return self.zeros(shape);
+            }
+            Origin::Parameters(parameters) => return parameters.tensor(&asked.name).reshape(shape),
+            Origin::Pass(pass) => return pass.tensor(&asked.name).reshape(shape),
+            Origin::Checkpoint(checkpoint) => checkpoint,
         };
         if failed.borrow().is_some() {
             return self.zeros(shape);
         }
-        match checkpoint.tensors()[&name].floats() {
+        match checkpoint.tensors()[&asked.name].floats() {
             Ok(values) => {
                 let data = TensorData::from_bytes(values, shape, DType::F32);
-                let tensor = Tensor::from_data(data, (*device, DType::F32));
+                let tensor = Tensor::from_data(data, (device, DType::F32));
                 if *dtype == FloatDType::F32 { tensor } else { tensor.cast(*dtype) }
             }
             Err(source) => {
                 let file = checkpoint.file().to_owned();
-                *failed.borrow_mut() = Some(CheckpointError::Tensor { file, tensor: name, source });
+                *failed.borrow_mut() = Some(CheckpointError::Tensor { file, tensor: asked.name, source });
                 self.zeros(shape)
             }
         }
@@ -86,23 +134,38 @@ impl Weights<'_> {
 
     /// A tensor computed from others. It is zeros, and nothing is computed, while tensors are only listed.
     pub fn derived<const D: usize>(&self, shape: [usize; D], compute: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
-        if self.source.checkpoint.is_none() { self.zeros(shape) } else { compute() }
+        if matches!(self.source.origin, Origin::Nowhere) { self.zeros(shape) } else { compute() }
     }
 
     /// Zeros that take no memory.
     fn zeros<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
         let Source { device, dtype, .. } = self.source;
-        Tensor::<D>::zeros([1; D], (*device, DType::from(*dtype))).expand(shape)
+        Tensor::<D>::zeros([1; D], (device, DType::from(*dtype))).expand(shape)
     }
 }
 
 /// The names and shapes of all tensors that a network asks for, in its order.
 pub fn list<N>(network: impl Fn(&Weights) -> N) -> Vec<(String, Vec<usize>)> {
-    let device = Device::flex();
-    let (asked, failed) = Default::default();
-    let source = Source { device: &device, dtype: FloatDType::F32, checkpoint: None, asked, failed };
+    asked(network).into_iter().map(|asked| (asked.name, asked.shape)).collect()
+}
+
+/// All tensors that a network asks for, in its order.
+pub(crate) fn asked<N>(network: impl Fn(&Weights) -> N) -> Vec<Asked> {
+    let source = Source::new(Device::flex(), Origin::Nowhere);
     network(&Weights { source: &source, prefix: String::new() });
     source.asked.into_inner()
+}
+
+/// A network with the values of parameters, for evaluation.
+pub(crate) fn of_parameters<N>(parameters: &Parameters, network: impl Fn(&Weights) -> N) -> N {
+    let source = Source::new(parameters.device().clone(), Origin::Parameters(parameters));
+    network(&Weights { source: &source, prefix: String::new() })
+}
+
+/// A network in training.
+pub(crate) fn of_pass<N>(pass: &Pass, network: impl Fn(&Weights) -> N) -> N {
+    let source = Source::new(pass.device().clone(), Origin::Pass(pass));
+    network(&Weights { source: &source, prefix: String::new() })
 }
 
 /// [Lists](list) the tensors of a network, if a checkpoint has them all. No values are read. Messages call the network `name`.
@@ -148,8 +211,7 @@ pub fn load<N>(
     dtype: FloatDType,
     network: impl Fn(&Weights) -> N,
 ) -> Result<N, CheckpointError> {
-    let (asked, failed) = Default::default();
-    let source = Source { device, dtype, checkpoint: Some(checkpoint), asked, failed };
+    let source = Source { dtype, ..Source::new(device.clone(), Origin::Checkpoint(checkpoint)) };
     let network = network(&Weights { source: &source, prefix: String::new() });
     match source.failed.into_inner() {
         None => Ok(network),

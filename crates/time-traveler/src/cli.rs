@@ -19,6 +19,7 @@ use crate::commands::man::{self, Man};
 use crate::commands::model::{self, Model};
 use crate::commands::redrive::{self, Redrive};
 use crate::commands::send::{self, Send};
+use crate::commands::train::{self, Train};
 use crate::commands::up::{self, Up};
 use crate::{escape, stdout};
 
@@ -55,6 +56,8 @@ enum Command {
     Dataset(Dataset),
     /// Measure how good detections are, by COCO's or Pascal VOC's figures
     Evaluate(Evaluate),
+    /// Train a classifier of pictures
+    Train(Train),
     /// Inspect a checkpoint, convert it, or pack a model folder for SageMaker
     #[command(subcommand)]
     Model(Model),
@@ -91,6 +94,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Detect(detect) => detect::run(&detect),
         Command::Dataset(dataset) => dataset::run(&dataset),
         Command::Evaluate(evaluate) => evaluate::run(&evaluate),
+        Command::Train(train) => train::run(&train),
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Check(check) => check::run(&check),

@@ -14,4 +14,5 @@ pub(crate) mod man;
 pub(crate) mod model;
 pub(crate) mod redrive;
 pub(crate) mod send;
+pub(crate) mod train;
 pub(crate) mod up;

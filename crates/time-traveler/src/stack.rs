@@ -215,7 +215,7 @@ pub(crate) fn built_in_image(model_server: Option<&Path>) -> anyhow::Result<Imag
         program.arg0 = server.clone().into();
         program.path = server;
     }
-    Ok(Image { repository: REPOSITORY.to_owned(), program, trains: false })
+    Ok(Image { repository: REPOSITORY.to_owned(), program, trains: model_server.is_none() })
 }
 
 fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {

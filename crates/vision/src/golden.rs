@@ -15,7 +15,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 pub(crate) fn json(name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(file(name)).unwrap()).unwrap()
+    serde_json::from_slice(&bytes(name)).unwrap()
 }
 
 /// The values of an array, row-major.
@@ -26,7 +26,15 @@ pub(crate) fn array(name: &str) -> Vec<f32> {
 
 /// A part of the sample portrait, 160 by 128 pixels.
 pub(crate) fn astronaut() -> RgbImage {
-    picture::decode(&std::fs::read(file("astronaut_160x128.png")).unwrap()).unwrap()
+    picture("astronaut_160x128.png")
+}
+
+pub(crate) fn picture(name: &str) -> RgbImage {
+    picture::decode(&bytes(name)).unwrap()
+}
+
+pub(crate) fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(file(name)).unwrap()
 }
 
 /// All numbers of a value, in their order.
@@ -60,9 +68,13 @@ pub(crate) fn doubles(values: &[f32]) -> Vec<f64> {
 
 /// A checkpoint with the made-up weights of a list of tensors.
 pub(crate) fn made_up(list: &str, salt: u64, network: FaceNetwork) -> Checkpoint {
+    made_up_of(list, salt, &network.to_string(), network.tensors())
+}
+
+/// The same for a network of this name with these tensors.
+pub(crate) fn made_up_of(list: &str, salt: u64, network: &str, tensors: Vec<(String, Vec<usize>)>) -> Checkpoint {
     let list = json(list);
     let entry = |name: &str| list.as_array().unwrap().iter().find(|tensor| tensor["name"] == name).unwrap();
-    let tensors = network.tensors();
     assert_eq!(tensors.len(), list.as_array().unwrap().len(), "the network has the reference's tensors");
     for (name, shape) in &tensors {
         assert_eq!(*shape, indices(&entry(name)["shape"]), "{name}");

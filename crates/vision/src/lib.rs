@@ -1,12 +1,14 @@
-//! Networks that find things in pictures, and the geometry around them.
+//! Networks that find things in pictures or tell their class, and the geometry around them.
 //!
-//! A network is described once, by layers that are named as in its checkpoint. No wire format, no files but checkpoints.
+//! A network is described once, by layers that are named as in its checkpoint. No wire format.
 
 pub mod backbone;
 pub mod boxes;
+pub mod classifier;
 pub mod dsfd;
 mod face_detector;
 pub mod retinaface;
+pub mod train;
 mod vision_error;
 
 pub use face_detector::{ColorOrder, Face, FaceDetector, FaceNetwork, Identity, identify};

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use nn::ExecutionError;
 use nn::checkpoint::CheckpointError;
 
@@ -7,6 +9,16 @@ pub enum VisionError {
     /// The checkpoint is not that of the network, or cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The description of a classifier is not that of its checkpoint.
+    #[error("{} has {network} classes, and its description names {named}: a description with {network} names would work", file.display())]
+    Classes {
+        /// The checkpoint.
+        file: PathBuf,
+        /// The number of classes of its network.
+        network: usize,
+        /// The number of classes of its description.
+        named: usize,
+    },
     /// The device failed.
     #[error("the device failed")]
     Device(#[from] ExecutionError),

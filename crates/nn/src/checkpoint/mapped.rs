@@ -46,7 +46,9 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
             return Err(CheckpointError::Checksum { file: file.to_owned(), found, written: written.clone() });
         }
     }
+    let entries = metadata.metadata().iter().flatten().filter(|(name, _)| *name != CHECKSUM);
     Ok(Checkpoint {
+        entries: entries.map(|(name, text)| (name.clone(), text.clone())).collect(),
         file: file.to_owned(),
         file_bytes: whole.len() as u64,
         format: Format::Safetensors,

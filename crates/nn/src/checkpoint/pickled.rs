@@ -46,7 +46,15 @@ pub(super) fn open(file: &Path, handle: File) -> Result<Checkpoint, CheckpointEr
     if claimed > file_bytes.saturating_mul(MAX_EXPANSION) {
         return Err(CheckpointError::Bomb { file: file.to_owned(), tensors: claimed, bytes: file_bytes });
     }
-    Ok(Checkpoint { file: file.to_owned(), file_bytes, format, tensors, flags, prefix: String::new() })
+    Ok(Checkpoint {
+        file: file.to_owned(),
+        file_bytes,
+        format,
+        tensors,
+        flags,
+        prefix: String::new(),
+        entries: BTreeMap::new(),
+    })
 }
 
 /// The names in the pickles of a zip archive; `None` for other files.

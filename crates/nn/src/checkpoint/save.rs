@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
@@ -90,6 +90,7 @@ pub fn save(
 
 /// The order of the tensors in the file, and their size in bytes.
 struct Plan<'a> {
+    entries: &'a BTreeMap<String, String>,
     tensors: Vec<(&'a str, &'a StoredTensor, Dtype)>,
     bytes: u64,
 }
@@ -107,7 +108,7 @@ impl<'a> Plan<'a> {
             .collect();
         tensors.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.bitsize()));
         let bytes = tensors.iter().map(|(_, tensor, dtype)| tensor.bytes_of(*dtype)).sum();
-        Self { tensors, bytes }
+        Self { entries: &checkpoint.entries, tensors, bytes }
     }
 }
 
@@ -121,7 +122,9 @@ fn write_header(out: &mut impl Write, plan: &Plan, checksum: u32) -> io::Result<
         let info = TensorInfo { dtype: *dtype, shape: tensor.shape().to_vec(), data_offsets: (start, end) };
         ((*name).to_owned(), info)
     });
-    let entries = HashMap::from([(CHECKSUM.to_owned(), format!("{checksum:08x}"))]);
+    let mut entries: HashMap<String, String> =
+        plan.entries.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
+    entries.insert(CHECKSUM.to_owned(), format!("{checksum:08x}"));
     let metadata = Metadata::new(Some(entries), tensors.collect()).map_err(io::Error::other)?;
     let mut header = serde_json::to_vec(&metadata)?;
     header.resize(header.len().next_multiple_of(8), b' ');

@@ -27,6 +27,7 @@ impl Checkpoint {
             tensors: without(self.tensors.clone(), best[0]),
             flags: without(self.flags.clone(), best[0]),
             prefix: best[0].to_owned(),
+            entries: self.entries.clone(),
             ..*self
         };
         if best.len() > 1 && wanted.iter().all(|name| unwrapped.tensors.contains_key(*name)) {

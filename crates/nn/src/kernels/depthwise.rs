@@ -7,16 +7,16 @@ use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
+use super::padding::Padding;
 use super::prepared;
 
-/// Taps of a kernel.
-const TAPS: usize = 9;
-
-/// A depthwise convolution with 3x3 kernels, padded by one pixel.
+/// A depthwise convolution with 3x3 or 5x5 kernels, padded by half of their side or as TensorFlow does.
 #[derive(Debug)]
 pub struct Depthwise {
     channels: usize,
+    side: usize,
     stride: usize,
+    padding: Padding,
     /// Tap by channel.
     weights: Vec<f32>,
 }
@@ -24,9 +24,41 @@ pub struct Depthwise {
 impl Depthwise {
     /// Packs weights: channels by 3 by 3.
     pub fn new(kernels: &[f32], channels: usize, stride: usize) -> Self {
+        Self::of_side(kernels, channels, 3, stride, Padding::Centred)
+    }
+
+    /// The same with kernels of another side and another padding.
+    ///
+    /// # Panics
+    /// The side is neither 3 nor 5.
+    pub fn of_side(kernels: &[f32], channels: usize, side: usize, stride: usize, padding: Padding) -> Self {
+        assert!([3, 5].contains(&side), "kernels of {side} pixels: 3 and 5 are implemented");
+        let taps = side * side;
         let weights =
-            (0..TAPS).flat_map(|tap| (0..channels).map(move |channel| kernels[channel * TAPS + tap])).collect();
-        Self { channels, stride, weights }
+            (0..taps).flat_map(|tap| (0..channels).map(move |channel| kernels[channel * taps + tap])).collect();
+        Self { channels, side, stride, padding, weights }
+    }
+
+    /// With kernels of a side of `SIDE`.
+    fn rows<const SIDE: usize>(&self, maps: &[f32], extent: Extent, epilogue: &DenseEpilogue, out: &mut [f32]) {
+        let channels = self.channels;
+        let out_extent = self.out(extent);
+        let zeros = vec![0.0; extent.width * channels];
+        let above = self.padding.before(SIDE, self.stride, extent.height);
+        let before = self.padding.before(SIDE, self.stride, extent.width);
+        out.par_chunks_exact_mut(out_extent.width * channels).enumerate().for_each(|(row, out)| {
+            let (image, y) = (row / out_extent.height, row % out_extent.height);
+            let rows = std::array::from_fn(|down| {
+                let line = (y * self.stride + down).wrapping_sub(above);
+                if line < extent.height {
+                    &maps[(image * extent.height + line) * extent.width * channels..][..extent.width * channels]
+                } else {
+                    &zeros[..]
+                }
+            });
+            let first = row * out_extent.width;
+            arch().dispatch(Row::<SIDE> { depthwise: self, rows, before, epilogue, first, out });
+        });
     }
 }
 
@@ -40,38 +72,29 @@ impl Convolution for Depthwise {
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
-        let channels = self.channels;
         let mut memory = prepared::memory(prologue, maps);
-        let maps = prepared::prepared(prologue, maps, channels, &mut memory);
-        let epilogue = &epilogue.dense(channels);
-        let out_extent = self.out(extent);
-        let zeros = vec![0.0; extent.width * channels];
-        out.par_chunks_exact_mut(out_extent.width * channels).enumerate().for_each(|(row, out)| {
-            let (image, y) = (row / out_extent.height, row % out_extent.height);
-            let rows = [0, 1, 2].map(|down| {
-                let line = (y * self.stride + down).wrapping_sub(1);
-                if line < extent.height {
-                    &maps[(image * extent.height + line) * extent.width * channels..][..extent.width * channels]
-                } else {
-                    &zeros[..]
-                }
-            });
-            arch().dispatch(Row { depthwise: self, rows, epilogue, first: row * out_extent.width, out });
-        });
+        let maps = prepared::prepared(prologue, maps, self.channels, &mut memory);
+        let epilogue = &epilogue.dense(self.channels);
+        match self.side {
+            3 => self.rows::<3>(maps, extent, epilogue, out),
+            _ => self.rows::<5>(maps, extent, epilogue, out),
+        }
     }
 }
 
-/// Computes a row of the output from three rows of the input.
-struct Row<'a> {
+/// Computes a row of the output from as many rows of the input as the kernel has.
+struct Row<'a, const SIDE: usize> {
     depthwise: &'a Depthwise,
-    rows: [&'a [f32]; 3],
+    rows: [&'a [f32]; SIDE],
+    /// Zeros before the first column.
+    before: usize,
     epilogue: &'a DenseEpilogue<'a>,
     /// The number of the row's first pixel.
     first: usize,
     out: &'a mut [f32],
 }
 
-impl WithSimd for Row<'_> {
+impl<const SIDE: usize> WithSimd for Row<'_, SIDE> {
     type Output = ();
 
     #[inline(always)]
@@ -80,7 +103,7 @@ impl WithSimd for Row<'_> {
         let mut channel = 0;
         while channel < channels {
             channel += match channels - channel {
-                16.. => self.some::<16>(channel),
+                16.. if SIDE == 3 => self.some::<16>(channel),
                 8.. => self.some::<8>(channel),
                 _ => self.some::<1>(channel),
             };
@@ -88,20 +111,20 @@ impl WithSimd for Row<'_> {
     }
 }
 
-impl Row<'_> {
+impl<const SIDE: usize> Row<'_, SIDE> {
     /// Computes `N` channels from one on. Arrays of a constant length become vectors.
     #[inline(always)]
     fn some<const N: usize>(&mut self, channel: usize) -> usize {
-        let Self { depthwise: Depthwise { channels, stride, weights }, rows, epilogue, first, out } = self;
-        let (channels, stride, rows) = (*channels, *stride, *rows);
-        let mut taps = [[0.0; N]; TAPS];
-        for (tap, taps) in taps.iter_mut().enumerate() {
+        let Self { depthwise: Depthwise { channels, stride, weights, .. }, rows, before, epilogue, first, out } = self;
+        let (channels, stride, rows, before) = (*channels, *stride, *rows, *before);
+        let mut taps = [[[0.0; N]; SIDE]; SIDE];
+        for (tap, taps) in taps.as_flattened_mut().iter_mut().enumerate() {
             taps.copy_from_slice(&weights[tap * channels + channel..][..N]);
         }
         let width = rows[0].len() / channels;
-        // The three rows of a column, zero beyond the edges.
+        // The rows of a column, zero beyond the edges.
         let load = |column: usize| {
-            let mut values = [[0.0; N]; 3];
+            let mut values = [[0.0; N]; SIDE];
             if column < width {
                 for (values, row) in values.iter_mut().zip(rows) {
                     *values = *row[column * channels + channel..].first_chunk().expect("a pixel has all channels");
@@ -110,20 +133,23 @@ impl Row<'_> {
             values
         };
         let epilogue = epilogue.some(channel);
-        let mut columns = [[[0.0; N]; 3], load(0), load(1)];
+        // Columns before the first are beyond every edge.
+        let mut columns: [[[f32; N]; SIDE]; SIDE] = std::array::from_fn(|across| load(across.wrapping_sub(before)));
         for (x, out) in out.chunks_exact_mut(channels).enumerate() {
             if x > 0 {
-                let centre = x * stride;
-                columns = match stride {
-                    1 => [columns[1], columns[2], load(centre + 1)],
-                    2 => [columns[2], load(centre), load(centre + 1)],
-                    _ => [load(centre - 1), load(centre), load(centre + 1)],
-                };
+                let kept = SIDE.saturating_sub(stride);
+                for across in 0..SIDE {
+                    columns[across] = if across < kept {
+                        columns[across + stride]
+                    } else {
+                        load((x * stride + across).wrapping_sub(before))
+                    };
+                }
             }
             let mut sums = [0.0; N];
-            for across in 0..3 {
-                for down in 0..3 {
-                    let (values, taps) = (&columns[across][down], &taps[3 * down + across]);
+            for across in 0..SIDE {
+                for down in 0..SIDE {
+                    let (values, taps) = (&columns[across][down], &taps[down][across]);
                     for index in 0..N {
                         sums[index] = values[index].mul_add(taps[index], sums[index]);
                     }

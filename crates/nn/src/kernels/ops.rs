@@ -33,11 +33,10 @@ pub struct Maps<'a> {
 
 impl<'a> Maps<'a> {
     /// Of a contiguous tensor.
-    fn of(tensor: &'a FloatTensor<Flex>) -> Self {
+    pub(crate) fn of(tensor: &'a FloatTensor<Flex>) -> Self {
         let layout = tensor.layout();
         let [images, height, width, channels] = layout.shape()[..] else { panic!("maps of four dimensions") };
-        let values = &tensor.storage::<f32>()[layout.start_offset()..][..layout.num_elements()];
-        Self { values, extent: Extent { images, height, width }, channels }
+        Self { values: numbers(tensor), extent: Extent { images, height, width }, channels }
     }
 }
 
@@ -82,6 +81,17 @@ fn output(op: &dyn MapOp, inputs: &[Maps]) -> TensorData {
     let (Extent { images, height, width }, channels) = op.shape(inputs);
     let mut scratch = Scratch::new(images * height * width * channels);
     op.forward(inputs, scratch.values_mut());
+    data(scratch, [images, height, width, channels])
+}
+
+/// A tensor in scratch memory.
+pub(crate) fn data<const D: usize>(scratch: Scratch, shape: [usize; D]) -> TensorData {
     let bytes = Bytes::from_shared(bytes::Bytes::from_owner(scratch), AllocationProperty::Other);
-    TensorData::from_bytes(bytes, [images, height, width, channels], DType::F32)
+    TensorData::from_bytes(bytes, shape, DType::F32)
+}
+
+/// The numbers of a contiguous tensor.
+pub(crate) fn numbers(tensor: &FloatTensor<Flex>) -> &[f32] {
+    let layout = tensor.layout();
+    &tensor.storage::<f32>()[layout.start_offset()..][..layout.num_elements()]
 }

@@ -10,13 +10,14 @@ use super::finish::Finish;
 use super::fused::{Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Line, Panels};
 use super::huge_pages::HugePages;
+use super::padding::Padding;
 use super::prepared;
 use super::scratch::Scratch;
 
 /// Pixels that a task multiplies with all weights.
 const PIXELS: usize = 96;
 
-/// A convolution with a square kernel of an odd side, padded by half of it, for any number of channels. [`Direct`](super::Direct)
+/// A convolution with a square kernel of an odd side, padded by half of it or as TensorFlow does, for any number of channels. [`Direct`](super::Direct)
 /// copies no pixels, and would waste the registers that few channels leave empty.
 #[derive(Debug)]
 pub struct Patches {
@@ -24,6 +25,7 @@ pub struct Patches {
     outputs: usize,
     side: usize,
     stride: usize,
+    padding: Padding,
     /// For each panel of outputs, for each tap: a line of every input.
     weights: HugePages,
 }
@@ -42,7 +44,12 @@ impl Patches {
                 lines[panel * depth + tap * inputs + input][column] = *weight;
             }
         }
-        Self { inputs, outputs, side, stride, weights }
+        Self { inputs, outputs, side, stride, padding: Padding::Centred, weights }
+    }
+
+    /// With another padding.
+    pub fn padded(self, padding: Padding) -> Self {
+        Self { padding, ..self }
     }
 
     fn panels(&self) -> usize {
@@ -56,14 +63,14 @@ impl Patches {
 
     /// Copies the pixels under the kernel at some pixels of the output.
     fn gather(&self, maps: &[f32], extent: Extent, first: usize, patches: &mut [f32]) {
-        let Self { inputs, side, stride, .. } = *self;
+        let Self { inputs, side, stride, padding, .. } = *self;
         let out = self.out(extent);
-        let half = (side / 2) as isize;
+        let [above, before] = [extent.height, extent.width].map(|length| padding.before(side, stride, length) as isize);
         for (pixel, patch) in (first..).zip(patches.chunks_exact_mut(self.depth())) {
             let (row, column) = (pixel / out.width, pixel % out.width);
             let (image, row) = (row / out.height, row % out.height);
-            let top = (row * stride) as isize - half;
-            let left = (column * stride) as isize - half;
+            let top = (row * stride) as isize - above;
+            let left = (column * stride) as isize - before;
             // The columns of the kernel that lie on the map.
             let start = (-left).clamp(0, side as isize) as usize;
             let end = (extent.width as isize - left).clamp(start as isize, side as isize) as usize;

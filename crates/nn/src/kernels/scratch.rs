@@ -36,6 +36,12 @@ impl Scratch {
     }
 
     /// Its numbers.
+    pub fn values(&self) -> &[f32] {
+        let pages = self.pages.as_ref().expect("scratch memory has its pages until it is dropped");
+        &pages.values()[..self.count]
+    }
+
+    /// Its numbers.
     pub fn values_mut(&mut self) -> &mut [f32] {
         let pages = self.pages.as_mut().expect("scratch memory has its pages until it is dropped");
         &mut pages.values_mut()[..self.count]
@@ -49,8 +55,7 @@ impl Scratch {
 
 impl AsRef<[u8]> for Scratch {
     fn as_ref(&self) -> &[u8] {
-        let pages = self.pages.as_ref().expect("scratch memory has its pages until it is dropped");
-        bytemuck::cast_slice(&pages.values()[..self.count])
+        bytemuck::cast_slice(self.values())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, MapOp, Maps, MaxPool, NearestAdd,
-    PadChannels, Patches, Phases, Prologue, SqueezeExcitation, Stride2, TEST_INSTRUCTIONS, UpsampleAdd,
+    PadChannels, Padding, Patches, Phases, Prologue, SqueezeExcitation, Stride2, TEST_INSTRUCTIONS, UpsampleAdd,
     UpsampleMultiply, Winograd, Winograd2d,
 };
 
@@ -238,21 +238,24 @@ fn patches_on_any_size() {
 
 #[test]
 fn depthwise_on_any_size() {
-    for channels in [8, 16, 24, 37, 64] {
+    for (channels, side) in [(8, 3), (16, 3), (24, 3), (37, 3), (64, 3), (37, 5), (48, 5)] {
+        let taps = side * side;
         for extent in extents() {
             for stride in [1, 2] {
-                let kernels = numbers(channels * 9, 2);
-                let depthwise = Depthwise::new(&kernels, channels, stride);
+                let kernels = numbers(channels * taps, 2);
+                let depthwise = Depthwise::of_side(&kernels, channels, side, stride, Padding::Centred);
                 let out_extent = depthwise.out(extent);
                 // Kernels between two channels are zero.
-                let mut case = Case::new([channels, channels], 9, extent, out_extent.pixels());
-                case.weights = vec![0.0; channels * channels * 9];
+                let mut case = Case::new([channels, channels], taps, extent, out_extent.pixels());
+                case.weights = vec![0.0; channels * channels * taps];
                 for channel in 0..channels {
-                    case.weights[channel * (channels + 1) * 9..][..9].copy_from_slice(&kernels[channel * 9..][..9]);
+                    let kernel = &kernels[channel * taps..][..taps];
+                    case.weights[channel * (channels + 1) * taps..][..taps].copy_from_slice(kernel);
                 }
                 let mut out = vec![f32::NAN; channels * out_extent.pixels()];
                 depthwise.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
-                close(&out, &case.convolved(3, stride), 1e-5, &format!("{channels} channels of {extent:?}, {stride}"));
+                let what = format!("{channels} channels of {extent:?}, {side}, {stride}");
+                close(&out, &case.convolved(side, stride), 1e-5, &what);
             }
         }
     }

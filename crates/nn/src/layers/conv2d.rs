@@ -9,13 +9,14 @@ use burn::tensor::ops::ConvOptions;
 use super::batch_norm2d::BatchNorm2d;
 use super::channelwise::Channelwise;
 use super::kernel::Kernel;
-use super::loader::Loader;
+use super::loader::{Execution, Loader};
 use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
     self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Patches, Phases, Prologue, Stride2,
     Winograd2d, apply,
 };
+use crate::training::{self, Form, activate};
 
 /// The layers after a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -41,18 +42,8 @@ pub struct Conv2d {
     bias: Option<Channelwise>,
     form: Form,
     outputs: usize,
-}
-
-/// The form of a convolution, apart from its output channels.
-#[derive(Clone, Copy, Debug)]
-struct Form {
-    inputs: usize,
-    side: usize,
-    stride: usize,
-    /// Pixels from tap to tap.
-    dilation: usize,
-    /// Whether each channel has a kernel of its own.
-    depthwise: bool,
+    /// Whether it trains on maps with the channels innermost.
+    is_innermost: bool,
 }
 
 impl Conv2d {
@@ -80,17 +71,23 @@ impl Conv2d {
         let Form { inputs, side, depthwise, .. } = form;
         let weight = loader.tensor("weight", [outputs, if depthwise { 1 } else { inputs }, side, side]);
         let weight = Kernel::new(loader, weight, |values| prepare(loader, values, form, outputs, width));
-        Self { weight, bias: None, form, outputs }
+        let is_innermost = loader.execution() == Execution::Kernels && matches!(weight, Kernel::Plain(_));
+        Self { weight, bias: None, form, outputs, is_innermost }
     }
 
     /// With the bias of the loader's module.
     pub fn with_bias(self, loader: &Loader) -> Self {
-        Self { bias: Some(Channelwise::new(loader.tensor("bias", [self.outputs]), loader.execution())), ..self }
+        let execution = if self.is_innermost { Execution::Burn } else { loader.execution() };
+        Self { bias: Some(Channelwise::new(loader.tensor("bias", [self.outputs]), execution)), ..self }
     }
 
     /// Convolves `x`. The normalization `before` comes before the convolution, and `after` after it.
     pub fn forward(&self, x: Tensor<4>, before: Option<&BatchNorm2d>, after: &After) -> Tensor<4> {
         match &self.weight {
+            Kernel::Plain(weight) if self.is_innermost => {
+                let x = before.map_or(x.clone(), |norm| norm.train(x, None, None));
+                self.trained(x, weight, None, after)
+            }
             Kernel::Plain(weight) => {
                 let x = before.map_or(x.clone(), |norm| norm.forward(x));
                 self.activated(self.normalized(self.convolved(x, weight), after), after)
@@ -109,6 +106,7 @@ impl Conv2d {
     /// Convolves `x`, and adds `others` after the normalization and before the activation of `after`.
     pub fn forward_add(&self, x: Tensor<4>, others: Tensor<4>, after: &After) -> Tensor<4> {
         match &self.weight {
+            Kernel::Plain(weight) if self.is_innermost => self.trained(x, weight, Some(others), after),
             Kernel::Plain(weight) => {
                 let x = self.normalized(self.convolved(x, weight), after) + others;
                 self.activated(x, after)
@@ -118,6 +116,25 @@ impl Conv2d {
                 kernels::convolve_add(x, others, convolution.clone(), prologue, self.epilogue(after))
             }
         }
+    }
+
+    /// In training, on maps with the channels innermost.
+    fn trained(&self, x: Tensor<4>, weight: &Tensor<4>, others: Option<Tensor<4>>, after: &After) -> Tensor<4> {
+        let x = training::convolve(x, Tensor::clone(weight), self.form);
+        let x = match &self.bias {
+            Some(bias) => x + bias.tensor().reshape([1, 1, 1, self.outputs]),
+            None => x,
+        };
+        let sum = |x: Tensor<4>| others.clone().map_or(x.clone(), |others| x + others);
+        let (x, activation) = match after {
+            After::Nothing => return sum(x),
+            After::BatchNorm2d(norm) => return norm.train(x, others, None),
+            After::BatchNorm2dLeakyReLU(norm, slope) => return norm.train(x, others, Some(*slope)),
+            After::LeakyReLU(slope) => return activate(sum(x), *slope),
+            After::PReLU(activation) => (sum(x), activation),
+            After::BatchNorm2dPReLU(norm, activation) => (norm.train(x, others, None), activation),
+        };
+        activation.forward(x.permute([0, 3, 1, 2])).permute([0, 2, 3, 1])
     }
 
     /// With Burn's operations.

@@ -19,7 +19,8 @@ pub enum Kernel<C: ?Sized> {
 impl<C: ?Sized> Kernel<C> {
     /// `weight` is the tensor of that name in the loader's module: outputs by inputs by kernel.
     pub fn new(loader: &Loader, weight: Tensor<4>, prepare: impl FnOnce(&[f32]) -> Arc<C>) -> Self {
-        if loader.execution() == Execution::Burn {
+        // Gradients need the weights themselves.
+        if loader.execution() == Execution::Burn || loader.weights().training().is_some() {
             return Self::Plain(Box::new(channels_last(weight)));
         }
         let convolution = prepare(floats(&weight.into_data()));

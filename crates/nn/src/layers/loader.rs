@@ -70,6 +70,11 @@ impl<'a> Loader<'a> {
         self.weights.tensor(name, shape)
     }
 
+    /// A tensor of this module that has no gradient.
+    pub fn buffer<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        self.weights.buffer(name, shape)
+    }
+
     /// The weights of this module.
     pub fn weights(&self) -> &Weights<'a> {
         &self.weights

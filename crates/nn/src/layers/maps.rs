@@ -6,6 +6,7 @@ use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 
 use super::loader::Execution;
 use crate::kernels::{MaxPool, NearestAdd, UpsampleMultiply, apply, merge};
+use crate::training;
 
 impl Execution {
     /// The dimension of the channels.
@@ -13,6 +14,14 @@ impl Execution {
         match self {
             Self::Burn => 1,
             Self::Kernels => 3,
+        }
+    }
+
+    /// The dimensions of height and width.
+    fn across(self) -> [usize; 2] {
+        match self {
+            Self::Burn => [2, 3],
+            Self::Kernels => [1, 2],
         }
     }
 
@@ -37,6 +46,20 @@ impl Execution {
         Tensor::cat(maps, self.channels())
     }
 
+    /// The largest value of each channel, `(images, channels)`: `torch.nn.AdaptiveMaxPool2d(1)`.
+    pub fn global_max(self, maps: Tensor<4>) -> Tensor<2> {
+        let [images, ..] = maps.dims();
+        let channels = maps.dims()[self.channels()];
+        maps.max_dims(&self.across()).reshape([images, channels])
+    }
+
+    /// The mean of each channel, `(images, channels)`: `torch.nn.AdaptiveAvgPool2d(1)`.
+    pub fn global_mean(self, maps: Tensor<4>) -> Tensor<2> {
+        let [images, ..] = maps.dims();
+        let channels = maps.dims()[self.channels()];
+        maps.mean_dims(&self.across()).reshape([images, channels])
+    }
+
     /// `torch.nn.MaxPool2d` with a square window of an odd side, padded by half of it.
     pub fn max_pool(self, maps: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
         match self {
@@ -44,6 +67,7 @@ impl Execution {
                 let options = MaxPoolOptions::new([side; 2]).with_stride([stride; 2]);
                 max_pool2d(maps, options.with_padding([side / 2; 2]))
             }
+            Self::Kernels if maps.is_autodiff() => training::max_pool(maps, MaxPool { side, stride }),
             Self::Kernels => apply(MaxPool { side, stride }, maps),
         }
     }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::channelwise::Channelwise;
-use super::loader::Loader;
+use super::loader::{Execution, Loader};
 
 /// `torch.nn.PReLU` with a slope for each channel.
 #[derive(Debug)]
@@ -14,7 +14,8 @@ pub struct PReLU {
 impl PReLU {
     /// For maps of `channels`.
     pub fn load(loader: &Loader, channels: usize) -> Self {
-        Self { weight: Channelwise::new(loader.tensor("weight", [channels]), loader.execution()) }
+        let execution = if loader.weights().training().is_some() { Execution::Burn } else { loader.execution() };
+        Self { weight: Channelwise::new(loader.tensor("weight", [channels]), execution) }
     }
 
     /// With Burn's operations, on `(images, channels, height, width)`.

@@ -23,6 +23,11 @@ impl Progress {
         Self::new(what, "{prefix} {wide_bar} {pos} of {len}, {elapsed}")
     }
 
+    /// Of many steps of about one length, with a figure of the last one.
+    pub(crate) fn steps(what: &'static str) -> Self {
+        Self::new(what, "{prefix} {wide_bar} {pos} of {len}, {msg}, {eta} left")
+    }
+
     /// Of pieces whose number nobody knows. Nothing is said where stderr is no terminal.
     pub(crate) fn endless(what: &'static str) -> Self {
         Self::new(what, "{prefix} {spinner} {pos}, {elapsed}")
@@ -54,6 +59,21 @@ impl Progress {
     pub(crate) fn count(&self, done: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
+        }
+    }
+
+    /// Shows a figure beside the bar.
+    pub(crate) fn say(&self, figure: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(figure.to_owned());
+        }
+    }
+
+    /// Writes lines above the bar.
+    pub(crate) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
     }
 

@@ -69,6 +69,22 @@ fn an_own_program_is_trained_and_served_with_boto3() {
     assert_eq!(lines, ["Completed loss: 0.0", "text/csv ['1.000', '7.000']"]);
 }
 
+#[test]
+fn a_classifier_is_trained_by_a_job_of_the_products_image_and_served() {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, colour) in [("red", [200, 60, 40]), ("blue", [40, 70, 200])] {
+        std::fs::create_dir(folder.path().join(class)).unwrap();
+        for index in 0..10 {
+            let shade = |x, y| ((x * 7 + y * 3 + index * 11) % 50) as u8;
+            let pixel = |x, y| image::Rgb(colour.map(|channel: u8| channel.saturating_add(shade(x, y))));
+            let picture = image::RgbImage::from_fn(40, 36, pixel);
+            picture.save(folder.path().join(class).join(format!("{index}.png"))).unwrap();
+        }
+    }
+    let up = Up::start();
+    run(script(&up, "boto3_classifier.py").arg(folder.path()));
+}
+
 #[tokio::test]
 async fn curl_uploads_a_portrait() {
     let up = Up::start();

@@ -80,7 +80,11 @@ const RULES: [Rule; 12] = [
         members: &["face", "nn", "picture"],
         external: Only(&["burn", "image", "pulp", "rayon", "thiserror"]),
     },
-    Rule { name: "vision", members: &["nn", "picture"], external: Only(&["burn", "thiserror"]) },
+    Rule {
+        name: "vision",
+        members: &["nn", "picture"],
+        external: Only(&["burn", "maud", "rand_mt", "rayon", "regex", "serde_json", "thiserror"]),
+    },
     Rule { name: "web", members: &[], external: Only(&["base64", "sha2"]) },
     // It speaks AWS's protocols itself. `aws-lc-rs` is cryptography, and none of them.
     Rule {

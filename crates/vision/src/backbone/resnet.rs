@@ -136,11 +136,26 @@ impl ResNet {
         Self { stem: Stem::load(&loader.at("conv1"), &loader.at("bn1")), stages: [0, 1, 2, 3].map(stage) }
     }
 
+    /// As a `Sequential` of torchvision's modules, in which activation and pooling have the indices 2 and 3.
+    pub fn load_sequential(loader: &Loader, depth: Depth) -> Self {
+        let stage = |index| Stage::load(&loader.at(index + 4), depth, index);
+        Self { stem: Stem::load(&loader.at(0), &loader.at(1)), stages: [0, 1, 2, 3].map(stage) }
+    }
+
     /// The maps after each stage: at a quarter, an eighth, a 16th and a 32nd of the size.
     pub fn forward(&self, pictures: Tensor<4>) -> [Tensor<4>; 4] {
+        let [_, maps @ ..] = self.features(pictures);
+        maps
+    }
+
+    /// The maps after the stem, then those after each stage.
+    pub(crate) fn features(&self, pictures: Tensor<4>) -> [Tensor<4>; 5] {
         let mut x = self.stem.forward(pictures);
-        self.stages.each_ref().map(|stage| {
-            x = stage.forward(x.clone());
+        let [first, second, third, last] = &self.stages;
+        [None, Some(first), Some(second), Some(third), Some(last)].map(|stage| {
+            if let Some(stage) = stage {
+                x = stage.forward(x.clone());
+            }
             x.clone()
         })
     }

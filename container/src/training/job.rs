@@ -1,0 +1,99 @@
+//! One training, of any kind.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context;
+use nn::Device;
+use vision::train::{Event, History};
+
+use super::classifier;
+use super::hyperparameters::Hyperparameters;
+use super::stop::Stop;
+
+/// A training: what it reads, and what it writes.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The folder of the data.
+    pub data: PathBuf,
+    /// A checkpoint to begin with, or a folder that has one.
+    pub weights: Option<PathBuf>,
+    /// The folder of the model, which `serve` serves.
+    pub model: PathBuf,
+    /// The folder of `history.csv` and `training.html`.
+    pub output: PathBuf,
+    /// The folder of the training's own checkpoints, from which it goes on; `None` keeps none.
+    pub checkpoints: Option<PathBuf>,
+    /// What the network computes on.
+    pub device: Device,
+    /// The settings.
+    pub hyperparameters: Hyperparameters,
+}
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// [`vision::classifier`].
+    Classifier,
+}
+
+/// A word that names nothing that trains.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} cannot be trained: classifier would work")]
+pub struct UnknownKind(String);
+
+impl FromStr for JobKind {
+    type Err = UnknownKind;
+
+    fn from_str(word: &str) -> Result<Self, UnknownKind> {
+        match word {
+            "classifier" => Ok(Self::Classifier),
+            _ => Err(UnknownKind(word.to_owned())),
+        }
+    }
+}
+
+/// What a training tells.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// A fact about the job.
+    Text(String),
+    /// What happens in the loop.
+    Event(Event<'a>),
+}
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is done.
+    Done,
+    /// It was stopped, with a checkpoint. The model is that of the last step.
+    Stopped,
+}
+
+impl Job {
+    /// Trains, and writes the model. `tell` hears of it.
+    ///
+    /// # Errors
+    /// What keeps it from going on.
+    pub fn run(&self, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
+        let threads = self.hyperparameters.whole("threads", 0);
+        if threads > 0 {
+            // It fails only where threads have begun to compute before, as in tests.
+            drop(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global());
+        }
+        match self.hyperparameters.get("kind").map_or(Ok(JobKind::Classifier), str::parse)? {
+            JobKind::Classifier => classifier::run(self, stop, tell),
+        }
+    }
+
+    /// Writes `history.csv` and `training.html`.
+    pub(super) fn write_history(&self, history: &History, settings: &[(String, String)]) -> anyhow::Result<()> {
+        write(&self.output.join("history.csv"), &history.to_csv())?;
+        write(&self.output.join("training.html"), &vision::train::report(history, settings))
+    }
+}
+
+pub(super) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))
+}

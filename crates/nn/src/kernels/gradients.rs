@@ -1,0 +1,15 @@
+//! Convolutions, normalizations and pooling in training, on feature maps whose channels are innermost (NHWC): forward, and the
+//! gradients of inputs and weights. How work is split depends on shapes alone, so that results do not depend on the threads.
+
+mod adam;
+mod convolution;
+mod max_pool;
+mod normalization;
+mod transposed;
+mod weight_gradient;
+
+pub(crate) use adam::{AdamStep, adam};
+pub(crate) use convolution::{Shape, forward, input_gradient};
+pub(crate) use max_pool::{max_pool, max_pool_gradient, pooled};
+pub(crate) use normalization::{Normalization, statistics};
+pub(crate) use weight_gradient::weight_gradient;

@@ -1,0 +1,53 @@
+//! Why a training cannot go on.
+
+use std::path::PathBuf;
+
+use nn::checkpoint::CheckpointError;
+
+use super::task::Spoiled;
+
+/// Why a training cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint is that of a training with other settings.
+    #[error(
+        "the training in {} has other settings, so this one cannot go on from it: an empty folder, or the same settings, would \
+         work.\nIts settings: {found}\nThese settings: {wanted}", file.display()
+    )]
+    OtherSettings {
+        /// The checkpoint.
+        file: PathBuf,
+        /// Its settings.
+        found: String,
+        /// The settings of this training.
+        wanted: String,
+    },
+    /// A file is not a checkpoint of a training.
+    #[error("{} is no checkpoint of a training: an empty folder would work", file.display())]
+    NoTraining {
+        /// The checkpoint.
+        file: PathBuf,
+    },
+    /// The loss is not a number.
+    #[error("the loss of step {step} is {loss}: a smaller learning rate would work, the largest is {rate:e} there")]
+    Diverged {
+        /// The step, from 1.
+        step: usize,
+        /// The loss.
+        loss: f32,
+        /// The largest learning rate of the step.
+        rate: f64,
+    },
+    /// There is nothing to train with.
+    #[error("there is no example to train with")]
+    NoExamples,
+    /// None of the examples of an epoch can be used.
+    #[error("none of the examples can be used; {}: {}", first.example, first.reason)]
+    AllSpoiled {
+        /// The first one.
+        first: Spoiled,
+    },
+}
