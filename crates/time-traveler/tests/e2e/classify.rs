@@ -46,7 +46,7 @@ fn photos_are_classified_and_a_broken_one_does_not_stop_the_others() {
     assert!(error.ends_with("error: 2 of 4 photos could not be classified\n"), "{error}");
 
     let output = run(folder.path(), &["classify", "a.png", "--model", "model", "--top", "2"]);
-    let text = "a.png:\n  pug        35.9 %\n  Bengal     33.9 %\n";
+    let text = "a.png:\n  pug      35.9 %\n  Bengal   33.9 %\n";
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), text));
 
     let output = run(folder.path(), &["classify", "a.png", "--model", "model", "--top", "9", "--json"]);
