@@ -1,4 +1,5 @@
 //! The models that this container serves: a handler each.
 
+pub mod classifier;
 pub mod face_aging;
 pub mod face_detector;

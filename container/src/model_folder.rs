@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The endings of checkpoints.
 const ENDINGS: [&str; 3] = ["pt", "pth", "safetensors"];
+/// The checkpoint that training writes.
+const TRAINED: &str = "model.safetensors";
 
 /// Why a model folder has no one checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -54,16 +56,23 @@ pub fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     Ok(files)
 }
 
-/// The one checkpoint of a folder.
+/// The one checkpoint of some. `model.safetensors` counts where there are several: training writes it, and the same weights for other
+/// programs beside it.
+pub fn preferred(files: &[PathBuf]) -> Option<&PathBuf> {
+    if let [file] = files { Some(file) } else { files.iter().find(|file| file.ends_with(TRAINED)) }
+}
+
+/// The one checkpoint of a folder, or the [preferred] of several.
 ///
 /// # Errors
 /// [`FolderError`].
 pub fn checkpoint(folder: &Path) -> Result<PathBuf, FolderError> {
     let folder_name = folder.to_owned();
-    match &mut checkpoints(folder)?[..] {
-        [] => Err(FolderError::None { folder: folder_name }),
-        [file] => Ok(std::mem::take(file)),
-        files => {
+    let files = checkpoints(folder)?;
+    match (preferred(&files), &files[..]) {
+        (Some(file), _) => Ok(file.clone()),
+        (None, []) => Err(FolderError::None { folder: folder_name }),
+        (None, files) => {
             let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Err(FolderError::Several { folder: folder_name, names: files.iter().map(name).collect() })
         }
@@ -85,6 +94,8 @@ mod tests {
         assert_eq!(checkpoint(folder.path()).unwrap(), folder.path().join("faces.PTH"));
         std::fs::write(folder.path().join("others.safetensors"), "").unwrap();
         assert!(message().contains("(faces.PTH, others.safetensors): one of them would work"), "{}", message());
+        std::fs::write(folder.path().join("model.safetensors"), "").unwrap();
+        assert_eq!(checkpoint(folder.path()).unwrap(), folder.path().join("model.safetensors"));
         std::fs::create_dir(folder.path().join("empty")).unwrap();
         assert!(matches!(checkpoint(&folder.path().join("absent")), Err(FolderError::Unreadable { .. })));
     }

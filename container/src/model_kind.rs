@@ -15,6 +15,8 @@ pub enum ModelKind {
     FaceAging,
     /// [`handlers::face_detector`](crate::handlers::face_detector).
     FaceDetector,
+    /// [`handlers::classifier`](crate::handlers::classifier).
+    Classifier,
 }
 
 impl FromStr for ModelKind {
@@ -24,19 +26,20 @@ impl FromStr for ModelKind {
         match word {
             "face-aging" => Ok(Self::FaceAging),
             "face-detector" => Ok(Self::FaceDetector),
+            "classifier" => Ok(Self::Classifier),
             _ => Err(()),
         }
     }
 }
 
 impl ModelKind {
-    /// `MODEL_KIND`. Unset, it is a face detector where `MODEL_NAME` is set or where the only checkpoint of the model folder is that
-    /// of a face detector; else face ageing.
+    /// `MODEL_KIND`. Unset, it is a face detector where `MODEL_NAME` is set. Else the only checkpoint of the model folder tells a
+    /// face detector or a classifier. Without one, it is face ageing.
     ///
     /// # Errors
     /// Another word, or a model folder that cannot be read.
     pub fn of(environment: &Environment) -> anyhow::Result<Self> {
-        if let Some(kind) = environment.parsed("MODEL_KIND", "face-aging or face-detector", |_| true)? {
+        if let Some(kind) = environment.parsed("MODEL_KIND", "face-aging, face-detector or classifier", |_| true)? {
             return Ok(kind);
         }
         if environment.parsed("MODEL_NAME", "a name", |_: &String| true)?.is_some() {
@@ -48,10 +51,16 @@ impl ModelKind {
 
     fn of_folder(folder: &Path) -> anyhow::Result<Self> {
         let files = model_folder::checkpoints(folder)?;
-        let [file] = &files[..] else { return Ok(Self::FaceAging) };
-        // A file that cannot be read is the other handler's to refuse.
-        let is_detector = Checkpoint::open(file).is_ok_and(|checkpoint| vision::identify(&checkpoint, None).is_ok());
-        Ok(if is_detector { Self::FaceDetector } else { Self::FaceAging })
+        let Some(file) = model_folder::preferred(&files) else { return Ok(Self::FaceAging) };
+        // A file that cannot be read is another handler's to refuse.
+        let Ok(checkpoint) = Checkpoint::open(file) else { return Ok(Self::FaceAging) };
+        Ok(if vision::identify(&checkpoint, None).is_ok() {
+            Self::FaceDetector
+        } else if vision::classifier::identify(&checkpoint).is_ok() {
+            Self::Classifier
+        } else {
+            Self::FaceAging
+        })
     }
 }
 
@@ -71,9 +80,10 @@ mod tests {
     fn the_environment_or_the_checkpoint_decides() {
         assert_eq!(kind("MODEL_KIND", "face-detector"), ModelKind::FaceDetector);
         assert_eq!(kind("MODEL_KIND", "face-aging"), ModelKind::FaceAging);
+        assert_eq!(kind("MODEL_KIND", "classifier"), ModelKind::Classifier);
         assert_eq!(kind("MODEL_NAME", "DSFDDetector"), ModelKind::FaceDetector);
         let error = ModelKind::of(&only("MODEL_KIND", "faces")).unwrap_err().to_string();
-        assert!(error.contains("face-aging or face-detector would work"), "{error}");
+        assert!(error.contains("face-aging, face-detector or classifier would work"), "{error}");
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
@@ -85,5 +95,8 @@ mod tests {
         let checkpoint = nn::made_up("made up", tensors, |_, _| (0.1, 0.0));
         save(&checkpoint, None, &file, &mut |_, _| ()).unwrap();
         assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::FaceDetector);
+        let tensors = vision::classifier::tensors(vision::classifier::Body::ResNet18, 2);
+        save(&nn::made_up("made up", tensors, |_, _| (0.1, 0.0)), None, &file, &mut |_, _| ()).unwrap();
+        assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::Classifier);
     }
 }

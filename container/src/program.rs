@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::environment::Environment;
 use crate::handler::InferenceHandler;
+use crate::handlers::classifier::{self, Classification};
 use crate::handlers::face_aging::{self, FaceAging};
 use crate::handlers::face_detector::{self, FaceDetection};
 use crate::model_kind::ModelKind;
@@ -28,6 +29,11 @@ pub fn main() -> anyhow::Result<()> {
     match ModelKind::of(&environment)? {
         ModelKind::FaceAging => {
             let handler = FaceAging::new(face_aging::Settings::read(&environment)?)?;
+            let on_cpu = handler.computes_on_cpu();
+            run(settings, handler, on_cpu)
+        }
+        ModelKind::Classifier => {
+            let handler = Classification::new(classifier::Settings::read(&environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }

@@ -1,5 +1,6 @@
 //! Synthetic data sets: shapes with textures among clutter, for demonstrations and tests.
 
+mod breeds;
 mod canvas;
 mod shape;
 
@@ -12,6 +13,7 @@ use crate::annotations::{Label, Object, Rectangle, Sample, Size};
 use crate::random::Random;
 use crate::{ClassId, Classes, DatasetError, Reading, Source};
 
+pub use breeds::BREEDS;
 pub use shape::Shape;
 
 /// The quality of JPEG files.
@@ -28,12 +30,14 @@ pub struct Recipe {
     pub pictures: u32,
     /// Width and height of a picture in pixels, 16 to 4096.
     pub side: u32,
-    /// How many of [`Shape::ALL`] there are, from the first.
+    /// How many of [`Shape::ALL`] or of [`BREEDS`] there are, from the first.
     pub classes: usize,
     /// The most shapes of a picture, at least 1.
     pub most: u32,
     /// One shape a picture, with a class of the whole picture in place of a box.
     pub is_classification: bool,
+    /// Classes are named as breeds of cats and dogs, and each has a shape and a hue of its own. For a classification only.
+    pub is_breeds: bool,
     /// PNG in place of JPEG.
     pub is_png: bool,
     /// Another seed gives other pictures; the same seed gives the same bytes.
@@ -57,14 +61,16 @@ impl Made {
         if !(16..=4096).contains(&recipe.side) {
             return usage(format!("a side of {} pixels: 16 to 4096 work", recipe.side));
         }
-        if !(1..=Shape::ALL.len()).contains(&recipe.classes) {
-            return usage(format!("{} classes: 1 to {} work", recipe.classes, Shape::ALL.len()));
+        let names: Vec<&str> =
+            if recipe.is_breeds { BREEDS.to_vec() } else { Shape::ALL.iter().map(|shape| shape.name()).collect() };
+        if !(1..=names.len()).contains(&recipe.classes) {
+            return usage(format!("{} classes: 1 to {} work", recipe.classes, names.len()));
         }
         if !(1..=100).contains(&recipe.most) {
             return usage(format!("{} shapes in a picture: 1 to 100 work", recipe.most));
         }
-        let shapes = Shape::ALL[..recipe.classes].iter().zip(0..);
-        let classes = shapes.map(|(shape, number)| classes.name(number, shape.name())).collect();
+        let names = names[..recipe.classes].iter().zip(0..);
+        let classes = names.map(|(name, number)| classes.name(number, name)).collect();
         Ok(Self { recipe, next: 0, classes })
     }
 
@@ -99,7 +105,9 @@ impl Made {
                 if shapes.iter().any(|(_, other): &(usize, Rectangle)| overlap(&around, other)) {
                     continue;
                 }
-                let figure = canvas::Figure::new(Shape::ALL[class], centre, radius, ground, &mut random);
+                let shape = Shape::ALL[class % Shape::ALL.len()];
+                let hue = recipe.is_breeds.then(|| breeds::hue(class));
+                let figure = canvas::Figure::new(shape, hue, centre, radius, ground, &mut random);
                 if let Some(bounds) = figure.paint(&mut picture) {
                     shapes.push((class, bounds));
                 }
@@ -161,8 +169,16 @@ impl Source for Made {
 mod tests {
     use super::*;
 
-    const RECIPE: Recipe =
-        Recipe { pictures: 40, side: 96, classes: 5, most: 4, is_classification: false, is_png: true, seed: 3 };
+    const RECIPE: Recipe = Recipe {
+        pictures: 40,
+        side: 96,
+        classes: 5,
+        most: 4,
+        is_classification: false,
+        is_breeds: false,
+        is_png: true,
+        seed: 3,
+    };
 
     fn made(recipe: Recipe) -> Vec<Sample> {
         let mut reading = Reading::default();
@@ -195,6 +211,11 @@ mod tests {
         let samples = made(Recipe { is_classification: true, pictures: 12, ..RECIPE });
         let classes: Vec<_> = samples.iter().map(|sample| sample.labels[0].class.0).collect();
         assert_eq!(classes, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]);
+        let breeds = Recipe { is_classification: true, is_breeds: true, classes: 12, pictures: 13, ..RECIPE };
+        let mut reading = Reading::default();
+        Made::new(breeds, &mut reading.classes).unwrap();
+        assert_eq!(reading.classes.shown(crate::ClassId(2)), "american_bulldog");
+        assert_eq!(made(breeds)[12].labels[0].class.0, 0);
         for wrong in [Recipe { side: 4, ..RECIPE }, Recipe { classes: 9, ..RECIPE }, Recipe { most: 0, ..RECIPE }] {
             assert!(Made::new(wrong, &mut Classes::default()).is_err());
         }

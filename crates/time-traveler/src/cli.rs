@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::commands::age::{self, Age};
 use crate::commands::bench::{self, Bench};
 use crate::commands::check::{self, Check};
+use crate::commands::classify::{self, Classify};
 use crate::commands::completions::{self, Completions};
 use crate::commands::dataset::{self, Dataset};
 use crate::commands::demo::{self, Demo};
@@ -51,6 +52,8 @@ enum Command {
     Faces(Faces),
     /// Find the faces of photos by a network
     Detect(Detect),
+    /// Tell the classes of photos by a network
+    Classify(Classify),
     /// Inspect, convert, split, draw or make annotated pictures
     #[command(subcommand)]
     Dataset(Dataset),
@@ -92,6 +95,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Age(age) => age::run(&age),
         Command::Faces(faces) => faces::run(&faces),
         Command::Detect(detect) => detect::run(&detect),
+        Command::Classify(classify) => classify::run(&classify),
         Command::Dataset(dataset) => dataset::run(&dataset),
         Command::Evaluate(evaluate) => evaluate::run(&evaluate),
         Command::Train(train) => train::run(&train),

@@ -3,6 +3,7 @@
 pub(crate) mod age;
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod classify;
 pub(crate) mod completions;
 pub(crate) mod dataset;
 pub(crate) mod demo;

@@ -48,6 +48,7 @@ pub struct Network {
 
 /// What comes after the body.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a network has one of them, and no network is small")]
 enum Layers {
     /// fastai's head, on the largest value and the mean of each channel.
     Fastai(Head),

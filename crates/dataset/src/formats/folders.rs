@@ -8,6 +8,9 @@ use super::losses::Holds;
 use crate::annotations::{Label, Sample, base_name};
 use crate::{ClassId, Classes, DatasetError, Findings, Options, Reading, Sink, Source};
 
+/// The folder of pictures in the data set of the pets.
+const IMAGES: &str = "images";
+
 /// Reads `CLASS/picture.jpg`, or with [`Naming::Pets`] a folder of `CLASS_12.jpg`.
 pub struct Folders {
     pictures: std::vec::IntoIter<(String, PathBuf)>,
@@ -44,7 +47,7 @@ impl Folders {
             }
             Naming::Pets => {
                 // The data set has pictures in `images`.
-                let images = root.join("images");
+                let images = root.join(IMAGES);
                 for file in entries(if images.is_dir() { &images } else { root })? {
                     match file.file_name().and_then(|name| name.to_str()).and_then(pet) {
                         Some(class) => pictures.push((class.to_owned(), file)),
@@ -157,9 +160,79 @@ impl Sink for FoldersWriter {
     }
 }
 
+/// Writes `images/CLASS_1.jpg` and so on, as the Oxford-IIIT Pet data set has its pictures.
+pub struct PetsWriter {
+    root: PathBuf,
+    /// The pictures of each class so far.
+    counts: HashMap<ClassId, usize>,
+}
+
+impl PetsWriter {
+    /// Makes the folder.
+    ///
+    /// # Errors
+    /// [`DatasetError::Io`]
+    pub fn create(root: &Path) -> Result<Self, DatasetError> {
+        let images = root.join(IMAGES);
+        std::fs::create_dir_all(&images).map_err(DatasetError::io(&images, "made"))?;
+        Ok(Self { root: root.to_owned(), counts: HashMap::new() })
+    }
+}
+
+impl Sink for PetsWriter {
+    fn needs_bytes(&self) -> bool {
+        true
+    }
+
+    fn write(&mut self, sample: &Sample, classes: &Classes, findings: &mut Findings) -> Result<(), DatasetError> {
+        HOLDS.note(sample, classes, findings);
+        let [label, others @ ..] = &sample.labels[..] else {
+            findings.loss("pictures without a class of the whole picture: left out", 1);
+            return Ok(());
+        };
+        findings.loss("second classes of a picture: left out", others.len());
+        let bytes = sample.encoded.as_deref().unwrap_or_default();
+        if !bytes.starts_with(&[0xff, 0xd8]) {
+            findings.loss("pictures that are no JPEG, which the names of pets say: left out", 1);
+            return Ok(());
+        }
+        let shown = classes.shown(label.class);
+        // A class's name may have a `/`, which is no part of a file's name.
+        let name = shown.replace(['/', '\\'], "_");
+        findings.loss("classes whose names are no names of files: renamed", usize::from(name != shown));
+        let number = self.counts.entry(label.class).or_default();
+        *number += 1;
+        let file = self.root.join(IMAGES).join(format!("{name}_{number}.jpg"));
+        std::fs::write(&file, bytes).map_err(DatasetError::io(&file, "written"))
+    }
+
+    fn finish(&mut self, _: &Classes, _: &mut Findings) -> Result<Vec<PathBuf>, DatasetError> {
+        Ok(vec![self.root.clone()])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pets_are_numbered_by_class_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PetsWriter::create(folder.path()).unwrap();
+        let mut reading = Reading::default();
+        for (class, bytes) in [("pug", "jpg"), ("Maine Coon", "jpg"), ("pug", "jpg"), ("pug", "png")] {
+            let mut sample = Sample::at("any.jpg");
+            sample.labels.push(Label { class: reading.classes.of_name(class), confidence: None });
+            sample.encoded = Some(if bytes == "jpg" { vec![0xff, 0xd8, 0xff] } else { b"\x89PNG".to_vec() });
+            writer.write(&sample, &reading.classes, &mut reading.findings).unwrap();
+        }
+        assert_eq!(reading.findings.losses().map(|(_, count)| count).sum::<u64>(), 1);
+        let mut reading = Reading::default();
+        let mut source = Folders::open(folder.path(), Naming::Pets, &Options::default(), &mut reading).unwrap();
+        let names: Vec<String> =
+            std::iter::from_fn(|| source.next(&mut reading).unwrap()).map(|sample| sample.name).collect();
+        assert_eq!(names, ["Maine Coon_1.jpg", "pug_1.jpg", "pug_2.jpg"]);
+    }
 
     #[test]
     fn other_files_are_passed_over_and_counted() {

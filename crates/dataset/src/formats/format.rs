@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::coco::{Coco, CocoResults, CocoResultsWriter, CocoWriter};
-use super::folders::{Folders, FoldersWriter, Naming};
+use super::folders::{Folders, FoldersWriter, Naming, PetsWriter};
 use super::ground_truth::{GroundTruth, GroundTruthWriter};
 use super::open_images::{OpenImages, OpenImagesWriter};
 use super::plain_text::{PlainText, PlainTextWriter};
@@ -146,7 +146,7 @@ impl Format {
     /// Creates a data set: a file, or a folder with the formats of folders.
     ///
     /// # Errors
-    /// [`DatasetError::Io`], and [`DatasetError::Usage`] for a format that is only read.
+    /// [`DatasetError::Io`]
     pub fn create(self, path: &Path, target: &Target) -> Result<Box<dyn Sink>, DatasetError> {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             std::fs::create_dir_all(parent).map_err(DatasetError::io(parent, "made"))?;
@@ -159,7 +159,7 @@ impl Format {
             Self::Voc => Box::new(VocWriter::create(path)?),
             Self::PlainText => Box::new(PlainTextWriter::create(path)?),
             Self::Folders => Box::new(FoldersWriter::create(path)?),
-            Self::Pets => return Err(DatasetError::Usage("pets are only read: `folders` can be written".to_owned())),
+            Self::Pets => Box::new(PetsWriter::create(path)?),
             Self::OpenImages => Box::new(OpenImagesWriter::create(path)?),
         })
     }

@@ -3,6 +3,7 @@
 
 use image::{Rgb, RgbImage};
 
+use super::breeds;
 use super::shape::Shape;
 use crate::annotations::Rectangle;
 use crate::random::Random;
@@ -110,7 +111,15 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    pub(super) fn new(shape: Shape, centre: [f64; 2], radius: f64, ground: Colour, random: &mut Random) -> Self {
+    /// Painted in a colour of a hue, or in one that differs from the ground.
+    pub(super) fn new(
+        shape: Shape,
+        hue: Option<f64>,
+        centre: [f64; 2],
+        radius: f64,
+        ground: Colour,
+        random: &mut Random,
+    ) -> Self {
         // Half angles by a rational function, without a sine that differs from machine to machine.
         let half = random.between(-0.3, 0.3);
         let turn = [(1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half)];
@@ -122,6 +131,9 @@ impl Figure {
                 break;
             }
             paint = colour(random);
+        }
+        if let Some(hue) = hue {
+            paint = breeds::colour(hue, random.between(10.0, 60.0), random.between(190.0, 245.0));
         }
         let shade = random.between(0.2, 0.5);
         let dark = mixed(paint, [0.0; 3], shade);

@@ -8,7 +8,7 @@ use burn::tensor::ops::ConvOptions;
 
 use super::batch_norm2d::BatchNorm2d;
 use super::kernel::Kernel;
-use super::loader::Loader;
+use super::loader::{Execution, Loader};
 use crate::kernels::{self, Convolution, Depthwise, Epilogue, Padding, Patches, Prologue};
 
 /// A convolution without a bias, with TensorFlow's padding `SAME`: with a stride of 2, an even number of pixels is padded at the
@@ -19,6 +19,7 @@ pub struct SameConv2d {
     side: usize,
     stride: usize,
     groups: usize,
+    execution: Execution,
 }
 
 impl SameConv2d {
@@ -28,7 +29,7 @@ impl SameConv2d {
         let prepare = |values: &[f32]| -> Arc<dyn Convolution> {
             Arc::new(Patches::new(values, [outputs, inputs], side, stride).padded(Padding::Same))
         };
-        Self { weight: Kernel::new(loader, weight, prepare), side, stride, groups: 1 }
+        Self { weight: Kernel::new(loader, weight, prepare), side, stride, groups: 1, execution: loader.execution() }
     }
 
     /// With a 3x3 or 5x5 kernel for each of `channels`.
@@ -37,13 +38,24 @@ impl SameConv2d {
         let prepare = |values: &[f32]| -> Arc<dyn Convolution> {
             Arc::new(Depthwise::of_side(values, channels, side, stride, Padding::Same))
         };
-        Self { weight: Kernel::new(loader, weight, prepare), side, stride, groups: channels }
+        Self {
+            weight: Kernel::new(loader, weight, prepare),
+            side,
+            stride,
+            groups: channels,
+            execution: loader.execution(),
+        }
     }
 
     /// In the layout of the loader's execution.
     pub fn forward_relu6(&self, x: Tensor<4>, norm: &BatchNorm2d) -> Tensor<4> {
         let x = match &self.weight {
-            Kernel::Plain(weight) => norm.forward(self.convolved(x, Tensor::clone(weight))),
+            // Weights that have gradients stay as they are, also among the kernels.
+            Kernel::Plain(weight) => {
+                let x = self.execution.channels_innermost(x).permute([0, 3, 1, 2]);
+                let x = norm.forward(self.convolved(x, Tensor::clone(weight)));
+                self.execution.arrange(x.permute([0, 2, 3, 1]))
+            }
             Kernel::Prepared(convolution) => {
                 let epilogue = Epilogue {
                     scale: Some(norm.scale.values()),
@@ -73,7 +85,6 @@ impl SameConv2d {
 mod tests {
     use burn::tensor::{Distribution, FloatDType};
 
-    use super::super::loader::Execution;
     use super::*;
     use crate::{Device, made_up, weights};
 

@@ -1,6 +1,7 @@
 //! `bench`: how fast this machine does the work.
 
 mod aging;
+mod classifier;
 mod dataset;
 mod face;
 mod functions;
@@ -23,6 +24,8 @@ pub(crate) enum Bench {
     Preview(preview::BenchPreview),
     /// Age a face with the SAM engine
     Aging(aging::BenchAging),
+    /// Tell the class of a picture by a network
+    Classifier(classifier::BenchClassifier),
     /// Read annotated pictures: a Ground Truth manifest and a TFRecord file
     Dataset(dataset::BenchDataset),
     /// Split a strip into JPEGs
@@ -42,6 +45,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Face(face) => face::run(face),
         Bench::Preview(preview) => preview::run(preview),
         Bench::Aging(aging) => aging::run(aging),
+        Bench::Classifier(classifier) => classifier::run(classifier),
         Bench::Dataset(dataset) => dataset::run(dataset),
         Bench::Split(split) => split::run(split),
         Bench::Serve(serve) => serve::run(serve),

@@ -5,6 +5,7 @@
 mod attacks;
 mod boto3;
 mod check;
+mod classify;
 mod command_line;
 mod datasets;
 mod descriptions;

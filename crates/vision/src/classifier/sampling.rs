@@ -24,24 +24,25 @@ impl Pixels {
         self.values.as_chunks().0[row * self.width + column]
     }
 
-    /// Reduced to the means of areas: `torch.nn.functional.interpolate` with `mode="area"`. A pixel that lies in two areas counts
-    /// in both.
-    pub fn averaged(&self, width: usize, height: usize) -> Self {
+    /// Of 8 bits, reduced to the means of areas: `torch.nn.functional.interpolate` with `mode="area"`. A pixel that lies in two areas
+    /// counts in both.
+    pub fn averaged(picture: &RgbImage, width: usize, height: usize) -> Self {
+        let (columns_before, rows_before) = (picture.width() as usize, picture.height() as usize);
         let span = |index: usize, from: usize, to: usize| index * from / to..((index + 1) * from).div_ceil(to);
+        let lines = picture.as_raw().as_chunks::<3>().0;
         let mut values = Vec::with_capacity(width * height * 3);
         for row in 0..height {
-            let rows = span(row, self.height, height);
+            let rows = span(row, rows_before, height);
             for column in 0..width {
-                let columns = span(column, self.width, width);
-                let mut sum = [0.0_f32; 3];
+                let columns = span(column, columns_before, width);
+                let mut sum = [0_u64; 3];
                 for row in rows.clone() {
-                    for column in columns.clone() {
-                        let pixel = self.at(row, column);
-                        sum = [sum[0] + pixel[0], sum[1] + pixel[1], sum[2] + pixel[2]];
+                    for pixel in &lines[row * columns_before..][columns.clone()] {
+                        (0..3).for_each(|channel| sum[channel] += u64::from(pixel[channel]));
                     }
                 }
-                let count = (rows.len() * columns.len()) as f32;
-                values.extend(sum.map(|sum| sum / count));
+                let whole = (rows.len() * columns.len() * 255) as f64;
+                values.extend(sum.map(|sum| (sum as f64 / whole) as f32));
             }
         }
         Self { width, height, values }
@@ -100,8 +101,7 @@ mod tests {
 
     #[test]
     fn areas_overlap_where_they_share_a_pixel() {
-        let values = [0.0, 1.0, 2.0].iter().flat_map(|value| [*value; 3]).collect();
-        let half = Pixels { width: 3, height: 1, values }.averaged(2, 1);
-        assert_eq!(half.values, [0.5, 0.5, 0.5, 1.5, 1.5, 1.5]);
+        let picture = RgbImage::from_raw(3, 1, vec![0, 0, 0, 51, 51, 102, 102, 255, 255]).unwrap();
+        assert_eq!(Pixels::averaged(&picture, 2, 1).values, [0.1, 0.1, 0.2, 0.3, 0.6, 0.7]);
     }
 }

@@ -50,13 +50,12 @@ impl Transform {
     /// # Panics
     /// The picture has no pixels, or `size` is 0.
     pub fn apply(&self, picture: &RgbImage, size: usize) -> Pixels {
-        let source = Pixels::of(picture);
-        let (width, height) = (source.width, source.height);
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
         let resized = Resized::of(width, height, size);
         let coordinates = Coordinates::of(self, resized);
         let source = match coordinates.reduction(width, height) {
-            Some((width, height)) => source.averaged(width, height),
-            None => source,
+            Some((width, height)) => Pixels::averaged(picture, width, height),
+            None => Pixels::of(picture),
         };
         let rows = Crop::of(resized.height, size, self.crop[0]);
         let columns = Crop::of(resized.width, size, self.crop[1]);
@@ -127,46 +126,41 @@ impl Resized {
 
 /// For each pixel of a resized picture, the place in the original.
 struct Coordinates {
-    columns: Vec<f32>,
-    rows: Vec<f32>,
+    resized: Resized,
     /// A projection, whose last coefficient is 1.
     warp: Option<[f32; 8]>,
     matrix: [[f32; 3]; 2],
 }
 
 impl Coordinates {
-    fn of(transform: &Transform, Resized { width, height }: Resized) -> Self {
+    fn of(transform: &Transform, resized: Resized) -> Self {
         let mut matrix = transform.affine();
         // Coordinates of both axes are -1 to 1: the angle is that of a square.
-        let ratio = height as f64 / width as f64;
+        let ratio = resized.height as f64 / resized.width as f64;
         matrix[0][1] *= ratio;
         matrix[1][0] /= ratio;
-        Self {
-            columns: linspace(width),
-            rows: linspace(height),
-            warp: transform.warp.map(|moves| projection(moves).map(|value| value as f32)),
-            matrix: matrix.map(|row| row.map(|value| value as f32)),
-        }
+        let warp = transform.warp.map(|moves| projection(moves).map(|value| value as f32));
+        Self { resized, warp, matrix: matrix.map(|row| row.map(|value| value as f32)) }
     }
 
     fn at(&self, row: usize, column: usize) -> [f32; 2] {
+        let (x, y) = (node(column, self.resized.width), node(row, self.resized.height));
         let [x, y] = match self.warp {
             Some(c) => {
-                let (x, y) = (self.columns[column], self.rows[row]);
                 let depth = c[6] * x + c[7] * y + 1.0;
                 [(c[0] * x + c[1] * y + c[2]) / depth, (c[3] * x + c[4] * y + c[5]) / depth]
             }
-            None => [self.columns[column], self.rows[row]],
+            None => [x, y],
         };
         self.matrix.map(|[a, b, c]| x * a + y * b + c)
     }
 
     /// The size to which a picture is averaged before it is sampled, where too few of its pixels would count.
     fn reduction(&self, width: usize, height: usize) -> Option<(usize, usize)> {
-        let factor = (width as f64 / self.columns.len() as f64).min(height as f64 / self.rows.len() as f64) / 2.0;
-        let (last_row, last_column) = (self.rows.len() - 1, self.columns.len() - 1);
+        let Resized { width: columns, height: rows } = self.resized;
+        let factor = (width as f64 / columns as f64).min(height as f64 / rows as f64) / 2.0;
         // Projections keep lines straight: the corners are the furthest.
-        let corners = [(0, 0), (0, last_column), (last_row, 0), (last_row, last_column)];
+        let corners = [(0, 0), (0, columns - 1), (rows - 1, 0), (rows - 1, columns - 1)];
         let corners = corners.map(|(row, column)| self.at(row, column)).into_iter().flatten();
         let (least, most) =
             corners.fold((f32::MAX, f32::MIN), |(least, most), value| (least.min(value), most.max(value)));
@@ -176,16 +170,13 @@ impl Coordinates {
     }
 }
 
-/// `torch.linspace(-1, 1, count)` in 32 bits, which counts from both ends.
-fn linspace(count: usize) -> Vec<f32> {
+/// A value of `torch.linspace(-1, 1, count)` in 32 bits, which counts from both ends.
+fn node(index: usize, count: usize) -> f32 {
     if count == 1 {
-        return vec![-1.0];
+        return -1.0;
     }
     let step = 2.0 / (count - 1) as f32;
-    let value = |index: usize| {
-        if index < count / 2 { -1.0 + step * index as f32 } else { 1.0 - step * (count - 1 - index) as f32 }
-    };
-    (0..count).map(value).collect()
+    if index < count / 2 { -1.0 + step * index as f32 } else { 1.0 - step * (count - 1 - index) as f32 }
 }
 
 /// The projection that takes four moved corners back to those of the square from -1 to 1.

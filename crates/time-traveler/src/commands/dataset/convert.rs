@@ -19,8 +19,8 @@ use crate::escape::Shown;
 use crate::terminal::progress::Progress;
 
 /// The names of formats that are written.
-pub(super) const WRITTEN: [&str; 8] =
-    ["ground-truth", "coco", "coco-results", "tfrecord", "voc", "text", "folders", "open-images"];
+pub(super) const WRITTEN: [&str; 9] =
+    ["ground-truth", "coco", "coco-results", "tfrecord", "voc", "text", "folders", "pets", "open-images"];
 
 #[derive(Debug, Args)]
 pub(crate) struct Convert {
@@ -29,7 +29,7 @@ pub(crate) struct Convert {
     /// The format to write
     #[arg(long, value_name = "FORMAT", value_parser = Choice::<Format>::of(&WRITTEN))]
     to: Format,
-    /// The file to write, or the folder with the formats voc, text and folders
+    /// The file to write, or the folder with the formats voc, text, folders and pets
     #[arg(long, value_name = "OUT")]
     out: PathBuf,
     #[command(flatten)]

@@ -1,14 +1,16 @@
 //! `dataset make`: synthetic data sets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
 use dataset::export::{Exporter, Filter, Placement};
-use dataset::make::{Made, Recipe, Shape};
+use dataset::make::{BREEDS, Made, Recipe};
 use dataset::{Format, LocalPictures, Reading, Source, Target};
 
 use super::convert::{WRITTEN, label_map_beside, say};
 use crate::choice::Choice;
+use crate::escape::Shown;
 use crate::terminal::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -31,8 +33,8 @@ pub(crate) struct Make {
     /// Width and height of a picture in pixels
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(16..=4096))]
     side: u32,
-    /// The number of classes, of circle, square, triangle, ring, cross and star
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=Shape::ALL.len() as i64))]
+    /// The number of classes, of circle, square, triangle, ring, cross and star; up to 12 breeds with --format pets
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=BREEDS.len() as i64))]
     classes: u32,
     /// The most shapes of a picture
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -62,10 +64,13 @@ fn plain_name(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn run(make: &Make) -> anyhow::Result<()> {
+    let is_pets = make.format == Some(Format::Pets);
+    anyhow::ensure!(!(is_pets && make.png), "the names of pets end in .jpg: without --png works");
+    let is_classification = make.classification || is_pets;
     let unnamed = if make.classification { Format::Folders } else { Format::Coco };
     let format = if make.tfrecord { Format::TfRecord } else { make.format.unwrap_or(unnamed) };
     anyhow::ensure!(
-        make.classification || format != Format::Folders,
+        is_classification || format != Format::Folders,
         "folders hold classes of whole pictures only: --classification makes those"
     );
     let recipe = Recipe {
@@ -73,17 +78,18 @@ pub(crate) fn run(make: &Make) -> anyhow::Result<()> {
         side: make.side,
         classes: make.classes as usize,
         most: make.most,
-        is_classification: make.classification,
+        is_classification,
+        is_breeds: is_pets,
         is_png: make.png,
         seed: make.seed,
     };
     let out = match format {
-        Format::Voc | Format::Folders => make.out.clone(),
+        Format::Voc | Format::Folders | Format::Pets => make.out.clone(),
         Format::PlainText => make.out.join("boxes"),
         _ => make.out.join(format.file_name(&make.name)),
     };
     let copies = match format {
-        Format::TfRecord | Format::Folders => None,
+        Format::TfRecord | Format::Folders | Format::Pets => None,
         Format::Voc => Some(make.out.join("JPEGImages")),
         _ => Some(make.out.join("images")),
     };
@@ -104,5 +110,18 @@ pub(crate) fn run(make: &Make) -> anyhow::Result<()> {
     if format == Format::TfRecord {
         exported.files.push(label_map_beside(&out, &reading.classes)?);
     }
+    if is_pets {
+        exported.files.extend(strays(&make.out)?);
+    }
     say(&exported, &reading, make.json)
+}
+
+/// Files that are no pictures, as the Oxford-IIIT pets have some among theirs. Who reads the data set has to pass over them.
+fn strays(out: &Path) -> anyhow::Result<[PathBuf; 2]> {
+    let images = out.join("images");
+    let files = [images.join("Bengal_1.mat"), images.join("README.txt")];
+    for file in &files {
+        std::fs::write(file, "Not a picture.\n").with_context(|| format!("{} cannot be written", file.shown()))?;
+    }
+    Ok(files)
 }
