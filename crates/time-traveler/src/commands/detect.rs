@@ -65,11 +65,18 @@ pub(crate) fn run(detect: &Detect) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::open(&model_folder::checkpoint(&detect.model)?)?;
     let identity = vision::identify(&checkpoint, None)?;
     let detector = FaceDetector::load(&identity, detect.device.find()?)?;
-    let thresholds = Thresholds { confidence: detect.threshold, ..Thresholds::default() };
+    let mut failed = 0;
     for (index, photo) in detect.photos.iter().enumerate() {
-        let mut picture = photograph::decoded(&source::read(photo, source::MAX_BYTES)?, photo)?;
-        let faces = detector.detect(&picture, ColorOrder::Rgb, thresholds);
-        let faces = faces.with_context(|| format!("the photo {} cannot be searched", photo.shown()))?;
+        let (mut picture, faces) = match detect.search(&detector, photo) {
+            Ok(found) => found,
+            // Alone, it is the command's error.
+            Err(error) if detect.photos.len() == 1 => return Err(error),
+            Err(error) => {
+                note!("error: {error:#}");
+                failed += 1;
+                continue;
+            }
+        };
         if detect.json {
             let faces: Vec<Value> = faces.iter().map(as_json).collect();
             print_line!("{}", json!({"photo": photo.display().to_string(), "faces": faces}))?;
@@ -82,10 +89,23 @@ pub(crate) fn run(detect: &Detect) -> anyhow::Result<()> {
                 .with_context(|| format!("the drawn picture cannot be written to {}", out.shown()))?;
         }
     }
-    Ok(())
+    match failed {
+        0 => Ok(()),
+        1 => bail!("1 photo of {} could not be searched", detect.photos.len()),
+        count => bail!("{count} photos of {} could not be searched", detect.photos.len()),
+    }
 }
 
 impl Detect {
+    /// A photo and its faces.
+    fn search(&self, detector: &FaceDetector, photo: &Path) -> anyhow::Result<(RgbImage, Vec<Face>)> {
+        let thresholds = Thresholds { confidence: self.threshold, ..Thresholds::default() };
+        let picture = photograph::decoded(&source::read(photo, source::MAX_BYTES)?, photo)?;
+        let faces = detector.detect(&picture, ColorOrder::Rgb, thresholds);
+        let faces = faces.with_context(|| format!("the photo {} cannot be searched", photo.shown()))?;
+        Ok((picture, faces))
+    }
+
     /// The file of each drawn picture; none without `--draw`. A folder is made.
     fn outs(&self) -> anyhow::Result<Vec<PathBuf>> {
         let Some(out) = &self.draw else { return Ok(Vec::new()) };

@@ -80,6 +80,19 @@ fn what_cannot_be_searched_is_named() {
 }
 
 #[test]
+fn a_broken_photo_among_others_is_named_and_passed_over() {
+    let (folder, _) = folder();
+    std::fs::write(folder.path().join("broken.jpg"), "no picture").unwrap();
+    let photos = ["photo.png", "broken.jpg", "gone.png", "photo.png"];
+    let output = run(folder.path(), &[&["detect", "--model", "model"][..], &photos].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("photo.png: ").count(), 2);
+    let named = |name: &str| stderr.lines().any(|line| line.starts_with("error: ") && line.contains(name));
+    assert!(named("broken.jpg") && named("gone.png") && stderr.contains("2 photos of 4"), "{stderr}");
+}
+
+#[test]
 fn the_network_of_a_model_folder_finds_the_faces_of_portraits() {
     let (folder, _) = folder();
     let age = |photo: &str| run(folder.path(), &["age", photo, "--model", "aging", "--ages", "40", "--out", "out"]);
