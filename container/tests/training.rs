@@ -1,4 +1,5 @@
 //! The program `train`, as SageMaker runs it, on tiny sets of drawn pictures.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -27,8 +27,8 @@ fn another_network_is_refused_with_the_names_of_both() {
         message,
         "is no checkpoint of the SAM network for pictures of 1024 x 1024: 1278 of 1278 tensors do not fit\n\
          missing: 1275\n  encoder.input_layer.0.weight [64, 4, 3, 3]\n  \
-         encoder.input_layer.1.running_mean [64]\n  encoder.input_layer.1.running_var [64]\n  \
-         encoder.input_layer.1.weight [64]\n  ...\n\
+         encoder.input_layer.1.weight [64]\n  encoder.input_layer.1.bias [64]\n  \
+         encoder.input_layer.1.running_mean [64]\n  ...\n\
          of another shape: 3\n  encoder.latlayer1.weight [3, 2], [512, 256, 1, 1] is needed\n  \
          decoder.input.input [1, 2, 3, 4], [1, 512, 4, 4] is needed\n  latent_avg [2, 4], [18, 512] is needed\n\
          in the file, under names that are not needed: 1\n  encoder.input_layer.1.num_batches_tracked []"

@@ -48,7 +48,7 @@ failed = train("refused", {"epoch": "1"})
 assert failed["TrainingJobStatus"] == "Failed", failed
 assert 'there is no hyperparameter "epoch"' in failed["FailureReason"], failed["FailureReason"]
 
-tiny = {"model_arch": "resnet18", "image_size": "32", "batch_size": "4", "epochs": "3", "lr": "1e-3", "augment": "false"}
+tiny = {"model_arch": "resnet18", "image_size": "32", "batch_size": "4", "epochs": "12", "lr": "1e-3", "augment": "false"}
 job = train("pets", tiny)
 assert job["TrainingJobStatus"] == "Completed", job
 metrics = {metric["MetricName"]: metric["Value"] for metric in job["FinalMetricDataList"]}

@@ -105,7 +105,7 @@ impl Normalization {
     ) -> Gradients {
         let channels = self.mean.len();
         let size = PIXELS * channels;
-        let parts: Vec<(Vec<f32>, Vec<f32>)> = before
+        let (weights, biases): (Vec<_>, Vec<_>) = before
             .par_chunks_mut(size)
             .enumerate()
             .map(|(task, before)| {
@@ -122,15 +122,15 @@ impl Normalization {
                 });
                 part
             })
-            .collect();
-        let sum = |of: &dyn Fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| {
+            .unzip();
+        let sum = |parts: Vec<Vec<f32>>| {
             let mut sums = vec![0.0_f64; channels];
             for part in &parts {
-                sums.iter_mut().zip(of(part)).for_each(|(sum, value)| *sum += f64::from(*value));
+                sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += f64::from(*value));
             }
-            sums.into_iter().map(|sum| sum as f32).collect::<Vec<f32>>()
+            sums.into_iter().map(|sum| sum as f32).collect()
         };
-        Gradients { weight: sum(&|part| &part.0), bias: sum(&|part| &part.1) }
+        Gradients { weight: sum(weights), bias: sum(biases) }
     }
 
     /// The gradient of the maps, in place of that behind the activation.
