@@ -177,7 +177,7 @@ impl Hyperparameters {
         self.get(name).map_or(default, is_true)
     }
 
-    /// The largest learning rate of each of so many groups: one for all, or a geometric sequence from the first to the last.
+    /// The largest learning rate of each group, given their number: one for all, or a geometric sequence from the first to the last.
     pub(super) fn rates(&self, name: &str, default: &str, groups: usize) -> Vec<f64> {
         let rates = rates(self.get(name).unwrap_or(default)).unwrap_or_default();
         match rates[..] {
