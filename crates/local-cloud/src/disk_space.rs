@@ -1,4 +1,5 @@
-//! The space of the disk: a reserve that is given up when the disk is full, so that things can still be deleted.
+//! The space of the disk: a reserve that is given up when the disk is full, so that things can still be deleted. A smaller one is kept
+//! for a start, since others may take the space of the first.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,6 +12,8 @@ use crate::s3::StoreError;
 
 /// The size of the reserve. The databases need less to delete what fills the disk.
 const RESERVE: u64 = 16 << 20;
+/// The size of the reserve for a start, which writes the records of the stack's endpoints.
+const START_RESERVE: u64 = 2 << 20;
 /// With less free space, the reserve is given up.
 const FULL: u64 = 4 << 20;
 /// With less free space, a warning is logged.
@@ -30,6 +33,10 @@ impl DiskSpace {
     /// Looks at the disk before anything is written to it.
     pub(crate) fn open(folder: &Path) -> Arc<Self> {
         let disk = Self { folder: folder.to_owned(), is_full: AtomicBool::new(false) };
+        if disk.free_bytes().is_some_and(|free| free < FULL) {
+            // Missing after an earlier start on a full disk.
+            drop(fs::remove_file(disk.start_reserve()));
+        }
         disk.look();
         Arc::new(disk)
     }
@@ -62,6 +69,10 @@ impl DiskSpace {
         }
     }
 
+    fn start_reserve(&self) -> PathBuf {
+        self.folder.join("reserve-start")
+    }
+
     /// Gives the reserve up or takes it again. Returns the free space, in bytes.
     fn look(&self) -> Option<u64> {
         let free =
@@ -75,8 +86,12 @@ impl DiskSpace {
                 tracing::error!(%error, "the reserve cannot be given up");
             }
         } else if !has_reserve {
-            let has_room = free > 2 * RESERVE && allocate(&reserve).is_ok();
+            let has_room = free > 2 * RESERVE && allocate(&reserve, RESERVE).is_ok();
             self.is_full.store(!has_room, Ordering::Relaxed);
+        }
+        if free > 2 * RESERVE && !self.start_reserve().exists() {
+            allocate(&self.start_reserve(), START_RESERVE)
+                .unwrap_or_else(|error| tracing::debug!(%error, "there is no reserve for a start"));
         }
         Some(free)
     }
@@ -92,10 +107,10 @@ fn free(folder: &Path) -> io::Result<u64> {
     Err(io::Error::new(io::ErrorKind::Unsupported, folder.display().to_string()))
 }
 
-/// Creates a file that has its space.
-fn allocate(path: &Path) -> io::Result<()> {
+/// Creates a file that has its space, in bytes.
+fn allocate(path: &Path, size: u64) -> io::Result<()> {
     let file = File::create(path)?;
-    let allocated = reserve_space(&file);
+    let allocated = reserve_space(&file, size);
     if allocated.is_err() {
         fs::remove_file(path)?;
     }
@@ -103,14 +118,14 @@ fn allocate(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn reserve_space(file: &File) -> io::Result<()> {
-    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, RESERVE)?;
+fn reserve_space(file: &File, size: u64) -> io::Result<()> {
+    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, size)?;
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn reserve_space(mut file: &File) -> io::Result<()> {
-    for _ in 0..RESERVE >> 20 {
+fn reserve_space(mut file: &File, size: u64) -> io::Result<()> {
+    for _ in 0..size >> 20 {
         io::Write::write_all(&mut file, &vec![0; 1 << 20])?;
     }
     Ok(())
@@ -125,7 +140,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = DiskSpace::open(folder.path());
         disk.check().unwrap();
-        assert_eq!(fs::metadata(folder.path().join("reserve")).unwrap().len(), RESERVE);
+        let size = |name| fs::metadata(folder.path().join(name)).unwrap().len();
+        assert_eq!((size("reserve"), size("reserve-start")), (RESERVE, START_RESERVE));
         assert!(disk.look().unwrap() > 0);
     }
 }

@@ -61,7 +61,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, linked: Linked)
 }
 
 /// Has the connections of a listener send without pauses. If the system's congestion control is BBR, it paces what is sent by timers,
-/// and a strip takes twice the processor time. Every Linux has Reno, and on one machine there is no network to be shared with others.
+/// and a large object takes twice the processor time. Every Linux has Reno, and on one machine no other sender shares the network.
 #[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "other systems choose no congestion control"))]
 fn send_at_once(listener: &TcpListener) {
     #[cfg(target_os = "linux")]

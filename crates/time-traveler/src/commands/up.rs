@@ -1,5 +1,6 @@
 //! `up`: the whole pipeline on this machine, until Ctrl-C.
 
+use std::io;
 use std::path::PathBuf;
 
 use aging::EngineKind;
@@ -90,9 +91,11 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
                 note!("lost: the pictures of {job}, whose photograph is lost too");
             }
         }
+        // A signal may follow the announcement at once.
+        let stopped = stop_signal()?;
         announce(&cloud, &stack, up, engine)?;
         hops.start();
-        stop_signal().await?;
+        stopped.await?;
         note!("stopping; the next `up` resumes unfinished jobs");
         cloud.stop().await;
         Ok(())
@@ -141,17 +144,22 @@ fn serving(up: &Up, engine: Option<EngineKind>) -> String {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn stop_signal() -> anyhow::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+/// Catches Ctrl-C and SIGTERM from now on. The future ends with the first.
+#[cfg(unix)]
+fn stop_signal() -> io::Result<impl Future<Output = io::Result<()>>> {
+    let mut interrupted = signal::unix::signal(signal::unix::SignalKind::interrupt())?;
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
-            interrupted = signal::ctrl_c() => interrupted?,
+            _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    signal::ctrl_c().await?;
-    Ok(())
+        Ok(())
+    })
+}
+
+/// Waits for Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> io::Result<impl Future<Output = io::Result<()>>> {
+    Ok(signal::ctrl_c())
 }
