@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use crate::handler::Answer;
 use crate::health::Unhealthy;
@@ -19,17 +19,22 @@ pub struct Refusal {
     pub code: Cow<'static, str>,
     /// The reason for people: what was wrong, and what would work.
     pub message: String,
+    /// Further fields of the answer, for programs. None: an empty map.
+    pub details: Map<String, Value>,
 }
 
 impl Refusal {
     /// A refusal with a message that says what was wrong, and what would work.
     pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into() }
+        Self { status, code: code.into(), message: message.into(), details: Map::new() }
     }
 
-    /// `{"code","message"}`.
+    /// `{"code","message"}`, and the further fields.
     pub fn json(&self) -> Answer {
-        let body = json!({"code": self.code, "message": self.message}).to_string().into_bytes();
+        let mut fields = self.details.clone();
+        fields.insert("code".to_owned(), self.code.as_ref().into());
+        fields.insert("message".to_owned(), self.message.as_str().into());
+        let body = Value::Object(fields).to_string().into_bytes();
         Answer { media_type: "application/json".to_owned(), custom_attributes: None, body }
     }
 }

@@ -41,6 +41,8 @@ pub enum FaceError {
         top: i32,
         /// Its width in pixels.
         width: u32,
+        /// Width and height of the picture in pixels.
+        picture: [u32; 2],
         /// The least width that is accepted, in pixels.
         least: u32,
     },

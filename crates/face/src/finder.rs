@@ -57,7 +57,9 @@ impl FaceFinder {
         };
         let Rectangle { left, top, .. } = detection.rectangle;
         match detection.rectangle.width() {
-            width if width < MIN_WIDTH => Err(FaceError::TooSmall { left, top, width, least: MIN_WIDTH }),
+            face if face < MIN_WIDTH => {
+                Err(FaceError::TooSmall { left, top, width: face, picture: [width, height], least: MIN_WIDTH })
+            }
             _ => Ok(Face { detection, landmarks: self.predictor.predict(picture, &detection.rectangle) }),
         }
     }

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::Search;
+
 /// Why a job failed, as a machine-readable code. The container answers with the same codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -44,7 +46,7 @@ impl std::fmt::Display for ErrorCode {
     }
 }
 
-/// `{"code","message"}`: in a job's `error` and in the body of a refused invocation.
+/// `{"code","message"}`, and `search` where a face was looked for: in a job's `error` and in the body of a refused invocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct JobError {
@@ -52,12 +54,15 @@ pub struct JobError {
     pub code: ErrorCode,
     /// What was wrong, and what would work, in English.
     pub message: String,
+    /// Where a face was looked for, if that is why. Servers of earlier versions send none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
 }
 
 impl JobError {
     /// An error with this code and this message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), search: None }
     }
 }
 

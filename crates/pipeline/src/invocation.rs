@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Ages, AgesError, ErrorCode, JobError};
+use crate::{Ages, AgesError, ErrorCode, JobError, Search};
 
 /// The header that carries `CustomAttributes` from SageMaker to the container, and back from it. The local cloud keeps those of an
 /// asynchronous answer as metadata of its output, under the same name.
@@ -36,7 +36,7 @@ pub fn engine_of(custom_attributes: &str) -> Option<&str> {
 
 /// The error in a failure object or a `failureReason`.
 ///
-/// The container answers `{"code","message"}`. SageMaker stores that answer in the failure object unchanged, and quotes
+/// The container answers `{"code","message"}`, and `search` where a face was looked for. SageMaker stores that answer in the failure object unchanged, and quotes
 /// it inside `failureReason`, sometimes with its quotes escaped. A text without such an answer is SageMaker's own error.
 pub fn failure(text: &str) -> JobError {
     if let Some(error) = quoted_error(text).or_else(|| quoted_error(&text.replace("\\\"", "\""))) {
@@ -59,12 +59,14 @@ pub fn failure(text: &str) -> JobError {
 struct Quoted {
     code: ErrorCode,
     message: String,
+    #[serde(default)]
+    search: Option<Search>,
 }
 
 fn quoted_error(text: &str) -> Option<JobError> {
     let read = |start: usize| serde_json::Deserializer::from_str(&text[start..]).into_iter::<Quoted>().next()?.ok();
-    let Quoted { code, message } = text.match_indices('{').find_map(|(start, _)| read(start))?;
-    Some(JobError { code, message })
+    let Quoted { code, message, search } = text.match_indices('{').find_map(|(start, _)| read(start))?;
+    Some(JobError { code, message, search })
 }
 
 #[cfg(test)]
@@ -93,6 +95,9 @@ mod tests {
         assert_eq!(failure(&quoted), expected);
         let escaped = body.replace('"', "\\\"");
         assert_eq!(failure(&format!("Received client error (400) with message \"{escaped}\"")), expected);
+        let searched = r#"{"code":"NO_FACE","message":"none","search":{"width":640,"height":480,"least":40}}"#;
+        let search = Search { width: 640, height: 480, least: Some(40), face: None };
+        assert_eq!(failure(&format!("message \"{searched}\"")).search, Some(search));
     }
 
     #[test]

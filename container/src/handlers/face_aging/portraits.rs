@@ -87,9 +87,10 @@ fn largest(network: &FaceDetector, picture: &RgbImage) -> Result<FivePoints, Por
     let Some(points) = widest else { return Err(FaceError::NotDetected { width, height }.into()) };
     if points.width() < MIN_WIDTH {
         // The nose is about the middle of the box that a HOG detector would give.
-        let width = points.width();
-        let [left, top] = [points.nose.x, points.nose.y].map(|at| (at - f64::from(width) / 2.0).round() as i32);
-        return Err(FaceError::TooSmall { left, top, width, least: MIN_WIDTH }.into());
+        let face = points.width();
+        let [left, top] = [points.nose.x, points.nose.y].map(|at| (at - f64::from(face) / 2.0).round() as i32);
+        let picture = [width, height];
+        return Err(FaceError::TooSmall { left, top, width: face, picture, least: MIN_WIDTH }.into());
     }
     Ok(points)
 }

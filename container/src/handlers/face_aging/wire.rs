@@ -12,7 +12,8 @@ use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use picture::{PictureError, RgbImage};
 use pipeline::invocation::{ages_of, engine_attribute};
-use pipeline::{Ages, AgesError, ErrorCode, ForeignType, ImageType, strip};
+use pipeline::{Ages, AgesError, ErrorCode, ForeignType, FoundFace, ImageType, Search, strip};
+use serde_json::json;
 
 use super::answer_type::AnswerType;
 use super::portraits::PortraitError;
@@ -164,7 +165,23 @@ impl From<PictureError> for Refusal {
 
 impl From<FaceError> for Refusal {
     fn from(error: FaceError) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error.code(), error.to_string())
+        let mut refusal = Self::new(StatusCode::BAD_REQUEST, error.code(), error.to_string());
+        refusal.details.extend(search(&error).map(|search| ("search".to_owned(), json!(search))));
+        refusal
+    }
+}
+
+/// Where the face was looked for. None for landmarks that fit no face.
+fn search(error: &FaceError) -> Option<Search> {
+    match *error {
+        FaceError::None { width, height, smallest } => {
+            Some(Search { width, height, least: Some(smallest), face: None })
+        }
+        FaceError::NotDetected { width, height } => Some(Search { width, height, least: None, face: None }),
+        FaceError::TooSmall { left, top, width: side, picture: [width, height], least } => {
+            Some(Search { width, height, least: Some(least), face: Some(FoundFace { left, top, width: side }) })
+        }
+        _ => None,
     }
 }
 
@@ -279,7 +296,10 @@ mod tests {
         }
         let error = FaceError::None { width: 1, height: 1, smallest: 80 };
         assert_eq!(error.code(), ErrorCode::NoFace.as_str());
-        let error = FaceError::TooSmall { left: 0, top: 0, width: 1, least: 80 };
+        let error = FaceError::TooSmall { left: -1, top: 2, width: 3, picture: [5, 4], least: 80 };
         assert_eq!(error.code(), ErrorCode::FaceTooSmall.as_str());
+        let found: pipeline::JobError = serde_json::from_slice(&Refusal::from(error).json().body).unwrap();
+        let face = FoundFace { left: -1, top: 2, width: 3 };
+        assert_eq!(found.search, Some(Search { width: 5, height: 4, least: Some(80), face: Some(face) }));
     }
 }

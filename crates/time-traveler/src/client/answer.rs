@@ -40,7 +40,7 @@ pub(super) async fn good(mut answer: Response) -> anyhow::Result<Response> {
             break;
         }
     }
-    if let Ok(JobError { code, message }) = serde_json::from_slice(&bytes) {
+    if let Ok(JobError { code, message, .. }) = serde_json::from_slice(&bytes) {
         bail!("{code}: {}", shown(&message));
     }
     let message = serde_json::from_slice::<serde_json::Value>(&bytes)

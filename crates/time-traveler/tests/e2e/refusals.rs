@@ -91,6 +91,19 @@ async fn unusable_pictures_become_failed_jobs() {
         let message = job["error"]["message"].as_str().unwrap();
         assert!(message.contains(word) && message.len() > 20, "{message}");
         assert_eq!((&job["images"], &job["ages"]), (&json!([]), &json!([20, 40, 60, 80])));
+        let search = &job["error"]["search"];
+        match id {
+            "wall" => assert_eq!(
+                (&search["width"], &search["height"], &search["face"]),
+                (&json!(640), &json!(480), &json!(null))
+            ),
+            "stamp" => {
+                let [least, face] = ["/least", "/face/width"].map(|at| search.pointer(at).unwrap().as_u64().unwrap());
+                assert!(least == 48 && face < least, "{search}");
+            }
+            "pixel" => assert!(search.is_object(), "{job}"),
+            _ => assert!(search.is_null(), "{job}"),
+        }
     }
     // Uploads that bypass the REST API have unchecked ages and ids.
     let s3 = up.s3().await;
