@@ -298,7 +298,7 @@ fn site() -> anyhow::Result<Vec<StaticFile>> {
             .collect(),
         body: Bytes::from_static(file.body),
     };
-    let mut files: Vec<StaticFile> = web::FILES.iter().chain([&web::SAMPLE]).map(file).collect();
+    let mut files: Vec<StaticFile> = web::FILES.iter().chain(&web::PICTURES).map(file).collect();
     // With the style inside, the page is shown after one request.
     let (page, policy) = web::with_style_inside();
     let mut first = StaticFile { path: "/".to_owned(), body: page.into(), ..files[0].clone() };

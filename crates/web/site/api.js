@@ -58,11 +58,11 @@ function refusal(status, text) {
   return BUSY.has(status) ? new Unreachable(`The pipeline is busy or has failed. ${message}`) : new Refused(status, message);
 }
 
-async function ask(url, { method = 'GET', seconds = 0, as = 'json' } = {}) {
+async function ask(url, { method = 'GET', seconds = 0, as = 'json', keepalive = false } = {}) {
   let answer;
   try {
     const signal = AbortSignal.timeout((seconds + PATIENCE) * 1000);
-    answer = await fetch(url, { method, signal, headers: authorization() });
+    answer = await fetch(url, { method, signal, keepalive, headers: authorization() });
     if (!answer.ok) throw refusal(answer.status, await answer.text());
     return answer.status === 204 ? null : await answer[as]();
   } catch (error) {
@@ -103,7 +103,8 @@ export async function unauthorized() {
 /** Cancels a running job and returns it, or deletes a finished job and returns null. */
 export async function remove(id) {
   try {
-    return await ask(`${httpApi}/jobs/${id}`, { method: 'DELETE' });
+    // The page may be closed meanwhile.
+    return await ask(`${httpApi}/jobs/${id}`, { method: 'DELETE', keepalive: true });
   } catch (error) {
     if (error.status === 404) return null;
     throw error;

@@ -2,6 +2,8 @@
 
 import * as api from './api.js';
 import { Ages } from './ages.js';
+import { Bin } from './bin.js';
+import { Divider } from './divider.js';
 import { Gallery } from './gallery.js';
 import { NoPhoto } from './photo.js';
 import { Portraits } from './portraits.js';
@@ -21,11 +23,6 @@ function answer(dialog) {
   });
 }
 
-async function sure(entry) {
-  $('sure-title').textContent = `Delete ${entry.id}?`;
-  return (await answer($('sure'))) === 'yes';
-}
-
 /** Shows error messages until the next action. */
 export function warn(...texts) {
   $('refused').replaceChildren(...texts.map((text) => Object.assign(document.createElement('p'), { textContent: text })));
@@ -37,9 +34,17 @@ export function warn(...texts) {
 const ready = api.configure();
 const portraits = new Portraits();
 const ages = new Ages();
+/** Whether the portrait that was deleted last was open. */
+let open = false;
 const opened = (entry) => (location.hash = `#/${entry.id}`);
-const viewer = new Viewer(portraits, { say, warn, sure, opened });
-const gallery = new Gallery(portraits, { say, warn, sure });
+const discard = (entry) => {
+  open = viewer.entry === entry;
+  bin.take(entry);
+};
+const viewer = new Viewer(portraits, { say, warn, opened, discard });
+const gallery = new Gallery(portraits, { say, warn, discard });
+const bin = new Bin(portraits, { say, warn, undone: (entry) => open && opened(entry) });
+new Divider($('sampled'));
 
 /** Messages to show once a portrait has opened, since opening clears earlier ones. */
 let unsaid = [];
@@ -90,7 +95,7 @@ async function route() {
     warn(...unsaid);
     unsaid = [];
     viewer.open(entry);
-    document.title = `${id}, Time Traveler`;
+    document.title = `${entry.name}, Time Traveler`;
     $('viewer-title').focus({ preventScroll: true });
     $('viewer').scrollIntoView({ block: 'start' });
   } catch (error) {
@@ -105,11 +110,11 @@ function leave() {
 }
 
 portraits.addEventListener('gone', (event) => {
-  const { entry, why } = event.detail;
+  const { entry, why, discarded } = event.detail;
   if (viewer.entry !== entry) return;
   leave();
   if (why) warn(why);
-  else say(`${entry.id} is gone.`);
+  else if (!discarded) say(`${entry.name} is gone.`);
 });
 
 addEventListener('beforeunload', (event) => {
@@ -137,7 +142,7 @@ addEventListener('hashchange', route);
 try {
   await ready;
   const here = ['127.0.0.1', 'localhost', '[::1]'].includes(api.host());
-  $('where').textContent = here ? 'Photographs stay on this machine.' : `Photographs are sent to ${api.host()}.`;
+  $('where').textContent = here ? 'Photographs stay on this machine.' : `Photographs are sent to ${api.host()}, and nowhere else.`;
   portraits.follow();
   route();
 } catch (error) {

@@ -1,6 +1,7 @@
 // The list of portraits.
 
 import * as api from './api.js';
+import { open } from './menu.js';
 import { state } from './words.js';
 
 const $ = (id) => document.getElementById(id);
@@ -8,12 +9,12 @@ const $ = (id) => document.getElementById(id);
 export class Gallery {
   #portraits;
   #items = new Map();
-  #sure;
+  #discard;
   #current = null;
 
-  constructor(portraits, { sure, say, warn }) {
+  constructor(portraits, { discard, say, warn }) {
     this.#portraits = portraits;
-    this.#sure = sure;
+    this.#discard = discard;
     this.say = say;
     this.warn = warn;
     portraits.addEventListener('list', () => this.#update());
@@ -41,6 +42,7 @@ export class Gallery {
     for (const [id, item] of this.#items) {
       if (ids.has(id)) continue;
       // Without this, the focus would be lost with the item.
+      if (item.contains(document.activeElement)) (item.nextElementSibling ?? item.previousElementSibling)?.querySelector('a').focus();
       if (item.contains(document.activeElement)) $('earlier-title').focus();
       item.remove();
       this.#items.delete(id);
@@ -59,19 +61,23 @@ export class Gallery {
 
   #make(entry) {
     const item = $('item').content.firstElementChild.cloneNode(true);
+    const button = item.querySelector('button');
     item.querySelector('a').href = `#/${entry.id}`;
-    item.querySelector('.name').textContent = entry.id;
-    item.querySelector('button').addEventListener('click', () => this.#remove(entry.id));
+    button.addEventListener('click', () => this.#offer(button, entry.id));
     this.#items.set(entry.id, item);
     return item;
   }
 
-  async #remove(id) {
+  #offer(button, id) {
     const entry = this.#portraits.get(id);
-    if (!entry.running && !(await this.#sure(entry))) return;
+    const cancel = { text: 'Cancel', run: () => this.#cancel(entry) };
+    open(button, [entry.running ? cancel : { text: 'Delete', run: () => this.#discard(entry) }]);
+  }
+
+  async #cancel(entry) {
     try {
       await this.#portraits.remove(entry);
-      this.say(entry.phase === 'cancelled' ? `${id} is cancelled.` : `${id} is deleted.`);
+      this.say(entry.phase === 'cancelled' ? `${entry.name} is cancelled.` : `${entry.name} is gone.`);
     } catch (error) {
       this.warn(error.message);
     }
@@ -87,35 +93,37 @@ export class Gallery {
     const label = item.querySelector('.state');
     if (label.textContent !== words) label.textContent = words;
     item.dataset.phase = entry.phase;
-    const button = item.querySelector('button');
-    button.textContent = entry.running ? 'Cancel' : 'Delete';
-    button.setAttribute('aria-label', `${button.textContent} ${entry.id}`);
-    const path = entry.job?.images[0]?.path;
+    item.querySelector('.name').textContent = entry.name;
+    item.querySelector('button').setAttribute('aria-label', `More for ${entry.name}`);
     const thumb = item.querySelector('.thumb');
-    if (path && thumb.dataset.path !== path) {
-      thumb.dataset.path = path;
-      this.#picture(thumb, path);
+    const paths = halves(entry.job?.images ?? []);
+    if (paths.length && thumb.dataset.paths !== String(paths)) {
+      thumb.dataset.paths = paths;
+      thumb.replaceChildren(...paths.map((path) => this.#picture(thumb, path)));
     }
   }
 
-  async #picture(thumb, path) {
+  /** A picture of a thumbnail. The next update of the list tries again if it cannot be had. */
+  #picture(thumb, path) {
     const image = new Image();
     Object.assign(image, { alt: '', loading: 'lazy', decoding: 'async', crossOrigin: 'anonymous' });
-    thumb.replaceChildren(image);
-    // The next update of the list tries again.
-    const failed = () => delete thumb.dataset.path;
+    const failed = () => delete thumb.dataset.paths;
     image.addEventListener('error', failed);
     const address = api.address(path);
     if (address) image.src = address;
     else {
-      try {
-        const url = URL.createObjectURL(await api.picture(path));
-        image.addEventListener('load', () => URL.revokeObjectURL(url));
-        image.src = url;
-        image.loading = 'eager';
-      } catch {
-        failed();
-      }
+      api.picture(path).then((blob) => {
+        image.addEventListener('load', () => URL.revokeObjectURL(image.src), { once: true });
+        Object.assign(image, { loading: 'eager', src: URL.createObjectURL(blob) });
+      }, failed);
     }
+    return image;
   }
+}
+
+/** The paths of a thumbnail's halves: the youngest and the oldest picture, or the original and the only one. */
+function halves(images) {
+  const aged = images.slice(1).sort((one, two) => one.age - two.age);
+  const [young, old] = aged.length > 1 ? [aged[0], aged.at(-1)] : images;
+  return old ? [young.path, old.path] : [];
 }

@@ -17,6 +17,7 @@ $('choose').addEventListener('change', () => {
   send([...$('choose').files]);
   $('choose').value = '';
 });
+$('instead').addEventListener('click', () => $('choose').click());
 addEventListener('paste', (event) => {
   if (event.clipboardData.files.length) send([...event.clipboardData.files]);
 });

@@ -3,6 +3,7 @@
 
 import * as api from './api.js';
 import { tab } from './memory.js';
+import { forget, nameOf, remember } from './names.js';
 import { idOf, prepare } from './photo.js';
 
 /** How long a job may take to appear in the table after its upload, in milliseconds. */
@@ -59,6 +60,8 @@ class Entry {
   /** The message of a temporary error. */
   trouble = null;
   watched = false;
+  /** Whether it was taken away, and may still come back. */
+  discarded = false;
   /** The number of requests before the job appeared. */
   looks = 0;
 
@@ -66,6 +69,16 @@ class Entry {
   constructor(id, born = Date.now()) {
     this.id = id;
     this.born = born;
+  }
+
+  /** Its name for people: that of the file, if this browser sent it. */
+  get name() {
+    return nameOf(this.id);
+  }
+
+  /** The name without the file's extension. */
+  get stem() {
+    return this.name.replace(/\.[A-Za-z0-9]{2,5}$/, '') || this.id;
   }
 
   /** `uploading`, `queued`, `working`, `done`, `failed` or `cancelled`. */
@@ -116,7 +129,7 @@ export class Portraits extends EventTarget {
 
   /** Newest first. */
   get all() {
-    return [...this.#entries.values()].sort((one, two) => two.born - one.born);
+    return [...this.#entries.values()].filter(({ discarded }) => !discarded).sort((one, two) => two.born - one.born);
   }
 
   get uploading() {
@@ -136,6 +149,7 @@ export class Portraits extends EventTarget {
     this.#entries.delete(entry.id);
     sent.forget(entry.id);
     this.dispatchEvent(new CustomEvent('gone', { detail: { entry, why } }));
+    forget(entry.id);
     this.#listChanged();
   }
 
@@ -145,6 +159,7 @@ export class Portraits extends EventTarget {
   async send(file, ages) {
     const photo = await prepare(file);
     const entry = new Entry(idOf(file));
+    remember(entry.id, file.name || entry.id);
     Object.assign(entry, { file, photo, ages });
     this.#entries.set(entry.id, entry);
     this.#upload(entry);
@@ -200,7 +215,7 @@ export class Portraits extends EventTarget {
         entry.trouble = null;
         if (job) this.#learn(entry, job);
         else if (!sent.lately(entry.id)) {
-          this.#drop(entry, entry.job ? `${entry.id} was deleted elsewhere.` : `${entry.id} never arrived. Send it again.`);
+          this.#drop(entry, entry.job ? `${entry.name} was deleted elsewhere.` : `${entry.name} never arrived. Send it again.`);
         }
       } catch (error) {
         entry.trouble = trouble(error);
@@ -260,8 +275,8 @@ export class Portraits extends EventTarget {
   /** The entry of an id from outside, such as the page's address. Null if there is no such portrait. */
   async open(id) {
     const known = this.get(id);
+    if (known?.discarded || this.#deleted.has(id)) return null;
     if (known) return known;
-    if (this.#deleted.has(id)) return null;
     for (let seconds = 1; ; seconds = Math.min(2 * seconds, LONGEST)) {
       try {
         const job = sent.lately(id) ? null : await api.job(id, 0);
@@ -285,6 +300,18 @@ export class Portraits extends EventTarget {
     if (entry.running) this.#watch(entry);
     this.#listChanged();
     return entry;
+  }
+
+  /** Takes a finished portrait away, until it is restored, or removed for good. */
+  discard(entry) {
+    entry.discarded = true;
+    this.dispatchEvent(new CustomEvent('gone', { detail: { entry, discarded: true } }));
+    this.#listChanged();
+  }
+
+  restore(entry) {
+    entry.discarded = false;
+    this.#listChanged();
   }
 
   /** Cancels a running portrait, or deletes a finished one. */
@@ -331,7 +358,7 @@ export class Portraits extends EventTarget {
     for (const entry of this.all) {
       const { job } = entry;
       const old = job && !entry.watched && Date.now() - Date.parse(job.updatedAt) > ARRIVAL;
-      if (old && job.createdAt > back && !listed.has(entry.id)) this.#drop(entry, `${entry.id} was deleted elsewhere.`);
+      if (old && job.createdAt > back && !listed.has(entry.id)) this.#drop(entry, `${entry.name} was deleted elsewhere.`);
     }
     if (!this.#paged) this.cursor = page.cursor;
     this.trouble = null;

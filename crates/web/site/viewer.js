@@ -1,14 +1,24 @@
-// The open portrait: the progress of its job, then its pictures.
+// The open portrait: while it has no pictures its progress, then its pictures at any age, beside the original.
 
 import * as api from './api.js';
+import { Divider } from './divider.js';
+import { Film, cell } from './film.js';
+import { open, place } from './menu.js';
+import { Saving } from './saving.js';
 import { Stage } from './stage.js';
+import { Waiting } from './waiting.js';
 import { failure, list, sentence, years } from './words.js';
 
 const $ = (id) => document.getElementById(id);
 /** The duration of a journey through all ages, in milliseconds. */
 const JOURNEY = 6000;
+/** The duration of one step in which new pictures are revealed, in milliseconds. */
+const BEAT = 800;
 /** The number of requests for pictures that are refused, two seconds apart. */
 const TRIES = 3;
+
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+const eased = (part) => part * part * (3 - 2 * part);
 
 export class Viewer {
   #portraits;
@@ -17,54 +27,64 @@ export class Viewer {
   #shown = null;
   /** Counts the portraits shown, so that late answers for an earlier one are recognized. */
   #turn = 0;
-  /** Whether only the original is shown. */
-  #alone = false;
+  /** Whether the user has waited for the pictures, which are revealed then. */
+  #awaited = false;
   /** URLs of the pictures on the stage, in the job's order: `{age, url, name}`. */
   #pictures = [];
   #playing = 0;
-  #stage = new Stage($('stage'), {
-    travel: (age) => this.#travel(age),
-    part: (share) => {
-      $('split').value = share * 100;
-      this.#compare();
-    },
+  /** Where the divider was before the original was shown alone. */
+  #parted = 0.5;
+  #stage = new Stage($('picture'));
+  #waiting;
+  #divider = new Divider($('stage'), () => this.#parting());
+  #film = new Film((age) => {
+    this.#travel(age);
+    // Behind the original nothing of the age would be seen.
+    if (this.#divider.share > 0.95) this.#divider.glide(this.#parted);
+    this.#parting();
   });
+  #saving = new Saving(() => this.#view(), () => this.#pause());
 
-  constructor(portraits, { say, warn, sure, opened }) {
+  constructor(portraits, { say, warn, opened, discard }) {
     this.#portraits = portraits;
     this.say = say;
     this.warn = warn;
+    this.#waiting = new Waiting(say);
     portraits.addEventListener('change', (event) => event.detail === this.#entry && this.#update());
-    $('time').addEventListener('input', () => this.#travel($('time').valueAsNumber));
     $('play').addEventListener('click', () => (this.#playing ? this.#pause() : this.#play()));
-    for (const [id, event] of [['compare', 'change'], ['split', 'input']]) {
-      $(id).addEventListener(event, () => {
-        this.#alone = false;
-        this.#compare();
-      });
-    }
-    $('gif').addEventListener('click', () => this.#animate());
+    $('original').addEventListener('click', () => {
+      this.#pause();
+      const alone = this.#divider.share > 0.95;
+      if (!alone) this.#parted = this.#divider.share;
+      this.#divider.glide(alone ? this.#parted : 1, () => this.#describe());
+    });
     $('again').addEventListener('click', async () => {
       if (this.#entry.phase === 'done') this.#show(this.#entry);
       else opened(await this.#portraits.resend(this.#entry));
     });
-    $('cancel').addEventListener('click', () => this.#remove());
-    $('delete').addEventListener('click', async () => (await sure(this.#entry)) && this.#remove());
+    $('cancel').addEventListener('click', () => this.#cancel());
+    $('viewer-more').addEventListener('click', () => {
+      const entry = this.#entry;
+      open($('viewer-more'), [{ text: 'Delete', run: () => discard(entry) }]);
+    });
+    $('sketch-why').addEventListener('toggle', (event) => event.newState === 'open' && place($('sketch-why'), $('sketch')));
   }
 
   /** Shows a portrait. Null closes the viewer. */
   open(entry) {
     if (entry === this.#entry) return;
     this.#clear();
+    this.#waiting.close();
+    this.#waiting.photograph(null);
+    this.#awaited = false;
     this.#entry = entry;
     $('viewer').hidden = !entry;
     document.body.classList.toggle('open', Boolean(entry));
     if (!entry) return;
-    $('viewer-title').textContent = entry.id;
-    if (entry.photo && entry.running) {
-      $('sent').src = URL.createObjectURL(entry.photo);
-      $('sent').hidden = false;
-    }
+    $('viewer-title').textContent = entry.name;
+    $('viewer-id').textContent = entry.id;
+    $('viewer-id').hidden = entry.name === entry.id;
+    $('viewer-more').setAttribute('aria-label', `More for ${entry.name}`);
     this.#update();
   }
 
@@ -72,23 +92,39 @@ export class Viewer {
     return this.#entry;
   }
 
+  /** What is shown, for saving. Null if there are no pictures. */
+  #view() {
+    if (!this.#pictures.length) return null;
+    const entry = this.#entry;
+    const age = Math.round($('time').valueAsNumber);
+    // Near an edge one of the two would hardly be seen.
+    const share = this.#divider.share;
+    const sketch = entry.job.model === 'preview' ? ' (sketch)' : '';
+    const view = {
+      share: share > 0.05 && share < 0.95 ? share : 0.5, left: 'Original', right: `${age}${sketch}`,
+      name: `${entry.stem}-original-and-${age}.jpg`,
+    };
+    return { entry, stem: entry.stem, pictures: this.#pictures, stage: this.#stage, view };
+  }
+
   #clear() {
     this.#pause();
     this.#stage.clear();
+    this.#divider.stop();
+    this.#divider.shown = false;
     for (const { url } of this.#pictures) URL.revokeObjectURL(url);
-    if (!$('sent').hidden) URL.revokeObjectURL($('sent').src);
-    $('sent').hidden = true;
     this.#pictures = [];
     this.#shown = null;
-    this.#alone = false;
+    this.#parted = 0.5;
     this.#turn++;
-    $('film').replaceChildren();
-    $('files').replaceChildren();
-    $('gif-message').textContent = '';
+    this.#film.set([]);
+    this.#saving.report('');
+    $('stage').classList.remove('full');
+    $('original').firstChild.replaceChildren();
     $('result').hidden = $('sketch').hidden = true;
   }
 
-  async #remove() {
+  async #cancel() {
     try {
       await this.#portraits.remove(this.#entry);
     } catch (error) {
@@ -103,52 +139,19 @@ export class Viewer {
       if (this.#shown !== job.revision) this.#show(entry);
       return;
     }
-    this.#shown = null;
-    $('result').hidden = $('sketch').hidden = true;
-    $('underway').hidden = !entry.running;
-    $('failed').hidden = entry.running;
-    $('delete').hidden = entry.running;
-    if (entry.running) this.#showProgress(entry);
-    else {
-      const { title, why } = entry.problem ? { title: 'The photograph was refused', why: sentence(entry.problem.message) }
-        : phase === 'cancelled' ? { title: 'Cancelled', why: 'No pictures were made.' } : failure(job.error);
-      // Sending the same photograph again is offered only where the result may differ.
-      const may = phase === 'cancelled' || entry.problem || ['MODEL_ERROR', 'TIMEOUT'].includes(job.error.code);
-      this.#fail(title, why, entry.file && may ? 'Send it again' : null);
+    if (this.#shown) this.#clear();
+    this.#waiting.photograph(entry.photo);
+    $('viewer-more').hidden = entry.running;
+    if (entry.running) {
+      this.#awaited = true;
+      this.#waiting.progress(entry);
+      return;
     }
-  }
-
-  /** Shows why there are no pictures and what to do. `button` is the text of the button for it, or null. */
-  #fail(title, why, button) {
-    $('underway').hidden = true;
-    $('failed').hidden = false;
-    $('failed-title').textContent = title;
-    $('failed-why').textContent = why;
-    $('again').hidden = !button;
-    $('again').textContent = button;
-    this.say(`${title}. ${why}`);
-  }
-
-  #showProgress({ phase, uploaded, trouble, ages, job }) {
-    for (const step of document.querySelectorAll('.steps li')) {
-      if (step.dataset.step === phase) step.setAttribute('aria-current', 'step');
-      else step.removeAttribute('aria-current');
-    }
-    $('cancel').hidden = phase === 'done';
-    if (phase === 'uploading' && !trouble) $('progress').value = uploaded;
-    else $('progress').removeAttribute('value');
-    const wanted = list(job?.ages.length ? job.ages : ages);
-    const words = {
-      uploading: 'The photograph is on its way.',
-      queued: 'The photograph has arrived and waits for its turn. You may close this page meanwhile.',
-      working: `The face is being aged${wanted ? ` to ${wanted}` : ''}.`,
-      done: 'The pictures are on their way.',
-    };
-    const text = trouble ?? words[phase];
-    // A text is announced only when it changes.
-    if ($('message').textContent === text) return;
-    $('message').textContent = text;
-    this.say(text);
+    const reason = entry.problem ? { title: 'The photograph was refused', why: sentence(entry.problem.message) }
+      : phase === 'cancelled' ? { title: 'Cancelled', why: 'No pictures were made.' } : failure(job.error);
+    // Sending the same photograph again is offered only where the result may differ.
+    const may = phase === 'cancelled' || entry.problem || ['MODEL_ERROR', 'TIMEOUT'].includes(job.error.code);
+    this.#waiting.failure(reason, entry.file && may ? 'Send it again' : null);
   }
 
   /** Fetches the pictures of a finished job and shows them. */
@@ -157,10 +160,9 @@ export class Viewer {
     this.#clear();
     const turn = this.#turn;
     this.#shown = job.revision;
-    $('failed').hidden = true;
-    $('underway').hidden = false;
-    $('delete').hidden = false;
-    this.#showProgress({ ...entry, job, phase: 'done', trouble: null });
+    $('viewer-more').hidden = false;
+    const waiting = { ...entry, job, phase: 'done', trouble: null };
+    this.#waiting.progress(waiting);
     let blobs;
     for (let tries = 1; !blobs; ) {
       try {
@@ -168,159 +170,134 @@ export class Viewer {
       } catch (error) {
         if (turn !== this.#turn) return;
         if (!(error instanceof api.Unreachable) && tries++ === TRIES) {
-          this.#fail('The pictures cannot be shown', error.message, 'Try again');
+          this.#waiting.failure({ title: 'The pictures cannot be shown', why: error.message }, 'Try again');
           return;
         }
-        this.#showProgress({ ...entry, job, phase: 'done', trouble: `${error.message} Trying again.` });
+        this.#waiting.progress({ ...waiting, trouble: `${error.message} Trying again.` });
         await new Promise((resolve) => setTimeout(resolve, 2000));
       }
       if (turn !== this.#turn) return;
     }
     this.#pictures = job.images.map(({ age }, n) => {
       const extension = blobs[n].type === 'image/png' ? 'png' : 'jpg';
-      const name = `${job.id}-${age === null ? 'original' : `at-${age}`}.${extension}`;
+      const name = `${entry.stem}-${age === null ? 'original' : `at-${age}`}.${extension}`;
       return { age, url: URL.createObjectURL(blobs[n]), name };
     });
     const [original, ...aged] = this.#pictures;
     const once = new Map(aged.map((picture) => [picture.age, picture]));
     const panels = [...once.values()].sort((one, two) => one.age - two.age);
-    this.#fill(original, panels);
     const arrived = this.#stage.set(original.url, panels);
-    const time = $('time');
-    Object.assign(time, { min: panels[0].age, max: panels.at(-1).age, step: 1 });
-    for (const element of [time.parentElement, $('play')]) element.hidden = panels.length < 2;
-    $('sketch').hidden = $('sketch-why').hidden = job.model !== 'preview';
-    $('between').textContent = panels.length < 2 ? '' : `The pictures show the ages ${list(panels.map(({ age }) => age))}. Ages in between are blended.`;
-    $('underway').hidden = true;
-    $('result').hidden = false;
+    this.#film.set(panels);
+    $('original').firstChild.replaceChildren(cell(original.url));
+    for (const element of [$('film').parentElement, $('play')]) element.hidden = panels.length < 2;
+    $('sketch').hidden = job.model !== 'preview';
+    $('between').textContent = panels.length < 2 ? '' : 'Between two pictures, ages are blended.';
     this.#travel(panels.at(-1).age, { smoothly: false });
-    this.#compare();
     await arrived;
-    this.say(`Done: ${job.id} at ${list(panels.map(({ age }) => age))}.`);
+    if (turn !== this.#turn) return;
+    this.#waiting.close();
+    this.#waiting.photograph(null);
+    $('stage').hidden = $('result').hidden = false;
+    $('stage').classList.add('full');
+    this.#divider.shown = true;
+    this.#divider.set(0.5);
+    this.#describe();
+    if (this.#awaited && !calm.matches) this.#reveal();
+    this.#awaited = false;
+    this.say(`Done: ${entry.name} at ${list(panels.map(({ age }) => age))}.`);
   }
 
-  #fill(original, panels) {
-    const ticks = document.querySelector('.ticks');
-    const [first, last] = [panels[0].age, panels.at(-1).age];
-    ticks.replaceChildren(...panels.map(({ age }) => {
-      const tick = document.createElement('span');
-      tick.style.left = `${((age - first) / (last - first || 1)) * 100}%`;
-      return tick;
-    }));
-    const item = (child) => {
-      const element = document.createElement('li');
-      element.append(child);
-      return element;
-    };
-    $('film').replaceChildren(...[original, ...panels].map(({ age, url }) => {
-      const button = document.createElement('button');
-      const image = new Image();
-      Object.assign(image, { src: url, alt: '', draggable: false });
-      button.type = 'button';
-      button.dataset.age = age ?? 'original';
-      button.append(image, age === null ? 'Original' : String(age));
-      button.setAttribute('aria-label', age === null ? 'Show the original' : `Show at ${age}`);
-      button.addEventListener('click', () => {
-        this.#pause();
-        this.#alone = age === null;
-        $('compare').checked = false;
-        if (age !== null) this.#travel(age);
-        this.#compare();
-      });
-      return item(button);
-    }));
-    $('files').replaceChildren(...[original, ...panels].map(({ age, url, name }) => {
-      const link = document.createElement('a');
-      Object.assign(link, { href: url, download: name, textContent: age === null ? 'Original' : `At ${age}` });
-      return item(link);
-    }));
-  }
-
+  /** Shows an age. */
   #travel(age, { smoothly = true, played = false } = {}) {
-    const time = $('time');
-    time.value = age;
+    if (!played) this.#pause();
     this.#stage.go(age, { smoothly });
-    if (this.#alone) {
-      this.#alone = false;
-      this.#compare();
-    }
+    this.#film.show(age);
     // During a journey nothing is announced.
     if (played) $('age').textContent = Math.round(age);
-    else {
-      this.#pause();
-      time.setAttribute('aria-valuetext', years(Math.round(age)));
-      this.#describe();
-    }
+    else this.#describe();
   }
 
-  #compare() {
-    const on = $('compare').checked;
-    const share = $('split').valueAsNumber;
-    $('split-label').hidden = !on;
-    $('split').setAttribute('aria-valuetext', `${Math.round(share)} % of the width`);
-    this.#stage.compare(this.#alone ? 1 : on ? share / 100 : null, { divided: on });
+  /** The user has moved the divider. */
+  #parting() {
+    this.#pause();
     this.#describe();
   }
 
-  /** Announces which picture is shown, and marks it in the film. */
+  /** Describes the picture, and says which part of it is shown. */
   #describe() {
+    if (!this.#pictures.length) return;
+    const { name } = this.#entry;
     const age = Math.round($('time').valueAsNumber);
-    const beside = $('compare').checked ? ', beside the original' : '';
-    this.#stage.describe(this.#alone ? `${this.#entry.id}, the original` : `${this.#entry.id}, ${years(age)}${beside}`);
-    $('age').textContent = this.#alone ? '–' : age;
-    const film = $('film');
-    for (const button of film.querySelectorAll('button')) {
-      const here = button.dataset.age === (this.#alone ? 'original' : String(age));
-      if (!here) button.removeAttribute('aria-current');
-      else {
-        button.setAttribute('aria-current', 'true');
-        // Centres the picture in the film without scrolling the page.
-        film.scrollLeft = button.offsetLeft - film.offsetLeft - (film.clientWidth - button.offsetWidth) / 2;
-      }
-    }
+    const { share } = this.#divider;
+    $('age').textContent = age;
+    $('original').setAttribute('aria-pressed', String(share > 0.95));
+    this.#stage.describe(
+      share > 0.95 ? `${name}, the original` : share < 0.05 ? `${name}, ${years(age)}`
+        : `${name}, the original on the left, ${years(age)} on the right`,
+    );
   }
 
-  #play() {
-    const { youngest, oldest } = this.#stage;
+  /** Calls `step` with the milliseconds since now in every frame, until it returns false or the user does something. */
+  #animate(step, over) {
     const start = performance.now();
-    // The journey starts at the current age, goes up, then down, and so on.
-    const now = ($('time').valueAsNumber - youngest) / (oldest - youngest);
-    const begin = now === 1 ? 1 : now;
-    const step = (moment) => {
-      const way = (begin + Math.max(0, moment - start) / JOURNEY) % 2;
-      this.#travel(youngest + (way > 1 ? 2 - way : way) * (oldest - youngest), { smoothly: false, played: true });
-      this.#playing = requestAnimationFrame(step);
+    const next = (now) => {
+      if (step(Math.max(0, now - start))) this.#playing = requestAnimationFrame(next);
+      else this.#pause();
     };
-    this.#playing = requestAnimationFrame(step);
-    $('play').textContent = 'Pause';
+    this.#over = over;
+    this.#playing = requestAnimationFrame(next);
+    $('play').lastChild.textContent = 'Pause';
+    $('play').querySelector('use').setAttribute('href', '#i-pause');
   }
 
+  #over = null;
+
+  /** Ends a journey. */
   #pause() {
-    const played = this.#playing;
-    cancelAnimationFrame(played);
+    if (!this.#playing) return;
+    cancelAnimationFrame(this.#playing);
     this.#playing = 0;
-    $('play').textContent = 'Play';
-    if (played && this.#entry) this.#travel($('time').valueAsNumber);
+    $('play').lastChild.textContent = 'Play';
+    $('play').querySelector('use').setAttribute('href', '#i-play');
+    this.#over?.();
+    this.#describe();
   }
 
-  async #animate() {
-    const [entry, turn] = [this.#entry, this.#turn];
-    const report = (text) => {
-      if (turn === this.#turn && $('gif-message').textContent !== text) $('gif-message').textContent = text;
-    };
-    $('gif').disabled = true;
-    try {
-      const { animation } = await import('./animation.js');
-      const blob = await animation(this.#pictures, (share) => report(`Making the animation: ${Math.round(share * 4) * 25} %`));
-      const link = document.createElement('a');
-      Object.assign(link, { href: URL.createObjectURL(blob), download: `${entry.id}.gif` });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      report(`${link.download}, ${(blob.size / 1e6).toFixed(1)} MB`);
-    } catch (error) {
-      report(`The animation cannot be made: ${error.message}`);
-    } finally {
-      $('gif').disabled = false;
-    }
+  /** Plays from the current age up, then down, and so on. */
+  #play() {
+    const [youngest, oldest] = [this.#film.ages[0], this.#film.ages.at(-1)];
+    const begin = ($('time').valueAsNumber - youngest) / (oldest - youngest);
+    if (this.#divider.share > 0.95) this.#divider.glide(this.#parted);
+    this.#animate((passed) => {
+      const way = (begin + passed / JOURNEY) % 2;
+      this.#travel(youngest + (way > 1 ? 2 - way : way) * (oldest - youngest), { smoothly: false, played: true });
+      return true;
+    }, () => this.#travel($('time').valueAsNumber));
+  }
+
+  /**
+   * Reveals new pictures once: the youngest is drawn over the original, the others follow one after another, and at last the
+   * divider comes to the middle.
+   */
+  #reveal() {
+    const { ages } = this.#film;
+    const last = ages.length;
+    $('stage').classList.add('revealing');
+    this.#animate((passed) => {
+      const beat = passed / BEAT;
+      const n = Math.min(last - 1, Math.max(0, Math.floor(beat - 1)));
+      const part = eased(Math.min(1, Math.max(0, beat - 1 - n)));
+      const age = ages[n] + ((ages[n + 1] ?? ages[n]) - ages[n]) * part;
+      this.#divider.set(beat < 1 ? 1 - eased(beat) : beat < last ? 0 : 0.5 * eased(Math.min(1, beat - last)));
+      this.#film.reveal(Math.ceil(Math.min(last, beat)));
+      this.#travel(age, { smoothly: false, played: true });
+      return beat < last + 1;
+    }, () => {
+      $('stage').classList.remove('revealing');
+      this.#film.reveal(last);
+      // Whoever interrupts it goes on from here.
+      if (this.#divider.share < 0.05 || this.#divider.share > 0.95) this.#divider.set(0.5);
+      this.#stage.go($('time').valueAsNumber);
+    });
   }
 }

@@ -14,7 +14,6 @@ const FAILURES = {
 
 /** Further advice, by the failure's code. */
 const ADVICE = {
-  NO_FACE: 'A photograph of one person who looks at the camera, upright and well lit, works best.',
   FACE_TOO_SMALL: 'Cut the photograph so that the face fills a third of it, or go closer.',
   UNSUPPORTED_IMAGE: 'Save it as JPEG, PNG or WebP, and send that.',
   CORRUPT_IMAGE: 'Open it in a picture viewer. If all of it shows, save it again and send that.',
@@ -27,9 +26,24 @@ export function sentence(text) {
   return text.charAt(0).toUpperCase() + text.slice(1).replace(/[.\s]*$/, '.');
 }
 
-/** A job's failure: a title and what to do. */
-export function failure({ code, message }) {
-  return { title: FAILURES[code] ?? 'It failed', why: [sentence(message), ADVICE[code]].filter(Boolean).join(' ') };
+/** What to do where no usable face was found, in place of the failure's message if the failure says where was looked. */
+const FACES = {
+  NO_FACE: 'A well lit portrait works, upright and looking at the camera. So does the part of this photograph around a face.',
+  FACE_TOO_SMALL: 'A photograph from closer by works, or the same one with more pixels.',
+};
+
+/** Where a face was looked for. */
+function where({ width, height, least, face }) {
+  if (face) return `The largest face, marked above, is ${face.width} pixels wide. At least ${least} are needed.`;
+  const limit = least ? `, at least ${least} pixels wide. The square in the middle of the photograph has that size` : '';
+  return `All ${width} × ${height} pixels were searched for upright faces that look this way${limit}.`;
+}
+
+/** A job's failure: a title, what to do, and where a face was looked for. */
+export function failure({ code, message, search }) {
+  const title = FAILURES[code] ?? 'It failed';
+  if (search && FACES[code]) return { title, why: FACES[code], where: where(search), search };
+  return { title, why: [sentence(message), ADVICE[code]].filter(Boolean).join(' ') };
 }
 
 /** The state of a portrait, in a few words. */
@@ -40,7 +54,7 @@ export function state(entry) {
     case 'working': return 'working';
     case 'failed': return entry.job?.error ? FAILURES[entry.job.error.code] ?? 'failed' : 'failed';
     case 'cancelled': return 'cancelled';
-    default: return entry.job?.model === 'preview' ? `${ago(entry.job.createdAt)}, a sketch` : ago(entry.job.createdAt);
+    default: return ago(entry.job.createdAt);
   }
 }
 

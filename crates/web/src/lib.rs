@@ -20,30 +20,47 @@ macro_rules! files {
     };
 }
 
-/// All files. The first is the page itself, the second is its style.
-pub const FILES: [File; 17] = files! {
+/// The files of text. The first is the page itself, the second is its style.
+pub const FILES: [File; 25] = files! {
     "index.html" "text/html; charset=utf-8"
     "style.css" "text/css; charset=utf-8"
     "app.js" "text/javascript; charset=utf-8"
     "ages.js" "text/javascript; charset=utf-8"
     "animation.js" "text/javascript; charset=utf-8"
     "api.js" "text/javascript; charset=utf-8"
+    "bin.js" "text/javascript; charset=utf-8"
     "camera.js" "text/javascript; charset=utf-8"
+    "divider.js" "text/javascript; charset=utf-8"
+    "film.js" "text/javascript; charset=utf-8"
     "gallery.js" "text/javascript; charset=utf-8"
     "intake.js" "text/javascript; charset=utf-8"
     "memory.js" "text/javascript; charset=utf-8"
+    "menu.js" "text/javascript; charset=utf-8"
+    "names.js" "text/javascript; charset=utf-8"
     "photo.js" "text/javascript; charset=utf-8"
     "portraits.js" "text/javascript; charset=utf-8"
+    "saving.js" "text/javascript; charset=utf-8"
     "stage.js" "text/javascript; charset=utf-8"
+    "still.js" "text/javascript; charset=utf-8"
     "viewer.js" "text/javascript; charset=utf-8"
+    "waiting.js" "text/javascript; charset=utf-8"
     "words.js" "text/javascript; charset=utf-8"
     "config.json" "application/json"
-    "icon.svg" "image/svg+xml"
+    "manifest.json" "application/json"
 };
 
-/// A sample portrait, the same as in `examples`. The page fetches it only on request, so it is not one of [`FILES`].
-pub const SAMPLE: File =
-    File { name: "sample.jpg", media_type: "image/jpeg", body: include_bytes!("../site/sample.jpg") };
+/// The pictures, made by `make_pictures.py`. The page itself needs the icon and the sample at two ages; the sample portrait, the
+/// same as in `examples`, is fetched on request, and the others are for browsers, phones and other sites.
+pub const PICTURES: [File; 8] = files! {
+    "icon.svg" "image/svg+xml"
+    "sample-20.avif" "image/avif"
+    "sample-80.avif" "image/avif"
+    "sample.jpg" "image/jpeg"
+    "card.jpg" "image/jpeg"
+    "favicon.ico" "image/vnd.microsoft.icon"
+    "icon-180.png" "image/png"
+    "icon-512.png" "image/png"
+};
 
 /// The headers of every file, for a server that serves the page and both APIs from one origin.
 ///
@@ -53,7 +70,7 @@ pub const HEADERS: [(&str, &str); 6] = [
     (
         "content-security-policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+         manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
          trusted-types 'none'",
     ),
     ("x-content-type-options", "nosniff"),
@@ -100,7 +117,7 @@ mod tests {
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        let embedded: BTreeSet<String> = FILES.iter().chain([&SAMPLE]).map(|file| file.name.to_owned()).collect();
+        let embedded: BTreeSet<String> = FILES.iter().chain(&PICTURES).map(|file| file.name.to_owned()).collect();
         assert_eq!(on_disk, embedded);
     }
 
@@ -122,15 +139,23 @@ mod tests {
 
     #[test]
     fn every_file_is_referred_to_and_every_reference_exists() {
-        let names: BTreeSet<&str> = FILES.iter().map(|file| file.name).collect();
+        let names: BTreeSet<&str> = FILES.iter().chain(&PICTURES).map(|file| file.name).collect();
         let mut referred = BTreeSet::new();
         for file in &FILES {
-            for (before, after) in [("href=\"", '"'), ("src=\"", '"'), ("from './", '\''), ("import('./", '\'')] {
+            for (before, after) in [
+                ("href=\"", '"'),
+                ("src=\"", '"'),
+                ("\"src\": \"", '"'),
+                ("og:image\" content=\"", '"'),
+                ("from './", '\''),
+                ("import('./", '\''),
+                ("fetch('", '\''),
+            ] {
                 let parts = text(file).split(before).skip(1).filter_map(|rest| rest.split(after).next());
                 referred.extend(parts.filter(|name| !name.starts_with('#')));
             }
         }
-        referred.extend(["index.html", "config.json"]);
+        referred.insert("index.html");
         assert_eq!(referred, names);
     }
 

@@ -33,6 +33,8 @@ fn fixtures(folder: &Path) {
     write("notes.txt", b"hello");
     write("empty.jpg", b"");
     write("broken.png", &picture(3)[..5000]);
+    let small = imageops::resize(&portrait(), 220, 220, imageops::FilterType::CatmullRom);
+    write("small.png", &encoded(&small, ImageFormat::Png));
     write("wall.png", &encoded(&RgbImage::from_pixel(300, 200, Rgb([90, 90, 90])), ImageFormat::Png));
 
     // An enlarged picture with noise, which does not compress, has more than 10 MB.
@@ -92,6 +94,26 @@ fn check_animation(file: &Path) {
     assert!(away(8, 15) > away(0, 15), "the last frame is not a step back to the first");
 }
 
+/// Checks the picture that the page made of the original and an age: they differ, and a line is between them.
+fn check_before_and_after(file: &Path) {
+    let picture = image::open(file).unwrap().to_rgb8();
+    assert_eq!(picture.dimensions(), (1080, 1080));
+    let white = |x: u32| (0..900).filter(|&y| picture.get_pixel(x, y).0.iter().all(|&level| level > 225)).count();
+    assert!(white(539) > 850, "{} rows of the line are white", white(539));
+    assert!(white(300) < 300 && white(800) < 300, "{} {}", white(300), white(800));
+    // Labels are white on dark, in both lower corners.
+    for (left, right) in [(40, 200), (900, 1040)] {
+        let levels: Vec<u8> = (left..right)
+            .flat_map(|x| (980..1040).map(move |y| (x, y)))
+            .map(|(x, y)| picture.get_pixel(x, y)[0])
+            .collect();
+        assert!(
+            levels.iter().any(|&level| level > 230) && levels.iter().any(|&level| level < 110),
+            "no label from {left}"
+        );
+    }
+}
+
 #[test]
 fn the_page_works_in_a_browser() {
     let folder = installed();
@@ -105,5 +127,6 @@ fn the_page_works_in_a_browser() {
     node.env("SITE", repository().join("crates/web/site"));
     run(&mut node);
     check_animation(&screenshots.join("animation.gif"));
+    check_before_and_after(&screenshots.join("before-and-after.jpg"));
     println!("pictures of every state of the page: {}", screenshots.display());
 }

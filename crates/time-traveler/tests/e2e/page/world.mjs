@@ -19,6 +19,8 @@ const ARGUMENTS = [
   '--disable-component-update', '--disable-sync',
 ];
 export const SIZES = { small: { width: 320, height: 640 }, large: { width: 1440, height: 900 } };
+/** The windows in which every state is looked at. */
+const WINDOWS = [[320, 640], [768, 1024], [1440, 900], [2560, 1440]];
 
 mkdirSync(SCREENSHOTS, { recursive: true });
 
@@ -98,13 +100,18 @@ export class Tab {
     return `\nat ${page.url()}: ${await page.innerText('main')}\ncomplaints: ${complaints}\njobs: ${jobs}\n${up.hops.join('\n')}`;
   }
 
-  static async open(browser, url, { size = 'large', path = '/', ...options } = {}) {
+  /**
+   * Opens the page. Nothing moves by itself, unless `reducedMotion` says otherwise. `ages` are those to choose; fewer take less
+   * time.
+   */
+  static async open(browser, url, { size = 'large', path = '/', ages = null, ...options } = {}) {
     const tab = new Tab();
     Tab.#last = tab;
     tab.size = size;
-    const context = await browser.newContext({ viewport: SIZES[size], hasTouch: size === 'small', ...options });
+    const context = await browser.newContext({ viewport: SIZES[size], hasTouch: size === 'small', reducedMotion: 'reduce', ...options });
     context.setDefaultTimeout(PATIENCE);
     tab.page = await context.newPage();
+    if (ages) await tab.page.addInitScript((ages) => localStorage.setItem('ages', JSON.stringify(ages)), ages);
     tab.page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) tab.complaints.push(message.text());
     });
@@ -118,20 +125,42 @@ export class Tab {
     assert.deepEqual(this.complaints, []);
   }
 
-  /** Checks this state of the page with axe-core in light and dark mode, and saves screenshots. */
+  /**
+   * Checks this state of the page with axe-core, in light and dark mode, and saves screenshots. A tab of the large size does so in
+   * windows of four sizes. Nothing may be wider than the window, and what can be pressed has at least 44 pixels each way.
+   */
   async look(name) {
     const { page } = this;
-    for (const colorScheme of ['light', 'dark']) {
-      await page.emulateMedia({ colorScheme });
-      await page.screenshot({ path: join(SCREENSHOTS, `${name}-${this.size}-${colorScheme}.png`), fullPage: true });
-      await page.evaluate(AXE);
-      const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
-      const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`);
-      assert.deepEqual(found, [], `${name}, ${colorScheme}`);
+    const windows = this.size === 'large' ? WINDOWS : [Object.values(SIZES.small)];
+    for (const [width, height] of windows) {
+      await page.setViewportSize({ width, height });
+      for (const colorScheme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme });
+        await page.screenshot({ path: join(SCREENSHOTS, `${name}-${width}${this.size === 'small' ? '-touch' : ''}-${colorScheme}.png`), fullPage: true });
+        // The colours are the same in every window, and the narrow and the wide one have all arrangements.
+        if (![320, 1440].includes(width)) continue;
+        await page.evaluate(AXE);
+        const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
+        const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`);
+        assert.deepEqual(found, [], `${name}, ${width} pixels, ${colorScheme}`);
+      }
+      const { scrolled, tight } = await page.evaluate(() => {
+        const targets = [...document.querySelectorAll('a, button, label.button, input:not([type="file"])')].filter((element) => element.checkVisibility());
+        const size = (element) => element.getBoundingClientRect();
+        const small = targets.filter((element) => Math.min(size(element).width, size(element).height) < 43.9);
+        return { scrolled: document.documentElement.scrollWidth, tight: small.map(({ outerHTML }) => outerHTML.slice(0, 120)) };
+      });
+      assert.ok(scrolled <= width, `${name}: ${scrolled} pixels wide in a window of ${width}`);
+      assert.deepEqual(tight, [], `${name}: targets below 44 pixels in a window of ${width}`);
     }
     await page.emulateMedia({ colorScheme: 'light' });
-    const { scrolled, width } = await page.evaluate(() => ({ scrolled: document.documentElement.scrollWidth, width: innerWidth }));
-    assert.ok(scrolled <= width, `${name}: ${scrolled} pixels wide in a window of ${width}`);
+    await page.setViewportSize(SIZES[this.size]);
+  }
+
+  /** Opens the menu of a button, and takes an item of it. */
+  async pick(button, item) {
+    await this.page.locator(button).click();
+    await this.page.getByRole('menuitem', { name: item }).click();
   }
 
   async choose(...names) {
@@ -159,7 +188,7 @@ export class Tab {
   /** The opacity of every picture on the stage, once the transition has ended. */
   async shown() {
     return this.page.evaluate(async () => {
-      const images = [...document.querySelectorAll('#stage img:not(.original)')];
+      const images = [...document.querySelectorAll('#picture img:not(.original)')];
       const state = () => images.map(({ style }) => (style.visibility === 'hidden' ? 0 : Number(style.opacity))).join();
       for (let before = null, same = 0; same < 3; ) {
         await new Promise((resolve) => requestAnimationFrame(resolve));
