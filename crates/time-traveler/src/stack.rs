@@ -292,9 +292,9 @@ fn site() -> anyhow::Result<Vec<StaticFile>> {
     let file = |file: &web::File| StaticFile {
         path: format!("/{}", file.name),
         headers: [("content-type", file.media_type)]
-            .into_iter()
-            .chain(web::HEADERS)
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .iter()
+            .chain(file.headers())
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect(),
         body: Bytes::from_static(file.body),
     };

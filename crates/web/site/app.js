@@ -7,7 +7,6 @@ import { Divider } from './divider.js';
 import { Gallery } from './gallery.js';
 import { NoPhoto } from './photo.js';
 import { Portraits } from './portraits.js';
-import { Viewer } from './viewer.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -34,16 +33,21 @@ export function warn(...texts) {
 const ready = api.configure();
 const portraits = new Portraits();
 const ages = new Ages();
-/** Whether the portrait that was deleted last was open. */
-let open = false;
 const opened = (entry) => (location.hash = `#/${entry.id}`);
+/** The open portrait. Its module is loaded with the first one. */
+let viewer = null;
+/** Whether the portrait that was deleted last was open. */
+let wasOpen = false;
 const discard = (entry) => {
-  open = viewer.entry === entry;
+  wasOpen = viewer?.entry === entry;
   bin.take(entry);
 };
-const viewer = new Viewer(portraits, { say, warn, opened, discard });
 const gallery = new Gallery(portraits, { say, warn, discard });
-const bin = new Bin(portraits, { say, warn, undone: (entry) => open && opened(entry) });
+const bin = new Bin(portraits, {
+  say,
+  warn,
+  undone: (entry) => (wasOpen ? opened(entry) : document.querySelector(`#list a[href="#/${entry.id}"]`).focus()),
+});
 new Divider($('sampled'));
 
 /** Messages to show once a portrait has opened, since opening clears earlier ones. */
@@ -76,7 +80,7 @@ async function route() {
   const [, id] = /^#\/([A-Za-z0-9][A-Za-z0-9._-]{0,47})$/.exec(location.hash) ?? [];
   if (!id) {
     const focused = $('viewer').contains(document.activeElement);
-    viewer.open(null);
+    viewer?.open(null);
     gallery.mark(null);
     document.title = 'Time Traveler';
     if (focused) $('new').focus({ preventScroll: true });
@@ -85,7 +89,7 @@ async function route() {
   gallery.mark(id);
   try {
     await ready;
-    const entry = await portraits.open(id);
+    const [entry, { Viewer }] = await Promise.all([portraits.open(id), import('./viewer.js')]);
     if (!location.hash.endsWith(`/${id}`)) return;
     if (!entry) {
       leave();
@@ -94,6 +98,7 @@ async function route() {
     }
     warn(...unsaid);
     unsaid = [];
+    viewer ??= new Viewer(portraits, { say, warn, opened, discard });
     viewer.open(entry);
     document.title = `${entry.name}, Time Traveler`;
     $('viewer-title').focus({ preventScroll: true });
@@ -111,7 +116,7 @@ function leave() {
 
 portraits.addEventListener('gone', (event) => {
   const { entry, why, discarded } = event.detail;
-  if (viewer.entry !== entry) return;
+  if (viewer?.entry !== entry) return;
   leave();
   if (why) warn(why);
   else if (!discarded) say(`${entry.name} is gone.`);

@@ -31,7 +31,11 @@ export class Viewer {
   #awaited = false;
   /** URLs of the pictures on the stage, in the job's order: `{age, url, name}`. */
   #pictures = [];
+  /** The frame of a journey. Zero: nothing plays. */
   #playing = 0;
+  #revealing = false;
+  /** What to do at its end. */
+  #over = null;
   /** Where the divider was before the original was shown alone. */
   #parted = 0.5;
   #stage = new Stage($('picture'));
@@ -52,6 +56,10 @@ export class Viewer {
     this.#waiting = new Waiting(say);
     portraits.addEventListener('change', (event) => event.detail === this.#entry && this.#update());
     $('play').addEventListener('click', () => (this.#playing ? this.#pause() : this.#play()));
+    // Whoever does something else than pause ends the reveal.
+    for (const deed of ['pointerdown', 'keydown']) {
+      $('viewer').addEventListener(deed, ({ target }) => $('play').contains(target) || !this.#revealing || this.#pause(), true);
+    }
     $('original').addEventListener('click', () => {
       this.#pause();
       const alone = this.#divider.share > 0.95;
@@ -250,8 +258,6 @@ export class Viewer {
     $('play').querySelector('use').setAttribute('href', '#i-pause');
   }
 
-  #over = null;
-
   /** Ends a journey. */
   #pause() {
     if (!this.#playing) return;
@@ -282,7 +288,11 @@ export class Viewer {
   #reveal() {
     const { ages } = this.#film;
     const last = ages.length;
+    this.#revealing = true;
     $('stage').classList.add('revealing');
+    this.#divider.set(1);
+    this.#film.reveal(0);
+    this.#travel(ages[0], { smoothly: false, played: true });
     this.#animate((passed) => {
       const beat = passed / BEAT;
       const n = Math.min(last - 1, Math.max(0, Math.floor(beat - 1)));
@@ -293,10 +303,10 @@ export class Viewer {
       this.#travel(age, { smoothly: false, played: true });
       return beat < last + 1;
     }, () => {
+      this.#revealing = false;
       $('stage').classList.remove('revealing');
       this.#film.reveal(last);
-      // Whoever interrupts it goes on from here.
-      if (this.#divider.share < 0.05 || this.#divider.share > 0.95) this.#divider.set(0.5);
+      this.#divider.set(0.5);
       this.#stage.go($('time').valueAsNumber);
     });
   }

@@ -12,7 +12,10 @@ export class Waiting {
   constructor(say) {
     this.#say = say;
     // A photograph that the browser cannot show is not shown.
-    $('sent').addEventListener('error', () => ($('photo').hidden = true));
+    $('sent').addEventListener('error', () => {
+      $('photo').hidden = true;
+      $('stage').hidden ||= !$('failed').hidden;
+    });
     $('sent').addEventListener('load', () => {
       const { naturalWidth: width, naturalHeight: height } = $('sent');
       Object.assign($('photo').style, { aspectRatio: `${width} / ${height}`, width: `${Math.min(1, width / height) * 100}%` });

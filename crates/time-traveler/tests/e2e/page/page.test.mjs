@@ -197,7 +197,7 @@ scenario('the empty page shows a sample that can be dragged, and other sites get
   const { page } = tab;
   const range = page.getByLabel('Divider between 20 and 80');
   const loaded = await page.locator('#sampled img').evaluateAll((images) => Promise.all(images.map((image) => image.decode().then(() => image.naturalWidth))));
-  assert.deepEqual(loaded, [480, 480]);
+  assert.deepEqual(loaded, [448, 448]);
   // It moves by itself until it is touched.
   await page.waitForFunction(() => parseFloat(getComputedStyle(document.getElementById('sampled')).getPropertyValue('--share')) > 60);
   const { x, y, width, height } = await page.locator('#sampled').boundingBox();
@@ -248,6 +248,7 @@ scenario('a portrait waits for its own job, though its id has another one', asyn
   assert.deepEqual(await results(), ['Done: portrait.png at 20, 40, 60 and 80.']);
   // A reload forgets nothing.
   await earlier('50');
+  await tab.page.getByRole('link', { name: 'New portrait' }).click();
   await tab.page.getByLabel('20', { exact: true }).uncheck();
   const sent = tab.page.waitForResponse((answer) => answer.request().method() === 'PUT');
   await tab.choose('portrait.png');
@@ -335,19 +336,18 @@ scenario('files that cannot be sent are named', async (up) => {
     await tab.says('#failed-why', 'Open it in a picture viewer');
     assert.equal((await tab.text('#refused')).split('\n').filter(Boolean).length, 2);
     await tab.look('failed');
-    // The photograph is shown, and where a face was looked for. A damaged one cannot be.
-    assert.equal(await tab.page.locator('#photo').isVisible(), false);
+    // The photograph is shown, and where a face was looked for.
     const place = (box) => tab.page.locator(box).evaluate(({ style }) => [style.left, style.top, style.width].map(parseFloat));
     await tab.choose('wall.png');
     await tab.says('#failed-title', 'No face was found');
-    await tab.says('#failed-search', 'All 300 × 200 pixels were searched for upright faces that look this way, at least 40 pixels wide.');
+    await tab.says('#failed-search', 'All 300 × 200 pixels were searched for upright faces that look this way, at least 36 pixels wide.');
     assert.equal((await tab.text('#failed')).match(/well lit/g).length, 1, 'the advice is given twice');
     await tab.page.locator('#sent').waitFor();
-    assert.deepEqual((await place('.least')).map(Math.round), [43, 40, 13]);
+    assert.deepEqual((await place('.least')).map(Math.round), [44, 41, 12]);
     await tab.look('no-face');
     await tab.choose('small.png');
     await tab.says('#failed-title', 'The face is too small');
-    await tab.says('#failed-search', /The largest face, marked above, is 4\d pixels wide. At least 48 are needed./);
+    await tab.says('#failed-search', /The largest face, marked above, is [34]\d pixels wide. At least 48 are needed./);
     const [left, top, width] = await place('.found');
     assert.ok(left > 25 && left < 45 && top > 10 && top < 30 && width > 17 && width < 22, `${left} ${top} ${width}`);
     await tab.look('small-face');
@@ -777,14 +777,22 @@ scenario('the page is small, has a strict policy and paints early', async (up) =
       if (!urls.get(requestId)?.includes('/jobs')) bytes += encodedDataLength;
     });
     await tab.page.goto(up.url);
-    await tab.says('#earlier-message', 'None yet');
+    await tab.page.waitForFunction(() => document.getElementById('list').children.length || document.getElementById('earlier-message').textContent);
     const origins = new Set([...urls.values()].map((url) => new URL(url).origin));
     assert.deepEqual([...origins], [up.url], 'files come from other origins');
-    assert.ok(bytes > 10_000 && bytes < 60_000, `${bytes} bytes`);
     sizes.push(bytes);
     const paint = await tab.page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime);
     paints.push(Math.round(paint));
+    if (round === 0) {
+      // The rest comes with the first portrait, even if it has failed.
+      await fetch(`${up.url}/images/none`, { method: 'PUT', body: Buffer.from('no picture') });
+      await tab.page.locator('#list a').click();
+      await tab.says('#failed-title', 'This picture cannot be used');
+      sizes.push(bytes);
+    }
     await tab.close();
   }
-  console.log(`the page: ${sizes[0]} bytes in all, first contentful paint after ${paints.join(', ')} ms`);
+  const [first, whole] = sizes;
+  assert.ok(first > 10_000 && first < 50_000 && whole < 60_000, `${first}, ${whole} bytes`);
+  console.log(`the page: ${first} bytes, ${whole} with an open portrait, first contentful paint after ${paints.join(', ')} ms`);
 });

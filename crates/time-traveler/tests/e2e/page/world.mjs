@@ -95,6 +95,7 @@ export class Tab {
   /** The last state of the page, for the message of a failed test. */
   static async state(up) {
     const { page, complaints } = Tab.#last;
+    if (page.isClosed()) return `\ncomplaints: ${complaints}\n${up.hops.join('\n')}`;
     await page.screenshot({ path: join(SCREENSHOTS, 'failed.png'), fullPage: true });
     const jobs = JSON.stringify(await up.json('/jobs').catch(String));
     return `\nat ${page.url()}: ${await page.innerText('main')}\ncomplaints: ${complaints}\njobs: ${jobs}\n${up.hops.join('\n')}`;
@@ -111,7 +112,7 @@ export class Tab {
     const context = await browser.newContext({ viewport: SIZES[size], hasTouch: size === 'small', reducedMotion: 'reduce', ...options });
     context.setDefaultTimeout(PATIENCE);
     tab.page = await context.newPage();
-    if (ages) await tab.page.addInitScript((ages) => localStorage.setItem('ages', JSON.stringify(ages)), ages);
+    if (ages) await tab.page.addInitScript((ages) => location.protocol === 'about:' || localStorage.setItem('ages', JSON.stringify(ages)), ages);
     tab.page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) tab.complaints.push(message.text());
     });
