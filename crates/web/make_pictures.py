@@ -19,7 +19,7 @@ from PIL import Image
 SITE = Path(__file__).resolve().parent / "site"
 CHROMIUM = os.environ.get("CHROMIUM", "chromium")
 # Pixels of a side. The pictures are shown larger on large screens; the bytes of the page are what limits them.
-SAMPLE = 448
+SAMPLE = 520
 CARD = """<!doctype html><meta charset="utf-8"><style>
 body { margin: 0; width: 1200px; height: 630px; display: grid; grid-template-columns: 570px 630px; background: #f7f2ea; color: #241a12; }
 div { align-self: center; padding: 0 56px; font: 600 76px/1.1 Georgia, serif; }
@@ -50,7 +50,7 @@ def main(sample):
     for age, file in ((20, young), (80, old)):
         with Image.open(file) as picture:
             small = picture.resize((SAMPLE, SAMPLE), Image.Resampling.LANCZOS)
-        small.save(SITE / f"sample-{age}.avif", quality=40, speed=0)
+        small.save(SITE / f"sample-{age}.avif", quality=30, speed=0)
     icon = SITE / "icon.svg"
     with tempfile.TemporaryDirectory() as folder:
         card = Path(folder) / "card.html"

@@ -2,6 +2,8 @@
 
 const menu = document.getElementById('menu');
 let opener = null;
+/** The button of the open menu, if a pointer was pressed on it: the browser closes the menu then, before the click arrives. */
+let pressed = null;
 
 /** The room between the menu, its button and the window's edges, in pixels. */
 const GAP = 6;
@@ -10,7 +12,10 @@ const GAP = 6;
  * Opens a menu of `{text, run}`, or `{text, href, download}` for a file. The button closes its own menu.
  */
 export function open(button, items) {
-  if (opener === button) return menu.hidePopover();
+  if (pressed === button) {
+    pressed = null;
+    return;
+  }
   if (opener) menu.hidePopover();
   menu.replaceChildren(...items.map(({ text, run, href, download }) => {
     const item = document.createElement(href ? 'a' : 'button');
@@ -57,7 +62,8 @@ menu.addEventListener('keydown', (event) => {
     items.at(to % items.length).focus();
   }
 });
-menu.addEventListener('toggle', (event) => {
+addEventListener('pointerdown', ({ target }) => (pressed = opener?.contains(target) ? opener : null), true);
+menu.addEventListener('beforetoggle', (event) => {
   if (event.newState !== 'closed' || !opener) return;
   opener.setAttribute('aria-expanded', 'false');
   if (menu.contains(document.activeElement)) opener.focus();

@@ -227,6 +227,8 @@ export class Portraits extends EventTarget {
       this.#changed(entry);
     }
     entry.watched = false;
+    // From now on its job is looked up like any other.
+    if (!entry.running) sent.forget(entry.id);
     // The file is kept only if it may have to be sent again.
     if (entry.phase === 'done') entry.file = entry.photo = null;
     this.#listChanged();

@@ -197,7 +197,7 @@ scenario('the empty page shows a sample that can be dragged, and other sites get
   const { page } = tab;
   const range = page.getByLabel('Divider between 20 and 80');
   const loaded = await page.locator('#sampled img').evaluateAll((images) => Promise.all(images.map((image) => image.decode().then(() => image.naturalWidth))));
-  assert.deepEqual(loaded, [448, 448]);
+  assert.deepEqual(loaded, [520, 520]);
   // It moves by itself until it is touched.
   await page.waitForFunction(() => parseFloat(getComputedStyle(document.getElementById('sampled')).getPropertyValue('--share')) > 60);
   const { x, y, width, height } = await page.locator('#sampled').boundingBox();
@@ -299,6 +299,12 @@ scenario('pictures are saved and shared', async (up) => {
   assert.equal(await focused(), 'Save');
   assert.equal(await page.locator('#save').getAttribute('aria-expanded'), 'false');
 
+  // The button closes its own menu.
+  await page.locator('#save').click();
+  await page.locator('#menu').waitFor();
+  await page.locator('#save').click();
+  await page.locator('#menu').waitFor({ state: 'hidden' });
+
   // Without a share sheet, the link and the picture can be copied.
   await tab.pick('#share', 'Copy the link');
   await tab.says('#saved', 'The link is copied.');
@@ -361,7 +367,7 @@ scenario('files that cannot be sent are named', async (up) => {
 });
 
 scenario('pictures that are too large or of another format are converted', async (up) => {
-  const tab = await Tab.open(browser, up.url);
+  const tab = await Tab.open(browser, up.url, { ages: [80] });
   for (const name of ['large.png', 'portrait.bmp', 'portrait.avif', 'portrait.gif']) {
     await tab.page.goto(`${up.url}/#/`);
     await tab.choose(name);
@@ -485,7 +491,7 @@ scenario('portraits sent by other clients are listed, page by page', async (up) 
     const { jobs } = await up.json('/jobs?limit=100&status=FAILED');
     known = jobs.length;
   }
-  const tab = await Tab.open(browser, up.url);
+  const tab = await Tab.open(browser, up.url, { ages: [80] });
   const items = tab.page.locator('#list li');
   await items.nth(19).waitFor();
   assert.equal(await items.count(), 20);
@@ -497,7 +503,7 @@ scenario('portraits sent by other clients are listed, page by page', async (up) 
 });
 
 scenario('a running job survives a reload', async (up) => {
-  const tab = await Tab.open(browser, up.url);
+  const tab = await Tab.open(browser, up.url, { ages: [80] });
   up.hold();
   await tab.choose('portrait.png');
   await tab.says('.steps [aria-current]', 'Working');
@@ -516,7 +522,7 @@ scenario('a running job survives a reload', async (up) => {
 test('a running job survives a restart of the server', async () => {
   let up = await Up.start();
   try {
-    const tab = await Tab.open(browser, up.url);
+    const tab = await Tab.open(browser, up.url, { ages: [80] });
     up.hold();
     await tab.choose('portrait.png');
     await tab.says('.steps [aria-current]', 'Working');
@@ -542,7 +548,7 @@ test('a running job survives a restart of the server', async () => {
 });
 
 scenario('an upload is repeated after a lost connection', async (up) => {
-  const tab = await Tab.open(browser, up.url);
+  const tab = await Tab.open(browser, up.url, { ages: [80] });
   await tab.page.route('**/images/**', (route) => route.abort());
   await tab.choose('portrait.png');
   await tab.says('#message', 'The connection was lost. Trying again.');
@@ -554,7 +560,7 @@ scenario('an upload is repeated after a lost connection', async (up) => {
 });
 
 scenario('a photograph waits until the addresses of the APIs are known', async (up) => {
-  const tab = await Tab.open(browser, 'about:blank', { path: '' });
+  const tab = await Tab.open(browser, 'about:blank', { path: '', ages: [80] });
   let known;
   const later = new Promise((resolve) => (known = resolve));
   await tab.page.route('**/config.json', async (route) => {
@@ -587,7 +593,7 @@ scenario('a cancelled upload is aborted', async (up) => {
 });
 
 scenario('refused pictures are requested again', async (up) => {
-  const tab = await Tab.open(browser, up.url);
+  const tab = await Tab.open(browser, up.url, { ages: [20, 80] });
   await tab.page.route('**/images/**/2.jpg', (route) => route.fulfill({ status: 404, json: { message: 'there is nothing' } }));
   await tab.choose('portrait.png');
   await tab.says('.steps [aria-current]', 'Done');
@@ -618,7 +624,7 @@ scenario('the page works without browser storage', async (up) => {
 });
 
 scenario('photographs are pasted and dropped', async (up) => {
-  const tab = await Tab.open(browser, up.url);
+  const tab = await Tab.open(browser, up.url, { ages: [80] });
   const bytes = readFileSync(fixture('portrait.png')).toString('base64');
   for (const [type, kind, at] of [['paste', 'ClipboardEvent', 'clipboardData'], ['drop', 'DragEvent', 'dataTransfer']]) {
     await tab.page.goto(`${up.url}/#/`);
@@ -638,7 +644,7 @@ scenario('a photograph is taken with the camera', async (up) => {
   const camera = await browse({ args });
   try {
     for (const size of ['small', 'large']) {
-      const tab = await Tab.open(camera, up.url, { size, permissions: ['camera'] });
+      const tab = await Tab.open(camera, up.url, { size, ages: [80], permissions: ['camera'] });
       await tab.page.locator('#camera').click();
       await tab.says('#shooting-message', 'Look at the camera');
       await tab.look('camera');
@@ -660,7 +666,7 @@ scenario('a photograph is taken with the camera', async (up) => {
 });
 
 scenario('the sample is sent', async (up) => {
-  const tab = await Tab.open(browser, up.url, { size: 'small' });
+  const tab = await Tab.open(browser, up.url, { size: 'small', ages: [80] });
   await tab.page.getByRole('button', { name: 'Take the sample' }).click();
   assert.match(await tab.pictures(), /^astronaut-/);
   await tab.close();
@@ -719,7 +725,7 @@ const guarding = (up, { silent = false } = {}) => async (request, response) => {
 scenario('a static host elsewhere serves the page with the addresses in config.json', async (up) => {
   await serving(hosting({ restApi: `${up.url}/`, httpApi: up.url }), async (url) => {
     for (const host of [url, url.replace('127.0.0.1', 'localhost')]) {
-      const tab = await Tab.open(browser, host, { path: '/portraits/' });
+      const tab = await Tab.open(browser, host, { path: '/portraits/', ages: [80] });
       await tab.choose('portrait.png');
       const id = await tab.pictures();
       const thumb = tab.page.locator(`#list a[href="#/${id}"] img`).first();
@@ -752,13 +758,13 @@ async function introduced(tab) {
 }
 
 scenario('a pipeline that needs a token', async (up) => {
-  await serving(guarding(up), async (url) => introduced(await Tab.open(browser, url)));
+  await serving(guarding(up), async (url) => introduced(await Tab.open(browser, url, { ages: [80] })));
 });
 
 scenario('two APIs elsewhere, one with refusals that the page cannot read', async (up) => {
   await serving(guarding(up), (restApi) =>
     serving(guarding(up, { silent: true }), (httpApi) =>
-      serving(hosting({ restApi, httpApi }), async (url) => introduced(await Tab.open(browser, url, { path: '/portraits/' })))));
+      serving(hosting({ restApi, httpApi }), async (url) => introduced(await Tab.open(browser, url, { path: '/portraits/', ages: [80] })))));
 });
 
 scenario('the page is small, has a strict policy and paints early', async (up) => {
