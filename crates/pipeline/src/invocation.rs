@@ -36,8 +36,9 @@ pub fn engine_of(custom_attributes: &str) -> Option<&str> {
 
 /// The error in a failure object or a `failureReason`.
 ///
-/// The container answers `{"code","message"}`, and `search` where a face was looked for. SageMaker stores that answer in the failure object unchanged, and quotes
-/// it inside `failureReason`, sometimes with its quotes escaped. A text without such an answer is SageMaker's own error.
+/// The container answers `{"code","message"}`, and `search` where a face was looked for. SageMaker stores that answer in the
+/// failure object unchanged, and quotes it inside `failureReason`, sometimes with its quotes escaped. A text without such an answer
+/// is SageMaker's own error.
 pub fn failure(text: &str) -> JobError {
     if let Some(error) = quoted_error(text).or_else(|| quoted_error(&text.replace("\\\"", "\""))) {
         return error;

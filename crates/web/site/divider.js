@@ -6,7 +6,10 @@ const TAP = 8;
 /** The duration of a move by itself, in milliseconds. */
 const GLIDE = 700;
 
-const calm = matchMedia('(prefers-reduced-motion: reduce)');
+/** Whether the user wants no motion. */
+export const calm = matchMedia('(prefers-reduced-motion: reduce)');
+/** A motion's way, 0 to 1, after this part of its time: it starts and ends slowly. */
+export const eased = (part) => part * part * (3 - 2 * part);
 
 /**
  * Calls `point` with the share of an element's width, 0 to 1, at which a pointer is pressed or dragged, and whether it is dragged.
@@ -97,7 +100,7 @@ export class Divider {
     const [from, start] = [this.share, performance.now()];
     const step = (now) => {
       const part = Math.min(1, Math.max(0, now - start) / GLIDE);
-      this.set(from + (to - from) * part * part * (3 - 2 * part));
+      this.set(from + (to - from) * eased(part));
       this.#frame = part < 1 ? requestAnimationFrame(step) : 0;
       if (part === 1) over();
     };

@@ -1,6 +1,8 @@
 // One large picture at any age. The picture of the next age lies on that of the age before. It is the more opaque the nearer
 // the age is to it. The original lies on top, left of the divider.
 
+import { calm } from './divider.js';
+
 /** The speed of a transition: the share of the way that is left after a second, as a power of ten. */
 const EASE = -4;
 
@@ -12,7 +14,6 @@ export class Stage {
   #shown = 0;
   #wanted = 0;
   #frame = 0;
-  #calm = matchMedia('(prefers-reduced-motion: reduce)');
 
   constructor(element) {
     this.#element = element;
@@ -41,7 +42,7 @@ export class Stage {
   /** Shows an age, smoothly or at once. */
   go(age, { smoothly = true } = {}) {
     this.#wanted = age;
-    if (!smoothly || this.#calm.matches) {
+    if (!smoothly || calm.matches) {
       cancelAnimationFrame(this.#frame);
       this.#frame = 0;
       this.#show(age);

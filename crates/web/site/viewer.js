@@ -1,7 +1,7 @@
 // The open portrait: while it has no pictures its progress, then its pictures at any age, beside the original.
 
 import * as api from './api.js';
-import { Divider } from './divider.js';
+import { Divider, calm, eased } from './divider.js';
 import { Film, cell } from './film.js';
 import { open, place } from './menu.js';
 import { Saving } from './saving.js';
@@ -16,9 +16,6 @@ const JOURNEY = 6000;
 const BEAT = 800;
 /** The number of requests for pictures that are refused, two seconds apart. */
 const TRIES = 3;
-
-const calm = matchMedia('(prefers-reduced-motion: reduce)');
-const eased = (part) => part * part * (3 - 2 * part);
 
 export class Viewer {
   #portraits;
@@ -56,7 +53,7 @@ export class Viewer {
     this.#waiting = new Waiting(say);
     portraits.addEventListener('change', (event) => event.detail === this.#entry && this.#update());
     $('play').addEventListener('click', () => (this.#playing ? this.#pause() : this.#play()));
-    // Whoever does something else than pause ends the reveal.
+    // Any other action than a pause ends the reveal.
     for (const deed of ['pointerdown', 'keydown']) {
       $('viewer').addEventListener(deed, ({ target }) => $('play').contains(target) || !this.#revealing || this.#pause(), true);
     }
