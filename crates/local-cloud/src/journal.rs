@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::hooks::Action;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
@@ -92,6 +93,10 @@ pub(crate) struct Journal {
     path: PathBuf,
     connection: Mutex<Connection>,
     committed: watch::Sender<u64>,
+    /// Whether the transaction that runs has added or changed a message.
+    has_messages: Arc<AtomicBool>,
+    /// Changes at commits after which a receiver may find a message.
+    queued: watch::Sender<()>,
     durability: Durability,
     syncer: Syncer,
     mark: Arc<Mark>,
@@ -117,6 +122,8 @@ impl Journal {
             Ok(connection)
         };
         let connection = open().map_err(|source| CloudError::Journal { path: path.to_owned(), source })?;
+        let has_messages = Arc::new(AtomicBool::new(false));
+        connection.update_hook(Some(notes_messages(&has_messages)));
         let committed = watch::Sender::new(0);
         let prepared = || {
             if durability == Durability::PowerCut {
@@ -137,6 +144,8 @@ impl Journal {
             path: path.to_owned(),
             connection: Mutex::new(connection),
             committed,
+            has_messages,
+            queued: watch::Sender::new(()),
             durability,
             syncer,
             mark,
@@ -151,18 +160,40 @@ impl Journal {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let result = {
+        let (result, has_messages) = self.commit(work)?;
+        if has_messages {
+            self.queued.send_replace(());
+        }
+        Ok(result)
+    }
+
+    /// Like [`write`](Self::write), for work that makes no message ready: it leases one, so no other receiver has to look again.
+    pub(crate) fn lease<T, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.commit(work).map(|(result, _)| result)
+    }
+
+    /// Runs `work` in one transaction. Returns also whether it added or changed a message.
+    fn commit<T, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<(T, bool), E> {
+        let committed = {
             let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            // An earlier transaction may have failed after it noted one.
+            self.has_messages.store(false, Ordering::Relaxed);
             let result = work(&transaction)?;
             transaction.commit()?;
-            result
+            (result, self.has_messages.load(Ordering::Relaxed))
         };
         self.committed.send_modify(|count| *count += 1);
         if self.closed.swap(false, Ordering::AcqRel) {
             self.once_durable(|| ());
         }
-        Ok(result)
+        Ok(committed)
     }
 
     /// Waits until the disk has every commit so far, if that is what acknowledged writes survive.
@@ -235,14 +266,24 @@ impl Journal {
         &self.clock
     }
 
-    /// Changes at every commit: time to look at a queue again.
-    pub(crate) fn committed(&self) -> watch::Receiver<u64> {
-        self.committed.subscribe()
+    /// Changes when a message was added or changed: time to look at a queue again.
+    pub(crate) fn queued(&self) -> watch::Receiver<()> {
+        self.queued.subscribe()
     }
 
     /// The error of a start that failed at this journal.
     pub(crate) fn unusable(&self, source: rusqlite::Error) -> CloudError {
         CloudError::Journal { path: self.path.clone(), source }
+    }
+}
+
+/// Notes each message that is added or changed. The removal of one gives receivers nothing to do.
+fn notes_messages(noted: &Arc<AtomicBool>) -> impl FnMut(Action, &str, &str, i64) + Send + use<> {
+    let noted = Arc::clone(noted);
+    move |action, _, table, _| {
+        if table == "message" && action != Action::SQLITE_DELETE {
+            noted.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -151,9 +151,9 @@ impl Lambda {
     async fn work(self: Arc<Self>, name: String) {
         let state = &self.functions[&name];
         let queue = queue::of_function(&name);
-        let mut committed = self.journal.committed();
+        let mut queued = self.journal.queued();
         loop {
-            let next = queue::next(&self.journal, &queue, &mut committed, &state.permits).await;
+            let next = queue::next(&self.journal, &queue, &mut queued, &state.permits).await;
             let Ok((message, permit)) = next else { return };
             let lambda = Arc::clone(&self);
             let name = name.clone();

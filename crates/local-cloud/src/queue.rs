@@ -69,7 +69,7 @@ fn millis(time: Duration) -> i64 {
 /// Leases the next ready message to the caller.
 pub(crate) fn receive(journal: &Journal, queue: &str) -> rusqlite::Result<Option<Message>> {
     let now = journal.clock().now_millis();
-    journal.write(|transaction| {
+    journal.lease(|transaction| {
         transaction
             .prepare_cached(
                 "UPDATE message SET leased = 1, receives = receives + 1 WHERE id = (
@@ -93,11 +93,11 @@ pub(crate) fn receive(journal: &Journal, queue: &str) -> rusqlite::Result<Option
 pub(crate) async fn next(
     journal: &Journal,
     queue: &str,
-    committed: &mut watch::Receiver<u64>,
+    queued: &mut watch::Receiver<()>,
     permits: &Arc<Semaphore>,
 ) -> Result<(Message, OwnedSemaphorePermit), AcquireError> {
     loop {
-        wait_until_ready(journal, queue, committed).await;
+        wait_until_ready(journal, queue, queued).await;
         let permit = Arc::clone(permits).acquire_owned().await?;
         // Nothing follows from a message that a power cut could take back.
         if let Err(error) = journal.durable().await {
@@ -116,9 +116,9 @@ pub(crate) async fn next(
     }
 }
 
-async fn wait_until_ready(journal: &Journal, queue: &str, committed: &mut watch::Receiver<u64>) {
+async fn wait_until_ready(journal: &Journal, queue: &str, queued: &mut watch::Receiver<()>) {
     loop {
-        committed.borrow_and_update();
+        queued.borrow_and_update();
         let ready: rusqlite::Result<Option<i64>> = journal.read(|connection| {
             connection
                 .prepare_cached("SELECT min(ready) FROM message WHERE queue = ? AND leased = 0")?
@@ -136,7 +136,7 @@ async fn wait_until_ready(journal: &Journal, queue: &str, committed: &mut watch:
         };
         // The sender lives as long as the journal.
         tokio::select! {
-            _ = committed.changed() => {}
+            _ = queued.changed() => {}
             () = clock.sleep_until(again) => {}
         }
     }
@@ -259,15 +259,15 @@ mod tests {
         let (_folder, journal) = journal();
         send_one(&journal, "a");
         send_one(&journal, "b");
-        let mut committed = journal.committed();
+        let mut queued = journal.queued();
         let permits = Arc::new(Semaphore::new(9));
-        let (first, _) = next(&journal, "q", &mut committed, &permits).await.unwrap();
-        let (second, _) = next(&journal, "q", &mut committed, &permits).await.unwrap();
+        let (first, _) = next(&journal, "q", &mut queued, &permits).await.unwrap();
+        let (second, _) = next(&journal, "q", &mut queued, &permits).await.unwrap();
         assert_eq!((first.body.as_str(), second.body.as_str()), ("a", "b"));
         assert!(receive(&journal, "q").unwrap().is_none());
         journal.write(|transaction| retry(transaction, &first, 0, Duration::ZERO)).unwrap();
         journal.write(|transaction| delete(transaction, &second)).unwrap();
-        let (again, _) = next(&journal, "q", &mut committed, &permits).await.unwrap();
+        let (again, _) = next(&journal, "q", &mut queued, &permits).await.unwrap();
         assert_eq!((again.body.as_str(), again.receives, again.request_id.as_str()), ("a", 2, "r"));
     }
 
@@ -278,8 +278,8 @@ mod tests {
         let hour = Duration::from_secs(3600);
         journal.write(|transaction| send(transaction, "q", "r", "late", now, hour)).unwrap();
         assert!(receive(&journal, "q").unwrap().is_none());
-        let (mut committed, permits) = (journal.committed(), Arc::new(Semaphore::new(1)));
-        let waiting = next(&journal, "q", &mut committed, &permits);
+        let (mut queued, permits) = (journal.queued(), Arc::new(Semaphore::new(1)));
+        let waiting = next(&journal, "q", &mut queued, &permits);
         let (received, ()) = tokio::join!(waiting, async { journal.clock().advance(hour) });
         assert_eq!(received.unwrap().0.body, "late");
     }
@@ -301,11 +301,38 @@ mod tests {
     #[tokio::test]
     async fn a_waiting_receiver_is_woken() {
         let (_folder, journal) = journal();
-        let mut committed = journal.committed();
+        let mut queued = journal.queued();
         let permits = Arc::new(Semaphore::new(1));
-        let waiting = next(&journal, "q", &mut committed, &permits);
+        let waiting = next(&journal, "q", &mut queued, &permits);
         let (received, ()) = tokio::join!(waiting, async { send_one(&journal, "late") });
         assert_eq!(received.unwrap().0.body, "late");
+    }
+
+    #[tokio::test]
+    async fn receivers_wake_for_messages_and_for_nothing_else() {
+        let (_folder, journal) = journal();
+        let mut queued = journal.queued();
+        let woken = |queued: &mut watch::Receiver<()>| {
+            let woken = queued.has_changed().unwrap();
+            queued.mark_unchanged();
+            woken
+        };
+        send_one(&journal, "a");
+        assert!(woken(&mut queued), "a message was added");
+        let message = receive(&journal, "q").unwrap().unwrap();
+        journal.write(|transaction| transaction.execute("INSERT INTO bucket VALUES ('b', 0)", ())).unwrap();
+        assert!(!woken(&mut queued), "a message is leased, and a bucket is made");
+        let failed: rusqlite::Result<()> = journal.write(|transaction| {
+            send(transaction, "q", "r", "b", 0, Duration::ZERO)?;
+            Err(rusqlite::Error::InvalidQuery)
+        });
+        failed.unwrap_err();
+        journal.write(|transaction| transaction.execute("INSERT INTO bucket VALUES ('c', 0)", ())).unwrap();
+        assert!(!woken(&mut queued), "the message was rolled back");
+        journal.write(|transaction| retry(transaction, &message, 0, Duration::ZERO)).unwrap();
+        assert!(woken(&mut queued), "the message is ready again");
+        journal.write(|transaction| delete(transaction, &message)).unwrap();
+        assert!(!woken(&mut queued), "a message was deleted");
     }
 
     #[test]

@@ -55,13 +55,13 @@ impl Worker {
         Box::pin(async move {
             let name = queue::of_endpoint(&hosted.name);
             let mut serving = hosted.serving();
-            let mut committed = self.journal.committed();
+            let mut queued = self.journal.queued();
             let mut working = JoinSet::new();
             loop {
                 let instance = serving.borrow_and_update().as_ref().map(|serving| serving.instance());
                 let next = async {
                     match &instance {
-                        Some(instance) => queue::next(&self.journal, &name, &mut committed, instance).await,
+                        Some(instance) => queue::next(&self.journal, &name, &mut queued, instance).await,
                         None => pending().await,
                     }
                 };
