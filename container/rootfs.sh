@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# rootfs.sh BINARY DEST: creates DEST, the file system of an image of the model server.
+# rootfs.sh BINARY DEST: creates DEST, the file system of an image: of the model server, for `serve`, or of the whole pipeline, for
+# `time-traveler`.
 set -euo pipefail
 umask 022
 
@@ -8,21 +9,23 @@ fail() {
     exit 1
 }
 
-(($# == 2)) || fail "two arguments would work: the server's binary, and a folder to create"
+(($# == 2)) || fail "two arguments would work: the binary, and a folder to create"
 binary=$1 dest=$2
 sources=$(cd "$(dirname "$0")/.." && pwd)
-[[ -f $binary ]] || fail "$binary is no file: cargo build --release -p container --bin serve makes one"
+kind=$(basename "$binary")
+[[ $kind == @(serve|time-traveler) ]] || fail "$binary has another name: serve or time-traveler would work"
+[[ -f $binary ]] || fail "$binary is no file: cargo build --release --bin $kind makes one"
 [[ ! -e $dest || -z $(ls -A "$dest") ]] || fail "$dest is not empty"
 
-serve=$dest/usr/local/bin/serve
-install -D --mode=755 "$binary" "$serve"
-strip "$serve"
+program=$dest/usr/local/bin/$kind
+install -D --mode=755 "$binary" "$program"
+strip "$program"
 
 # Libraries keep their paths, since the loader of this distribution looks for them there.
 take() {
     install -D --mode=755 "$1" "$dest$1"
 }
-libraries=$(ldd "$serve") || fail "ldd cannot read $binary: one for this machine's Linux would work"
+libraries=$(ldd "$program") || fail "ldd cannot read $binary: one for this machine's Linux would work"
 while read -r name arrow path _; do
     case $name in
     linux-vdso.so.* | statically) ;; # the kernel's; a static binary has none
@@ -49,4 +52,12 @@ done
 
 # The mount point of the model, the folder of face models, and /tmp, which SageMaker's contract expects.
 install -d "$dest/opt/ml/model" "$dest/opt/face-models"
+# The data of the pipeline, for whichever user the image runs as.
+[[ $kind == serve ]] || install -d --mode=1777 "$dest/data"
+# The certificates that clients of AWS read when they start, even for a cloud on this machine.
+certificates=/etc/ssl/certs/ca-certificates.crt
+if [[ $kind == time-traveler ]]; then
+    [[ -f $certificates ]] || fail "$certificates is not on this machine: the package ca-certificates has it"
+    install -D --mode=644 "$certificates" "$dest$certificates"
+fi
 install -d --mode=1777 "$dest/tmp"

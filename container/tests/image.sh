@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# image.sh SERVE_BINARY: checks the parts of the model server's image for CPUs, without a Docker daemon, a registry or an account:
-# the final file system, which is also run like an image, the scripts, and the Dockerfiles. Needs curl, root to run the file
-# system, and shellcheck for the scripts.
+# image.sh SERVE TIME_TRAVELER: checks the parts of the images for CPUs, of the model server and of the whole pipeline, without a Docker
+# daemon, a registry or an account: the final file systems, which are also run like images, the scripts, and the Dockerfiles. Needs
+# curl, root to run the file systems, and shellcheck for the scripts.
 set -euo pipefail
 
-# Twice the present size. A larger image holds something unwanted.
-LIMIT_MB=60
+# Twice the present sizes. A larger image holds something unwanted.
+declare -A LIMIT_MB=([serve]=60 [time-traveler]=160)
 SECONDS_TO_START=120
 
 fail() {
@@ -16,8 +16,8 @@ passed() {
     echo "image.sh: $*"
 }
 
-(($# == 1)) || fail "one argument would work: the binary, such as target/release/serve"
-binary=$(realpath "$1")
+(($# == 2)) || fail "two arguments would work: the binaries, such as target/release/serve and target/release/time-traveler"
+serve=$(realpath "$1") up=$(realpath "$2")
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 chmod 755 "$work"
@@ -28,13 +28,16 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# check_files BINARY ROOTFS FURTHER_PATH...
 check_files() {
-    container/rootfs.sh "$binary" "$work/rootfs" || fail "rootfs.sh ended with $?"
-    cd "$work/rootfs"
+    local name root=$2
+    name=$(basename "$1")
+    container/rootfs.sh "$1" "$root" || fail "rootfs.sh ended with $?"
+    cd "$root"
     local doc=usr/share/doc kind path found
     local expected=(
-        etc/group etc/passwd "$doc"/time-traveler/{LICENSE-APACHE,LICENSE-MIT,NOTICES.md} usr/local/bin/serve
-        opt/face-models/ opt/ml/model/ tmp/
+        etc/group etc/passwd "$doc"/time-traveler/{LICENSE-APACHE,LICENSE-MIT,NOTICES.md} "usr/local/bin/$name"
+        opt/face-models/ opt/ml/model/ tmp/ "${@:3}"
     )
     # The paths of the loader and the libraries depend on the machine; which libraries are needed depends on the program alone.
     local library='/(ld-linux[a-z0-9_-]*\.so\.[12]|libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1)$'
@@ -51,15 +54,15 @@ check_files() {
     [[ $found == */ld-linux* && $found == */libc.so.6* ]] || fail "there is no loader, or no libc: $found"
     [[ $(<etc/passwd) == model:x:10001:10001:* && $(<etc/group) == model:x:10001: ]] || fail "there is no user model, 10001"
 
-    found=$(find . -perm /7022 ! -path ./tmp -printf '%m %P\n')
+    found=$(find . -perm /7022 ! -path ./tmp ! -path ./data -printf '%m %P\n')
     [[ -z $found ]] || fail "setuid, setgid, sticky, or writable by others: $found"
     found=$(stat -c %a tmp)
     [[ $found == 1777 ]] || fail "tmp has mode $found, not 1777"
     find . -type f -printf '%10s %P\n' | sort -k 2
     found=$(find . -type f -printf '%s\n' | awk '{ bytes += $1 } END { printf "%d", bytes / 1e6 + 1 }')
-    ((found <= LIMIT_MB)) || fail "the files take $found MB, and $LIMIT_MB are allowed"
+    ((found <= LIMIT_MB[$name])) || fail "the files take $found MB, and ${LIMIT_MB[$name]} are allowed"
     cd "$OLDPWD"
-    passed "the file system is as expected: at most $found MB (limit $LIMIT_MB)"
+    passed "the file system of $name is as expected: at most $found MB (limit ${LIMIT_MB[$name]})"
 }
 
 # Like an image: its own read-only root, a user, no other environment.
@@ -98,6 +101,42 @@ ENTER
     server=''
     [[ $status == 0 ]] || fail "after SIGTERM the server ended with $status: $(<"$work/log")"
     passed "it serves, read-only and as $user: ping, a strip of $(stat -c %s "$work/strip") bytes, SIGTERM"
+}
+
+# The whole pipeline, like its image: a user, one folder to write to, no other environment. A portrait becomes pictures.
+check_up() {
+    if [[ $EUID != 0 ]] || ! unshare --mount true 2>/dev/null; then
+        passed "NOT CHECKED, since this user may not unshare and chroot: that the file system runs the pipeline"
+        return
+    fi
+    local root=$work/rootfs-up url path status waited=0
+    cat >"$work/enter-up" <<'ENTER'
+mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && mount -t tmpfs -o mode=1777 none "$1/data" || exit
+# As Docker does: the program looks its own file up there, and gives its children /dev/null.
+mount -t proc none "$1/proc" && mount --bind /dev "$1/dev" || exit
+exec chroot --userspec=10001:10001 "$1" /usr/local/bin/time-traveler up --data /data/here --port 0 --aws-port 0 --json
+ENTER
+    mkdir -p "$root/proc" "$root/dev"
+    env -i PATH="$PATH" unshare --mount --propagation private bash "$work/enter-up" "$root" \
+        >"$work/up.json" 2>"$work/log" &
+    server=$!
+    until url=$(sed -n 's/.*"api":"\([^"]*\)".*/\1/p' "$work/up.json") && [[ $url ]]; do
+        kill -0 "$server" 2>/dev/null || fail "up ended: $(<"$work/log")"
+        ((waited++ < SECONDS_TO_START * 5)) || fail "up is not ready after $SECONDS_TO_START s: $(<"$work/log")"
+        sleep 0.2
+    done
+    status=$(stat -c %u:%g "/proc/$server")
+    [[ $status == 10001:10001 ]] || fail "up runs as $status"
+    curl -sf -o /dev/null -T examples/astronaut.png "$url/images/ada?ages=60" || fail "an upload is refused: $(<"$work/log")"
+    status=$(curl -sf "$url/jobs/ada?wait=20") || fail "there is no job: $(<"$work/log")"
+    [[ $status == *'"status":"SUCCESS"'* ]] || fail "the job is $status"
+    for path in health ''; do curl -sf -o /dev/null "$url/$path" || fail "there is nothing at /$path"; done
+    kill -TERM "$server"
+    status=0
+    wait "$server" || status=$?
+    server=''
+    [[ $status == 0 ]] || fail "after SIGTERM up ended with $status: $(<"$work/log")"
+    passed "it runs the whole pipeline, read-only but for /data: an upload, a job, health, the page, SIGTERM"
 }
 
 # Executables in the place of aws and docker. They record their arguments, and answer as $CASE says.
@@ -237,7 +276,8 @@ check_dockerfile() {
     toolchain=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
     [[ ${value[RUST_IMAGE]} == "rust:$toolchain-"* ]] ||
         fail "$file: ${value[RUST_IMAGE]}, but rust-toolchain.toml says $toolchain"
-    grep -q '^ENTRYPOINT \["/usr/local/bin/serve"\]$' "$file" || fail "$file: the entry point is not serve"
+    [[ $(grep '^ENTRYPOINT' "$file" | tail -1) == 'ENTRYPOINT ["/usr/local/bin/serve"]' ]] ||
+        fail "$file: the entry point of the last stage is not serve"
 }
 # The stages of face models, without comments.
 face_models() {
@@ -245,6 +285,16 @@ face_models() {
 }
 check_dockerfiles() {
     check_dockerfile container/Dockerfile
+    # What the last instructions of the stage `up` say.
+    [[ $(sed -n '/^FROM scratch AS up$/,/^$/p' container/Dockerfile | tail -5) == 'USER 10001:10001
+VOLUME /data
+ENTRYPOINT ["/usr/local/bin/time-traveler"]
+CMD ["up", "--data", "/data"]' ]] || fail "container/Dockerfile: the stage up is not as it was checked here"
+    # What the program takes in when it is built.
+    local included
+    for included in examples/astronaut.png infra/jobs-table.json infra/upload-rule.json; do
+        grep -qx "!$included" .dockerignore || fail ".dockerignore leaves out $included, which time-traveler includes"
+    done
     check_dockerfile container/Dockerfile.gpu
     [[ $(face_models container/Dockerfile) == "$(face_models container/Dockerfile.gpu)" ]] ||
         fail "the two Dockerfiles make face models differently"
@@ -255,7 +305,9 @@ check_dockerfiles() {
     passed "the Dockerfiles name versions, a user, and only what is there"
 }
 
-check_files
+check_files "$serve" "$work/rootfs"
+check_files "$up" "$work/rootfs-up" data/ etc/ssl/certs/ca-certificates.crt
+check_up
 # As SageMaker runs it, and as anybody should elsewhere.
 check_server 0:0
 check_server 10001:10001
