@@ -34,6 +34,18 @@ impl Environment {
             .collect()
     }
 
+    /// These variables and one more, which replaces one of the same name.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: String) -> Self {
+        self.variables.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Whether a variable is set.
+    pub fn has(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
     /// The value of a variable. `None`: it is not set. `needed` completes the sentence "... would work".
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! knows the model and its wire format; everything else is the same for all models. One worker thread owns the device. Requests
 //! wait for it in a bounded queue and are batched dynamically: those that wait together share the model's steps.
 //!
-//! [`main`] is the program `serve`: it reads the environment and serves the handler of [`handlers`]. With the argument `train` it
+//! [`main`] is the program `serve`: it reads the environment and serves the handler of [`handlers`], as [`serve_by`] does. With the argument `train` it
 //! trains a model: see [`training`].
 
 mod batcher;
@@ -43,7 +43,7 @@ pub use log_line::LogLine;
 pub use media_type::{MediaType, preferred};
 pub use model_kind::ModelKind;
 pub use nn::Stages;
-pub use program::main;
+pub use program::{main, serve_by};
 pub use refusal::{Reason, Refusal};
 pub use server::serve;
 pub use settings::Settings;

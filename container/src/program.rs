@@ -23,22 +23,29 @@ pub fn main() -> anyhow::Result<()> {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "train") {
         return training::main();
     }
+    serve_by(&Environment::of_this_process())
+}
+
+/// Serves the model that these variables name, until SIGTERM or SIGINT, with its log on stderr.
+///
+/// # Errors
+/// A setting, a model or an address that cannot be used.
+pub fn serve_by(environment: &Environment) -> anyhow::Result<()> {
     log_to_stderr()?;
-    let environment = Environment::of_this_process();
-    let settings = Settings::read(&environment)?;
-    match ModelKind::of(&environment)? {
+    let settings = Settings::read(environment)?;
+    match ModelKind::of(environment)? {
         ModelKind::FaceAging => {
-            let handler = FaceAging::new(face_aging::Settings::read(&environment)?)?;
+            let handler = FaceAging::new(face_aging::Settings::read(environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }
         ModelKind::Classifier => {
-            let handler = Classification::new(classifier::Settings::read(&environment)?)?;
+            let handler = Classification::new(classifier::Settings::read(environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }
         ModelKind::FaceDetector => {
-            let handler = FaceDetection::new(face_detector::Settings::read(&environment)?)?;
+            let handler = FaceDetection::new(face_detector::Settings::read(environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }

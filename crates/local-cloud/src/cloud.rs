@@ -27,7 +27,7 @@ use crate::journal::Journal;
 use crate::lambda::{Host, Lambda};
 use crate::log_files::LogFiles;
 use crate::logs::Logs;
-use crate::metrics::Metrics;
+use crate::metrics::Measured;
 use crate::queue::{self, Backlog};
 use crate::recovery::Recovery;
 use crate::redaction::Redactor;
@@ -104,7 +104,7 @@ impl Cloud {
         let clock = conditions.clock;
         let disk = DiskSpace::open(data);
         let databases = Databases::check(data)?;
-        let dynamodb = DynamoDb::start(&databases.tables, &stack.tables)?;
+        let (dynamodb, tallies) = DynamoDb::start(&databases.tables, &stack.tables, &stack.measures)?;
         let faults = match conditions.faults {
             Some(plan) => {
                 let copy = dynamodb.copy(&data.join(format!("tables-{}.db", Uuid::new_v4())))?;
@@ -138,6 +138,7 @@ impl Cloud {
             SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), events, sns.clone()).await?;
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();
+        servers.spawn(Arc::clone(&store).expire(stack.expirations.clone()));
         servers.spawn(store.free_when_idle());
         servers.spawn(Arc::clone(&disk).watch());
         let log_files = LogFiles::new(data.join("logs"));
@@ -157,7 +158,8 @@ impl Cloud {
         });
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint, Arc::default()));
-        let gateway = Gateway::new(stack, Arc::clone(&services), Metrics::new(Arc::clone(&journal), disk));
+        let measured = Measured { disk, tallies, own: stack.endpoints.iter().map(|own| own.name.clone()).collect() };
+        let gateway = Gateway::new(stack, Arc::clone(&services), measured);
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
         let linked = stack.site.iter().map(|file| file.path.clone()).collect();

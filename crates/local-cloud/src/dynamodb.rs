@@ -1,5 +1,6 @@
 //! DynamoDB: the `dynoxide` engine behind AWS's JSON protocol.
 
+mod tally;
 mod unread;
 
 use std::io;
@@ -19,7 +20,8 @@ use crate::aws_error::{json_error, not_implemented};
 use crate::body::collect;
 use crate::error::{CloudError, chain};
 use crate::mark::Mark;
-use crate::stack::{StackError, Table};
+use crate::stack::{Measures, StackError, Table};
+pub(crate) use tally::{Reading, Tallies};
 
 /// The largest request: 16 MB.
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -66,14 +68,15 @@ impl Failure {
 }
 
 impl DynamoDb {
-    /// Opens the database, and creates the tables that it lacks.
-    pub(crate) fn start(file: &Path, tables: &[Table]) -> Result<Self, CloudError> {
+    /// Opens the database, and creates the tables that it lacks, with the tallies of what is measured.
+    pub(crate) fn start(file: &Path, tables: &[Table], measures: &[Measures]) -> Result<(Self, Tallies), CloudError> {
         let database = Database::new(utf8(file)?).map_err(CloudError::DynamoDb)?;
         for table in tables {
             create(&database, table)?;
         }
+        let tallies = Tallies::open(file, measures)?;
         let mark = Mark::open(file).map_err(|source| CloudError::DataFolder { path: file.to_owned(), source })?;
-        Ok(Self::of(database, Some(Arc::new(mark))))
+        Ok((Self::of(database, Some(Arc::new(mark))), tallies))
     }
 
     fn of(database: Database, mark: Option<Arc<Mark>>) -> Self {

@@ -49,6 +49,15 @@ pub enum CloudError {
     /// DynamoDB cannot open its database.
     #[error("DynamoDB cannot start")]
     DynamoDb(#[source] dynoxide::DynoxideError),
+    /// The numbers of items that the metrics show cannot be kept.
+    #[error("the tallies in {path} cannot be used")]
+    Tallies {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// DynamoDB cannot create a table of the stack.
     #[error("DynamoDB cannot create the table {table}")]
     Table {

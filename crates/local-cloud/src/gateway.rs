@@ -1,4 +1,4 @@
-//! The gateway for clients: a REST API proxied to S3, an HTTP API proxied to functions, a web site, and metrics, at one address.
+//! The gateway for clients: a REST API proxied to S3, an HTTP API proxied to functions, a web site, metrics and health, at one address.
 
 pub(crate) mod cors;
 mod http_api;
@@ -14,11 +14,28 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use serde_json::json;
 
-use crate::metrics::Metrics;
+use crate::health;
+use crate::metrics::{self, Measured};
 use crate::services::Services;
 use crate::stack::{HttpRoute, Parameters, Refusal, S3Integration, Stack};
 use path::Template;
 use site::Site;
+
+/// What the gateway says of itself, where no route of the stack has the path.
+enum Own {
+    Metrics,
+    Health,
+}
+
+impl Own {
+    fn at(path: &str) -> Option<Self> {
+        match path {
+            "/metrics" => Some(Self::Metrics),
+            "/health" => Some(Self::Health),
+            _ => None,
+        }
+    }
+}
 
 enum Target {
     S3(S3Integration),
@@ -30,11 +47,11 @@ pub(crate) struct Gateway {
     site: Site,
     routes: Vec<(Method, Template, Target)>,
     services: Arc<Services>,
-    metrics: Metrics,
+    measured: Measured,
 }
 
 impl Gateway {
-    pub(crate) fn new(stack: &Stack, services: Arc<Services>, metrics: Metrics) -> Self {
+    pub(crate) fn new(stack: &Stack, services: Arc<Services>, measured: Measured) -> Self {
         let to_s3 =
             stack.rest_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::S3(route)));
         let to_functions = stack
@@ -43,7 +60,7 @@ impl Gateway {
             .cloned()
             .map(|route| (route.method.clone(), route.path.clone(), Target::Function(route)));
         let routes = to_s3.chain(to_functions).map(|(method, path, target)| (method, Template::new(&path), target));
-        Self { site: Site::new(&stack.site), routes: routes.collect(), services, metrics }
+        Self { site: Site::new(&stack.site), routes: routes.collect(), services, measured }
     }
 }
 
@@ -86,12 +103,20 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             Target::Function(route) => http_api::proxy(&gateway.services, route, template, parameters, request).await,
         };
     }
-    if path == "/metrics" && request.method() == Method::GET {
-        return gateway.metrics.answer();
+    if let Some(own) = Own::at(&path) {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            allowed.push("GET");
+        } else {
+            return match own {
+                Own::Metrics => metrics::answer(&gateway.services, &gateway.measured).await,
+                Own::Health => health::answer(&gateway.services, &gateway.measured),
+            };
+        }
     }
     if allowed.is_empty() {
-        let routes: Vec<String> =
+        let mut routes: Vec<String> =
             gateway.routes.iter().map(|(method, template, _)| format!("{method} {template}")).collect();
+        routes.extend(["GET /metrics", "GET /health"].map(str::to_owned));
         let body = json!({"message": format!("there is nothing at {path:?}"), "routes": routes});
         return Refusal { status: StatusCode::NOT_FOUND, body }.into_response();
     }

@@ -3,6 +3,7 @@
 
 mod environment;
 mod report;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use crate::schedule;
 use crate::stack::Function;
 use environment::Environment;
 pub(crate) use environment::Host;
+use usage::Usage;
 
 /// The largest event and the largest answer: 6 MB.
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
@@ -59,6 +61,7 @@ pub(crate) struct Lambda {
     functions: BTreeMap<String, State>,
     host: Host,
     journal: Arc<Journal>,
+    pub(crate) usage: Usage,
 }
 
 impl Lambda {
@@ -68,8 +71,9 @@ impl Lambda {
             permits: Arc::new(Semaphore::new(function.concurrency)),
             idle: Mutex::default(),
         };
+        let usage = Usage::new(functions.iter().map(|function| function.name.as_str()));
         let functions = functions.iter().map(|function| (function.name.clone(), state(function))).collect();
-        Arc::new(Self { functions, host, journal })
+        Arc::new(Self { functions, host, journal, usage })
     }
 
     /// Starts the provisioned environments and the workers of the queues.
@@ -99,6 +103,14 @@ impl Lambda {
         }
     }
 
+    /// The names of the queues of asynchronous invocations and of dead letters.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = String> {
+        self.functions.values().flat_map(|state| {
+            let dead_letters = state.function.retry.dead_letter_queue.as_deref().map(queue::of_dead_letters);
+            [queue::of_function(&state.function.name)].into_iter().chain(dead_letters)
+        })
+    }
+
     pub(crate) fn contains(&self, function: &str) -> bool {
         self.functions.contains_key(function)
     }
@@ -122,8 +134,16 @@ impl Lambda {
         Some(running.await.unwrap_or_else(|_| stops()))
     }
 
-    /// Runs one event in an idle environment, or in a new one. The caller holds a permit.
+    /// Runs one event, and counts it. The caller holds a permit.
     async fn run(&self, state: &State, request_id: &str, payload: Bytes) -> Outcome {
+        let running = self.usage.begin(&state.function.name);
+        let outcome = self.run_uncounted(state, request_id, payload).await;
+        running.end(outcome.failed);
+        outcome
+    }
+
+    /// Runs one event in an idle environment, or in a new one.
+    async fn run_uncounted(&self, state: &State, request_id: &str, payload: Bytes) -> Outcome {
         let environment = match state.take_idle() {
             Some(environment) => Ok(environment),
             None => {

@@ -25,6 +25,7 @@ mod error;
 mod events;
 mod faults;
 mod gateway;
+mod health;
 mod iam;
 mod journal;
 mod lambda;
@@ -59,6 +60,6 @@ pub use recovery::Recovery;
 pub use running::Running;
 pub use sagemaker::{NoSuchImage, find_image};
 pub use stack::{
-    BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Parameters, Program, Refusal,
-    RetryPolicy, Rule, S3Integration, Schedule, Stack, StackError, StaticFile, Subscription, Table,
+    BucketNotification, Code, Endpoint, Expiration, Function, HttpRoute, Image, InProcess, Measures, Parameters,
+    Program, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack, StackError, StaticFile, Subscription, Table,
 };

@@ -11,6 +11,7 @@ mod cors;
 mod customer_key;
 mod documents;
 mod encryption;
+mod expiry;
 mod file;
 mod headers;
 mod intake;

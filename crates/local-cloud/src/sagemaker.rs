@@ -6,6 +6,7 @@ mod hosting;
 mod images;
 mod jobs;
 mod notice;
+mod observed;
 mod records;
 mod runtime;
 
@@ -24,9 +25,11 @@ use crate::sns::Sns;
 use crate::stack::Stack;
 use control_plane::ControlPlane;
 pub(crate) use hosting::Place;
-use hosting::{Hosting, Launcher};
+use hosting::{Hosted, Hosting, Launcher, ModelServer};
 pub use images::{NoSuchImage, find as find_image};
 use jobs::{Training, Transform};
+pub(crate) use observed::Observed;
+use observed::observed;
 use runtime::{Manner, Runtime, Worker};
 
 pub(crate) struct SageMaker {
@@ -71,6 +74,21 @@ impl SageMaker {
             training,
             transform,
         })
+    }
+
+    /// What the endpoints' model servers say of themselves now.
+    pub(crate) async fn observed(&self) -> Vec<Observed> {
+        observed(&self.hosting).await
+    }
+
+    /// The endpoints, and whether all model servers of each are healthy.
+    pub(crate) fn health(&self) -> Vec<(String, bool)> {
+        let is_healthy = |endpoint: &Hosted| {
+            endpoint.lease().is_some_and(|serving| {
+                serving.variants().iter().all(|variant| variant.servers.servers().iter().all(ModelServer::is_healthy))
+            })
+        };
+        self.hosting.all().iter().map(|endpoint| (endpoint.name.clone(), is_healthy(endpoint))).collect()
     }
 
     pub(crate) async fn stop(&self) {

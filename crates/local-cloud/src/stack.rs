@@ -22,8 +22,12 @@ pub struct Stack {
     pub buckets: Vec<String>,
     /// S3 event notifications to functions.
     pub notifications: Vec<BucketNotification>,
+    /// Objects that are deleted when they are old enough.
+    pub expirations: Vec<Expiration>,
     /// DynamoDB tables.
     pub tables: Vec<Table>,
+    /// What the metrics say of the tables' items.
+    pub measures: Vec<Measures>,
     /// Lambda functions.
     pub functions: Vec<Function>,
     /// EventBridge rules.
@@ -55,6 +59,19 @@ pub struct StaticFile {
     pub body: Bytes,
 }
 
+/// What a lifecycle rule of S3 would delete, chosen by the ends of its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiration {
+    /// The bucket.
+    pub bucket: String,
+    /// The beginning of the keys.
+    pub prefix: String,
+    /// The end of the keys.
+    pub suffix: String,
+    /// The age from which an object is deleted: within a tenth of it, and within ten minutes.
+    pub after: Duration,
+}
+
 /// A DynamoDB table, given as the inputs of AWS's operations.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -62,6 +79,27 @@ pub struct Table {
     pub create: Value,
     /// The attribute that `UpdateTimeToLive` names.
     pub time_to_live: Option<String>,
+}
+
+/// What the metrics say of a table's items. All attributes are strings. The names of metrics are Prometheus'.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measures {
+    /// The table.
+    pub table: String,
+    /// The attribute by whose value items are counted, such as `status`. It is the label of the numbers.
+    pub attribute: String,
+    /// Its values. Items with others are not counted.
+    pub values: Vec<String>,
+    /// The values of items that wait for something.
+    pub waiting: Vec<String>,
+    /// The attribute with the moment since when an item has waited, as in RFC 3339.
+    pub moment: String,
+    /// Name and help of the gauge of items by value.
+    pub items: (String, String),
+    /// Name, without `_total`, and help of the counter of items that came to have a value.
+    pub changes: (String, String),
+    /// Name, without `_seconds`, and help of the gauge of how long the oldest item has waited; 0 where none does.
+    pub oldest: (String, String),
 }
 
 /// An S3 event notification: created objects invoke a function, with an event in S3's format.

@@ -20,6 +20,8 @@ use crate::commands::man::{self, Man};
 use crate::commands::model::{self, Model};
 use crate::commands::redrive::{self, Redrive};
 use crate::commands::send::{self, Send};
+use crate::commands::serve::{self, Serve};
+use crate::commands::tour::{self, Tour};
 use crate::commands::train::{self, Train};
 use crate::commands::up::{self, Up};
 use crate::{escape, stdout};
@@ -28,7 +30,7 @@ use crate::{escape, stdout};
 #[command(
     version,
     about = "Upload a portrait, get the same person back at other ages",
-    after_help = "Begin with `time-traveler up` and a browser, or with `time-traveler demo PHOTO`. `time-traveler COMMAND --help` explains a command.",
+    after_help = "Begin with `time-traveler tour`, or with `time-traveler up` and a browser. `time-traveler COMMAND --help` explains a command.",
     max_term_width = 100
 )]
 struct Cli {
@@ -42,6 +44,8 @@ enum Command {
     Up(Up),
     /// Run a command, such as a SageMaker script, against a local cloud without Docker
     Exec(Exec),
+    /// See a portrait travel through the pipeline, with each hop explained, in two minutes
+    Tour(Tour),
     /// Send portraits through the whole pipeline on this machine and show each hop
     Demo(Demo),
     /// Send portraits to a running pipeline, on this machine or on AWS
@@ -66,6 +70,8 @@ enum Command {
     Model(Model),
     /// Handle the events of a dead-letter queue again
     Redrive(Redrive),
+    /// Serve a model by SageMaker's contract for containers, without a container
+    Serve(Serve),
     /// Test whether a server keeps SageMaker's contract for containers
     Check(Check),
     /// Measure how fast this machine does the work
@@ -90,6 +96,7 @@ pub(crate) fn run() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Tour(tour) => tour::run(&tour),
         Command::Demo(demo) => demo::run(&demo),
         Command::Send(send) => send::run(&send),
         Command::Age(age) => age::run(&age),
@@ -101,6 +108,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Train(train) => train::run(&train),
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
+        Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Bench(bench) => bench::run(&bench),
         Command::Completions(completions) => completions::run(&completions, Cli::command()),

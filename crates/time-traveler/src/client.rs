@@ -20,6 +20,7 @@ use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::escape;
+use crate::pictures::output_folder::STRIP;
 use answer::{good, limited};
 use api::{Api, is_local, parsed};
 use authorization::Tokens;
@@ -239,15 +240,25 @@ impl Client {
 
     /// Fetches a file of the REST API in parts. It has at most `limit` bytes.
     async fn fetch(&self, path: &str, limit: usize) -> anyhow::Result<Vec<u8>> {
+        let kept = self.fetch_if_kept(path, limit).await?;
+        kept.with_context(|| format!("{} is not there", escape::line(path)))
+    }
+
+    /// As [`fetch`](Self::fetch); `None` if the file is not there.
+    async fn fetch_if_kept(&self, path: &str, limit: usize) -> anyhow::Result<Option<Vec<u8>>> {
         let url = self.images.at(path)?;
         let path = escape::line(path);
         let mut bytes = Vec::new();
         loop {
             let range = format!("bytes={}-{}", bytes.len(), bytes.len() + PART - 1);
             let get = self.images.http.get(url.clone()).header(RANGE, range);
-            let answer = good(self.images.send(get).await?).await?;
+            let answer = self.images.send(get).await?;
+            if answer.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            let answer = good(answer).await?;
             if answer.status() != StatusCode::PARTIAL_CONTENT {
-                return limited(answer, limit, &path).await;
+                return limited(answer, limit, &path).await.map(Some);
             }
             let total = answer.headers().get(CONTENT_RANGE).and_then(|range| {
                 let (_, total) = range.to_str().ok()?.rsplit_once('/')?;
@@ -261,7 +272,7 @@ impl Client {
             bytes.extend_from_slice(&part);
             match total {
                 Some(total) if total > bytes.len() && !part.is_empty() => {}
-                Some(total) if total == bytes.len() => return Ok(bytes),
+                Some(total) if total == bytes.len() => return Ok(Some(bytes)),
                 _ => {
                     bail!("{path} was answered with another range than the requested one, after {} bytes", bytes.len())
                 }
@@ -269,8 +280,8 @@ impl Client {
         }
     }
 
-    /// Fetches the pictures of a job in their order, then its strip, with the names of their files. The names follow from the places
-    /// and the bytes, never from what the API says.
+    /// Fetches the pictures of a job in their order, then its strip if it is still kept, with the names of their files. The names follow
+    /// from the places and the bytes, never from what the API says.
     pub(crate) async fn download(&self, job: &JobView) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
         let ages = job.ages.as_ref().map_or(0, Ages::len);
         let panels = job.images.len();
@@ -284,7 +295,9 @@ impl Client {
         }
         let path = format!("/{}", pipeline::keys::strip(&job.id, &job.revision));
         let limit = strip::row_bytes(ages) * strip::PANEL + NPY_HEADER;
-        files.push(("strip.npy".to_owned(), self.fetch(&path, limit).await?));
+        if let Some(strip) = self.fetch_if_kept(&path, limit).await? {
+            files.push((STRIP.to_owned(), strip));
+        }
         Ok(files)
     }
 }

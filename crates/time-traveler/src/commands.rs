@@ -15,5 +15,7 @@ pub(crate) mod man;
 pub(crate) mod model;
 pub(crate) mod redrive;
 pub(crate) mod send;
+pub(crate) mod serve;
+pub(crate) mod tour;
 pub(crate) mod train;
 pub(crate) mod up;

@@ -2,8 +2,10 @@
 
 pub(crate) mod local;
 pub(crate) mod lost_jobs;
+mod measures;
 pub(crate) mod own_image;
 pub(crate) mod programs;
+pub(crate) mod retention;
 pub(crate) mod stack_file;
 #[cfg(test)]
 mod template;
@@ -27,6 +29,7 @@ use serde_json::json;
 
 use own_image::OwnImage;
 use programs::BuiltIn;
+use retention::StripRetention;
 
 /// The bucket of uploads, which SageMaker reads.
 const INPUT_BUCKET: &str = "portraits";
@@ -67,6 +70,10 @@ pub(crate) struct Parts<'a> {
     pub(crate) images: &'a [OwnImage],
     /// Ages of an upload that names none.
     pub(crate) ages: Ages,
+    /// After how many days the table forgets a job, whose objects are deleted then. Without it, `RETENTION_DAYS` says it.
+    pub(crate) retention_days: Option<u16>,
+    /// How long strips are kept.
+    pub(crate) strips: StripRetention,
 }
 
 /// The stack of the whole pipeline.
@@ -82,7 +89,7 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
     let environment = BTreeMap::from([
         ("INPUT_BUCKET", INPUT_BUCKET.to_owned()),
         ("OUTPUT_BUCKET", OUTPUT_BUCKET.to_owned()),
-        ("JOBS_TABLE", table_name),
+        ("JOBS_TABLE", table_name.clone()),
         ("JOBS_INDEX", index),
         ("ENDPOINT_NAME", ENDPOINT.to_owned()),
         ("DEFAULT_AGES", parts.ages.to_string()),
@@ -90,13 +97,17 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
     // By default, glibc's arenas would keep the memory of many strips in each function.
     let memory = [("MALLOC_ARENA_MAX", "2".to_owned()), ("MALLOC_MMAP_THRESHOLD_", (1 << 20).to_string())];
     let set = FUNCTIONS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
-    let environment: BTreeMap<&str, String> = environment.into_iter().chain(memory).chain(set).collect();
+    let retention = parts.retention_days.map(|days| ("RETENTION_DAYS", days.to_string()));
+    let environment: BTreeMap<&str, String> =
+        environment.into_iter().chain(memory).chain(set).chain(retention).collect();
     // Wrong values are reported here, where the user sees them, rather than in a function's log.
     lambda::Settings::read(|name| environment.get(name).cloned())?;
     Ok(Stack {
         buckets: vec![INPUT_BUCKET.to_owned(), OUTPUT_BUCKET.to_owned()],
         notifications: Vec::new(),
+        expirations: parts.strips.expirations(),
         tables: vec![Table { create: table, time_to_live: Some("expiresAt".to_owned()) }],
+        measures: vec![measures::jobs(&table_name)],
         functions: functions(parts.functions, &environment)?,
         rules: vec![Rule {
             name: "uploads".to_owned(),
@@ -339,6 +350,19 @@ fn check_picture(media_type: &str) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_follows_from_the_parts() {
+        let days = |stack: &Stack| match &stack.functions[0].code {
+            Code::Program(program) => program.environment.get("RETENTION_DAYS").cloned(),
+            Code::InProcess(_) => None,
+        };
+        let default = stack(&Parts::default()).unwrap();
+        assert_eq!((default.expirations[0].after.as_secs(), days(&default)), (86_400, None));
+        let parts = Parts { retention_days: Some(7), strips: StripRetention::Job, ..Parts::default() };
+        let other = stack(&parts).unwrap();
+        assert_eq!((other.expirations.len(), days(&other).as_deref()), (0, Some("7")));
+    }
 
     #[test]
     fn the_parts_have_to_exist() {

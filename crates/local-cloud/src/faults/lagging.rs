@@ -131,7 +131,7 @@ mod tests {
             "BillingMode": "PAY_PER_REQUEST",
         });
         let tables =
-            DynamoDb::start(&folder.path().join("tables.db"), &[Table { create, time_to_live: None }]).unwrap();
+            DynamoDb::start(&folder.path().join("tables.db"), &[Table { create, time_to_live: None }], &[]).unwrap().0;
         assert!(tables.call(put("open")).await.status().is_success());
         let mut lagging = Lagging::new(tables.copy(&folder.path().join("copy.db")).unwrap(), Duration::from_secs(3600));
         assert!(!lagging.lags().await);

@@ -22,7 +22,7 @@ use crate::logs::{Logs, instance_id};
 pub(crate) use hosted::{Hosted, Lease, Serving, ServingVariant};
 pub(crate) use launcher::{Launch, LaunchError, Launcher};
 pub(crate) use model_data::remove as remove_model;
-pub(crate) use model_server::{Answer, InvokeError, ModelRequest};
+pub(crate) use model_server::{Answer, InvokeError, ModelRequest, ModelServer};
 pub(crate) use pipeline::Pipeline;
 
 /// Where model servers and jobs run: their spawner, their variables and their folders. All paths are absolute.
@@ -85,6 +85,11 @@ impl Hosting {
     pub(super) fn find(&self, name: &str) -> Option<Arc<Hosted>> {
         let all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&name.to_ascii_lowercase()).map(Arc::clone)
+    }
+
+    /// All endpoints, in the order of their names.
+    pub(super) fn all(&self) -> Vec<Arc<Hosted>> {
+        self.hosted.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
     }
 
     fn place(&self) -> &Place {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Error;
 use clap::error::ErrorKind;
 use futures::future::join_all;
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::answer::shown;
 use super::{Client, Photo};
 use crate::escape::Shown;
-use crate::pictures::output_folder::{self, ANIMATION, OutputFolder};
+use crate::pictures::output_folder::{self, ANIMATION, OutputFolder, STRIP};
 use crate::pictures::{animation, panels, portrait_name};
 
 /// Uploads at the same time.
@@ -20,12 +20,24 @@ const UPLOADS: usize = 4;
 /// Jobs whose pictures are fetched at the same time. Each needs the memory of its strip.
 const FETCHES: usize = 2;
 
-/// Reads all photographs before any is sent, and says which id each took that is not its file's name.
+/// Reads all photographs before any is sent, and says which id each took that is not its file's name. Beside the photographs stand the
+/// reasons why others cannot be sent.
 ///
 /// # Errors
-/// Where a file cannot be read or sent, or two files would get the same id (a usage error).
-pub(crate) fn read(paths: &[PathBuf], id: Option<&PortraitId>) -> anyhow::Result<Vec<Photo>> {
-    let photos: Vec<Photo> = paths.iter().map(|path| Photo::read(path, id.cloned())).collect::<anyhow::Result<_>>()?;
+/// Where no file can be sent, or two files would get the same id (a usage error).
+pub(crate) fn read(paths: &[PathBuf], id: Option<&PortraitId>) -> anyhow::Result<(Vec<Photo>, Vec<String>)> {
+    let (mut photos, mut sent, mut refused) = (Vec::<Photo>::new(), Vec::new(), Vec::new());
+    for path in paths {
+        match Photo::read(path, id.cloned()) {
+            Ok(photo) => {
+                photos.push(photo);
+                sent.push(path);
+            }
+            Err(error) => refused.push(format!("{error:#}")),
+        }
+    }
+    ensure!(!photos.is_empty(), "{}", refused.join("\n"));
+    let paths = sent;
     for (n, photo) in photos.iter().enumerate() {
         if let Some(other) = photos[..n].iter().position(|other| other.id == photo.id) {
             let (one, two) = (paths[other].shown(), paths[n].shown());
@@ -34,12 +46,12 @@ pub(crate) fn read(paths: &[PathBuf], id: Option<&PortraitId>) -> anyhow::Result
             return Err(Error::raw(ErrorKind::ArgumentConflict, message).into());
         }
     }
-    for (path, photo) in paths.iter().zip(&photos) {
+    for (path, photo) in paths.into_iter().zip(&photos) {
         if id.is_none() && !portrait_name::is_id(path, &photo.id) {
             note!("{} is portrait {}", path.shown(), photo.id);
         }
     }
-    Ok(photos)
+    Ok((photos, refused))
 }
 
 /// What to make of each photograph.
@@ -48,6 +60,8 @@ pub(crate) struct Order<'a> {
     pub(crate) ages: Option<&'a Ages>,
     pub(crate) out: Option<&'a Path>,
     pub(crate) animation: bool,
+    /// Each portrait has a folder of its own in `out`: several were named.
+    pub(crate) several: bool,
 }
 
 /// How far a photograph has come.
@@ -71,7 +85,7 @@ pub(crate) enum Step<'a> {
 /// The final job of a photograph, and its pictures.
 pub(crate) struct Delivered {
     pub(crate) job: JobView,
-    /// The panels in the job's order, then the strip. Empty if the job did not succeed.
+    /// The panels in the job's order, then the strip, if it was still kept. Empty if the job did not succeed.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) animation: Option<PathBuf>,
 }
@@ -79,7 +93,10 @@ pub(crate) struct Delivered {
 impl Delivered {
     /// All files but the strip.
     pub(crate) fn panels(&self) -> &[PathBuf] {
-        self.files.split_last().map_or(&[], |(_, panels)| panels)
+        match self.files.split_last() {
+            Some((last, panels)) if last.ends_with(STRIP) => panels,
+            _ => &self.files,
+        }
     }
 
     /// Why there are no pictures.
@@ -100,7 +117,7 @@ pub(crate) async fn deliver(
     order: Order<'_>,
     on_step: &impl Fn(usize, Step<'_>),
 ) -> Vec<anyhow::Result<Delivered>> {
-    let several = photos.len() > 1;
+    let several = order.several;
     let (uploads, fetches) = (Semaphore::new(UPLOADS), Semaphore::new(FETCHES));
     let ways = photos.into_iter().enumerate().map(|(n, photo)| {
         let (uploads, fetches) = (&uploads, &fetches);
@@ -153,6 +170,9 @@ async fn deliver_one(
         let _fetching = fetches.acquire().await?;
         on_step(Step::Fetching);
         let files = client.download(&delivered.job).await?;
+        if !files.iter().any(|(name, _)| name == STRIP) {
+            note!("{}: the strip is no longer kept, the pictures are", delivered.job.id);
+        }
         let animated = order.animation.then(|| ages.into());
         let folder = folder.to_owned();
         let written = tokio::task::spawn_blocking(move || write(&folder, &files, animated)).await;
@@ -180,7 +200,8 @@ fn write(
     let mut output = OutputFolder::open(folder, names.chain(animated.as_ref().map(|_| ANIMATION)))?;
     let written = files.iter().map(|(name, bytes)| output.write(name, bytes)).collect::<anyhow::Result<_>>()?;
     let animation = match (animated, files.split_last()) {
-        (Some(ages), Some((_strip, panels))) => {
+        (Some(ages), Some((last, others))) => {
+            let panels = if last.0 == STRIP { others } else { files };
             Some(output.write(ANIMATION, &animation::make(&panels::decode(panels)?, &ages)?)?)
         }
         _ => None,

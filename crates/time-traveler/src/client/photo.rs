@@ -8,6 +8,7 @@ use pipeline::{ForeignType, ImageType, MAX_UPLOAD_BYTES, PortraitId};
 
 use crate::escape::Shown;
 use crate::hex::hex;
+use crate::pictures::sample::SAMPLE;
 use crate::pictures::{portrait_name, source};
 
 #[derive(Clone, Debug)]
@@ -26,6 +27,12 @@ impl Photo {
             None => format!("{} is no picture that can be sent: JPEG, PNG and WebP can", path.shown()),
         })?;
         Ok(Self { id: id.unwrap_or_else(|| portrait_name::id_of(path)), bytes, media_type })
+    }
+
+    /// The built-in portrait.
+    pub(crate) fn sample() -> Self {
+        let id = portrait_name::id_of(Path::new("astronaut.png"));
+        Self { id, bytes: SAMPLE.to_vec(), media_type: ImageType::Png }
     }
 
     /// The ETag, without quotes, that S3 gives the picture where it encrypts with keys of its own, as the template's bucket does.

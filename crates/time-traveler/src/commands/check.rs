@@ -45,9 +45,9 @@ pub(crate) struct Check {
     /// Number of requests at the same time
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=1024))]
     clients: u16,
-    /// Seconds that the server may take to become healthy
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    wait: u64,
+    /// Seconds that the server may take to listen and to become healthy [default: 60 once it listens]
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
     /// Seconds that an answer may take
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
@@ -89,7 +89,7 @@ fn message(check: &Check) -> anyhow::Result<Message> {
 }
 
 async fn rules(probe: &Probe, check: &Check, report: &mut Report) {
-    if !report.rule("healthy", serving::healthy(probe, Duration::from_secs(check.wait)).await) {
+    if !report.rule("healthy", serving::healthy(probe, check.wait.map(Duration::from_secs)).await) {
         return;
     }
     let answer = serving::check(probe, report).await;

@@ -21,8 +21,8 @@ use crate::terminal::view::View;
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// JPEG, PNG or WebP pictures
-    #[arg(required = true, value_name = "PHOTO")]
+    /// JPEG, PNG or WebP pictures [default: a built-in portrait]
+    #[arg(value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// Folder for the pictures, with one folder in it for each of several portraits [default: out/{id}]
     #[arg(long, value_name = "DIR")]
@@ -39,7 +39,10 @@ pub(crate) struct Demo {
 pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
     let hops = HopLog::default();
     hops.install();
-    let photos = delivery::read(&demo.photos, None)?;
+    let (photos, refused) = match &demo.photos[..] {
+        [] => (vec![Photo::sample()], Vec::new()),
+        paths => delivery::read(paths, None)?,
+    };
     demo.model.engine()?;
     let data = tempfile::tempdir().context("a temporary folder cannot be created")?;
     let stack = stack(&Parts { model: demo.model.folder.as_deref(), ages: demo.ages.clone(), ..Parts::default() })?;
@@ -48,17 +51,27 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
         let conditions = Conditions { durability: Durability::Kill, ..Conditions::default() };
         let cloud = start(&stack, data.path(), 0, 0, conditions).await?;
         let client = Client::new(&ApiAddresses::local(cloud.api_address())).await?;
-        let done = send(&hops, &client, photos, demo).await;
+        let done = send(&hops, &client, (photos, refused), demo).await;
         cloud.stop().await;
         done
     })
 }
 
-async fn send(hops: &HopLog, client: &Client, photos: Vec<Photo>, demo: &Demo) -> anyhow::Result<()> {
+async fn send(
+    hops: &HopLog,
+    client: &Client,
+    (photos, refused): (Vec<Photo>, Vec<String>),
+    demo: &Demo,
+) -> anyhow::Result<()> {
     hops.start();
     let (put, seen) = (now(), AtomicI64::new(0));
     let ids: Vec<PortraitId> = photos.iter().map(|photo| photo.id.clone()).collect();
-    let order = Order { ages: Some(&demo.ages), out: demo.out.as_deref(), animation: !demo.view.no_animation };
+    let order = Order {
+        ages: Some(&demo.ages),
+        out: demo.out.as_deref(),
+        animation: !demo.view.no_animation,
+        several: demo.photos.len() > 1,
+    };
     let on_step = |n: usize, step: Step<'_>| {
         let id = &ids[n];
         match step {
@@ -81,6 +94,7 @@ async fn send(hops: &HopLog, client: &Client, photos: Vec<Photo>, demo: &Demo) -
     let last = delivered.iter().map(|one| one.job.updated_at.as_millis()).max().unwrap_or(put);
     send::print(&delivered, demo.view.show)?;
     summarize(hops, &delivered, last - put, seen.into_inner() - last)?;
+    let failed = [refused, failed].concat();
     if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n")) }
 }
 

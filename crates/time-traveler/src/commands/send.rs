@@ -19,7 +19,7 @@ use crate::terminal::view::{Show, View};
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// JPEG, PNG or WebP pictures
+    /// JPEG, PNG or WebP pictures; one that cannot be sent keeps no other back
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     #[command(flatten)]
@@ -44,17 +44,23 @@ pub(crate) fn run(send: &Send) -> anyhow::Result<()> {
     if send.photos.len() > 1 && send.id.is_some() {
         return Err(Error::raw(ErrorKind::ArgumentConflict, "--id names one portrait, not several").into());
     }
-    let photos = delivery::read(&send.photos, send.id.as_ref())?;
+    let (photos, refused) = delivery::read(&send.photos, send.id.as_ref())?;
     let ids: Vec<PortraitId> = photos.iter().map(|photo| photo.id.clone()).collect();
     let answers = runtime()?.block_on(async {
         let client = Client::new(&send.apis).await?;
-        let order = Order { ages: send.ages.as_ref(), out: send.out.as_deref(), animation: !send.view.no_animation };
+        let order = Order {
+            ages: send.ages.as_ref(),
+            out: send.out.as_deref(),
+            animation: !send.view.no_animation,
+            several: send.photos.len() > 1,
+        };
         let lines = StatusLines::of(&ids);
         let answers = delivery::deliver(&client, photos, order, &|n, step| lines.show(n, &step)).await;
         lines.end();
         anyhow::Ok(answers)
     })?;
     let (delivered, failed) = sort(&ids, answers);
+    let failed = [refused, failed].concat();
     if send.json {
         print_json(&delivered)?;
     } else {

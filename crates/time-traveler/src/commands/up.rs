@@ -18,6 +18,7 @@ use crate::runtime::runtime;
 use crate::stack::local::start;
 use crate::stack::lost_jobs::lost_jobs;
 use crate::stack::own_image::OwnImage;
+use crate::stack::retention::StripRetention;
 use crate::stack::{Parts, stack, stack_file};
 use crate::terminal::hop_log::HopLog;
 
@@ -50,6 +51,12 @@ pub(crate) struct Up {
     /// Ages of an upload that names none
     #[arg(long, default_value_t)]
     ages: Ages,
+    /// Days until a job is forgotten and its pictures are deleted [default: RETENTION_DAYS, or 30]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    retention: Option<u16>,
+    /// How long strips are kept, which take most of the disk: hours as 12h, days as 7d, or job: as long as the job
+    #[arg(long, value_name = "TIME", default_value_t)]
+    strip_retention: StripRetention,
     /// What acknowledged uploads survive: power-cut waits for the disk, kill leaves that to the kernel
     #[arg(long, value_name = "EVENT", default_value_t, value_parser = Choice::<Durability>::of(&Durability::WORDS))]
     durability: Durability,
@@ -79,6 +86,8 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
             functions: up.functions.as_deref(),
             images: &up.images,
             ages: up.ages.clone(),
+            retention_days: up.retention,
+            strips: up.strip_retention,
         })?;
         if let Some(file) = &up.stack {
             stack_file::add(file, &mut stack)?;
@@ -118,6 +127,7 @@ fn announce(cloud: &Cloud, stack: &Stack, up: &Up, engine: Option<EngineKind>) -
     print_line!("  page  {api}/")?;
     print_line!("  API   {api}   curl -T photo.jpg {api}/images/ada; curl '{api}/jobs/ada?wait=20'")?;
     print_line!("  AWS   {aws}   export AWS_ENDPOINT_URL={aws}")?;
+    print_line!("  state {api}/metrics for Prometheus; {api}/health")?;
     print_line!("  data  {data}   logs of functions and model server: {}", logs.shown())?;
     print_line!("  model {}", serving(up, engine))?;
     // The first one is the built-in image.
@@ -146,7 +156,7 @@ fn serving(up: &Up, engine: Option<EngineKind>) -> String {
 
 /// Catches Ctrl-C and SIGTERM from now on. The future ends with the first.
 #[cfg(unix)]
-fn stop_signal() -> io::Result<impl Future<Output = io::Result<()>>> {
+pub(super) fn stop_signal() -> io::Result<impl Future<Output = io::Result<()>>> {
     let mut interrupted = signal::unix::signal(signal::unix::SignalKind::interrupt())?;
     let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
     Ok(async move {
@@ -160,6 +170,6 @@ fn stop_signal() -> io::Result<impl Future<Output = io::Result<()>>> {
 
 /// Waits for Ctrl-C.
 #[cfg(not(unix))]
-fn stop_signal() -> io::Result<impl Future<Output = io::Result<()>>> {
+pub(super) fn stop_signal() -> io::Result<impl Future<Output = io::Result<()>>> {
     Ok(signal::ctrl_c())
 }

@@ -30,9 +30,39 @@ pub(crate) struct HopLog {
     start: Arc<OnceLock<Instant>>,
     model_seconds: Arc<Mutex<f64>>,
     failures_only: bool,
+    /// The hops, where they are kept and not printed.
+    kept: Option<Arc<Mutex<Vec<Line>>>>,
+}
+
+/// A hop that was kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    /// Since the start.
+    pub(crate) milliseconds: f64,
+    pub(crate) service: String,
+    pub(crate) action: String,
+    pub(crate) detail: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { milliseconds, service, action, detail } = self;
+        write!(formatter, "{milliseconds:>7.0} ms  {service:<12}{action:<20}{detail}")
+    }
 }
 
 impl HopLog {
+    /// A layer that keeps the hops for [`kept`](Self::kept), and prints none.
+    pub(crate) fn keeping() -> Self {
+        Self { kept: Some(Arc::default()), ..Self::default() }
+    }
+
+    /// The hops so far, where they are kept.
+    pub(crate) fn kept(&self) -> Vec<Line> {
+        let kept = self.kept.as_ref().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        kept.unwrap_or_default()
+    }
+
     /// A layer that prints why jobs and endpoints fail, with the last lines of their programs, and no other hop.
     pub(crate) fn of_failures() -> Self {
         Self { failures_only: true, ..Self::default() }
@@ -51,8 +81,12 @@ impl HopLog {
     pub(crate) fn show(&self, service: &str, action: &str, detail: &str) {
         let Some(start) = self.start.get() else { return };
         // A client names keys and ids, and a line feed in them would forge a line.
-        let [service, action, detail] = [service, action, detail].map(escape::line);
-        note!("{:>7.0} ms  {service:<12}{action:<20}{detail}", start.elapsed().as_secs_f64() * 1000.0);
+        let [service, action, detail] = [service, action, detail].map(|text| escape::line(text).into_owned());
+        let line = Line { milliseconds: start.elapsed().as_secs_f64() * 1000.0, service, action, detail };
+        match &self.kept {
+            Some(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).push(line),
+            None => note!("{line}"),
+        }
     }
 
     /// Subscribes to this process's logs and hops, and writes both to stderr.

@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{BINARY, repository};
+use crate::support::{BINARY, Up, repository};
 
 #[path = "../../../../container/tests/line_lengths/mod.rs"]
 mod line_lengths;
@@ -149,6 +150,37 @@ fn a_server_that_ignores_sigterm_is_named() {
 }
 
 #[test]
+fn a_program_that_is_no_container_is_told_at_once() {
+    let up = Up::start();
+    let start = Instant::now();
+    let output = Command::new(BINARY).args(["check", &up.api, "--wait", "600"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("no container answers here"), "{said}");
+    assert!(start.elapsed() < Duration::from_secs(60), "it waited for a program that is no container");
+}
+
+#[test]
+fn the_command_serve_serves_a_model_on_this_machine() {
+    let mut process = Command::new(BINARY).args(["serve", "--port", "0"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let ready = lines.find(|line| line.contains("\"ready\"")).unwrap();
+    std::thread::spawn(move || lines.for_each(drop));
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    let address = ready["address"].as_str().unwrap();
+    assert!(address.starts_with("127.0.0.1:") && ready["model"] == "preview", "{ready}");
+    let mut server = Server { process, url: format!("http://{address}") };
+    let output = server.check(&["--custom-attributes", "ages=40", "--clients", "4"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(server.process.wait().unwrap().success());
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("sam_ffhq_aging.pt"), "weights").unwrap();
+    let output = Command::new(BINARY).args(["serve", "--port", "0", "--model"]).arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("it has sam_ffhq_aging.pt: rename it"), "{said}");
+}
+
+#[test]
 fn an_address_without_a_server_is_reported() {
     let refused = |arguments: &[&str]| {
         let output = Command::new(BINARY).arg("check").args(arguments).output().unwrap();
@@ -159,5 +191,11 @@ fn an_address_without_a_server_is_reported() {
     // No server listens on port 1.
     let (code, message) = refused(&["http://127.0.0.1:1", "--wait", "0"]);
     assert!(code == 1 && message.contains("breaks 1 of 1 rules"), "{message}");
+    // Without --wait, nobody is waited for who does not listen.
+    let start = Instant::now();
+    let output = Command::new(BINARY).args(["check", "http://127.0.0.1:1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("start the server first"), "{said}");
+    assert!(start.elapsed() < Duration::from_secs(30), "it waited for a server that does not listen");
     assert_eq!(refused(&["http://127.0.0.1:1", "--clients", "0"]).0, 2);
 }

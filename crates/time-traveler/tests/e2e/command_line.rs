@@ -40,6 +40,62 @@ fn demo_shows_each_hop_and_writes_the_pictures() {
 }
 
 #[test]
+fn demo_without_a_photo_takes_the_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["demo", "--ages", "60", "--no-animation"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    check_pictures(&folder.path().join("out/astronaut"), 2);
+}
+
+#[test]
+fn the_tour_explains_every_hop_and_ends_with_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["tour", "--ages", "60"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let hops: Vec<&str> = said.lines().filter(|line| line.contains(" ms  ")).collect();
+    let order = [
+        "PUT ",
+        "Object Created",
+        "PutObject",
+        "image-processor",
+        "/jobs/astronaut",
+        "InvokeEndpointAsync",
+        "Invocation ",
+        "Publish",
+        "/0.jpg",
+        "SUCCESS",
+        "files",
+    ];
+    assert_eq!(hops.len(), order.len(), "{said}");
+    for (hop, word) in hops.iter().zip(order) {
+        assert!(hop.contains(word), "{hop}: no {word}");
+    }
+    assert!(said.contains("The engine preview draws the ages"), "{said}");
+    assert!(said.trim_end().lines().last().unwrap().starts_with("The page: http://127.0.0.1:"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the tour leaves nothing behind");
+    let output = run(folder.path(), &["tour", "gone.jpg"]);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("gone.jpg"));
+}
+
+#[test]
+fn a_file_that_is_no_picture_keeps_no_other_back() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a-note.jpg"), "text").unwrap();
+    std::fs::write(folder.path().join("face.jpg"), picture(1)).unwrap();
+    let up = Up::start();
+    for command in ["send", "demo"] {
+        let api: &[&str] = if command == "send" { &["--api", &up.api] } else { &[] };
+        let files = ["a-note.jpg", "face.jpg", "gone.jpg"];
+        let output = run(folder.path(), &[&[command], &files[..], &["--ages", "60", "--out", command], api].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("a-note.jpg is no picture") && said.contains("gone.jpg cannot be read"), "{said}");
+        check_pictures(&folder.path().join(command).join("face"), 2);
+    }
+}
+
+#[test]
 fn an_unknown_fault_in_a_plan_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["up", "--chaos", "seed=7,drop-notices=0.1"]);

@@ -18,6 +18,7 @@ mod hostile_server;
 mod kills;
 mod logs;
 mod model_servers;
+mod monitoring;
 mod notebooks;
 mod outputs;
 mod own_results;

@@ -124,3 +124,24 @@ fn several_clients_of_one_id_get_their_own_pictures_or_none() {
     }
     assert!(served >= 1);
 }
+
+#[tokio::test]
+async fn a_strip_that_is_no_longer_kept_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ada.png"), picture(1)).unwrap();
+    let up = Up::start();
+    let send = |out: &str| {
+        let output = run(folder.path(), &["send", "ada.png", "--api", &up.api, "--ages", "60", "--out", out]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        let is_there = |name: &str| folder.path().join(out).join(name).exists();
+        (said, ["0.jpg", "1.jpg", "animation.gif", "strip.npy"].map(is_there))
+    };
+    assert_eq!(send("with").1, [true; 4]);
+    let job = up.json("/jobs/ada").await;
+    let key = format!("images/ada/{}/strip.npy", job["revision"].as_str().unwrap());
+    up.s3().await.delete_object().bucket("time-traveler").key(key).send().await.unwrap();
+    let (said, there) = send("without");
+    assert_eq!(there, [true, true, true, false]);
+    assert!(said.contains("ada: the strip is no longer kept"), "{said}");
+}

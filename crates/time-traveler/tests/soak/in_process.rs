@@ -197,6 +197,8 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
     Stack {
         buckets: vec!["portraits".to_owned(), "time-traveler".to_owned()],
         tables: vec![Table { create: read("jobs-table.json"), time_to_live: Some("expiresAt".to_owned()) }],
+        expirations: Vec::new(),
+        measures: Vec::new(),
         functions: vec![function(PROCESSOR, processor, 16, retry), function(TRACKER, tracker, CLIENTS, none)],
         rules: vec![Rule {
             name: "uploads".to_owned(),

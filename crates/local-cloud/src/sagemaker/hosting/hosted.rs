@@ -81,6 +81,11 @@ impl Serving {
         &self.variants[0].servers
     }
 
+    /// Its variants, in the order of the deployment's.
+    pub(crate) fn variants(&self) -> &[ServingVariant] {
+        &self.variants
+    }
+
     async fn stop(&self) {
         join_all(self.variants.iter().map(|variant| variant.servers.stop())).await;
     }

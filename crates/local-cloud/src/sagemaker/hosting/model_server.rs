@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::{Stream, TryStreamExt, stream};
 use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
@@ -32,6 +33,8 @@ const PING: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// The server is replaced after this number of failed pings in a row.
 const MAX_FAILED_PINGS: u32 = 3;
+/// The largest text of metrics, in bytes. A server of this project has some 10 KB.
+const MAX_METRICS: usize = 4 << 20;
 /// How long a server may take to end. SageMaker kills it after 30 seconds.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -216,6 +219,34 @@ impl ModelServer {
         let base = self.base.borrow().clone()?;
         let asked = self.client.get(format!("{base}/execution-parameters")).timeout(PING_TIMEOUT).send().await.ok()?;
         asked.error_for_status().ok()?.json().await.ok()
+    }
+
+    /// The name of its container.
+    pub(crate) fn container(&self) -> &str {
+        &self.container
+    }
+
+    /// Whether it was healthy at the last look.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.base.borrow().is_some()
+    }
+
+    /// Asks for its answer to `GET /metrics`: Prometheus' text, by custom. `None` if it has none, or none in time. The server may be
+    /// stopped meanwhile.
+    pub(crate) fn metrics(&self) -> BoxFuture<'static, Option<String>> {
+        let (client, base) = (self.client.clone(), self.base.borrow().clone());
+        Box::pin(async move {
+            let asked = client.get(format!("{}/metrics", base?)).timeout(PING_TIMEOUT).send().await.ok()?;
+            let mut answer = asked.error_for_status().ok()?;
+            let mut text = Vec::new();
+            while let Some(piece) = answer.chunk().await.ok()? {
+                text.extend_from_slice(&piece);
+                if text.len() > MAX_METRICS {
+                    return None;
+                }
+            }
+            String::from_utf8(text).ok()
+        })
     }
 
     pub(crate) async fn stop(&self) {

@@ -58,6 +58,11 @@ impl Pipeline {
         self.servers[0].execution_parameters().await
     }
 
+    /// The servers in the order of requests.
+    pub(crate) fn servers(&self) -> &[ModelServer] {
+        &self.servers
+    }
+
     pub(crate) async fn stop(&self) {
         join_all(self.servers.iter().map(ModelServer::stop)).await;
     }

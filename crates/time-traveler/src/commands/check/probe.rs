@@ -93,6 +93,9 @@ impl Probe {
     }
 }
 
+/// Begins the reason of a request that found nobody who listens.
+pub(super) const NO_CONNECTION: &str = "no connection";
+
 async fn answer(request: RequestBuilder) -> Result<Answer, String> {
     let start = Instant::now();
     let response = request.send().await.map_err(cause)?;
@@ -106,7 +109,7 @@ fn cause(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let kind = if error.is_connect() { "no connection" } else { "the connection broke" };
+    let kind = if error.is_connect() { NO_CONNECTION } else { "the connection broke" };
     format!("{kind}: {}", anyhow::Error::from(error).root_cause())
 }
 

@@ -6,7 +6,7 @@ use local_cloud::container_contract;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, TRANSFER_ENCODING};
 
-use super::probe::{Answer, Probe};
+use super::probe::{Answer, NO_CONNECTION, Probe};
 use super::report::Report;
 
 /// How long SageMaker waits for an answer of `/ping`.
@@ -27,9 +27,15 @@ pub(super) async fn check(probe: &Probe, report: &mut Report) -> Option<Answer> 
     Some(answer)
 }
 
-/// `/ping` answers 200 within `patience`.
-pub(super) async fn healthy(probe: &Probe, patience: Duration) -> Result<String, String> {
+/// How long a server that listens may take to become healthy, by default.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `/ping` answers 200 within `patience`. By default, only a server that listens is waited for. An answer that no container gives ends
+/// the wait: another program listens there.
+pub(super) async fn healthy(probe: &Probe, patience: Option<Duration>) -> Result<String, String> {
     let start = Instant::now();
+    let waits = patience.is_some();
+    let patience = patience.unwrap_or(PATIENCE);
     let mut before = None;
     loop {
         let seen = match probe.ping().await {
@@ -37,7 +43,15 @@ pub(super) async fn healthy(probe: &Probe, patience: Duration) -> Result<String,
                 let before = before.map_or_else(String::new, |before: String| format!("; before, {before}"));
                 return Ok(format!("200 after {:.1} s{before}", start.elapsed().as_secs_f64()));
             }
+            // A container that starts says so by an error of the server's.
+            Ok(answer) if !answer.status.is_server_error() => {
+                let seen = answer.brief();
+                return Err(format!("{seen}: no container answers here, whose /ping says 200, or 503 while it starts"));
+            }
             Ok(answer) => answer.brief(),
+            Err(error) if !waits && error.starts_with(NO_CONNECTION) => {
+                return Err(format!("{error}: start the server first, or wait for it with --wait 60"));
+            }
             Err(error) => error,
         };
         if start.elapsed() >= patience {

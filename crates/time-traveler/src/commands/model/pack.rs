@@ -85,7 +85,7 @@ fn files(pack: &Pack) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let folder = &pack.model;
     ensure!(
         folder.is_dir(),
-        "there is no folder {}: one with model.safetensors or model.pt would work",
+        "there is no folder {0}: make it, and put the checkpoint in it as model.pt: mkdir {0} && cp sam_ffhq_aging.pt {0}/model.pt",
         folder.shown()
     );
     let checkpoint = needed_checkpoint(folder)?;
