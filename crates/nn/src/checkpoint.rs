@@ -1,5 +1,6 @@
-//! Checkpoints: named tensors in a file, as `torch.save` or safetensors writes them.
+//! Checkpoints: named tensors in a file, as `torch.save` or safetensors writes them, or arrays as NumPy pickles them.
 
+mod arrays;
 mod checkpoint_error;
 mod mapped;
 mod misfits;
@@ -15,6 +16,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
+pub use arrays::ArraysError;
 pub use checkpoint_error::CheckpointError;
 pub(crate) use misfits::NAMED;
 pub use misfits::{Misfit, Misfits};
@@ -25,6 +27,9 @@ pub use stored::StoredTensor;
 /// The largest header that safetensors allows, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
 
+/// The bytes that tell the format.
+const HEAD: u64 = 16;
+
 /// The format of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -34,6 +39,8 @@ pub enum Format {
     PyTorchLegacy,
     /// The safetensors format: a JSON header, then the values.
     Safetensors,
+    /// A pickle of NumPy's arrays by name.
+    NumpyPickle,
     /// No file: the values are computed.
     Computed,
 }
@@ -44,6 +51,7 @@ impl fmt::Display for Format {
             Self::PyTorchZip => "PyTorch (zip)",
             Self::PyTorchLegacy => "PyTorch (legacy)",
             Self::Safetensors => "safetensors",
+            Self::NumpyPickle => "NumPy (pickle)",
             Self::Computed => "computed",
         })
     }
@@ -68,7 +76,8 @@ impl Checkpoint {
     /// Opens a checkpoint. Its first bytes decide the format, not its name.
     ///
     /// The tensors of a `state_dict` in a PyTorch file are named as they are in it. A pickle is never run, and one that names
-    /// anything but data is refused. A safetensors file is mapped into memory: it must not change while any part of it is used.
+    /// anything but data is refused. A safetensors file or a pickle of arrays is mapped into memory: it must not change while any part
+    /// of it is used.
     ///
     /// # Errors
     /// [`CheckpointError`]: the file does not exist, is truncated, damaged or of another format, or its pickle contains code.
@@ -80,11 +89,14 @@ impl Checkpoint {
         }
         let mut handle = File::open(file).map_err(unreadable)?;
         let mut head = Vec::new();
-        handle.by_ref().take(9).read_to_end(&mut head).map_err(unreadable)?;
+        handle.by_ref().take(HEAD).read_to_end(&mut head).map_err(unreadable)?;
         handle.rewind().map_err(unreadable)?;
         let length = head.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         if length.is_some_and(|length| length <= MAX_HEADER) && head.get(8) == Some(&b'{') {
             mapped::open(file, &handle)
+        } else if arrays::is_one(&head) {
+            let (mapping, whole) = mapped::map(file, &handle)?;
+            arrays::open(file, &mapping, whole)
         } else {
             pickled::open(file, handle)
         }

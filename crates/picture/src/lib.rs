@@ -9,6 +9,7 @@ mod exif;
 mod jpeg;
 mod picture_error;
 mod png;
+pub mod resize;
 mod scans;
 mod webp;
 

@@ -10,4 +10,4 @@ pub use conv_norm::ConvNorm;
 pub use efficient_net_lite0::EfficientNetLite0;
 pub use fpn::Fpn;
 pub use mobile_net_v1::MobileNetV1;
-pub use resnet::{Depth, ResNet, Stage, Stem};
+pub use resnet::{Depth, ResNet, Stage, Stem, Style};

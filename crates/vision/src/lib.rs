@@ -7,6 +7,7 @@ pub mod boxes;
 pub mod classifier;
 pub mod dsfd;
 mod face_detector;
+pub mod faster_rcnn;
 pub mod retinaface;
 pub mod train;
 mod vision_error;

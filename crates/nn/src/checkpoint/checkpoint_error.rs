@@ -1,6 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::arrays::ArraysError;
 use super::misfits::{Misfits, excerpt};
 
 /// Why a checkpoint cannot be read or written.
@@ -54,6 +55,17 @@ pub enum CheckpointError {
         file: PathBuf,
         /// The reader's reason.
         source: safetensors::SafeTensorError,
+    },
+    /// It is a pickle, but not one of arrays.
+    #[error(
+        "the content of {} cannot be read: a pickle of {{'model': {{name: array}}}}, as model zoos publish them, would work",
+        file.display()
+    )]
+    Arrays {
+        /// Its path.
+        file: PathBuf,
+        /// Why.
+        source: ArraysError,
     },
     /// Loading it in Python would run code.
     #[error(

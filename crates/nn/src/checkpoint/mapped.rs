@@ -17,7 +17,8 @@ use super::{Checkpoint, CheckpointError, Format, StoredTensor};
 /// The bytes of one task of the checksum.
 const BLOCK: usize = 16 << 20;
 
-pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointError> {
+/// Maps a file, and returns the mapping and its bytes.
+pub(super) fn map(file: &Path, handle: &File) -> Result<(Arc<Mmap>, Bytes), CheckpointError> {
     // SAFETY: a write to a mapped file is undefined behaviour. `Checkpoint::open` requires that the file does not change.
     #[expect(unsafe_code, reason = "every mapping needs that promise")]
     let mapping = unsafe { Mmap::map(handle) };
@@ -26,6 +27,11 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
     drop(mapping.advise(Advice::WillNeed));
     let mapping = Arc::new(mapping);
     let whole = Bytes::from_owner(Owner(mapping.clone()));
+    Ok((mapping, whole))
+}
+
+pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointError> {
+    let (mapping, whole) = map(file, handle)?;
 
     let broken = |source| CheckpointError::Safetensors { file: file.to_owned(), source };
     let (header, metadata) = SafeTensors::read_metadata(&whole).map_err(broken)?;
@@ -35,7 +41,7 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
         .into_iter()
         .map(|(name, info)| {
             let bytes = values.slice(info.data_offsets.0..info.data_offsets.1);
-            let mapped = Mapped { bytes, mapping: mapping.clone() };
+            let mapped = Mapped::new(bytes, mapping.clone());
             (name, StoredTensor::new(info.dtype, info.shape.clone(), Values::Mapped(mapped)))
         })
         .collect();
@@ -75,6 +81,11 @@ pub(super) struct Mapped {
 }
 
 impl Mapped {
+    /// Bytes of a mapping.
+    pub(super) fn new(bytes: Bytes, mapping: Arc<Mmap>) -> Self {
+        Self { bytes, mapping }
+    }
+
     /// Returns this part's memory to the system. The next read waits for the file.
     pub(super) fn release(&self) {
         let page = 1 << 12;

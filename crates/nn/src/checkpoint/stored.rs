@@ -25,6 +25,8 @@ pub struct StoredTensor {
 pub(super) enum Values {
     /// Little-endian in a mapped file.
     Mapped(Mapped),
+    /// Little-endian in memory.
+    Held(bytes::Bytes),
     /// In a PyTorch file.
     Pickled(pytorch_reader::Tensor),
     /// Computed at every read.
@@ -35,6 +37,7 @@ impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Mapped(_) => "Mapped",
+            Self::Held(_) => "Held",
             Self::Pickled(_) => "Pickled",
             Self::Computed(_) => "Computed",
         })
@@ -92,6 +95,7 @@ impl StoredTensor {
     pub(crate) fn raw(&self) -> io::Result<bytes::Bytes> {
         Ok(match &self.values {
             Values::Mapped(mapped) => mapped.bytes.clone(),
+            Values::Held(bytes) => bytes.clone(),
             Values::Pickled(tensor) => tensor.read()?.into(),
             Values::Computed(values) => values().into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into(),
         })

@@ -80,6 +80,11 @@ impl Execution {
                 let options = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([height, width]);
                 interpolate(maps, options) + others
             }
+            // The kernel has no gradient.
+            Self::Kernels if maps.is_autodiff() || others.is_autodiff() => {
+                let [maps, others] = [maps, others].map(|maps| maps.permute([0, 3, 1, 2]));
+                Self::Burn.nearest_add(maps, others).permute([0, 2, 3, 1])
+            }
             Self::Kernels => merge(NearestAdd, maps, others),
         }
     }

@@ -1,4 +1,4 @@
-//! ResNet (He et al. 2016, arXiv 1512.03385) as torchvision has it: a bottleneck's stride is that of its 3x3 convolution.
+//! ResNet (He et al. 2016, arXiv 1512.03385) as torchvision and Detectron2 have it.
 
 use burn::tensor::Tensor;
 use nn::layers::{Execution, Loader};
@@ -21,6 +21,18 @@ pub enum Depth {
 }
 
 impl Depth {
+    /// The depth of so many layers.
+    pub fn of(layers: usize) -> Option<Self> {
+        Some(match layers {
+            18 => Self::Layers18,
+            34 => Self::Layers34,
+            50 => Self::Layers50,
+            101 => Self::Layers101,
+            152 => Self::Layers152,
+            _ => return None,
+        })
+    }
+
     /// The blocks of each stage.
     pub fn blocks(self) -> [usize; 4] {
         match self {
@@ -39,6 +51,39 @@ impl Depth {
     /// The output channels of each stage.
     pub fn channels(self) -> [usize; 4] {
         WIDTHS.map(|width| width * self.expansion())
+    }
+}
+
+/// The names of a block's layers, and the place of a bottleneck's stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// torchvision's: `conv1` beside `bn1`, and `downsample`. The stride is that of the 3x3 convolution.
+    Torchvision,
+    /// Detectron2's: `conv1` with `conv1.norm`, and `shortcut`.
+    Detectron2 {
+        /// Whether the stride is that of the first 1x1 convolution, as in Caffe's networks.
+        stride_in_1x1: bool,
+    },
+}
+
+impl Style {
+    fn conv(self, block: &Loader, index: usize, channels: [usize; 2], side: usize, stride: usize) -> ConvNorm {
+        let conv = block.at(format!("conv{index}"));
+        let norm = match self {
+            Self::Torchvision => block.at(format!("bn{index}")),
+            Self::Detectron2 { .. } => conv.at("norm"),
+        };
+        ConvNorm::named(&conv, &norm, channels, side, stride)
+    }
+
+    fn shortcut(self, block: &Loader, channels: [usize; 2], stride: usize) -> ConvNorm {
+        match self {
+            Self::Torchvision => ConvNorm::load(&block.at("downsample"), channels, 1, stride),
+            Self::Detectron2 { .. } => {
+                let conv = block.at("shortcut");
+                ConvNorm::named(&conv, &conv.at("norm"), channels, 1, stride)
+            }
+        }
     }
 }
 
@@ -71,6 +116,11 @@ pub struct Stage(Vec<Block>);
 impl Stage {
     /// Stage `index`, 0 to 3, from the loader of its `Sequential`.
     pub fn load(loader: &Loader, depth: Depth, index: usize) -> Self {
+        Self::styled(loader, depth, index, Style::Torchvision)
+    }
+
+    /// The same with its blocks in a style.
+    pub fn styled(loader: &Loader, depth: Depth, index: usize, style: Style) -> Self {
         let (width, outputs) = (WIDTHS[index], depth.channels()[index]);
         let block = |block: usize| {
             let inputs = match (block, index) {
@@ -79,7 +129,7 @@ impl Stage {
                 _ => outputs,
             };
             let stride = if block == 0 && index > 0 { 2 } else { 1 };
-            Block::load(&loader.at(block), [inputs, width, outputs], stride)
+            Block::load(&loader.at(block), [inputs, width, outputs], stride, style)
         };
         Self((0..depth.blocks()[index]).map(block).collect())
     }
@@ -99,18 +149,18 @@ struct Block {
 }
 
 impl Block {
-    fn load(loader: &Loader, [inputs, width, outputs]: [usize; 3], stride: usize) -> Self {
-        let conv = |index: usize, channels, side, stride| {
-            let (conv, norm) = (loader.at(format!("conv{index}")), loader.at(format!("bn{index}")));
-            ConvNorm::named(&conv, &norm, channels, side, stride)
-        };
+    fn load(loader: &Loader, [inputs, width, outputs]: [usize; 3], stride: usize, style: Style) -> Self {
+        let conv = |index, channels, side, stride| style.conv(loader, index, channels, side, stride);
         let convs = if width == outputs {
             vec![conv(1, [inputs, width], 3, stride), conv(2, [width, outputs], 3, 1)]
         } else {
-            vec![conv(1, [inputs, width], 1, 1), conv(2, [width; 2], 3, stride), conv(3, [width, outputs], 1, 1)]
+            let (first, second) = match style {
+                Style::Detectron2 { stride_in_1x1: true } => (stride, 1),
+                _ => (1, stride),
+            };
+            vec![conv(1, [inputs, width], 1, first), conv(2, [width; 2], 3, second), conv(3, [width, outputs], 1, 1)]
         };
-        let downsample = (inputs != outputs || stride != 1)
-            .then(|| ConvNorm::load(&loader.at("downsample"), [inputs, outputs], 1, stride));
+        let downsample = (inputs != outputs || stride != 1).then(|| style.shortcut(loader, [inputs, outputs], stride));
         Self { convs, downsample }
     }
 

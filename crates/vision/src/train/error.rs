@@ -1,8 +1,10 @@
 //! Why a training cannot go on.
 
+use std::io;
 use std::path::PathBuf;
 
 use nn::checkpoint::CheckpointError;
+use picture::PictureError;
 
 use super::task::Spoiled;
 
@@ -44,6 +46,22 @@ pub enum TrainError {
     /// There is nothing to train with.
     #[error("there is no example to train with")]
     NoExamples,
+    /// A picture cannot be read.
+    #[error("the picture {} cannot be read", file.display())]
+    Unreadable {
+        /// Its file.
+        file: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A picture cannot be decoded.
+    #[error("the picture {} cannot be decoded", file.display())]
+    Picture {
+        /// Its file.
+        file: PathBuf,
+        /// Why.
+        source: PictureError,
+    },
     /// None of the examples of an epoch can be used.
     #[error("none of the examples can be used; {}: {}", first.example, first.reason)]
     AllSpoiled {
