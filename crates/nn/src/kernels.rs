@@ -31,6 +31,7 @@ mod squeeze_excitation;
 mod upsample_add;
 pub mod winograd;
 mod winograd_2d;
+mod winograd_weights;
 
 #[cfg(any(test, feature = "test-instructions"))]
 pub use arch::TEST_INSTRUCTIONS;

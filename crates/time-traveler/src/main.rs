@@ -19,6 +19,7 @@ mod launcher;
 mod memory;
 mod models;
 mod pictures;
+mod processor;
 mod runtime;
 mod stack;
 mod terminal;

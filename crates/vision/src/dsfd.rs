@@ -5,7 +5,7 @@ mod enhance;
 mod head;
 
 use burn::tensor::Tensor;
-use nn::layers::{After, Conv2d, Execution, Loader};
+use nn::layers::{After, Budget, Conv2d, Execution, Loader};
 
 use crate::backbone::{ConvNorm, Depth, Stage, Stem};
 use crate::boxes::{Level, Priors};
@@ -62,11 +62,10 @@ pub struct Outputs {
 }
 
 /// The maps on the way, largest first.
+#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Features {
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
     pub(crate) layers: [Tensor<4>; 6],
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
     pub(crate) pyramid: [Tensor<4>; 3],
     pub(crate) enhanced: [Tensor<4>; 6],
 }
@@ -86,6 +85,7 @@ pub fn prior(priors: &Priors, index: usize) -> [f32; 4] {
 impl Dsfd {
     /// Under the names of the published checkpoint.
     pub fn load(loader: &Loader) -> Self {
+        let loader = &loader.clone().with_budget(Budget::OF_LARGE_MAPS);
         let depth = Depth::Layers152;
         let layer = |index: usize| loader.at(format!("layer{index}"));
         let stage = |index: usize| {
@@ -124,35 +124,57 @@ impl Dsfd {
 
     /// Pictures `(images, height, width, 3)`: channels minus their [means](MEANS), in reversed order.
     pub fn forward(&self, pictures: Tensor<4>) -> Outputs {
-        let Features { enhanced, .. } = self.features(pictures);
-        let of = |heads: &[Head; 6]| {
-            [0, 1, 2, 3, 4, 5]
-                .map(|level| self.execution.channels_innermost(heads[level].forward(enhanced[level].clone())))
+        let layers = self.layers(pictures);
+        let [_, _, _, c4, c5, c6] = layers.clone();
+        let [p1, p2, p3] = self.pyramid(layers);
+        // The enhanced maps of a level are freed before those of the next one are computed.
+        let level = |level: usize, maps: Tensor<4>| {
+            let enhanced = self.enhance[level].forward(maps);
+            let head = |heads: &[Head; 6], maps| self.execution.channels_innermost(heads[level].forward(maps));
+            [head(&self.loc, enhanced.clone()), head(&self.conf, enhanced)]
         };
-        Outputs { loc: of(&self.loc), conf: of(&self.conf) }
+        let [l1, l2, l3] = [level(0, p1), level(1, p2), level(2, p3)];
+        let levels = [l1, l2, l3, level(3, c4), level(4, c5), level(5, c6)];
+        let [loc, conf] = [0, 1].map(|head| levels.each_ref().map(|level| level[head].clone()));
+        Outputs { loc, conf }
     }
 
-    pub(crate) fn features(&self, pictures: Tensor<4>) -> Features {
+    /// The maps of the stages and of the layers after them, largest first.
+    fn layers(&self, pictures: Tensor<4>) -> [Tensor<4>; 6] {
         let mut x = self.stem.forward(self.execution.arrange(pictures));
         let [c1, c2, c3, c4] = self.stages.each_ref().map(|stage| {
-            x = stage.forward(x.clone());
-            x.clone()
+            let maps = stage.forward(x.clone());
+            x = maps.clone();
+            maps
         });
         let [c5, c6] = self.extra.each_ref().map(|pair| {
             x = pair.iter().fold(x.clone(), |x, conv| conv.forward_leaky(x, 0.0));
             x.clone()
         });
-        // Each level is multiplied with the smaller one, and not added.
-        let mut top = c4.clone();
-        let [p3, p2, p1] = [(0, &c3), (1, &c2), (2, &c1)].map(|(level, maps)| {
+        [c1, c2, c3, c4, c5, c6]
+    }
+
+    /// The maps of the three largest sizes, each multiplied with the smaller one, and not added.
+    fn pyramid(&self, [c1, c2, c3, c4, ..]: [Tensor<4>; 6]) -> [Tensor<4>; 3] {
+        let mut top = c4;
+        let [p3, p2, p1] = [(0, c3), (1, c2), (2, c1)].map(|(level, maps)| {
             let smaller = self.lateral[level].forward(top.clone(), None, &After::Nothing);
-            let maps = self.smooth[level].forward(maps.clone(), None, &After::Nothing);
+            let maps = self.smooth[level].forward(maps, None, &After::Nothing);
             top = self.execution.bilinear_multiply(smaller, maps);
             top.clone()
         });
-        let inputs = [&p1, &p2, &p3, &c4, &c5, &c6];
+        [p1, p2, p3]
+    }
+
+    #[cfg(test)]
+    pub(crate) fn features(&self, pictures: Tensor<4>) -> Features {
+        let layers = self.layers(pictures);
+        let pyramid = self.pyramid(layers.clone());
+        let [_, _, _, c4, c5, c6] = &layers;
+        let [p1, p2, p3] = &pyramid;
+        let inputs = [p1, p2, p3, c4, c5, c6];
         let enhanced = [0, 1, 2, 3, 4, 5].map(|level| self.enhance[level].forward(inputs[level].clone()));
-        Features { layers: [c1, c2, c3, c4, c5, c6], pyramid: [p1, p2, p3], enhanced }
+        Features { layers, pyramid, enhanced }
     }
 }
 

@@ -4,7 +4,7 @@
 mod context;
 
 use burn::tensor::Tensor;
-use nn::layers::{After, Conv2d, Execution, Loader};
+use nn::layers::{After, Budget, Conv2d, Execution, Loader};
 
 use crate::backbone::{Depth, Fpn, MobileNetV1, ResNet};
 use crate::boxes::Level;
@@ -22,6 +22,9 @@ pub const LEVELS: [Level; 3] = [
 ];
 /// Priors of a cell.
 const SQUARES: usize = 2;
+
+/// The heads, and the values of a prior.
+const HEADS: [(&str, usize); 3] = [("ClassHead", 2), ("BboxHead", 4), ("LandmarkHead", 10)];
 
 /// The feature extractor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +56,8 @@ pub struct RetinaFace {
     body: Extractor,
     fpn: Fpn,
     ssh: [ContextModule; 3],
-    class_head: [Conv2d; 3],
-    bbox_head: [Conv2d; 3],
-    landmark_head: [Conv2d; 3],
+    /// The three heads of a level as one convolution: classes, boxes, points.
+    heads: [Conv2d; 3],
     execution: Execution,
 }
 
@@ -77,11 +79,10 @@ pub struct Outputs {
 }
 
 /// The maps on the way, largest first.
+#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Features {
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
     pub(crate) body: [Tensor<4>; 3],
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
     pub(crate) fpn: [Tensor<4>; 3],
     pub(crate) ssh: [Tensor<4>; 3],
 }
@@ -89,6 +90,7 @@ pub(crate) struct Features {
 impl RetinaFace {
     /// Under the names of the published checkpoints.
     pub fn load(loader: &Loader, body: Body) -> Self {
+        let loader = &loader.clone().with_budget(Budget::OF_LARGE_MAPS);
         let channels = body.channels();
         let (extractor, inputs) = match body {
             Body::ResNet50 => {
@@ -101,42 +103,40 @@ impl RetinaFace {
             }
         };
         let ssh = |level: usize| ContextModule::load(&loader.at(format!("ssh{}", level + 1)), channels, body.slope());
-        let head = |name: &str, values: usize| {
-            [0, 1, 2].map(|level: usize| {
-                let loader = loader.at(name).at(level).at("conv1x1");
-                Conv2d::load(&loader, [channels, SQUARES * values], 1, 1).with_bias(&loader)
-            })
+        let heads = |level: usize| {
+            let heads = HEADS.map(|(name, values)| (loader.at(name).at(level).at("conv1x1"), SQUARES * values));
+            Conv2d::joined(&heads, channels)
         };
         Self {
             body: extractor,
             fpn: Fpn::load(&loader.at("fpn"), inputs, channels, body.slope()),
             ssh: [0, 1, 2].map(ssh),
-            class_head: head("ClassHead", 2),
-            bbox_head: head("BboxHead", 4),
-            landmark_head: head("LandmarkHead", 10),
+            heads: [0, 1, 2].map(heads),
             execution: loader.execution(),
         }
     }
 
     /// Pictures `(images, height, width, 3)`: channels minus their [means](MEANS), in reversed order.
     pub fn forward(&self, pictures: Tensor<4>) -> Outputs {
-        let Features { ssh, .. } = self.features(pictures);
-        Outputs {
-            classes: self.head(&self.class_head, &ssh, 2),
-            boxes: self.head(&self.bbox_head, &ssh, 4),
-            points: self.head(&self.landmark_head, &ssh, 10),
+        let [large, middle, small] = self.fpn.forward(self.body(pictures));
+        // The maps of a level are freed before those of the next one are computed.
+        let level = |level: usize, maps: Tensor<4>| self.head(level, self.ssh[level].forward(maps));
+        let levels = [level(0, large), level(1, middle), level(2, small)];
+        let [[class0, box0, point0], [class1, box1, point1], [class2, box2, point2]] = levels;
+        Outputs { classes: [class0, class1, class2], boxes: [box0, box1, box2], points: [point0, point1, point2] }
+    }
+
+    fn body(&self, pictures: Tensor<4>) -> [Tensor<4>; 3] {
+        let pictures = self.execution.arrange(pictures);
+        match &self.body {
+            Extractor::ResNet(network) => network.last_three(pictures),
+            Extractor::MobileNetV1(network) => network.forward(pictures),
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn features(&self, pictures: Tensor<4>) -> Features {
-        let pictures = self.execution.arrange(pictures);
-        let body = match &self.body {
-            Extractor::ResNet(network) => {
-                let [_, maps @ ..] = network.forward(pictures);
-                maps
-            }
-            Extractor::MobileNetV1(network) => network.forward(pictures),
-        };
+        let body = self.body(pictures);
         let fpn = self.fpn.forward(body.clone());
         let [first, second, third] = &self.ssh;
         let [large, middle, small] = fpn.clone();
@@ -144,12 +144,16 @@ impl RetinaFace {
         Features { body, fpn, ssh }
     }
 
-    fn head(&self, convs: &[Conv2d; 3], maps: &[Tensor<4>; 3], values: usize) -> [Tensor<3>; 3] {
-        [0, 1, 2].map(|level| {
-            let out = convs[level].forward(maps[level].clone(), None, &After::Nothing);
-            let out = self.execution.channels_innermost(out);
-            let [images, height, width, _] = out.dims();
-            out.reshape([images, height * width * SQUARES, values])
+    /// Classes, boxes and points of a level.
+    fn head(&self, level: usize, maps: Tensor<4>) -> [Tensor<3>; 3] {
+        let out = self.execution.channels_innermost(self.heads[level].forward(maps, None, &After::Nothing));
+        let [images, height, width, _] = out.dims();
+        let mut first = 0;
+        HEADS.map(|(_, values)| {
+            let channels = SQUARES * values;
+            let head = out.clone().narrow(3, first, channels);
+            first += channels;
+            head.reshape([images, height * width * SQUARES, values])
         })
     }
 }

@@ -10,6 +10,9 @@ use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::padding::Padding;
 use super::prepared;
 
+/// Pixels of a row that are computed together, which share columns of the input.
+const PIXELS: usize = 4;
+
 /// A depthwise convolution with 3x3 or 5x5 kernels, padded by half of their side or as TensorFlow does.
 #[derive(Debug)]
 pub struct Depthwise {
@@ -98,8 +101,15 @@ impl<const SIDE: usize> WithSimd for Row<'_, SIDE> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        let channels = self.depthwise.channels;
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Depthwise { channels, stride, .. } = *self.depthwise;
+        if SIDE == 3 && channels.is_multiple_of(S::F32_LANES) {
+            match stride {
+                1 => return self.whole::<S, 1, { PIXELS + 2 }>(simd),
+                2 => return self.whole::<S, 2, { 2 * PIXELS + 1 }>(simd),
+                _ => {}
+            }
+        }
         let mut channel = 0;
         while channel < channels {
             channel += match channels - channel {
@@ -112,6 +122,64 @@ impl<const SIDE: usize> WithSimd for Row<'_, SIDE> {
 }
 
 impl<const SIDE: usize> Row<'_, SIDE> {
+    /// Computes channels that are whole vectors, with 3x3 kernels. `COLUMNS` are those under the kernels of [`PIXELS`] pixels.
+    #[inline(always)]
+    fn whole<S: Simd, const STRIDE: usize, const COLUMNS: usize>(self, simd: S) {
+        let Self { depthwise: Depthwise { channels, weights, .. }, rows, before, epilogue, first, out } = self;
+        let mut lines: [&[S::f32s]; 3] = [&[]; 3];
+        for down in 0..3 {
+            lines[down] = S::as_simd_f32s(rows[down]).0;
+        }
+        let (taps, out) = (S::as_simd_f32s(weights).0, S::as_mut_simd_f32s(out).0);
+        let (vectors, zero) = (channels / S::F32_LANES, simd.splat_f32s(0.0));
+        let epilogue = epilogue.simd::<S>();
+        let (width, out_width) = (lines[0].len() / vectors, out.len() / vectors);
+        for x in (0..out_width).step_by(PIXELS) {
+            let count = PIXELS.min(out_width - x);
+            let out = &mut out[x * vectors..][..count * vectors];
+            // The first column may lie before the map.
+            let left = (x * STRIDE).wrapping_sub(before);
+            macro_rules! pixels {
+                ($down:ident, $column:ident, $vector:ident, $value:expr) => {
+                    for $vector in 0..vectors {
+                        let mut sums = [zero; PIXELS];
+                        for $down in 0..3 {
+                            let mut values = [zero; COLUMNS];
+                            for $column in 0..COLUMNS {
+                                values[$column] = $value;
+                            }
+                            for across in 0..3 {
+                                let tap = taps[($down * 3 + across) * vectors + $vector];
+                                for pixel in 0..PIXELS {
+                                    sums[pixel] =
+                                        simd.mul_add_e_f32s(values[pixel * STRIDE + across], tap, sums[pixel]);
+                                }
+                            }
+                        }
+                        for pixel in 0..PIXELS {
+                            if pixel < count {
+                                let value = epilogue.apply(simd, sums[pixel], $vector, first + x + pixel);
+                                out[pixel * vectors + $vector] = value;
+                            }
+                        }
+                    }
+                };
+            }
+            if left < width && left + COLUMNS <= width {
+                let mut inner: [&[S::f32s]; 3] = [&[]; 3];
+                for down in 0..3 {
+                    inner[down] = &lines[down][left * vectors..][..COLUMNS * vectors];
+                }
+                pixels!(down, column, vector, inner[down][column * vectors + vector]);
+            } else {
+                pixels!(down, column, vector, {
+                    let place = left.wrapping_add(column);
+                    if place < width { lines[down][place * vectors + vector] } else { zero }
+                });
+            }
+        }
+    }
+
     /// Computes `N` channels from one on. Arrays of a constant length become vectors.
     #[inline(always)]
     fn some<const N: usize>(&mut self, channel: usize) -> usize {

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
-use super::finish::Finish;
-use super::fused::{Epilogue, Prologue};
+use super::finish::{Finish, Finished};
+use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Line, Panels};
 use super::huge_pages::HugePages;
 use super::prepared;
@@ -15,6 +15,10 @@ use super::scratch::Scratch;
 
 /// Pixels that a task multiplies with all weights, where the map has enough for all cores.
 const PIXELS: usize = 96;
+/// The same where the weights are large.
+const MANY_PIXELS: usize = 192;
+/// Pixels that are multiplied at once, with most instructions.
+const ROWS: usize = 6;
 /// Weights up to this size, in bytes, are read again for every part of a map.
 const LOCAL_WEIGHTS: usize = 2 << 20;
 
@@ -105,6 +109,16 @@ impl Convolution for Direct {
         let work = Work { direct: self, maps, extent, out: self.out(extent) };
         let (pixels, panels) = (work.out.pixels(), self.panels());
         let threads = rayon::current_num_threads();
+        if self.side == 1 {
+            // Whole sums stay in registers. Large weights are read for as many pixels as each core has.
+            let some = if size_of_val(self.weights.values()) <= LOCAL_WEIGHTS { PIXELS } else { MANY_PIXELS };
+            let some = some.min(pixels.div_ceil(threads).next_multiple_of(ROWS));
+            out.par_chunks_mut(some * self.outputs).enumerate().for_each(|(index, out)| {
+                let (first, epilogue) = (index * some, &epilogue);
+                arch().dispatch(Pointwise { work, epilogue, others, first, out });
+            });
+            return;
+        }
         if size_of_val(self.weights.values()) <= LOCAL_WEIGHTS && pixels >= PIXELS * threads {
             out.par_chunks_mut(PIXELS * self.outputs).enumerate().for_each_init(
                 || Scratch::new(PIXELS * panels * COLUMNS),
@@ -136,6 +150,42 @@ impl Convolution for Direct {
             let epilogue = &epilogue;
             arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, others, first, out });
         });
+    }
+}
+
+/// Computes some pixels by a kernel of one pixel.
+struct Pointwise<'a> {
+    work: Work<'a>,
+    epilogue: &'a DenseEpilogue<'a>,
+    others: &'a [f32],
+    /// The number of the first pixel.
+    first: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Pointwise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { work: Work { direct, maps, extent, out: out_extent }, epilogue, others, first, out } = self;
+        let Direct { inputs, outputs, stride, .. } = *direct;
+        let count = out.len() / outputs;
+        let lines = direct.weights.values().as_chunks::<COLUMNS>().0;
+        let panels = Panels { lines, stride: inputs, depth: inputs, count: direct.panels() };
+        let mut sink = Finished::<S>::new(outputs, epilogue, others, first, out);
+        if stride == 1 {
+            let rows = &maps[first * inputs..];
+            gemm::multiply_into(simd, count, |row| &rows[row * inputs..][..inputs], panels, &mut sink);
+            return;
+        }
+        let pixel = |pixel: usize| {
+            let (line, column) = (pixel / out_extent.width, pixel % out_extent.width);
+            let (image, row) = (line / out_extent.height, line % out_extent.height);
+            ((image * extent.height + row * stride) * extent.width + column * stride) * inputs
+        };
+        let places: Vec<usize> = (first..first + count).map(pixel).collect();
+        gemm::multiply_into(simd, count, |row| &maps[places[row]..][..inputs], panels, &mut sink);
     }
 }
 

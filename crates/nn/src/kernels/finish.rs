@@ -1,9 +1,9 @@
-//! The end of a convolution whose sums are in memory: its epilogue.
+//! The end of a convolution: its epilogue, on sums in memory or in registers.
 
 use pulp::{Simd, WithSimd};
 
-use super::fused::DenseEpilogue;
-use super::gemm::{COLUMNS, Line};
+use super::fused::{DenseEpilogue, SimdEpilogue};
+use super::gemm::{COLUMNS, Line, Sink};
 
 /// Applies the epilogue to the sums of some pixels.
 pub(super) struct Finish<'a> {
@@ -57,6 +57,60 @@ impl WithSimd for Finish<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Applies the epilogue to sums that are complete in registers.
+pub(super) struct Finished<'a, S: Simd> {
+    outputs: usize,
+    dense: &'a DenseEpilogue<'a>,
+    vectors: SimdEpilogue<'a, S>,
+    others: &'a [f32],
+    first: usize,
+    out: &'a mut [f32],
+}
+
+impl<'a, S: Simd> Finished<'a, S> {
+    /// The parameters have the names and meanings of [`Finish`]'s.
+    #[inline(always)]
+    pub(super) fn new(
+        outputs: usize,
+        epilogue: &'a DenseEpilogue<'a>,
+        others: &'a [f32],
+        first: usize,
+        out: &'a mut [f32],
+    ) -> Self {
+        Self { outputs, dense: epilogue, vectors: epilogue.simd::<S>(), others, first, out }
+    }
+}
+
+impl<S: Simd> Sink<S> for Finished<'_, S> {
+    #[inline(always)]
+    fn put<const VECTORS: usize>(&mut self, simd: S, row: usize, panel: usize, sums: [S::f32s; VECTORS]) {
+        let (channel, pixel) = (panel * COLUMNS, self.first + row);
+        let count = COLUMNS.min(self.outputs - channel);
+        let out = &mut self.out[row * self.outputs + channel..][..count];
+        let others = match self.others {
+            [] => &[],
+            others => &others[pixel * self.outputs + channel..][..count],
+        };
+        if count == COLUMNS {
+            let (out, others) = (S::as_mut_simd_f32s(out).0, S::as_simd_f32s(others).0);
+            for index in 0..VECTORS {
+                let vector = panel * VECTORS + index;
+                out[index] = match others.get(index) {
+                    Some(other) => self.vectors.apply_added(simd, sums[index], vector, pixel, *other),
+                    None => self.vectors.apply(simd, sums[index], vector, pixel),
+                };
+            }
+            return;
+        }
+        let mut line = [0.0; COLUMNS];
+        S::as_mut_simd_f32s(&mut line).0.copy_from_slice(&sums);
+        for (index, out) in out.iter_mut().enumerate() {
+            let other = others.get(index).copied().unwrap_or(0.0);
+            *out = self.dense.apply_added(line[index], channel + index, pixel, other);
         }
     }
 }

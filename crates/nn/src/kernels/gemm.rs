@@ -27,6 +27,12 @@ impl<'a> Panels<'a> {
     }
 }
 
+/// Where the sums of a product go.
+pub trait Sink<S: Simd> {
+    /// Takes the sums of a row in a panel.
+    fn put<const VECTORS: usize>(&mut self, simd: S, row: usize, panel: usize, sums: [S::f32s; VECTORS]);
+}
+
 /// Multiplies rows with all panels.
 ///
 /// `row` returns the values of a row, at least as many as a panel has lines. `out` has a line for each panel of each row; with
@@ -40,13 +46,24 @@ pub fn multiply<'a, S: Simd>(
     out: &mut [Line],
     add: bool,
 ) {
+    multiply_into(simd, rows, row, weights, &mut Sums { out, stride: weights.count, add });
+}
+
+/// The same with sums that go elsewhere from the registers.
+#[inline(always)]
+pub fn multiply_into<'a, S: Simd>(
+    simd: S,
+    rows: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    weights: Panels,
+    sink: &mut impl Sink<S>,
+) {
     macro_rules! panels {
         ($vectors:literal: $first:expr, $panels:literal by $($rows:literal),+) => {{
             let mut done = 0;
             while done < rows {
-                let mut out = Sums { out: &mut out[done * weights.count + $first..], stride: weights.count, add };
                 $(if rows - done >= $rows {
-                    block::<S, $rows, $panels, $vectors>(simd, done, &row, weights, $first, &mut out);
+                    block::<S, $rows, $panels, $vectors>(simd, done, &row, weights, $first, sink);
                     done += $rows;
                     continue;
                 })+
@@ -84,13 +101,23 @@ pub fn multiply<'a, S: Simd>(
     }
 }
 
-/// The destination of sums: a line for each panel of each row.
+/// Sums in memory: a line for each panel of each row.
 struct Sums<'a> {
     out: &'a mut [Line],
     /// Lines from row to row.
     stride: usize,
     /// Whether the sums are added to its values.
     add: bool,
+}
+
+impl<S: Simd> Sink<S> for Sums<'_> {
+    #[inline(always)]
+    fn put<const VECTORS: usize>(&mut self, simd: S, row: usize, panel: usize, sums: [S::f32s; VECTORS]) {
+        let line = S::as_mut_simd_f32s(&mut self.out[row * self.stride + panel]).0;
+        for vector in 0..VECTORS {
+            line[vector] = if self.add { simd.add_f32s(line[vector], sums[vector]) } else { sums[vector] };
+        }
+    }
 }
 
 /// Multiplies `ROWS` rows with `PANELS` panels, from `first_row` and `first_panel` on.
@@ -101,7 +128,7 @@ fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usi
     row: &impl Fn(usize) -> &'a [f32],
     weights: Panels,
     first_panel: usize,
-    sums: &mut Sums,
+    sink: &mut impl Sink<S>,
 ) {
     let depth = weights.depth;
     // Slices of one length spare the bounds checks below.
@@ -132,11 +159,7 @@ fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usi
     }
     for row in 0..ROWS {
         for panel in 0..PANELS {
-            let line = S::as_mut_simd_f32s(&mut sums.out[row * sums.stride + panel]).0;
-            for vector in 0..VECTORS {
-                let sum = found[row][panel][vector];
-                line[vector] = if sums.add { simd.add_f32s(line[vector], sum) } else { sum };
-            }
+            sink.put(simd, first_row + row, first_panel + panel, found[row][panel]);
         }
     }
 }

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
-use super::finish::Finish;
-use super::fused::{Epilogue, Prologue};
-use super::gemm::{self, COLUMNS, Line, Panels};
+use super::finish::Finished;
+use super::fused::{DenseEpilogue, Epilogue, Prologue};
+use super::gemm::{self, COLUMNS, Panels};
 use super::huge_pages::HugePages;
 use super::padding::Padding;
 use super::prepared;
@@ -116,13 +116,13 @@ impl Convolution for Patches {
     ) {
         let mut memory = prepared::memory(prologue, maps);
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
-        let (panels, depth, outputs) = (self.panels(), self.depth(), self.outputs);
+        let (depth, outputs) = (self.depth(), self.outputs);
         let epilogue = &epilogue.dense(outputs);
         // A kernel of one pixel takes the map as it is.
         let in_place = self.side == 1 && self.stride == 1;
         out.par_chunks_mut(PIXELS * outputs).enumerate().for_each_init(
-            || (Scratch::new(if in_place { 0 } else { PIXELS * depth }), Scratch::new(PIXELS * panels * COLUMNS)),
-            |(patches, sums), (index, out)| {
+            || Scratch::new(if in_place { 0 } else { PIXELS * depth }),
+            |patches, (index, out)| {
                 let (first, count) = (index * PIXELS, out.len() / outputs);
                 let rows = if in_place {
                     &maps[first * depth..][..count * depth]
@@ -131,11 +131,7 @@ impl Convolution for Patches {
                     self.gather(maps, extent, first, patches);
                     patches
                 };
-                let sums = &mut sums.lines_mut()[..count * panels];
-                arch().dispatch(Product { patches: self, rows, out: sums });
-                let sums = [&*sums];
-                let (skipped, at_once) = (first, panels);
-                arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, others, first, out });
+                arch().dispatch(Product { patches: self, rows, epilogue, others, first, out });
             },
         );
     }
@@ -145,7 +141,12 @@ impl Convolution for Patches {
 struct Product<'a> {
     patches: &'a Patches,
     rows: &'a [f32],
-    out: &'a mut [Line],
+    epilogue: &'a DenseEpilogue<'a>,
+    /// Values that are added to those of `out`'s whole map before the activation; empty for none.
+    others: &'a [f32],
+    /// The number of `out`'s first pixel.
+    first: usize,
+    out: &'a mut [f32],
 }
 
 impl WithSimd for Product<'_> {
@@ -153,10 +154,11 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { patches, rows, out } = self;
+        let Self { patches, rows, epilogue, others, first, out } = self;
         let depth = patches.depth();
         let lines = patches.weights.values().as_chunks::<COLUMNS>().0;
         let panels = Panels { lines, stride: depth, depth, count: patches.panels() };
-        gemm::multiply(simd, rows.len() / depth, |row| &rows[row * depth..][..depth], panels, out, false);
+        let mut sink = Finished::<S>::new(patches.outputs, epilogue, others, first, out);
+        gemm::multiply_into(simd, rows.len() / depth, |row| &rows[row * depth..][..depth], panels, &mut sink);
     }
 }

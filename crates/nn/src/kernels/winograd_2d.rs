@@ -13,6 +13,7 @@ use super::gemm::{self, COLUMNS, Line, Panels};
 use super::huge_pages::HugePages;
 use super::scratch::Scratch;
 use super::winograd::{MOST, Winograd};
+use super::winograd_weights::{Transform, TransformTaps};
 
 /// Tiles whose patches are adjacent in memory.
 const BLOCK: usize = 16;
@@ -21,15 +22,36 @@ const WORKING_SET: usize = 32 << 20;
 const LOCAL_SET: usize = 256 << 10;
 /// Weights up to this size, in bytes, are read again for every part of a map.
 const LOCAL_WEIGHTS: usize = 4 << 20;
+/// The memory for the transformed patches, and for the weights that are transformed at each run, in bytes.
+const PATCHES_SET: usize = 8 << 20;
+const WEIGHTS_SET: usize = 6 << 20;
 
 /// A convolution with a 3x3 kernel, whose weights are transformed.
 #[derive(Debug)]
 pub struct Winograd2d<F> {
     inputs: usize,
     outputs: usize,
-    /// For each pair of weights, down and across: for each panel of outputs, a line of every input.
-    weights: HugePages,
+    weights: Weights,
     algorithm: PhantomData<F>,
+}
+
+#[derive(Debug)]
+enum Weights {
+    /// For each pair of weights, down and across: for each panel of outputs, a line of every input.
+    Transformed(HugePages),
+    /// For each panel of outputs, for every input: a line of each tap.
+    Taps(HugePages),
+}
+
+/// Transformed weights of some panels of outputs.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    lines: &'a [Line],
+    /// Lines from one pair of weights to the next.
+    stride: usize,
+    /// The first panel, and the number of panels.
+    first: usize,
+    count: usize,
 }
 
 impl<F: Winograd> Winograd2d<F> {
@@ -51,7 +73,26 @@ impl<F: Winograd> Winograd2d<F> {
             let kernels = &kernels[panel * COLUMNS * inputs..][..COLUMNS * inputs];
             arch().dispatch(Transform::<F> { kernels, matrices: &mut matrices, algorithm: PhantomData });
         });
-        Self { inputs, outputs, weights, algorithm: PhantomData }
+        Self { inputs, outputs, weights: Weights::Transformed(weights), algorithm: PhantomData }
+    }
+
+    /// The same with weights that are transformed at each run, some at a time. It saves the memory of the transformed ones.
+    ///
+    /// # Panics
+    /// If the numbers of channels are no multiples of 16.
+    pub fn sparing(kernels: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert_eq!((outputs % COLUMNS, inputs % COLUMNS), (0, 0), "whole lines of {outputs} and {inputs} channels");
+        let kernels = kernels.as_chunks::<9>().0;
+        let mut weights = HugePages::new(9 * outputs * inputs);
+        let lines = weights.values_mut().as_chunks_mut::<COLUMNS>().0;
+        lines.par_chunks_exact_mut(9 * inputs).enumerate().for_each(|(panel, lines)| {
+            let kernels = &kernels[panel * COLUMNS * inputs..][..COLUMNS * inputs];
+            for (index, line) in lines.iter_mut().enumerate() {
+                let (input, tap) = (index / 9, index % 9);
+                *line = std::array::from_fn(|column| kernels[column * inputs + input][tap]);
+            }
+        });
+        Self { inputs, outputs, weights: Weights::Taps(weights), algorithm: PhantomData }
     }
 
     /// Input channels.
@@ -59,12 +100,36 @@ impl<F: Winograd> Winograd2d<F> {
         self.inputs
     }
 
+    /// All weights.
+    ///
+    /// # Panics
+    /// If they are not transformed.
+    fn transformed(&self) -> Group<'_> {
+        let Weights::Transformed(weights) = &self.weights else { panic!("weights that are transformed at each run") };
+        let count = self.outputs / COLUMNS;
+        Group { lines: weights.values().as_chunks().0, stride: count * self.inputs, first: 0, count }
+    }
+
     /// The weights of a position.
-    fn panels(&self, position: usize) -> Panels<'_> {
-        let (depth, count) = (self.inputs, self.outputs / COLUMNS);
+    fn panels<'a>(&self, group: Group<'a>, position: usize) -> Panels<'a> {
+        let depth = self.inputs;
         let (y, x) = (F::weight(position / F::POSITIONS), F::weight(position % F::POSITIONS));
-        let lines = &self.weights.values().as_chunks().0[(y * F::WEIGHTS + x) * count * depth..];
-        Panels { lines, stride: depth, depth, count }
+        Panels { lines: &group.lines[(y * F::WEIGHTS + x) * group.stride..], stride: depth, depth, count: group.count }
+    }
+
+    /// Transforms the taps of some panels.
+    fn transform<'a>(&self, taps: &[Line], first: usize, count: usize, lines: &'a mut [Line]) -> Group<'a> {
+        // One line is unused, as in patches.
+        let stride = count * self.inputs + 1;
+        let mut tasks: Vec<Vec<&mut [Line]>> = (0..count).map(|_| Vec::new()).collect();
+        for matrix in lines.chunks_exact_mut(stride).take(F::WEIGHTS * F::WEIGHTS) {
+            matrix.chunks_exact_mut(self.inputs).zip(&mut tasks).for_each(|(panel, task)| task.push(panel));
+        }
+        tasks.into_par_iter().enumerate().for_each(|(index, mut matrices)| {
+            let taps = &taps[(first + index) * self.inputs * 9..][..self.inputs * 9];
+            arch().dispatch(TransformTaps::<F> { taps, matrices: &mut matrices, algorithm: PhantomData });
+        });
+        Group { lines, stride, first, count }
     }
 
     /// Lines from one tile's patch to the next tile's. One line is unused: strides of powers of two would share cache sets.
@@ -76,13 +141,13 @@ impl<F: Winograd> Winograd2d<F> {
         tiles.next_multiple_of(BLOCK) * F::POSITIONS * F::POSITIONS * self.patch_stride()
     }
 
-    /// Lines from the products of one position to those of the next.
-    fn product_stride(&self, tiles: usize) -> usize {
-        tiles * self.outputs / COLUMNS + 1
+    /// Lines from the products of one position to those of the next, for a number of panels.
+    fn product_stride(tiles: usize, panels: usize) -> usize {
+        tiles * panels + 1
     }
 
-    fn product_lines(&self, tiles: usize) -> usize {
-        F::POSITIONS * F::POSITIONS * self.product_stride(tiles)
+    fn product_lines(tiles: usize, panels: usize) -> usize {
+        F::POSITIONS * F::POSITIONS * Self::product_stride(tiles, panels)
     }
 
     /// The tiles whose transformed values fit in `bytes`.
@@ -126,49 +191,6 @@ impl<F: Winograd> Convolution for Winograd2d<F> {
     }
 }
 
-/// Transforms the weights of a panel.
-struct Transform<'a, 'b, F> {
-    /// Outputs by inputs.
-    kernels: &'a [[f32; 9]],
-    /// A line of every input for each pair of weights.
-    matrices: &'a mut [&'b mut [Line]],
-    algorithm: PhantomData<F>,
-}
-
-impl<F: Winograd> WithSimd for Transform<'_, '_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { kernels, matrices, .. } = self;
-        let inputs = kernels.len() / COLUMNS;
-        let mut down = [[[0.0; COLUMNS]; 3]; MOST];
-        for input in 0..inputs {
-            for x in 0..3 {
-                for column in 0..COLUMNS {
-                    let kernel = &kernels[column * inputs + input];
-                    let weights = F::weights([kernel[x], kernel[x + 3], kernel[x + 6]].map(f64::from));
-                    for y in 0..F::WEIGHTS {
-                        down[y][x][column] = weights[y];
-                    }
-                }
-            }
-            for y in 0..F::WEIGHTS {
-                let mut lines = [[0.0; COLUMNS]; MOST];
-                for column in 0..COLUMNS {
-                    let weights = F::weights([down[y][0][column], down[y][1][column], down[y][2][column]]);
-                    for x in 0..F::WEIGHTS {
-                        lines[x][column] = weights[x] as f32;
-                    }
-                }
-                for x in 0..F::WEIGHTS {
-                    matrices[y * F::WEIGHTS + x][input] = lines[x];
-                }
-            }
-        }
-    }
-}
-
 /// The tiles of a convolution's output: its inputs, and where its outputs go.
 #[derive(Clone, Copy, Debug)]
 pub struct Tiling<'a, F> {
@@ -204,18 +226,23 @@ impl<F: Winograd> Tiling<'_, F> {
     /// Scratch memory of one task for [`band`](Self::band): its patches and its products.
     pub fn scratch(&self) -> [Scratch; 2] {
         let at_once = self.at_once();
-        [self.convolution.patch_lines(at_once), self.convolution.product_lines(at_once)]
+        let panels = self.convolution.outputs / COLUMNS;
+        [self.convolution.patch_lines(at_once), Winograd2d::<F>::product_lines(at_once, panels)]
             .map(|lines| Scratch::new(lines * COLUMNS))
     }
 
     /// Computes one row of tiles into the rows of outputs that it covers.
+    ///
+    /// # Panics
+    /// If the weights are [transformed at each run](Winograd2d::sparing).
     pub fn band(self, row: usize, [patches, products]: &mut [Scratch; 2], band: &mut [f32]) {
         let (convolution, across, at_once) = (self.convolution, self.tiles[1], self.at_once());
+        let group = convolution.transformed();
         for tile in (0..across).step_by(at_once) {
             let tiles = at_once.min(across - tile);
             let patches = &mut patches.lines_mut()[..convolution.patch_lines(tiles)];
-            let products = &mut products.lines_mut()[..convolution.product_lines(tiles)];
-            arch().dispatch(All { tiling: self, tile: row * across + tile, tiles, patches, products, band });
+            let products = &mut products.lines_mut()[..Winograd2d::<F>::product_lines(tiles, group.count)];
+            arch().dispatch(All { tiling: self, group, tile: row * across + tile, tiles, patches, products, band });
         }
     }
 
@@ -224,19 +251,55 @@ impl<F: Winograd> Tiling<'_, F> {
     pub fn bands(self, first: usize, bands: &mut [&mut [f32]]) {
         let [_, across] = self.tiles;
         let convolution = self.convolution;
-        if size_of_val(convolution.weights.values()) <= LOCAL_WEIGHTS && bands.len() >= 2 * rayon::current_num_threads()
-        {
-            // Each task does all steps on its own tiles.
-            let scratch = || self.scratch();
-            bands.par_iter_mut().enumerate().for_each_init(scratch, |scratch, (index, band)| {
-                self.band(first + index, scratch, band);
-            });
-            return;
+        let is_local = |weights: &HugePages| size_of_val(weights.values()) <= LOCAL_WEIGHTS;
+        match &convolution.weights {
+            Weights::Transformed(weights) if is_local(weights) && bands.len() >= 2 * rayon::current_num_threads() => {
+                // Each task does all steps on its own tiles.
+                let scratch = || self.scratch();
+                bands.par_iter_mut().enumerate().for_each_init(scratch, |scratch, (index, band)| {
+                    self.band(first + index, scratch, band);
+                });
+            }
+            // All tasks share each step on many tiles, so that weights are read once for all of them.
+            Weights::Transformed(_) => {
+                let at_once = (convolution.tiles_within(WORKING_SET) / across).clamp(1, bands.len());
+                self.shared(first, bands, at_once, convolution.outputs / COLUMNS, |work| {
+                    work(convolution.transformed())
+                });
+            }
+            Weights::Taps(taps) => {
+                let taps = taps.values().as_chunks().0;
+                let patch = convolution.patch_lines(BLOCK) / BLOCK * size_of::<Line>();
+                let at_once = (PATCHES_SET / patch / across).clamp(1, bands.len());
+                let panels = convolution.outputs / COLUMNS;
+                let pairs = F::WEIGHTS * F::WEIGHTS;
+                let most = (WEIGHTS_SET / (pairs * convolution.inputs * size_of::<Line>())).clamp(1, panels);
+                // Groups of about the same size.
+                let count = panels.div_ceil(panels.div_ceil(most));
+                let mut weights = Scratch::new(pairs * (count * convolution.inputs + 1) * COLUMNS);
+                self.shared(first, bands, at_once, count, |work| {
+                    for first in (0..panels).step_by(count) {
+                        let count = count.min(panels - first);
+                        work(convolution.transform(taps, first, count, weights.lines_mut()));
+                    }
+                });
+            }
         }
-        // All tasks share each step on many tiles, so that weights are read once for all of them.
-        let at_once = (convolution.tiles_within(WORKING_SET) / across).clamp(1, bands.len());
+    }
+
+    /// Computes `at_once` rows of tiles together. `groups` calls its argument with the weights, up to `panels` of them at a time.
+    fn shared(
+        self,
+        first: usize,
+        bands: &mut [&mut [f32]],
+        at_once: usize,
+        panels: usize,
+        mut groups: impl FnMut(&mut dyn FnMut(Group)),
+    ) {
+        let [_, across] = self.tiles;
+        let convolution = self.convolution;
         let mut patches = Scratch::new(convolution.patch_lines(at_once * across) * COLUMNS);
-        let mut products = Scratch::new(convolution.product_lines(at_once * across) * COLUMNS);
+        let mut products = Scratch::new(Winograd2d::<F>::product_lines(at_once * across, panels) * COLUMNS);
         for (index, bands) in bands.chunks_mut(at_once).enumerate() {
             let tile = (first + index * at_once) * across;
             let tiles = bands.len() * across;
@@ -246,15 +309,18 @@ impl<F: Winograd> Tiling<'_, F> {
                 arch().dispatch(Patches { tiling: self, tile: tile + block * BLOCK, tiles, out });
             });
             let patches = &*patches;
-            let products = &mut products.lines_mut()[..convolution.product_lines(tiles)];
-            products.par_chunks_exact_mut(convolution.product_stride(tiles)).enumerate().for_each(|(position, out)| {
-                arch().dispatch(Product { convolution, patches, position, tiles, out });
-            });
-            let products = &*products;
-            bands.par_iter_mut().enumerate().for_each(|(index, band)| {
-                let first = index * across;
-                let range = first..first + across;
-                arch().dispatch(Outputs { tiling: self, products, tile, tiles, range, band });
+            groups(&mut |group: Group| {
+                let stride = Winograd2d::<F>::product_stride(tiles, group.count);
+                let products = &mut products.lines_mut()[..Winograd2d::<F>::product_lines(tiles, group.count)];
+                products.par_chunks_exact_mut(stride).enumerate().for_each(|(position, out)| {
+                    arch().dispatch(Product { convolution, group, patches, position, tiles, out });
+                });
+                let products = &*products;
+                bands.par_iter_mut().enumerate().for_each(|(index, band)| {
+                    let first = index * across;
+                    let range = first..first + across;
+                    arch().dispatch(Outputs { tiling: self, group, products, tile, tiles, range, band });
+                });
             });
         }
     }
@@ -263,6 +329,7 @@ impl<F: Winograd> Tiling<'_, F> {
 /// All steps on some tiles of a row.
 struct All<'a, F> {
     tiling: Tiling<'a, F>,
+    group: Group<'a>,
     tile: usize,
     tiles: usize,
     patches: &'a mut [Line],
@@ -275,16 +342,17 @@ impl<F: Winograd> WithSimd for All<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiling, tile, tiles, patches, products, band } = self;
+        let Self { tiling, group, tile, tiles, patches, products, band } = self;
         let convolution = tiling.convolution;
         for (block, out) in patches.chunks_mut(convolution.patch_lines(BLOCK)).enumerate() {
             let tiles = BLOCK.min(tiles - block * BLOCK);
             Patches { tiling, tile: tile + block * BLOCK, tiles, out }.with_simd(simd);
         }
-        for (position, out) in products.chunks_exact_mut(convolution.product_stride(tiles)).enumerate() {
-            Product { convolution, patches, position, tiles, out }.with_simd(simd);
+        let stride = Winograd2d::<F>::product_stride(tiles, group.count);
+        for (position, out) in products.chunks_exact_mut(stride).enumerate() {
+            Product { convolution, group, patches, position, tiles, out }.with_simd(simd);
         }
-        Outputs { tiling, products, tile, tiles, range: 0..tiles, band }.with_simd(simd);
+        Outputs { tiling, group, products, tile, tiles, range: 0..tiles, band }.with_simd(simd);
     }
 }
 
@@ -365,6 +433,7 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
 /// Computes the products of one position: tile by output channel.
 struct Product<'a, F> {
     convolution: &'a Winograd2d<F>,
+    group: Group<'a>,
     patches: &'a [Line],
     position: usize,
     tiles: usize,
@@ -376,19 +445,20 @@ impl<F: Winograd> WithSimd for Product<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { convolution, patches, position, tiles, out } = self;
+        let Self { convolution, group, patches, position, tiles, out } = self;
         let stride = convolution.patch_stride();
         let patch = |tile: usize| {
             let line = ((tile / BLOCK * F::POSITIONS * F::POSITIONS + position) * BLOCK + tile % BLOCK) * stride;
             patches[line..][..stride].as_flattened()
         };
-        gemm::multiply(simd, tiles, patch, convolution.panels(position), out, false);
+        gemm::multiply(simd, tiles, patch, convolution.panels(group, position), out, false);
     }
 }
 
-/// Computes the output pixels of tiles of one row.
+/// Computes the output pixels of tiles of one row, in the channels of a group.
 struct Outputs<'a, F> {
     tiling: Tiling<'a, F>,
+    group: Group<'a>,
     products: &'a [Line],
     /// The first tile of the products, and their number.
     tile: usize,
@@ -403,12 +473,14 @@ impl<F: Winograd> WithSimd for Outputs<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiling, products, tile, tiles, range, band } = self;
+        let Self { tiling, group, products, tile, tiles, range, band } = self;
         let Tiling { convolution, tiles: [down, across], stride, width, epilogue, pixel, .. } = tiling;
         let products = S::as_simd_f32s(products.as_flattened()).0;
         let band = S::as_mut_simd_f32s(band).0;
         let vectors = convolution.outputs / S::F32_LANES;
-        let position_stride = convolution.product_stride(tiles) * COLUMNS / S::F32_LANES;
+        let of_line = COLUMNS / S::F32_LANES;
+        let (skipped, computed) = (group.first * of_line, group.count * of_line);
+        let position_stride = Winograd2d::<F>::product_stride(tiles, group.count) * of_line;
         let epilogue = epilogue.map(|epilogue| epilogue.simd::<S>());
         let rows = band.len() / (stride * vectors);
         let zero = simd.splat_f32s(0.0);
@@ -416,10 +488,10 @@ impl<F: Winograd> WithSimd for Outputs<'_, F> {
         for index in range {
             let (row, column) = ((tile + index) / across % down, (tile + index) % across * F::OUTPUTS);
             let columns = F::OUTPUTS.min(width - column);
-            let products = &products[index * vectors..];
+            let products = &products[index * computed..];
             macro_rules! tile {
                 ($y:ident, $x:ident, $vector:ident, $value:ident, $finished:expr) => {
-                    for $vector in 0..vectors {
+                    for $vector in 0..computed {
                         for x in 0..F::POSITIONS {
                             let mut values = [zero; MOST];
                             for y in 0..F::POSITIONS {
@@ -435,7 +507,7 @@ impl<F: Winograd> WithSimd for Outputs<'_, F> {
                             for $x in 0..F::OUTPUTS {
                                 if $x < columns {
                                     let $value = values[$x];
-                                    band[($y * stride + column + $x) * vectors + $vector] = $finished;
+                                    band[($y * stride + column + $x) * vectors + skipped + $vector] = $finished;
                                 }
                             }
                         }
@@ -446,7 +518,7 @@ impl<F: Winograd> WithSimd for Outputs<'_, F> {
                 None => tile!(y, x, vector, value, value),
                 Some(epilogue) => {
                     let first = pixel + row * F::OUTPUTS * width + column;
-                    tile!(y, x, vector, value, epilogue.apply(simd, value, vector, first + y * width + x));
+                    tile!(y, x, vector, value, epilogue.apply(simd, value, skipped + vector, first + y * width + x));
                 }
             }
         }

@@ -9,12 +9,12 @@ use burn::tensor::ops::ConvOptions;
 use super::batch_norm2d::BatchNorm2d;
 use super::channelwise::Channelwise;
 use super::kernel::Kernel;
-use super::loader::{Execution, Loader};
+use super::loader::{Budget, Execution, Loader};
 use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
     self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Patches, Phases, Prologue, Stride2,
-    Winograd2d, apply,
+    Winograd, Winograd2d, apply,
 };
 use crate::training::{self, Form, activate};
 
@@ -65,6 +65,22 @@ impl Conv2d {
     /// With a 3x3 kernel for each of `channels` (`groups=channels`), without a bias.
     pub fn depthwise(loader: &Loader, channels: usize, stride: usize) -> Self {
         Self::of_form(loader, Form { inputs: channels, side: 3, stride, dilation: 1, depthwise: true }, channels, 0)
+    }
+
+    /// Convolutions of single pixels of the same maps as one, with the biases of their modules. Its outputs are those of the
+    /// modules, whose loaders and numbers of outputs these are, one after the other.
+    pub fn joined(modules: &[(Loader, usize)], inputs: usize) -> Self {
+        let tensors = modules.iter().map(|(loader, outputs)| loader.tensor::<4>("weight", [*outputs, inputs, 1, 1]));
+        let weight = Tensor::cat(tensors.collect(), 0);
+        let bias =
+            Tensor::cat(modules.iter().map(|(loader, outputs)| loader.tensor::<1>("bias", [*outputs])).collect(), 0);
+        let [outputs, ..] = weight.dims();
+        let form = Form { inputs, side: 1, stride: 1, dilation: 1, depthwise: false };
+        let (loader, _) = &modules[0];
+        let weight = Kernel::new(loader, weight, |values| prepare(loader, values, form, outputs, 0));
+        let is_innermost = loader.execution() == Execution::Kernels && matches!(weight, Kernel::Plain(_));
+        let execution = if is_innermost { Execution::Burn } else { loader.execution() };
+        Self { weight, bias: Some(Channelwise::new(bias, execution)), form, outputs, is_innermost }
     }
 
     fn of_form(loader: &Loader, form: Form, outputs: usize, width: usize) -> Self {
@@ -234,15 +250,24 @@ fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: u
     let transformed = outputs.is_multiple_of(COLUMNS);
     match (side, stride) {
         (3, 1) if transformed && values.len() <= budget.f43 => {
-            same_size(Winograd2d::<F43>::new(values, outputs, inputs), dilation)
+            same_size(winograd::<F43>(values, outputs, inputs, budget), dilation)
         }
         (3, 1) if transformed && values.len() <= budget.f23 => {
-            same_size(Winograd2d::<F23>::new(values, outputs, inputs), dilation)
+            same_size(winograd::<F23>(values, outputs, inputs, budget), dilation)
         }
         (3, 2) if transformed && dilation == 1 && width >= budget.stride2 => {
-            Arc::new(Winograd2d::<Stride2>::new(values, outputs, inputs))
+            Arc::new(winograd::<Stride2>(values, outputs, inputs, budget))
         }
         _ => Arc::new(Direct::new(values, [outputs, inputs], side, stride).dilated(dilation)),
+    }
+}
+
+/// A convolution whose weights are transformed at loading if the budget allows it.
+fn winograd<F: Winograd>(values: &[f32], outputs: usize, inputs: usize, budget: Budget) -> Winograd2d<F> {
+    if values.len() <= budget.kept {
+        Winograd2d::new(values, outputs, inputs)
+    } else {
+        Winograd2d::sparing(values, outputs, inputs)
     }
 }
 

@@ -32,13 +32,18 @@ pub struct Budget {
     pub f23: usize,
     /// Stride 2: the smallest width of maps, in pixels. The transformation takes 1.8 times the memory.
     pub stride2: usize,
+    /// The most weights that are transformed at loading. More are transformed at each run, which takes little time where maps are
+    /// large, and no memory.
+    pub kept: usize,
 }
 
 impl Budget {
     /// For a network that runs many times.
-    pub const GENEROUS: Self = Self { f43: 512 * 256 * 9, f23: 512 * 512 * 9, stride2: 64 };
+    pub const GENEROUS: Self = Self { f43: 512 * 256 * 9, f23: 512 * 512 * 9, stride2: 64, kept: usize::MAX };
     /// For a network that runs once in a while.
-    pub const SPARING: Self = Self { f43: 128 * 128 * 9, f23: 512 * 256 * 9, stride2: 64 };
+    pub const SPARING: Self = Self { f43: 128 * 128 * 9, f23: 512 * 256 * 9, stride2: 64, kept: usize::MAX };
+    /// For a network of large maps.
+    pub const OF_LARGE_MAPS: Self = Self { f43: usize::MAX, f23: 0, stride2: 64, kept: 128 * 128 * 9 };
 }
 
 /// The weights of a module, and the way in which its layers will compute.

@@ -3,6 +3,7 @@
 mod aging;
 mod classifier;
 mod dataset;
+mod detector;
 mod face;
 mod functions;
 mod measurement;
@@ -26,6 +27,8 @@ pub(crate) enum Bench {
     Aging(aging::BenchAging),
     /// Tell the class of a picture by a network
     Classifier(classifier::BenchClassifier),
+    /// Find the faces of a picture by a network
+    Detector(detector::BenchDetector),
     /// Read annotated pictures: a Ground Truth manifest and a TFRecord file
     Dataset(dataset::BenchDataset),
     /// Split a strip into JPEGs
@@ -46,6 +49,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Preview(preview) => preview::run(preview),
         Bench::Aging(aging) => aging::run(aging),
         Bench::Classifier(classifier) => classifier::run(classifier),
+        Bench::Detector(detector) => detector::run(detector),
         Bench::Dataset(dataset) => dataset::run(dataset),
         Bench::Split(split) => split::run(split),
         Bench::Serve(serve) => serve::run(serve),

@@ -155,6 +155,14 @@ fn bench_measures_every_stage() {
     let line: Value = serde_json::from_slice(&output.stdout).unwrap();
     let times = line["milliseconds"].as_object().unwrap();
     assert!(times.len() == 6 && times.values().all(|time| time.as_f64().unwrap() > 0.0), "{line}");
+    let output = run(folder.path(), &["bench", "detector", "--size", "70x50", "--runs", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(line["milliseconds"]["detect"].as_f64().unwrap() > 0.0, "{line}");
+    assert_eq!((&line["network"], &line["size"]), (&"RetinaNetMobileNetV1".into(), &serde_json::json!([70, 50])));
+    let refused = run(folder.path(), &["bench", "detector", "--size", "70"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("such as 640x480"), "{}", stderr(&refused));
 }
 
 #[test]

@@ -198,6 +198,15 @@ impl ResNet {
         maps
     }
 
+    /// The maps after the last three stages. Those before them are freed on the way.
+    pub(crate) fn last_three(&self, pictures: Tensor<4>) -> [Tensor<4>; 3] {
+        let [first, second, third, last] = &self.stages;
+        let second = second.forward(first.forward(self.stem.forward(pictures)));
+        let third = third.forward(second.clone());
+        let last = last.forward(third.clone());
+        [second, third, last]
+    }
+
     /// The maps after the stem, then those after each stage.
     pub(crate) fn features(&self, pictures: Tensor<4>) -> [Tensor<4>; 5] {
         let mut x = self.stem.forward(pictures);
