@@ -9,6 +9,7 @@ pub mod dsfd;
 mod face_detector;
 pub mod faster_rcnn;
 pub mod retinaface;
+pub mod ssd;
 pub mod train;
 mod vision_error;
 

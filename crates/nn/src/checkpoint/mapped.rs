@@ -64,6 +64,27 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
     })
 }
 
+/// A file in memory.
+pub(super) struct Mapping(Arc<Mmap>);
+
+impl Mapping {
+    /// Maps a file, which must not change as long as a part of it is used.
+    pub(super) fn of(file: &Path, handle: &File) -> Result<Self, CheckpointError> {
+        let (mapping, _) = map(file, handle)?;
+        Ok(Self(mapping))
+    }
+
+    /// All of it.
+    pub(super) fn bytes(&self) -> Bytes {
+        Bytes::from_owner(Owner(self.0.clone()))
+    }
+
+    /// A slice of its bytes, as the values of a tensor.
+    pub(super) fn part(&self, bytes: Bytes) -> Mapped {
+        Mapped::new(bytes, self.0.clone())
+    }
+}
+
 /// A shared mapping.
 struct Owner(Arc<Mmap>);
 
