@@ -14,6 +14,10 @@ from conftest import INFRA, PAGE, made
 # The uses of `*` alone, each with the reason why AWS allows nothing narrower.
 EVERYTHING = {
     ("EndpointRole", "Allow", "ecr:GetAuthorizationToken", "Resource"): "AWS defines no resource for this action",
+    ("ImageProcessorRole", "Allow", "xray:PutTelemetryRecords", "Resource"): "AWS defines no resource for this action",
+    ("ImageProcessorRole", "Allow", "xray:PutTraceSegments", "Resource"): "AWS defines no resource for this action",
+    ("JobTrackerRole", "Allow", "xray:PutTelemetryRecords", "Resource"): "AWS defines no resource for this action",
+    ("JobTrackerRole", "Allow", "xray:PutTraceSegments", "Resource"): "AWS defines no resource for this action",
     ("EndpointRole", "Allow", "cloudwatch:PutMetricData", "Resource"): "AWS defines no resource, and a condition names the metrics",
 }
 
@@ -398,3 +402,29 @@ def test_saved_queries_ask_for_logged_fields(template):
     for name, query in queries.items():
         for field in set(re.findall(r"fields\.(\w+)", query["Properties"]["QueryString"])) - {"message"}:
             assert any(re.search(rf"\b{field}\b( =|, |[,)])", source) for source in sources), (name, field)
+
+
+def test_an_address_that_asks_too_much_is_refused(template):
+    assert not [each for each in made(template, {}).values() if each["Type"].startswith("AWS::WAF")]
+    there = made(template, {"AddressRate": "500"})
+    (rule,) = there["AddressLimit"]["Properties"]["Rules"]
+    limit = rule["Statement"]["RateBasedStatement"]
+    assert (limit["Limit"], limit["AggregateKeyType"], limit["EvaluationWindowSec"]) == ("500", "IP", 300)
+    assert rule["Action"] == {"Block": {}} and there["AddressLimit"]["Properties"]["DefaultAction"] == {"Allow": {}}
+    # It is the stage's, and only a stage of a REST API takes one: the scope has to be regional.
+    bound = there["AddressLimitOfRestApi"]["Properties"]
+    assert bound["ResourceArn"]["Fn::Sub"].endswith("::/restapis/${RestApi}/stages/${RestStage}")
+    assert bound["WebACLArn"] == {"Fn::GetAtt": ["AddressLimit", "Arn"]} and there["AddressLimit"]["Properties"]["Scope"] == "REGIONAL"
+    # No sample of a request is kept: it has addresses of people and ids of portraits.
+    views = re.findall(r'"SampledRequestsEnabled": (\w+)', json.dumps(there["AddressLimit"]))
+    assert views == ["false", "false"]
+
+
+def test_traces_are_made_on_demand_only(template):
+    for given, mode in [({}, "PassThrough"), ({"Tracing": "on"}, "Active")]:
+        there = made(template, given)
+        for function in ("ImageProcessor", "JobTracker"):
+            assert there[function]["Properties"]["Tracing"] == mode
+            granted = list(statements(there[f"{function}Role"]))
+            assert ("Trace" in [statement.get("Sid") for statement in granted]) == (mode == "Active")
+        assert there["RestStage"]["Properties"]["TracingEnabled"] is (mode == "Active")
