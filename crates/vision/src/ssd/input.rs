@@ -7,8 +7,8 @@ pub struct Input {
 }
 
 impl Input {
-    /// Resized twice, whatever the picture's shape is: to a square of `image_size` pixels as Pillow does with `LANCZOS`, as the service
-    /// of `svpino/tensorflow-object-detection-sagemaker` does, and then to the network's height and width as the exported graph does.
+    /// Resized twice, whatever the picture's shape is: to a square of `image_size` pixels as Pillow does with `LANCZOS`, and then to the
+    /// network's height and width as the exported graph does.
     ///
     /// # Panics
     /// If the picture has no pixels, or `image_size` is 0.

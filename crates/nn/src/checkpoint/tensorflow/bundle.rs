@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use super::element::dtype;
+use super::error::TensorFlowError;
+use super::extents;
 use super::message::{BundleEntry, BundleHeader};
 use super::table::{self, masked};
-use super::{TensorFlowError, extents};
 use crate::checkpoint::mapped::Mapping;
 use crate::checkpoint::stored::Values;
 use crate::checkpoint::{Checkpoint, CheckpointError, Format, StoredTensor};

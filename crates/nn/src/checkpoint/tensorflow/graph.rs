@@ -7,8 +7,9 @@ use std::path::Path;
 use safetensors::Dtype;
 
 use super::element::dtype;
+use super::error::TensorFlowError;
+use super::extents;
 use super::message::{self, Node, Tensor};
-use super::{TensorFlowError, extents};
 use crate::checkpoint::mapped::Mapping;
 use crate::checkpoint::stored::Values;
 use crate::checkpoint::{Checkpoint, CheckpointError, Format, StoredTensor};

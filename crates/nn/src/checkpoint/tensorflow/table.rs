@@ -1,7 +1,7 @@
 //! Tables of LevelDB (its document "table format"), in which TensorFlow keeps the index of a checkpoint: sorted keys and their
 //! values, in blocks with checksums.
 
-use super::TensorFlowError;
+use super::error::TensorFlowError;
 
 /// The last bytes of a table, little-endian.
 pub(super) const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
