@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The endings of checkpoints.
 const ENDINGS: [&str; 3] = ["pt", "pth", "safetensors"];
+/// The ending of the model zoo's pickles. Other programs write descriptions under it, so that it counts where there is no other checkpoint.
+const PICKLE: &str = "pkl";
 /// The checkpoint that training writes.
 const TRAINED: &str = "model.safetensors";
 
@@ -41,16 +43,23 @@ pub enum FolderError {
 /// [`FolderError::Unreadable`].
 pub fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let unreadable = |source| FolderError::Unreadable { folder: folder.to_owned(), source };
-    let mut files = Vec::new();
+    let (mut files, mut pickles) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        let is_one =
-            file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+        let ends_in = |known: &str| file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(known));
         // What macOS adds to an archive begins with a dot.
         let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if is_one && !hidden && file.is_file() {
-            files.push(file);
+        if hidden || !file.is_file() {
+            continue;
         }
+        if ENDINGS.into_iter().any(ends_in) {
+            files.push(file);
+        } else if ends_in(PICKLE) {
+            pickles.push(file);
+        }
+    }
+    if files.is_empty() {
+        files = pickles;
     }
     files.sort();
     Ok(files)
@@ -88,6 +97,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let message = || checkpoint(folder.path()).unwrap_err().to_string();
         assert!(message().contains("has no checkpoint"), "{}", message());
+        std::fs::write(folder.path().join("export.pkl"), "").unwrap();
+        assert_eq!(checkpoint(folder.path()).unwrap(), folder.path().join("export.pkl"));
         for name in ["labels.txt", "._faces.pth", "faces.PTH"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }

@@ -17,6 +17,8 @@ pub enum ModelKind {
     FaceDetector,
     /// [`handlers::classifier`](crate::handlers::classifier).
     Classifier,
+    /// [`handlers::faster_rcnn`](crate::handlers::faster_rcnn).
+    FasterRcnn,
 }
 
 impl FromStr for ModelKind {
@@ -27,6 +29,7 @@ impl FromStr for ModelKind {
             "face-aging" => Ok(Self::FaceAging),
             "face-detector" => Ok(Self::FaceDetector),
             "classifier" => Ok(Self::Classifier),
+            "faster-rcnn" => Ok(Self::FasterRcnn),
             _ => Err(()),
         }
     }
@@ -34,12 +37,14 @@ impl FromStr for ModelKind {
 
 impl ModelKind {
     /// `MODEL_KIND`. Unset, it is a face detector where `MODEL_NAME` is set. Else the only checkpoint of the model folder tells a
-    /// face detector or a classifier. Without one, it is face ageing.
+    /// face detector, a classifier or a Faster R-CNN. Without one, it is face ageing.
     ///
     /// # Errors
     /// Another word, or a model folder that cannot be read.
     pub fn of(environment: &Environment) -> anyhow::Result<Self> {
-        if let Some(kind) = environment.parsed("MODEL_KIND", "face-aging, face-detector or classifier", |_| true)? {
+        if let Some(kind) =
+            environment.parsed("MODEL_KIND", "face-aging, face-detector, classifier or faster-rcnn", |_| true)?
+        {
             return Ok(kind);
         }
         if environment.parsed("MODEL_NAME", "a name", |_: &String| true)?.is_some() {
@@ -58,6 +63,8 @@ impl ModelKind {
             Self::FaceDetector
         } else if vision::classifier::identify(&checkpoint).is_ok() {
             Self::Classifier
+        } else if vision::faster_rcnn::is_one(&checkpoint) {
+            Self::FasterRcnn
         } else {
             Self::FaceAging
         })
@@ -81,9 +88,10 @@ mod tests {
         assert_eq!(kind("MODEL_KIND", "face-detector"), ModelKind::FaceDetector);
         assert_eq!(kind("MODEL_KIND", "face-aging"), ModelKind::FaceAging);
         assert_eq!(kind("MODEL_KIND", "classifier"), ModelKind::Classifier);
+        assert_eq!(kind("MODEL_KIND", "faster-rcnn"), ModelKind::FasterRcnn);
         assert_eq!(kind("MODEL_NAME", "DSFDDetector"), ModelKind::FaceDetector);
         let error = ModelKind::of(&only("MODEL_KIND", "faces")).unwrap_err().to_string();
-        assert!(error.contains("face-aging, face-detector or classifier would work"), "{error}");
+        assert!(error.contains("face-aging, face-detector, classifier or faster-rcnn would work"), "{error}");
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
@@ -98,5 +106,8 @@ mod tests {
         let tensors = vision::classifier::tensors(vision::classifier::Body::ResNet18, 2);
         save(&nn::made_up("made up", tensors, |_, _| (0.1, 0.0)), None, &file, &mut |_, _| ()).unwrap();
         assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::Classifier);
+        let tensors = [("model.roi_heads.box_predictor.cls_score.weight".to_owned(), vec![3, 4])];
+        save(&nn::made_up("made up", tensors, |_, _| (0.1, 0.0)), None, &file, &mut |_, _| ()).unwrap();
+        assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::FasterRcnn);
     }
 }

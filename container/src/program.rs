@@ -10,6 +10,7 @@ use crate::handler::InferenceHandler;
 use crate::handlers::classifier::{self, Classification};
 use crate::handlers::face_aging::{self, FaceAging};
 use crate::handlers::face_detector::{self, FaceDetection};
+use crate::handlers::faster_rcnn::{self, ObjectDetection};
 use crate::model_kind::ModelKind;
 use crate::settings::Settings;
 use crate::{heap, server, training};
@@ -41,6 +42,11 @@ pub fn serve_by(environment: &Environment) -> anyhow::Result<()> {
         }
         ModelKind::Classifier => {
             let handler = Classification::new(classifier::Settings::read(environment)?)?;
+            let on_cpu = handler.computes_on_cpu();
+            run(settings, handler, on_cpu)
+        }
+        ModelKind::FasterRcnn => {
+            let handler = ObjectDetection::new(faster_rcnn::Settings::read(environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }

@@ -85,6 +85,19 @@ fn a_classifier_is_trained_by_a_job_of_the_products_image_and_served() {
     run(script(&up, "boto3_classifier.py").arg(folder.path()));
 }
 
+/// What `torch.save` wrote, packed with the programs of the original service.
+#[test]
+fn a_detector_of_ones_own_is_deployed_and_invoked() {
+    let portrait = image::open(sample()).unwrap().into_rgb8();
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("photo.png");
+    // The part of the portrait that the expected objects are of.
+    image::imageops::crop_imm(&portrait, 110, 20, 240, 200).to_image().save(&photo).unwrap();
+    let own = repository().join("crates/vision/tests/golden/faster_rcnn/own_model");
+    let up = Up::start();
+    run(script(&up, "boto3_objects.py").arg(own.join("model.tar.gz")).arg(photo).arg(own.join("expected.json")));
+}
+
 #[tokio::test]
 async fn curl_uploads_a_portrait() {
     let up = Up::start();
