@@ -74,7 +74,7 @@ impl Base {
 }
 
 const TINY: &str = r#"{"model_arch": "\"resnet18\"", "image_size": "32", "batch_size": "4", "epochs": "3", "lr": "1e-3",
-    "checkpoint_seconds": "1", "augment": "false"}"#;
+    "checkpoint_seconds": "1", "augment": "false", "pth": "true"}"#;
 
 /// Waits for a file, then sends a signal to the training: its exit code.
 fn signalled(base: &Base, signal: &str) -> Option<i32> {
@@ -102,6 +102,12 @@ fn a_job_trains_and_writes_what_serve_serves_and_goes_on_after_signals_to_the_sa
     let history = std::fs::read_to_string(unbroken.path("output/data/history.csv")).unwrap();
     assert_eq!(history.lines().count(), 4, "{history}");
     assert!(unbroken.path("output/data/training.html").is_file() && !unbroken.path("output/failure").exists());
+    let pth = Checkpoint::open(&unbroken.path("model/resnet18.pth")).unwrap();
+    for (name, bits) in unbroken.model() {
+        let found: Vec<u32> = pth.floats(&name).unwrap().into_iter().map(f32::to_bits).collect();
+        assert!(found == bits, "{name}: both files have the same values");
+    }
+    assert!(pth.tensors().contains_key("0.4.0.bn1.num_batches_tracked"), "{:?}", pth.tensors().keys());
     let classes = std::fs::read_to_string(unbroken.path("model/classes.json")).unwrap();
     assert!(classes.contains("blue") && classes.contains("red"), "{classes}");
 
@@ -127,4 +133,48 @@ fn what_is_wrong_is_described_in_the_failure_file_before_data_is_read() {
     std::fs::remove_dir_all(base.path("input/data/training/red")).unwrap();
     assert_eq!(base.train().0, Some(1));
     assert!(base.failure().contains("one class, [\"blue\"]: two and more would work"), "{}", base.failure());
+}
+
+/// Runs a script with a memory disk of its own; `None` where the kernel gives none, and the reason is printed.
+fn with_disk(base: &Base, script: &str) -> Option<std::process::Output> {
+    let run = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-e", "-c", script]);
+        command.env("TRAIN", env!("CARGO_BIN_EXE_serve")).env("SAGEMAKER_BASE_DIR", base.path("disk"));
+        command.current_dir(base.0.path()).output().unwrap()
+    };
+    std::fs::create_dir(base.path("disk")).unwrap();
+    let tried = run("mount -t tmpfs none disk");
+    if !tried.status.success() {
+        eprintln!("skipped, since no disk can be mounted here: {}", String::from_utf8_lossy(&tried.stderr));
+        return None;
+    }
+    Some(run(script))
+}
+
+#[test]
+fn a_full_disk_is_said_and_a_training_goes_on_when_there_is_room() {
+    let unbroken = Base::new(TINY);
+    assert_eq!(unbroken.train().0, Some(0));
+    let base = Base::new(TINY);
+    // A checkpoint has 134 MB: the disk has room for one, and not for the next one beside it.
+    let script = "
+        mount -t tmpfs -o size=200m none disk
+        cp -r input disk
+        mkdir disk/checkpoints
+        if $TRAIN train >first.log; then echo 'it did not fail' >&2; exit 1; fi
+        mkdir output && cp disk/output/failure output
+        ls -A disk/checkpoints
+        mount -o remount,size=800m disk
+        $TRAIN train >second.log
+        cp -r disk/model .";
+    let Some(output) = with_disk(&base, script) else { return };
+    let [said, error] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{error}");
+    assert_eq!(said, "training.safetensors\n", "the last checkpoint is whole, and nothing else is left");
+    let failure = base.failure();
+    assert!(failure.contains("training.safetensors cannot be written: No space left on device"), "{failure}");
+    let log = std::fs::read_to_string(base.path("second.log")).unwrap();
+    assert!(log.contains("goes on after step "), "{log}");
+    assert!(base.model() == unbroken.model(), "the model is that of an unbroken training");
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use nn::checkpoint::{Checkpoint, save};
+use nn::checkpoint::{Checkpoint, save, save_pytorch};
 use nn::layers::{Execution, Loader};
 use nn::weights::Weights;
 use nn::{Parameters, Precision};
@@ -12,7 +12,7 @@ use vision::classifier::{
     Augmentation, Body, DESCRIPTION, Description, LabelledPictures, Labelling, PathPattern, Split, Training,
     named_as_fastai,
 };
-use vision::train::{Checkpoints, Control, Outcome, Phase, Plan, Task, find_rate, train};
+use vision::train::{Checkpoints, Control, Event, Outcome, Phase, Plan, Task, find_rate, train};
 
 use super::hyperparameters::Hyperparameters;
 use super::job::{Ended, Job, Notice, write};
@@ -62,14 +62,24 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     if goes_on {
         tell(Notice::Text("goes on from a checkpoint".to_owned()));
     }
-    let mut heed = |event: vision::train::Event| {
+    let mut done = 0;
+    let mut heed = |event: Event| {
+        if let Event::Resumed { steps } | Event::Step { steps, .. } = &event {
+            done = *steps as u64;
+        }
         tell(Notice::Event(event));
         if stop.has_come() { Control::Stop } else { Control::GoOn }
     };
     let (outcome, history) =
         train(&training, &plan, &mut parameters, training.execution, checkpoints.as_ref(), &mut heed)?;
-    save(&parameters.checkpoint("the trained network"), None, &job.model.join(MODEL), &mut |_, _| ())?;
-    let description = Description::of_imagenet(training.pictures.classes.clone(), training.size);
+    let trained = parameters.checkpoint("the trained network");
+    save(&trained, None, &job.model.join(MODEL), &mut |_, _| ())?;
+    if given.flag("pth", false) {
+        save_pytorch(&trained, done, &job.model.join(format!("{}.pth", training.body)))?;
+    }
+    let [means, deviations] = training.body.normalization();
+    let classes = training.pictures.classes.clone();
+    let description = Description { classes, image_size: training.size, means, deviations };
     write(&job.model.join(DESCRIPTION), &description.to_json())?;
     let settings = given.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let data = [("data".to_owned(), job.data.display().to_string())];
@@ -103,11 +113,7 @@ fn training(job: &Job) -> anyhow::Result<Training> {
         augmentation: if given.flag("augment", true) { Augmentation::default() } else { Augmentation::CROP },
         smoothing: given.number("label_smoothing", 0.0),
         mixup: given.number("mixup", 0.0),
-        execution: match body {
-            // Its convolutions have no kernels with gradients.
-            Body::EfficientNetLite0 => Execution::Burn,
-            _ => Execution::fastest(job.device, Precision::Float32),
-        },
+        execution: Execution::fastest(job.device, Precision::Float32),
     })
 }
 
@@ -146,6 +152,7 @@ fn plan(given: &Hyperparameters, training: &Training, begins_with: Option<&Check
         beta2: BETA2,
         epsilon: EPSILON,
         patience: Some(given.whole("patience", 0)).filter(|patience| *patience > 0),
+        keeps_best: given.get("keep") == Some("best"),
         checkpoint_every: Duration::from_secs(given.whole("checkpoint_seconds", 60) as u64),
         settings,
     }

@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 /// All hyperparameters, by name.
-pub const HYPERPARAMETERS: [Hyperparameter; 19] = [
+pub const HYPERPARAMETERS: [Hyperparameter; 21] = [
     of("augment", Kind::Flag, "true", "flips, warps, rotates, enlarges and lights pictures at random, as fastai does"),
     of("batch_size", Kind::Whole(1, 1024), "64", "pictures of a step; at most the pictures to train with"),
     of(
@@ -58,6 +58,12 @@ pub const HYPERPARAMETERS: [Hyperparameter; 19] = [
     ),
     of("frozen_lr", Kind::Rates, "3e-4,3e-3", "the largest learning rate of the frozen epochs"),
     of("image_size", Kind::Whole(32, 1024), "224", "the side of the network's input, in pixels"),
+    of(
+        "keep",
+        Kind::Choice(&["last", "best"]),
+        "last",
+        "the weights of the model: those of the last step, or of the epoch with the smallest validation loss",
+    ),
     of("kind", Kind::Choice(&["classifier"]), "classifier", "what is trained"),
     of(
         "label_pattern",
@@ -85,6 +91,7 @@ pub const HYPERPARAMETERS: [Hyperparameter; 19] = [
         "0",
         "epochs without a smaller validation loss after which training ends; 0 never ends it",
     ),
+    of("pth", Kind::Flag, "false", "writes the weights for PyTorch and fastai too, such as resnet34.pth"),
     of("seed", Kind::Whole(0, 4_294_967_295), "2", "what is random follows from it, the split too"),
     of("threads", Kind::Whole(0, 1024), "0", "the threads that compute; 0 is one for each core"),
     of("validation_share", Kind::Number(0.0, 0.9), "0.2", "the share of the pictures that validates"),

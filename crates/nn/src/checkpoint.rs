@@ -7,6 +7,7 @@ mod misfits;
 mod pickle;
 mod pickled;
 mod save;
+mod save_pytorch;
 mod stored;
 mod tensorflow;
 mod wrapping;
@@ -23,6 +24,7 @@ pub(crate) use misfits::NAMED;
 pub use misfits::{Misfit, Misfits};
 pub use safetensors::Dtype;
 pub use save::{ElementType, save};
+pub use save_pytorch::save_pytorch;
 pub use stored::StoredTensor;
 pub use tensorflow::TensorFlowError;
 

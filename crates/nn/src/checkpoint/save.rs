@@ -7,6 +7,7 @@ use std::str::FromStr;
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
+use tempfile::NamedTempFile;
 
 use super::{Checkpoint, CheckpointError, StoredTensor};
 use crate::device::UnknownChoice;
@@ -60,16 +61,7 @@ pub fn save(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), CheckpointError> {
     let unwritable = |source| CheckpointError::Write { file: file.to_owned(), source };
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut options = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // The default of temporary files lets only their owner read them. The umask still applies.
-        use std::os::unix::fs::PermissionsExt;
-        options.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let partial = options.prefix(".checkpoint-").tempfile_in(folder).map_err(unwritable)?;
-
+    let partial = partial(file).map_err(unwritable)?;
     let plan = Plan::new(checkpoint, element_type);
     let mut out = BufWriter::with_capacity(1 << 20, partial.as_file());
     write_header(&mut out, &plan, 0).map_err(unwritable)?;
@@ -86,6 +78,19 @@ pub fn save(
     out.into_inner().map_err(|error| error.into_error()).and_then(File::sync_all).map_err(unwritable)?;
     partial.persist(file).map_err(|error| unwritable(error.error))?;
     Ok(())
+}
+
+/// A file that takes this one's place when it is complete.
+pub(super) fn partial(file: &Path) -> io::Result<NamedTempFile> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut options = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        // The default of temporary files lets only their owner read them. The umask still applies.
+        use std::os::unix::fs::PermissionsExt;
+        options.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    options.prefix(".checkpoint-").tempfile_in(folder)
 }
 
 /// The order of the tensors in the file, and their size in bytes.

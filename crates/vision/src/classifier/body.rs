@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::{IMAGENET_DEVIATIONS, IMAGENET_MEANS};
 use crate::backbone::{Depth, EfficientNetLite0};
 
 /// The feature extractor of a classifier.
@@ -39,6 +40,15 @@ impl Body {
             Self::ResNet34 => Some(Depth::Layers34),
             Self::ResNet50 => Some(Depth::Layers50),
             Self::EfficientNetLite0 => None,
+        }
+    }
+
+    /// The mean and the deviation of each channel, red first, for values of 0 to 1, by which its published weights want pictures
+    /// normalized.
+    pub fn normalization(self) -> [[f32; 3]; 2] {
+        match self {
+            Self::EfficientNetLite0 => [[127.0 / 255.0; 3], [128.0 / 255.0; 3]],
+            _ => [IMAGENET_MEANS, IMAGENET_DEVIATIONS],
         }
     }
 

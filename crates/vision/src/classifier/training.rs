@@ -7,12 +7,12 @@ use nn::layers::{Execution, Loader};
 use nn::{Parameters, Random};
 use rayon::prelude::*;
 
+use super::Network;
 use super::augmentation::Augmentation;
 use super::body::Body;
 use super::labels::LabelledPictures;
 use super::split::Split;
 use super::transform::Transform;
-use super::{IMAGENET_DEVIATIONS, IMAGENET_MEANS, Network};
 use crate::train::{Losses, Spoiled, Task, Validation};
 
 /// Pictures of a validation that are computed at once.
@@ -66,9 +66,10 @@ impl Training {
         let bytes = std::fs::read(file).map_err(|error| spoiled(error.to_string()))?;
         let picture = picture::decode(&bytes).map_err(|error| spoiled(error.to_string()))?;
         let mut values = transform.apply(&picture, self.size).values;
+        let [means, deviations] = self.body.normalization();
         for pixel in values.as_chunks_mut::<3>().0 {
             for channel in 0..3 {
-                pixel[channel] = (pixel[channel] - IMAGENET_MEANS[channel]) / IMAGENET_DEVIATIONS[channel];
+                pixel[channel] = (pixel[channel] - means[channel]) / deviations[channel];
             }
         }
         Ok(Sample { values, class: *class })

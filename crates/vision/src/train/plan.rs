@@ -21,6 +21,8 @@ pub struct Plan {
     pub epsilon: f64,
     /// The epochs without a better validation loss after which the training ends.
     pub patience: Option<usize>,
+    /// Whether the parameters at the end are those of the epoch with the smallest validation loss, and not those of the last step.
+    pub keeps_best: bool,
     /// The time from checkpoint to checkpoint. There is one after every epoch in any case.
     pub checkpoint_every: Duration,
     /// What else the result depends on, such as the settings of the data: a checkpoint with another text is not resumed.
@@ -58,7 +60,11 @@ impl Plan {
 
     /// All that the result depends on.
     pub(super) fn fingerprint(&self) -> String {
-        let Self { phases, batch, seed, decay, beta2, epsilon, patience, checkpoint_every: _, settings } = self;
-        format!("{settings}; {phases:?}, batches of {batch}, seed {seed}, {decay} {beta2} {epsilon} {patience:?}")
+        let Self { phases, batch, seed, decay, beta2, epsilon, patience, keeps_best, checkpoint_every: _, settings } =
+            self;
+        let kept = if *keeps_best { "best" } else { "last" };
+        format!(
+            "{settings}; {phases:?}, batches of {batch}, seed {seed}, {decay} {beta2} {epsilon} {patience:?}, {kept}"
+        )
     }
 }

@@ -15,6 +15,7 @@ pub const CHECKPOINT: &str = "training.safetensors";
 /// The beginnings of the tensors' names.
 const PARAMETERS: &str = "parameters.";
 const OPTIMIZER: &str = "optimizer.";
+const BEST: &str = "best.";
 /// The entries of the header.
 const SETTINGS: &str = "training.settings";
 const POSITION: &str = "training.position";
@@ -73,21 +74,23 @@ impl Checkpoints {
         self.file().is_file()
     }
 
-    /// Writes a checkpoint. It replaces the one before when it is complete.
+    /// Writes a checkpoint: the parameters, and those of the best epoch where they are kept. It replaces the one before when it is
+    /// complete.
     pub(super) fn write(
         &self,
         plan: &Plan,
         position: &Position,
         history: &History,
-        parameters: &Parameters,
+        parameters: [Option<&Parameters>; 2],
         optimizer: &AdamW,
     ) -> Result<(), CheckpointError> {
         let file = self.file();
         let name = file.display().to_string();
-        let parameters = parameters.checkpoint(&name).prefixed(PARAMETERS);
         let optimizer = optimizer.checkpoint(&name).prefixed(OPTIMIZER);
+        let prefixed = [PARAMETERS, BEST].into_iter().zip(parameters);
+        let parameters = prefixed.filter_map(|(prefix, of)| Some(of?.checkpoint(&name).prefixed(prefix)));
         let checkpoint = parameters
-            .joined(optimizer)
+            .fold(optimizer, Checkpoint::joined)
             .with_entry(SETTINGS, plan.fingerprint())
             .with_entry(POSITION, position.to_text())
             .with_entry(HISTORY, history.to_csv());
@@ -123,6 +126,13 @@ impl Saved {
         } else {
             Err(TrainError::NoTraining { file: self.checkpoint.file().to_owned() })
         }
+    }
+
+    /// The parameters of the best epoch, if the checkpoint has them. They are like others.
+    pub(super) fn best(&self, parameters: &Parameters) -> Result<Option<Parameters>, TrainError> {
+        let mut best = parameters.clone();
+        let taken = best.take_over(&self.checkpoint.within(BEST))?;
+        Ok(Some(best).filter(|best| taken.len() == best.count()))
     }
 
     /// Gives the optimizer its moments.

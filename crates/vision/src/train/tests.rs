@@ -110,6 +110,7 @@ fn plan() -> Plan {
         beta2: 0.99,
         epsilon: 1e-8,
         patience: None,
+        keeps_best: false,
         checkpoint_every: Duration::MAX,
         settings: "points".to_owned(),
     }
@@ -127,16 +128,15 @@ fn figures(history: &History) -> Vec<Epoch> {
     history.epochs.iter().map(|epoch| Epoch { seconds: 0.0, ..epoch.clone() }).collect()
 }
 
-fn unbroken(task: &Circle) -> (Parameters, History) {
+fn unbroken(task: &Circle, plan: &Plan) -> (Parameters, History) {
     let mut parameters = task.parameters();
-    let (outcome, history) =
-        train(task, &plan(), &mut parameters, Execution::Burn, None, &mut |_| Control::GoOn).unwrap();
+    let (outcome, history) = train(task, plan, &mut parameters, Execution::Burn, None, &mut |_| Control::GoOn).unwrap();
     assert_eq!(outcome, Outcome::Done);
     (parameters, history)
 }
 
 /// Trains in one folder until the plan is done, and stops at every `stride`-th step.
-fn interrupted(task: &Circle, folder: &Path, stride: usize) -> (Parameters, History, usize) {
+fn interrupted(task: &Circle, plan: &Plan, folder: &Path, stride: usize) -> (Parameters, History, usize) {
     let mut resumed = 0;
     loop {
         let mut parameters = task.parameters();
@@ -150,7 +150,7 @@ fn interrupted(task: &Circle, folder: &Path, stride: usize) -> (Parameters, Hist
         };
         let checkpoints = Checkpoints::new(folder);
         let (outcome, history) =
-            train(task, &plan(), &mut parameters, Execution::Burn, Some(&checkpoints), &mut heed).unwrap();
+            train(task, plan, &mut parameters, Execution::Burn, Some(&checkpoints), &mut heed).unwrap();
         if outcome == Outcome::Done {
             return (parameters, history, resumed);
         }
@@ -180,15 +180,34 @@ fn a_training_learns_and_freezes() {
 #[test]
 fn an_interrupted_training_equals_an_unbroken_one_to_the_bit() {
     let task = Circle::new();
-    let (parameters, history) = unbroken(&task);
+    let (parameters, history) = unbroken(&task, &plan());
     // An epoch has 6 steps: 4 falls into the middle of epochs and on their ends.
     for stride in [4, 7] {
         let folder = tempfile::tempdir().unwrap();
-        let (resumed, resumed_history, times) = interrupted(&task, folder.path(), stride);
+        let (resumed, resumed_history, times) = interrupted(&task, &plan(), folder.path(), stride);
         assert!(times >= 30 / stride, "{times}");
         assert_eq!(bits(&resumed), bits(&parameters));
         assert_eq!(figures(&resumed_history), figures(&history));
     }
+}
+
+#[test]
+fn the_best_epoch_is_kept_over_interruptions() {
+    let task = Circle::new();
+    // Rates that are far too large in the end.
+    let worse = Phase { epochs: 3, rates: vec![20.0, 20.0] };
+    let plan = Plan { phases: vec![plan().phases[0].clone(), worse], keeps_best: true, ..plan() };
+    let (last, history) = unbroken(&task, &Plan { keeps_best: false, ..plan.clone() });
+    let (best, _) = unbroken(&task, &plan);
+    let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.figure("valid_loss").unwrap()).collect();
+    let smallest = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(losses[4] > smallest, "{losses:?}");
+    assert_eq!(task.validate(&best).figures[0].1, smallest);
+    assert_eq!(task.validate(&last).figures[0].1, losses[4]);
+    let folder = tempfile::tempdir().unwrap();
+    let (resumed, resumed_history, _) = interrupted(&task, &plan, folder.path(), 4);
+    assert_eq!(bits(&resumed), bits(&best));
+    assert_eq!(figures(&resumed_history), figures(&history));
 }
 
 #[test]
@@ -263,7 +282,7 @@ fn the_finder_suggests_a_rate_that_learns() {
 
 #[test]
 fn the_report_shows_curves_and_escapes_names() {
-    let (_, history) = unbroken(&Circle::new());
+    let (_, history) = unbroken(&Circle::new(), &plan());
     let page = report(&history, &[("data <folder>".to_owned(), "a & b".to_owned())]);
     assert!(page.contains("valid_loss") && page.contains("data &lt;folder&gt;") && page.contains("a &amp; b"));
     assert_eq!(page.matches("<svg").count(), 2, "losses and rates");

@@ -94,11 +94,15 @@ pub fn train<T: Task>(
         optimizer: AdamW::new(plan.beta2, plan.epsilon),
         position: Position::default(),
         history: History::default(),
+        best: None,
         spoiled: BTreeSet::new(),
         saved: Instant::now(),
         stopped: false,
     };
     let outcome = trainer.run()?;
+    if let Some(best) = trainer.best.take().filter(|_| outcome == Outcome::Done) {
+        *trainer.parameters = best;
+    }
     Ok((outcome, trainer.history))
 }
 
@@ -114,6 +118,8 @@ struct Trainer<'a, T: Task> {
     optimizer: AdamW,
     position: Position,
     history: History,
+    /// The parameters after the best epoch so far, if the plan keeps them.
+    best: Option<Parameters>,
     /// The names of examples that could not be used.
     spoiled: BTreeSet<String>,
     /// When the last checkpoint was written.
@@ -133,8 +139,7 @@ impl<T: Task> Trainer<'_, T> {
                     self.save()?;
                     return Ok(Outcome::Stopped);
                 }
-                let figure = self.history.epochs.last().and_then(|epoch| epoch.figures.first());
-                let waited = figure.map_or(0, |(name, _)| self.history.epochs_without_improvement(name));
+                let waited = self.epochs_without_improvement().unwrap_or_default();
                 let ends = self.plan.patience.is_some_and(|patience| waited >= patience.max(1));
                 if ends {
                     self.tell(Event::EndedEarly);
@@ -172,6 +177,7 @@ impl<T: Task> Trainer<'_, T> {
         self.position = saved.position;
         self.freeze();
         saved.restore_optimizer(&mut self.optimizer, self.parameters)?;
+        self.best = saved.best(self.parameters)?;
         self.history = saved.history;
         let steps = self.steps();
         self.tell(Event::Resumed { steps });
@@ -227,8 +233,17 @@ impl<T: Task> Trainer<'_, T> {
         };
         self.tell(Event::Epoch(&epoch));
         self.history.epochs.push(epoch);
+        if self.plan.keeps_best && self.epochs_without_improvement() == Some(0) {
+            self.best = Some(self.parameters.clone());
+        }
         self.position = Position { phase, epoch: self.position.epoch + 1, ..Position::default() };
         Ok(Outcome::Done)
+    }
+
+    /// How long the validation loss has not fallen; `None`: there is none.
+    fn epochs_without_improvement(&self) -> Option<usize> {
+        let (name, _) = self.history.epochs.last()?.figures.first()?;
+        Some(self.history.epochs_without_improvement(name))
     }
 
     fn step(
@@ -288,7 +303,14 @@ impl<T: Task> Trainer<'_, T> {
     fn save(&mut self) -> Result<(), TrainError> {
         self.saved = Instant::now();
         let Some(checkpoints) = self.checkpoints else { return Ok(()) };
-        checkpoints.write(self.plan, &self.position, &self.history, self.parameters, &self.optimizer)?;
+        let best = self.best.as_ref();
+        checkpoints.write(
+            self.plan,
+            &self.position,
+            &self.history,
+            [Some(&*self.parameters), best],
+            &self.optimizer,
+        )?;
         // The time that writing takes does not count.
         self.saved = Instant::now();
         self.tell(Event::Saved);
