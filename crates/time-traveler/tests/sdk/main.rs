@@ -83,6 +83,16 @@ fn version_2_deploys_asks_and_updates() {
 }
 
 #[test]
+fn version_2_trains_and_serves_a_classifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut make = Command::new(BINARY);
+    make.args(["dataset", "make", "pets", "--format", "pets", "--classes", "4", "--pictures", "80"]);
+    done(make.current_dir(&folder).output().unwrap());
+    let pictures = folder.path().join("pets/images").display().to_string();
+    run("sdk2", "v2_classifier.py", &[], &[("PICTURES", pictures)]);
+}
+
+#[test]
 fn version_2_transforms() {
     run("sdk2", "v2_transform.py", &[("upper", examples().join("own_image/upper.py"))], &[]);
 }
