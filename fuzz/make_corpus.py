@@ -255,6 +255,14 @@ def checkpoints():
 # Events, from the examples in AWS's guides.
 
 
+def exports():
+    golden = HERE.parent / "crates" / "vision" / "tests" / "golden" / "classifier" / "export.pkl"
+    write("export", "fastai.pkl", golden.read_bytes())
+    plain = {"y_proc": [{"classes": ["a", "b"]}], "tfmargs": {"size": 64}}
+    for protocol in [2, 4]:
+        write("export", f"plain-{protocol}.pkl", pickle.dumps(plain, protocol))
+
+
 def events():
     revision = "9f2c41d07b3e"
     thing = {"size": 1024, "sequencer": "0A1B2C3D4E5F678901"}
@@ -512,7 +520,7 @@ def datasets():
 
 def main():
     shutil.rmtree(CORPUS, ignore_errors=True)
-    for make in (uploads, strips, face_models, checkpoints, events, names, s3_requests, json_requests, api_requests, datasets):
+    for make in (uploads, strips, face_models, checkpoints, exports, events, names, s3_requests, json_requests, api_requests, datasets):
         make()
 
 
