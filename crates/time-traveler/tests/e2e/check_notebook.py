@@ -32,6 +32,7 @@ class Figure(NamedTuple):
 # The figures of each notebook, in order.
 FIGURES = {
     "batch-transform.ipynb": [Figure(1, 4, across=(1, 1, 1, 2), drawn=(0, 1, 2, 3))],
+    "classifier.ipynb": [Figure(1, 4), Figure(1, 1)],
     "deploy.ipynb": [Figure(1, 1), Figure(1, 5, older=(0, 3, 4))],
     "faces.ipynb": [Figure(1, 1, drawn=(0,)), Figure(1, 3, drawn=(0, 1))],
     "pipeline.ipynb": [Figure(1, 5, older=(0, 3, 4)), Figure(1, 3), Figure(4, 4, older=(5, 8, 10, 12, 15))],
@@ -59,6 +60,24 @@ WORDS = {
         r"^model: gone \(ValidationException\)$",
         r"^objects left: 0$",
         r"^jobs still running: 0$",
+    ],
+    "classifier.ipynb": [
+        r"^80 pictures of 4 breeds, 16 held back$",
+        r"^training: Completed$",
+        r"^classes\.json model\.safetensors$",
+        r"^epochs: 12$",
+        r"^the loss has fallen: True$",
+        r"^accuracy of at least 0\.9: True$",
+        r"^endpoint: InService$",
+        r"^\w+_\d+\.jpg is \w+$",
+        r"^class confidence top$",
+        r"^probabilities fall: True$",
+        r"^right: 16 of 16$",
+        r"^confused pairs: 0$",
+        r"^endpoint: gone \(ValidationException\)$",
+        r"^configuration: gone \(ValidationException\)$",
+        r"^model: gone \(ValidationException\)$",
+        r"^objects left: 0$",
     ],
     "deploy.ipynb": [
         r"^model: s3://.*/model\.tar\.gz$",

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::face_weights::write_made_up;
 use crate::python::{python, run};
-use crate::support::{Up, repository};
+use crate::support::{Up, repository, run as time_traveler};
 
 fn notebook(name: &str) {
     let up = Up::start();
@@ -24,13 +24,16 @@ fn notebook(name: &str) {
         }
         command
     };
-    // Only the notebooks of face detection read it.
-    let weights = tempfile::tempdir().unwrap();
-    let checkpoint = weights.path().join("made_up.safetensors");
+    // Only the notebooks of face detection read the checkpoint, and that of the classifier the pictures.
+    let data = tempfile::tempdir().unwrap();
+    let checkpoint = data.path().join("made_up.safetensors");
     write_made_up(&checkpoint);
+    let pets = ["dataset", "make", "pets", "--format", "pets", "--classes", "4", "--pictures", "80"];
+    assert!(time_traveler(data.path(), &pets).status.success());
     run(in_python("run_notebook.py")
         .arg(&executed)
         .env("TIME_TRAVELER_CHECKPOINT", checkpoint)
+        .env("TIME_TRAVELER_PICTURES", data.path().join("pets/images"))
         .env("TIME_TRAVELER_API", &up.api)
         .env("AWS_ENDPOINT_URL", &up.aws)
         .env("AWS_ACCESS_KEY_ID", "anything")
@@ -57,4 +60,9 @@ fn the_notebook_of_faces_runs_as_saved() {
 #[test]
 fn the_notebook_of_batch_transform_runs_as_saved() {
     notebook("batch-transform.ipynb");
+}
+
+#[test]
+fn the_notebook_of_the_classifier_runs_as_saved() {
+    notebook("classifier.ipynb");
 }
