@@ -255,6 +255,7 @@ def other_stack(server, data_template, translated, stack):
         "PageOrigin": PAGE,
         "AlarmEmail": "somebody@example.com",
         "BudgetDollars": "50",
+        "AddressRate": "500",
     }
     data_parameters = {"RetentionDays": "7", "LogRetentionDays": "30", "Protection": "off", "KmsKeyArn": KEY}
     return create_both(server, "other", data_template, translated, parameters, data_parameters)

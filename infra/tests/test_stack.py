@@ -374,6 +374,7 @@ def test_the_opposite_parameters_change_the_stack(other_stack):
     assert concurrency["ReservedConcurrentExecutions"] == 4
     for role in ("ImageProcessorRole", "JobTrackerRole", "EndpointRole", "RestApiRole"):
         assert {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} <= set(permissions(other_stack, role)), role
-    # This stack has authorizers and a budget, which moto ignores too.
+    # This stack has authorizers, a budget and a limit of addresses, which moto ignores too.
     more = {"AWS::ApiGateway::Authorizer", "AWS::ApiGatewayV2::Authorizer", "AWS::Budgets::Budget"}
+    more |= {"AWS::WAFv2::WebACL", "AWS::WAFv2::WebACLAssociation"}
     assert other_stack.unknown - UNKNOWN_TO_MOTO == more

@@ -39,6 +39,7 @@ use crate::services::Services;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
+use crate::tokens::Tokens;
 use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, schedule};
 
 /// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
@@ -157,7 +158,8 @@ impl Cloud {
         });
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint, Arc::default()));
-        let gateway = Gateway::new(stack, Arc::clone(&services), Metrics::new(Arc::clone(&journal), disk));
+        let tokens = stack.authorizer.as_ref().map(|_| Tokens::open(data)).transpose()?;
+        let gateway = Gateway::new(stack, tokens, Arc::clone(&services), Metrics::new(Arc::clone(&journal), disk));
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
         let linked = stack.site.iter().map(|file| file.path.clone()).collect();

@@ -1,6 +1,7 @@
 //! The gateway for clients: a REST API proxied to S3, an HTTP API proxied to functions, a web site, and metrics, at one address.
 
 pub(crate) mod cors;
+mod authorizer;
 mod http_api;
 mod path;
 mod rest_api;
@@ -14,9 +15,12 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use serde_json::json;
 
+use crate::body;
 use crate::metrics::Metrics;
 use crate::services::Services;
 use crate::stack::{HttpRoute, Parameters, Refusal, S3Integration, Stack};
+use crate::tokens::Tokens;
+use authorizer::Gate;
 use path::Template;
 use site::Site;
 
@@ -29,12 +33,19 @@ enum Target {
 pub(crate) struct Gateway {
     site: Site,
     routes: Vec<(Method, Template, Target)>,
+    gate: Option<Gate>,
     services: Arc<Services>,
     metrics: Metrics,
 }
 
 impl Gateway {
-    pub(crate) fn new(stack: &Stack, services: Arc<Services>, metrics: Metrics) -> Self {
+    /// `tokens`: those of the stack's authorizer.
+    pub(crate) fn new(
+        stack: &Stack,
+        tokens: Option<Tokens>,
+        services: Arc<Services>,
+        metrics: Metrics,
+    ) -> Self {
         let to_s3 =
             stack.rest_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::S3(route)));
         let to_functions = stack
@@ -43,7 +54,8 @@ impl Gateway {
             .cloned()
             .map(|route| (route.method.clone(), route.path.clone(), Target::Function(route)));
         let routes = to_s3.chain(to_functions).map(|(method, path, target)| (method, Template::new(&path), target));
-        Self { site: Site::new(&stack.site), routes: routes.collect(), services, metrics }
+        let gate = stack.authorizer.clone().zip(tokens).map(|(authorizer, tokens)| Gate::new(authorizer, tokens));
+        Self { site: Site::new(&stack.site), routes: routes.collect(), gate, services, metrics }
     }
 }
 
@@ -69,6 +81,13 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             allowed.push(method.as_str());
             continue;
         }
+        let caller = match gateway.gate.as_ref().map(|gate| gate.admit(request.headers())).transpose() {
+            Ok(caller) => caller.unwrap_or_default(),
+            Err(refusal) => {
+                body::drain(request.into_body()).await;
+                return authorizer::refused(refusal);
+            }
+        };
         let Ok(Query(query)) = Query::<Vec<(String, String)>>::try_from_uri(request.uri()) else {
             let body = json!({"message": "the query cannot be read: name=value pairs would work"});
             return Refusal { status: StatusCode::BAD_REQUEST, body }.into_response();
@@ -82,8 +101,12 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             joined.push_str(&value);
         }
         return match target {
-            Target::S3(integration) => rest_api::proxy(&gateway.services.s3, integration, &parameters, request).await,
-            Target::Function(route) => http_api::proxy(&gateway.services, route, template, parameters, request).await,
+            Target::S3(integration) => {
+                rest_api::proxy(&gateway.services.s3, integration, &parameters, &caller, request).await
+            }
+            Target::Function(route) => {
+                http_api::proxy(&gateway.services, route, template, parameters, &caller, request).await
+            }
         };
     }
     if path == "/metrics" && request.method() == Method::GET {

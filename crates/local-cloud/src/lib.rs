@@ -47,6 +47,7 @@ mod sns;
 mod sqs;
 mod stack;
 mod sts;
+mod tokens;
 
 pub use account::{ACCESS_KEY_ID, ACCOUNT, REGION};
 pub use clock::Clock;
@@ -59,6 +60,7 @@ pub use recovery::Recovery;
 pub use running::Running;
 pub use sagemaker::{NoSuchImage, find_image};
 pub use stack::{
-    BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Parameters, Program, Refusal,
+    Authorizer, BucketNotification, Code, Endpoint, Function, HttpRoute, Image, InProcess, Parameters, Program, Refusal,
     RetryPolicy, Rule, S3Integration, Schedule, Stack, StackError, StaticFile, Subscription, Table,
 };
+pub use tokens::Tokens;

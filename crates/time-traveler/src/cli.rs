@@ -20,6 +20,7 @@ use crate::commands::man::{self, Man};
 use crate::commands::model::{self, Model};
 use crate::commands::redrive::{self, Redrive};
 use crate::commands::send::{self, Send};
+use crate::commands::token::{self, Token};
 use crate::commands::train::{self, Train};
 use crate::commands::up::{self, Up};
 use crate::{escape, stdout};
@@ -66,6 +67,8 @@ enum Command {
     Model(Model),
     /// Handle the events of a dead-letter queue again
     Redrive(Redrive),
+    /// Print a bearer token for a pipeline of this machine whose portraits have owners
+    Token(Token),
     /// Test whether a server keeps SageMaker's contract for containers
     Check(Check),
     /// Measure how fast this machine does the work
@@ -101,6 +104,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Train(train) => train::run(&train),
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
+        Command::Token(token) => token::run(&token),
         Command::Check(check) => check::run(&check),
         Command::Bench(bench) => bench::run(&bench),
         Command::Completions(completions) => completions::run(&completions, Cli::command()),

@@ -15,5 +15,6 @@ pub(crate) mod man;
 pub(crate) mod model;
 pub(crate) mod redrive;
 pub(crate) mod send;
+pub(crate) mod token;
 pub(crate) mod train;
 pub(crate) mod up;

@@ -30,4 +30,5 @@ mod sam;
 mod smoke;
 mod support;
 mod sweep;
+mod tenants;
 mod terminal;
