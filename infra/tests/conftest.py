@@ -256,6 +256,7 @@ def other_stack(server, data_template, translated, stack):
         "AlarmEmail": "somebody@example.com",
         "BudgetDollars": "50",
         "AddressRate": "500",
+        "Tracing": "on",
     }
     data_parameters = {"RetentionDays": "7", "LogRetentionDays": "30", "Protection": "off", "KmsKeyArn": KEY}
     return create_both(server, "other", data_template, translated, parameters, data_parameters)

@@ -31,6 +31,7 @@ STATEMENTS = {
         "InvokeTheEndpoint": {"Endpoint"},
         "UseTheKey": {"KmsKeyArn"},
         "GiveUp": {"DeadLetters"},
+        "Trace": {"*"},
         "Log": {f"{LOG}/aws/lambda/${{AWS::StackName}}-image-processor:*"},
     },
     "JobTrackerRole": {
@@ -40,12 +41,14 @@ STATEMENTS = {
         "DeletePortraits": EVERYTHING,
         "RecordJobs": {TABLE},
         "ListJobs": {f"{TABLE}/index/newest-first"},
+        "Trace": {"*"},
         "UseTheKey": {"KmsKeyArn"},
         "Log": {f"{LOG}/aws/lambda/${{AWS::StackName}}-job-tracker:*"},
     },
 }
 # Calls of Lambda and of the services' encryption with a function's role, which stand in no source.
-UNSEEN = {"GiveUp": {"sqs:SendMessage"}, "UseTheKey": {"kms:Decrypt", "kms:GenerateDataKey"}, "Log": {"logs:CreateLogStream", "logs:PutLogEvents"}}
+TRACE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+UNSEEN = {"GiveUp": {"sqs:SendMessage"}, "Trace": TRACE, "UseTheKey": {"kms:Decrypt", "kms:GenerateDataKey"}, "Log": {"logs:CreateLogStream", "logs:PutLogEvents"}}
 # A condition on an ETag reads the object first.
 CONDITIONAL = re.compile(r"delete_object\(\)[^;]*?\.if_match\(")
 

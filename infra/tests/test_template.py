@@ -14,6 +14,10 @@ from conftest import INFRA, PAGE, made
 # The uses of `*` alone, each with the reason why AWS allows nothing narrower.
 EVERYTHING = {
     ("EndpointRole", "Allow", "ecr:GetAuthorizationToken", "Resource"): "AWS defines no resource for this action",
+    ("ImageProcessorRole", "Allow", "xray:PutTelemetryRecords", "Resource"): "AWS defines no resource for this action",
+    ("ImageProcessorRole", "Allow", "xray:PutTraceSegments", "Resource"): "AWS defines no resource for this action",
+    ("JobTrackerRole", "Allow", "xray:PutTelemetryRecords", "Resource"): "AWS defines no resource for this action",
+    ("JobTrackerRole", "Allow", "xray:PutTraceSegments", "Resource"): "AWS defines no resource for this action",
     ("EndpointRole", "Allow", "cloudwatch:PutMetricData", "Resource"): "AWS defines no resource, and a condition names the metrics",
 }
 
@@ -508,3 +512,23 @@ def test_each_owner_has_a_quota(template):
     assert quotas({}) == quotas({"UserPoolArn": POOL, "Tenancy": "shared"}) == [0, 0]
     assert quotas({"UserPoolArn": POOL}) == ["100", "100"]
     assert quotas({"UserPoolArn": POOL, "DailyQuota": "7"}) == ["7", "7"]
+
+
+def test_an_upload_has_one_id_from_its_request_to_its_pictures(template):
+    sent = template["Resources"]["PutImage"]["Properties"]["Integration"]["RequestParameters"]
+    source = (INFRA.parent / "crates/pipeline/src/keys.rs").read_text()
+    (name,) = re.findall(r'REQUEST_METADATA: &str = "(\w+)"', source)
+    assert sent[f"integration.request.header.x-amz-meta-{name}"] == "context.requestId"
+    # The access log has the same id.
+    logged = made(template, {"RestAccessLogs": "on"})["RestStage"]["Properties"]["AccessLogSetting"]["Format"]
+    assert json.loads(logged)["request"] == "$context.requestId"
+
+
+def test_traces_are_made_on_demand_only(template):
+    for given, mode in [({}, "PassThrough"), ({"Tracing": "on"}, "Active")]:
+        there = made(template, given)
+        for function in ("ImageProcessor", "JobTracker"):
+            assert there[function]["Properties"]["Tracing"] == mode
+            granted = list(statements(there[f"{function}Role"]))
+            assert ("Trace" in [statement.get("Sid") for statement in granted]) == (mode == "Active")
+        assert there["RestStage"]["Properties"]["TracingEnabled"] is (mode == "Active")

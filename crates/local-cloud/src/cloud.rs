@@ -159,7 +159,7 @@ impl Cloud {
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint, Arc::default()));
         let tokens = stack.authorizer.as_ref().map(|_| Tokens::open(data)).transpose()?;
-        let gateway = Gateway::new(stack, tokens, Arc::clone(&services), Metrics::new(Arc::clone(&journal), disk));
+        let gateway = Gateway::new(stack, tokens, &logs, Arc::clone(&services), Metrics::new(Arc::clone(&journal), disk));
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
         let linked = stack.site.iter().map(|file| file.path.clone()).collect();

@@ -16,5 +16,6 @@ pub(crate) mod model;
 pub(crate) mod redrive;
 pub(crate) mod send;
 pub(crate) mod token;
+pub(crate) mod trace;
 pub(crate) mod train;
 pub(crate) mod up;

@@ -32,3 +32,4 @@ mod support;
 mod sweep;
 mod tenants;
 mod terminal;
+mod trace;
