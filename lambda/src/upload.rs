@@ -151,7 +151,9 @@ impl ImageProcessor {
     async fn lacks_pictures(&self, job: &Job) -> Result<bool, HandlerError> {
         let kept = self.objects.keys(&self.settings.output_bucket, &keys::images(&job.id, &job.revision)).await?;
         let strip = keys::strip(&job.id, &job.revision);
-        let pictures = job.view().images.into_iter().map(|image| image.path.trim_start_matches('/').to_owned());
+        // The paths that clients see have no owner.
+        let extension = job.extension.as_deref().unwrap_or("jpg");
+        let pictures = (0..job.view().images.len()).map(|n| keys::panel(&job.id, &job.revision, n, extension));
         Ok(pictures.chain([strip]).any(|key| !kept.contains(&key)))
     }
 }

@@ -60,7 +60,7 @@ pub enum IdError {
     #[error("{0:?} is not a revision: 12 lower-case hex digits would work")]
     Revision(String),
     /// The text is not an owner's part of a key.
-    #[error("{0:?} is not an owner in a key: 1 to 64 letters, digits and '-', or '~' and 32 hex digits, would work")]
+    #[error("{0:?} is not an owner in a key: 1 to 64 letters, digits and '-', or '_' and 32 hex digits, would work")]
     Owner(String),
     /// The text is not an inference id.
     #[error("{0:?} is not an inference id: {{id}}:{{revision}} would work, or ~{{digest}}:{{revision}}")]

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn keys_name_the_portrait_of_an_object() {
-        for text in ["ada", "ann/ada", "~00112233445566778899aabbccddeeff/ada"] {
+        for text in ["ada", "ann/ada", "_00112233445566778899aabbccddeeff/ada"] {
             let portrait: PortraitKey = text.parse().unwrap();
             let revision = Revision::new("e", "20");
             let input = input(&portrait, &revision, &Sequencer::new("01"));

@@ -6,15 +6,16 @@ use sha2::{Digest, Sha256};
 use crate::excerpt::excerpt;
 use crate::id::IdError;
 
-/// What precedes the digest of a subject that cannot be written as it is. No plain subject has it.
-const DIGEST_MARK: char = '~';
+/// What precedes the digest of a subject that cannot be written as it is. No plain subject has it, and SageMaker allows it in
+/// `S3OutputPathExtension`.
+const DIGEST_MARK: char = '_';
 /// The number of hex digits of such a digest: 128 bits.
 const DIGEST_LEN: usize = 32;
 
 /// Whose a portrait is, where tenants share a pipeline: a token's subject, as it is written in keys of objects and records.
 ///
 /// The subject of a user pool's token is a UUID, and is its own spelling: the REST API's gateway writes it into keys without a
-/// function. A subject may have any other characters too. Such a subject is written as `~` and a digest.
+/// function. A subject may have any other characters too. Such a subject is written as `_` and a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner(String);
 
@@ -32,7 +33,7 @@ impl Owner {
         Self(std::iter::once(DIGEST_MARK.to_string()).chain(digits).collect())
     }
 
-    /// The owner as text: 1 to 64 letters, digits and hyphens, or `~` and 32 hex digits.
+    /// The owner as text: 1 to 64 letters, digits and hyphens, or `_` and 32 hex digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -90,7 +91,7 @@ mod tests {
             // The spelling is no subject of a second owner's.
             assert_ne!(Owner::of(owner.as_str()), *owner);
         }
-        for bad in ["", "a/b", "~", "~0123", "~0123456789ABCDEF0123456789ABCDEF", "a.b", &"x".repeat(65)] {
+        for bad in ["", "a/b", "_", "_0123", "_0123456789ABCDEF0123456789ABCDEF", "a.b", &"x".repeat(65)] {
             assert!(bad.parse::<Owner>().is_err(), "{bad}");
         }
     }
