@@ -3,3 +3,4 @@
 pub mod classifier;
 pub mod face_aging;
 pub mod face_detector;
+pub mod ssd;

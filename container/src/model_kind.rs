@@ -6,6 +6,7 @@ use std::str::FromStr;
 use nn::checkpoint::Checkpoint;
 
 use crate::environment::Environment;
+use crate::handlers::ssd;
 use crate::model_folder;
 
 /// A model that this container can serve.
@@ -17,6 +18,8 @@ pub enum ModelKind {
     FaceDetector,
     /// [`handlers::classifier`](crate::handlers::classifier).
     Classifier,
+    /// [`handlers::ssd`](crate::handlers::ssd).
+    Ssd,
 }
 
 impl FromStr for ModelKind {
@@ -27,19 +30,23 @@ impl FromStr for ModelKind {
             "face-aging" => Ok(Self::FaceAging),
             "face-detector" => Ok(Self::FaceDetector),
             "classifier" => Ok(Self::Classifier),
+            "ssd" => Ok(Self::Ssd),
             _ => Err(()),
         }
     }
 }
 
 impl ModelKind {
-    /// `MODEL_KIND`. Unset, it is a face detector where `MODEL_NAME` is set. Else the only checkpoint of the model folder tells a
-    /// face detector or a classifier. Without one, it is face ageing.
+    /// `MODEL_KIND`. Unset, it is a face detector where `MODEL_NAME` is set. A model folder with a folder `graph`, or
+    /// with a `pipeline.config`, is an SSD's. Else its only checkpoint tells a face detector or a classifier. Without one, it is face
+    /// ageing.
     ///
     /// # Errors
     /// Another word, or a model folder that cannot be read.
     pub fn of(environment: &Environment) -> anyhow::Result<Self> {
-        if let Some(kind) = environment.parsed("MODEL_KIND", "face-aging, face-detector or classifier", |_| true)? {
+        if let Some(kind) =
+            environment.parsed("MODEL_KIND", "face-aging, face-detector, classifier or ssd", |_| true)?
+        {
             return Ok(kind);
         }
         if environment.parsed("MODEL_NAME", "a name", |_: &String| true)?.is_some() {
@@ -49,7 +56,14 @@ impl ModelKind {
         Ok(folder.as_deref().map(Self::of_folder).transpose()?.unwrap_or(Self::FaceAging))
     }
 
-    fn of_folder(folder: &Path) -> anyhow::Result<Self> {
+    /// What the files of a model folder tell.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn of_folder(folder: &Path) -> anyhow::Result<Self> {
+        if ssd::is_model(folder) {
+            return Ok(Self::Ssd);
+        }
         let files = model_folder::checkpoints(folder)?;
         let Some(file) = model_folder::preferred(&files) else { return Ok(Self::FaceAging) };
         // A file that cannot be read is another handler's to refuse.
@@ -81,9 +95,10 @@ mod tests {
         assert_eq!(kind("MODEL_KIND", "face-detector"), ModelKind::FaceDetector);
         assert_eq!(kind("MODEL_KIND", "face-aging"), ModelKind::FaceAging);
         assert_eq!(kind("MODEL_KIND", "classifier"), ModelKind::Classifier);
+        assert_eq!(kind("MODEL_KIND", "ssd"), ModelKind::Ssd);
         assert_eq!(kind("MODEL_NAME", "DSFDDetector"), ModelKind::FaceDetector);
         let error = ModelKind::of(&only("MODEL_KIND", "faces")).unwrap_err().to_string();
-        assert!(error.contains("face-aging, face-detector or classifier would work"), "{error}");
+        assert!(error.contains("face-aging, face-detector, classifier or ssd would work"), "{error}");
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
@@ -98,5 +113,7 @@ mod tests {
         let tensors = vision::classifier::tensors(vision::classifier::Body::ResNet18, 2);
         save(&nn::made_up("made up", tensors, |_, _| (0.1, 0.0)), None, &file, &mut |_, _| ()).unwrap();
         assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::Classifier);
+        std::fs::create_dir(folder.path().join("graph")).unwrap();
+        assert_eq!(kind("SM_MODEL_DIR", path), ModelKind::Ssd);
     }
 }

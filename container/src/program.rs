@@ -10,6 +10,7 @@ use crate::handler::InferenceHandler;
 use crate::handlers::classifier::{self, Classification};
 use crate::handlers::face_aging::{self, FaceAging};
 use crate::handlers::face_detector::{self, FaceDetection};
+use crate::handlers::ssd::{self, ObjectDetection};
 use crate::model_kind::ModelKind;
 use crate::settings::Settings;
 use crate::{heap, server, training};
@@ -34,6 +35,11 @@ pub fn main() -> anyhow::Result<()> {
         }
         ModelKind::Classifier => {
             let handler = Classification::new(classifier::Settings::read(&environment)?)?;
+            let on_cpu = handler.computes_on_cpu();
+            run(settings, handler, on_cpu)
+        }
+        ModelKind::Ssd => {
+            let handler = ObjectDetection::new(ssd::Settings::read(&environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }

@@ -7,6 +7,7 @@ mod folders;
 mod hyperparameters;
 mod job;
 mod lines;
+mod ssd;
 mod stop;
 
 use folders::Folders;

@@ -9,6 +9,7 @@ use vision::train::{Event, History};
 
 use super::classifier;
 use super::hyperparameters::Hyperparameters;
+use super::ssd;
 use super::stop::Stop;
 
 /// A training: what it reads, and what it writes.
@@ -35,11 +36,13 @@ pub struct Job {
 pub enum JobKind {
     /// [`vision::classifier`].
     Classifier,
+    /// [`vision::ssd`].
+    Ssd,
 }
 
 /// A word that names nothing that trains.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} cannot be trained: classifier would work")]
+#[error("{0:?} cannot be trained: classifier or ssd would work")]
 pub struct UnknownKind(String);
 
 impl FromStr for JobKind {
@@ -48,6 +51,7 @@ impl FromStr for JobKind {
     fn from_str(word: &str) -> Result<Self, UnknownKind> {
         match word {
             "classifier" => Ok(Self::Classifier),
+            "ssd" => Ok(Self::Ssd),
             _ => Err(UnknownKind(word.to_owned())),
         }
     }
@@ -82,8 +86,21 @@ impl Job {
             // It fails only where threads have begun to compute before, as in tests.
             drop(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global());
         }
-        match self.hyperparameters.get("kind").map_or(Ok(JobKind::Classifier), str::parse)? {
+        match self.kind()? {
             JobKind::Classifier => classifier::run(self, stop, tell),
+            JobKind::Ssd => ssd::run(self, stop, tell),
+        }
+    }
+
+    /// What is trained: what the hyperparameters say, else what the files of the data tell.
+    ///
+    /// # Errors
+    /// A word that names nothing that trains.
+    pub fn kind(&self) -> Result<JobKind, UnknownKind> {
+        match self.hyperparameters.get("kind") {
+            Some(word) => word.parse(),
+            None if self.data.join(ssd::CONFIG).is_file() => Ok(JobKind::Ssd),
+            None => Ok(JobKind::Classifier),
         }
     }
 

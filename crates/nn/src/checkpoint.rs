@@ -1,4 +1,4 @@
-//! Checkpoints: named tensors in a file, as `torch.save` or safetensors writes them.
+//! Checkpoints: named tensors in a file, as `torch.save`, safetensors or TensorFlow writes them.
 
 mod checkpoint_error;
 mod mapped;
@@ -7,12 +7,13 @@ mod pickle;
 mod pickled;
 mod save;
 mod stored;
+mod tensorflow;
 mod wrapping;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 pub use checkpoint_error::CheckpointError;
@@ -21,6 +22,7 @@ pub use misfits::{Misfit, Misfits};
 pub use safetensors::Dtype;
 pub use save::{ElementType, save};
 pub use stored::StoredTensor;
+pub use tensorflow::TensorFlowError;
 
 /// The largest header that safetensors allows, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
@@ -34,6 +36,10 @@ pub enum Format {
     PyTorchLegacy,
     /// The safetensors format: a JSON header, then the values.
     Safetensors,
+    /// A graph whose variables became constants: `frozen_inference_graph.pb`.
+    TensorFlowGraph,
+    /// An index, and data files beside it: what TensorFlow's `Saver` writes.
+    TensorFlowCheckpoint,
     /// No file: the values are computed.
     Computed,
 }
@@ -44,6 +50,8 @@ impl fmt::Display for Format {
             Self::PyTorchZip => "PyTorch (zip)",
             Self::PyTorchLegacy => "PyTorch (legacy)",
             Self::Safetensors => "safetensors",
+            Self::TensorFlowGraph => "TensorFlow (frozen graph)",
+            Self::TensorFlowCheckpoint => "TensorFlow (checkpoint)",
             Self::Computed => "computed",
         })
     }
@@ -65,10 +73,11 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint. Its first bytes decide the format, not its name.
+    /// Opens a checkpoint. Its first and last bytes decide the format, not its name.
     ///
     /// The tensors of a `state_dict` in a PyTorch file are named as they are in it. A pickle is never run, and one that names
-    /// anything but data is refused. A safetensors file is mapped into memory: it must not change while any part of it is used.
+    /// anything but data is refused. Files of safetensors and TensorFlow are mapped into memory: they must not change while any part of
+    /// them is used. Of a checkpoint of TensorFlow's, `file` is the index. Of a graph, its constants are read, and nothing is run.
     ///
     /// # Errors
     /// [`CheckpointError`]: the file does not exist, is truncated, damaged or of another format, or its pickle contains code.
@@ -82,19 +91,33 @@ impl Checkpoint {
         let mut head = Vec::new();
         handle.by_ref().take(9).read_to_end(&mut head).map_err(unreadable)?;
         handle.rewind().map_err(unreadable)?;
+        let mut tail = Vec::new();
+        // A shorter file has no such end.
+        if handle.seek(SeekFrom::End(-(tensorflow::MAGIC.len() as i64))).is_ok() {
+            handle.read_to_end(&mut tail).map_err(unreadable)?;
+        }
+        handle.rewind().map_err(unreadable)?;
         let length = head.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         if length.is_some_and(|length| length <= MAX_HEADER) && head.get(8) == Some(&b'{') {
             mapped::open(file, &handle)
+        } else if tail == tensorflow::MAGIC {
+            tensorflow::open_bundle(file, &handle)
+        } else if head.first() == Some(&tensorflow::FIRST_BYTE) {
+            tensorflow::open_graph(file, &handle)
         } else {
             pickled::open(file, handle)
         }
     }
 
+    /// Of a file with these tensors alone.
+    fn of(file: &Path, file_bytes: u64, format: Format, tensors: BTreeMap<String, StoredTensor>) -> Self {
+        let (file, flags, prefix, entries) = (file.to_owned(), BTreeMap::new(), String::new(), BTreeMap::new());
+        Self { file, file_bytes, format, tensors, flags, prefix, entries }
+    }
+
     /// A checkpoint without a file, whose tensors are [computed](StoredTensor::computed). Messages call it `name`.
     pub fn computed(name: &str, tensors: impl IntoIterator<Item = (String, StoredTensor)>) -> Self {
-        let tensors = tensors.into_iter().collect();
-        let (file, flags, prefix, entries) = (PathBuf::from(name), BTreeMap::new(), String::new(), BTreeMap::new());
-        Self { file, file_bytes: 0, format: Format::Computed, tensors, flags, prefix, entries }
+        Self::of(Path::new(name), 0, Format::Computed, tensors.into_iter().collect())
     }
 
     /// With a text beside the tensors, which [`save`] writes into the header.
@@ -121,6 +144,13 @@ impl Checkpoint {
     pub fn prefixed(self, prefix: &str) -> Self {
         let tensors = self.tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
         Self { tensors, ..self }
+    }
+
+    /// With other tensors, made of these.
+    #[must_use]
+    pub fn mapped(&self, tensors: impl Fn(&str, &StoredTensor) -> Option<(String, StoredTensor)>) -> Self {
+        let tensors = self.tensors.iter().filter_map(|(name, tensor)| tensors(name, tensor)).collect();
+        Self { tensors, ..self.clone() }
     }
 
     /// With other names.

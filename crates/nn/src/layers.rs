@@ -21,7 +21,7 @@ pub use conv2d::{After, Conv2d, convolve};
 pub use dropout::Dropout;
 pub use kernel::{Kernel, channels_last};
 pub use linear::Linear;
-pub use loader::{Budget, Execution, Loader};
+pub use loader::{Budget, Execution, Loader, Norms};
 pub use prelu::{PReLU, leak};
 pub use same_conv2d::SameConv2d;
 pub use squeeze_excitation::SqueezeExcitation;

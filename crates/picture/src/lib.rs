@@ -1,4 +1,4 @@
-//! Pictures as bytes: a JPEG, PNG or WebP file becomes upright 8-bit sRGB pixels, within limits of memory.
+//! Pictures as bytes: a JPEG, PNG or WebP file becomes upright 8-bit sRGB pixels, within limits of memory; and resized as Pillow does.
 //!
 //! No other member of the workspace, no I/O.
 
@@ -7,6 +7,7 @@ mod decode;
 pub mod drawing;
 mod exif;
 mod jpeg;
+mod lanczos;
 mod picture_error;
 mod png;
 mod scans;
@@ -14,4 +15,5 @@ mod webp;
 
 pub use decode::{MAX_PIXELS, MAX_SIDE, decode, size};
 pub use image::RgbImage;
+pub use lanczos::lanczos;
 pub use picture_error::PictureError;

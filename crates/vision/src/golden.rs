@@ -24,6 +24,22 @@ pub(crate) fn array(name: &str) -> Vec<f32> {
     array.into_iter().collect()
 }
 
+/// The same of 8 bits.
+pub(crate) fn array_u8(name: &str) -> Vec<u8> {
+    let array: ArrayD<u8> = read_npy(file(&format!("{name}.npy"))).unwrap();
+    array.into_iter().collect()
+}
+
+/// The same of 32 bits.
+pub(crate) fn array_i32(name: &str) -> Vec<i32> {
+    let array: ArrayD<i32> = read_npy(file(&format!("{name}.npy"))).unwrap();
+    array.into_iter().collect()
+}
+
+pub(crate) fn exists(name: &str) -> bool {
+    file(name).exists()
+}
+
 /// A part of the sample portrait, 160 by 128 pixels.
 pub(crate) fn astronaut() -> RgbImage {
     picture("astronaut_160x128.png")

@@ -8,6 +8,7 @@ pub mod classifier;
 pub mod dsfd;
 mod face_detector;
 pub mod retinaface;
+pub mod ssd;
 pub mod train;
 mod vision_error;
 

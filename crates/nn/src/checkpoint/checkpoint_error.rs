@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::misfits::{Misfits, excerpt};
+use super::tensorflow::TensorFlowError;
 
 /// Why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,14 @@ pub enum CheckpointError {
         file: PathBuf,
         /// The reader's reason.
         source: safetensors::SafeTensorError,
+    },
+    /// It is not a file as TensorFlow writes it.
+    #[error("{} cannot be read as a checkpoint of TensorFlow's", file.display())]
+    TensorFlow {
+        /// Its path.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: TensorFlowError,
     },
     /// Loading it in Python would run code.
     #[error(

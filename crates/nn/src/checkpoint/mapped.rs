@@ -18,15 +18,8 @@ use super::{Checkpoint, CheckpointError, Format, StoredTensor};
 const BLOCK: usize = 16 << 20;
 
 pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointError> {
-    // SAFETY: a write to a mapped file is undefined behaviour. `Checkpoint::open` requires that the file does not change.
-    #[expect(unsafe_code, reason = "every mapping needs that promise")]
-    let mapping = unsafe { Mmap::map(handle) };
-    let mapping = mapping.map_err(|source| CheckpointError::Open { file: file.to_owned(), source })?;
-    // The system may refuse the hint.
-    drop(mapping.advise(Advice::WillNeed));
-    let mapping = Arc::new(mapping);
-    let whole = Bytes::from_owner(Owner(mapping.clone()));
-
+    let mapping = Mapping::of(file, handle)?;
+    let whole = mapping.bytes();
     let broken = |source| CheckpointError::Safetensors { file: file.to_owned(), source };
     let (header, metadata) = SafeTensors::read_metadata(&whole).map_err(broken)?;
     let values = whole.slice(size_of::<u64>() + header..);
@@ -35,8 +28,7 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
         .into_iter()
         .map(|(name, info)| {
             let bytes = values.slice(info.data_offsets.0..info.data_offsets.1);
-            let mapped = Mapped { bytes, mapping: mapping.clone() };
-            (name, StoredTensor::new(info.dtype, info.shape.clone(), Values::Mapped(mapped)))
+            (name, StoredTensor::new(info.dtype, info.shape.clone(), Values::Mapped(mapping.part(bytes))))
         })
         .collect();
     let written = metadata.metadata().as_ref().and_then(|entries| entries.get(CHECKSUM));
@@ -56,6 +48,32 @@ pub(super) fn open(file: &Path, handle: &File) -> Result<Checkpoint, CheckpointE
         flags: BTreeMap::new(),
         prefix: String::new(),
     })
+}
+
+/// A file in memory.
+pub(super) struct Mapping(Arc<Mmap>);
+
+impl Mapping {
+    /// Maps a file, which must not change as long as a part of it is used.
+    pub(super) fn of(file: &Path, handle: &File) -> Result<Self, CheckpointError> {
+        // SAFETY: a write to a mapped file is undefined behaviour. `Checkpoint::open` requires that the file does not change.
+        #[expect(unsafe_code, reason = "every mapping needs that promise")]
+        let mapping = unsafe { Mmap::map(handle) };
+        let mapping = mapping.map_err(|source| CheckpointError::Open { file: file.to_owned(), source })?;
+        // The system may refuse the hint.
+        drop(mapping.advise(Advice::WillNeed));
+        Ok(Self(Arc::new(mapping)))
+    }
+
+    /// All of it.
+    pub(super) fn bytes(&self) -> Bytes {
+        Bytes::from_owner(Owner(self.0.clone()))
+    }
+
+    /// A slice of its bytes, as the values of a tensor.
+    pub(super) fn part(&self, bytes: Bytes) -> Mapped {
+        Mapped { bytes, mapping: self.0.clone() }
+    }
 }
 
 /// A shared mapping.

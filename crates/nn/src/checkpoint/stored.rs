@@ -29,6 +29,8 @@ pub(super) enum Values {
     Pickled(pytorch_reader::Tensor),
     /// Computed at every read.
     Computed(Arc<dyn Fn() -> Vec<f32> + Send + Sync>),
+    /// Another tensor's, with the dimensions in this order.
+    Permuted(Arc<StoredTensor>, Vec<usize>),
 }
 
 impl fmt::Debug for Values {
@@ -37,6 +39,7 @@ impl fmt::Debug for Values {
             Self::Mapped(_) => "Mapped",
             Self::Pickled(_) => "Pickled",
             Self::Computed(_) => "Computed",
+            Self::Permuted(..) => "Permuted",
         })
     }
 }
@@ -49,6 +52,19 @@ impl StoredTensor {
     /// A float32 tensor whose values a function computes, in row-major order.
     pub fn computed(shape: Vec<usize>, values: impl Fn() -> Vec<f32> + Send + Sync + 'static) -> Self {
         Self::new(Dtype::F32, shape, Values::Computed(Arc::new(values)))
+    }
+
+    /// The same with other dimensions outermost: dimension `index` is `order[index]` of this tensor. Its values are rearranged at every
+    /// read.
+    ///
+    /// # Panics
+    /// If `order` is no permutation of the dimensions, or elements are smaller than a byte.
+    #[must_use]
+    pub fn permuted(&self, order: &[usize]) -> Self {
+        assert!((0..self.shape.len()).all(|dimension| order.contains(&dimension)) && order.len() == self.shape.len());
+        assert!(self.dtype.bitsize() >= 8, "elements of whole bytes");
+        let shape = order.iter().map(|dimension| self.shape[*dimension]).collect();
+        Self::new(self.dtype, shape, Values::Permuted(Arc::new(self.clone()), order.to_vec()))
     }
 
     /// The type of its elements.
@@ -94,6 +110,7 @@ impl StoredTensor {
             Values::Mapped(mapped) => mapped.bytes.clone(),
             Values::Pickled(tensor) => tensor.read()?.into(),
             Values::Computed(values) => values().into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into(),
+            Values::Permuted(tensor, order) => permute(&tensor.raw()?, self.dtype.bitsize() / 8, &tensor.shape, order),
         })
     }
 
@@ -113,6 +130,29 @@ impl StoredTensor {
             _ => raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
         }))
     }
+}
+
+/// Elements of `bytes` bytes each, row-major of this shape, with the dimensions in another order.
+fn permute(raw: &[u8], bytes: usize, shape: &[usize], order: &[usize]) -> bytes::Bytes {
+    // The distance of neighbours along each dimension.
+    let mut strides = vec![1; shape.len()];
+    for dimension in (1..shape.len()).rev() {
+        strides[dimension - 1] = strides[dimension] * shape[dimension];
+    }
+    let mut permuted = Vec::with_capacity(raw.len());
+    let mut place = vec![0; shape.len()];
+    for _ in 0..raw.len() / bytes {
+        let index: usize = place.iter().zip(order).map(|(place, dimension)| place * strides[*dimension]).sum();
+        permuted.extend_from_slice(&raw[index * bytes..][..bytes]);
+        for (place, dimension) in place.iter_mut().zip(order).rev() {
+            *place += 1;
+            if *place < shape[*dimension] {
+                break;
+            }
+            *place = 0;
+        }
+    }
+    permuted.into()
 }
 
 fn halves(raw: &[u8], convert: impl Fn(&[u16], &mut [f32])) -> Vec<f32> {

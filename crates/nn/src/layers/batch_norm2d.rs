@@ -9,12 +9,10 @@ use crate::training::{Normalized, activate, normalize};
 
 /// What `BatchNorm2d` adds to a variance by default.
 const EPSILON: f64 = 1e-5;
-/// The share of a batch's statistics in the new running statistics, by default.
-const MOMENTUM: f64 = 0.1;
 
 /// `torch.nn.BatchNorm2d`.
 ///
-/// In evaluation, and in training where its weight is frozen, its running statistics are a factor and an offset for each channel.
+/// In evaluation, and in training where its weight is frozen or the loader's [`Norms`](super::Norms) are fixed, its running statistics are a factor and an offset for each channel.
 /// Else it normalizes by the statistics of the batch, and has the running ones changed at the end of the step.
 #[derive(Debug)]
 pub struct BatchNorm2d {
@@ -30,6 +28,8 @@ struct Batch {
     bias: Tensor<1>,
     epsilon: f64,
     training: Training,
+    /// The share of a batch's statistics in the new running statistics.
+    share: f64,
 }
 
 impl BatchNorm2d {
@@ -45,9 +45,14 @@ impl BatchNorm2d {
         let training = loader.weights().training();
         let execution = if training.is_some() { Execution::Burn } else { loader.execution() };
         let channelwise = |tensor| Channelwise::new(tensor, execution);
-        if let Some(training) = training.filter(|training| training.is_trained) {
+        if let Some(training) = training.filter(|training| training.is_trained && !loader.norms().are_fixed) {
+            let share = loader.norms().share;
             let nothing = || channelwise(Tensor::zeros([1], &Device::flex()));
-            return Self { scale: nothing(), shift: nothing(), batch: Some(Batch { weight, bias, epsilon, training }) };
+            return Self {
+                scale: nothing(),
+                shift: nothing(),
+                batch: Some(Batch { weight, bias, epsilon, training, share }),
+            };
         }
         let scale = weight / (variance + epsilon).sqrt();
         let shift = bias - mean * scale.clone();
@@ -93,6 +98,6 @@ impl Batch {
     /// `variance` is the biased one; PyTorch's running variance is the unbiased one.
     fn record(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {
         let unbiased = count as f64 / count.saturating_sub(1).max(1) as f64;
-        self.training.record(mean, variance * unbiased, MOMENTUM);
+        self.training.record(mean, variance * unbiased, self.share);
     }
 }

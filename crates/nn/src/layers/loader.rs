@@ -41,23 +41,43 @@ impl Budget {
     pub const SPARING: Self = Self { f43: 128 * 128 * 9, f23: 512 * 256 * 9, stride2: 64 };
 }
 
+/// What normalizations do in training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norms {
+    /// The share of a batch's statistics in the new running statistics.
+    pub share: f64,
+    /// Whether the running statistics are used and do not change, though weights and biases may train.
+    pub are_fixed: bool,
+}
+
+impl Norms {
+    /// As PyTorch has it by default.
+    pub const PYTORCH: Self = Self { share: 0.1, are_fixed: false };
+}
+
 /// The weights of a module, and the way in which its layers will compute.
 #[derive(Clone)]
 pub struct Loader<'a> {
     weights: Weights<'a>,
     execution: Execution,
     budget: Budget,
+    norms: Norms,
 }
 
 impl<'a> Loader<'a> {
     /// With a [generous](Budget::GENEROUS) budget.
     pub fn new(weights: &Weights<'a>, execution: Execution) -> Self {
-        Self { weights: weights.clone(), execution, budget: Budget::GENEROUS }
+        Self { weights: weights.clone(), execution, budget: Budget::GENEROUS, norms: Norms::PYTORCH }
     }
 
     /// The same with another budget, for all layers in this module.
     pub fn with_budget(self, budget: Budget) -> Self {
         Self { budget, ..self }
+    }
+
+    /// The same with other normalizations in training, for all layers in this module.
+    pub fn with_norms(self, norms: Norms) -> Self {
+        Self { norms, ..self }
     }
 
     /// The loader of a module in this one.
@@ -88,6 +108,11 @@ impl<'a> Loader<'a> {
     /// The implementation of the layers.
     pub fn execution(&self) -> Execution {
         self.execution
+    }
+
+    /// What normalizations do in training.
+    pub fn norms(&self) -> Norms {
+        self.norms
     }
 
     /// The budget for transformed weights.

@@ -18,14 +18,15 @@ const CHECKPOINTS: &str = "checkpoints";
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Pictures, in a folder for each class, or named like american_bulldog_203.jpg
+    /// Pictures by class, in folders or by name; or pipeline.config and records
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Write the model, history.csv and training.html here
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// What to train
-    #[arg(long, value_name = "classifier", hide_possible_values = true, value_parser = Choice::<JobKind>::of(&["classifier"]))]
+    #[arg(long, value_name = "classifier|ssd", hide_possible_values = true,
+        value_parser = Choice::<JobKind>::of(&["classifier", "ssd"]))]
     kind: Option<JobKind>,
     /// Set a hyperparameter, such as epochs=10: the manual lists them
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
@@ -52,7 +53,13 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
-    let kind = train.kind.map(|JobKind::Classifier| ("kind".to_owned(), "classifier".to_owned()));
+    let kind = train.kind.map(|kind| {
+        let word = match kind {
+            JobKind::Classifier => "classifier",
+            JobKind::Ssd => "ssd",
+        };
+        ("kind".to_owned(), word.to_owned())
+    });
     let hyperparameters =
         Hyperparameters::read(kind.into_iter().chain(train.settings.iter().cloned())).context("--set")?;
     if !train.data.is_dir() {
@@ -73,6 +80,7 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
         device,
         hyperparameters,
     };
+    let kind = job.kind()?;
     container::heap::keep_large_blocks();
     let stop = Stop::on_signals()?;
     let mut progress = Some(Progress::steps("training"));
@@ -95,7 +103,11 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
                 // What is left there is in nobody's way.
                 drop(std::fs::remove_dir_all(&temporary));
             }
-            note!("the model is in {}: `time-traveler classify PHOTO --model {0}` uses it", train.out.shown());
+            let command = match kind {
+                JobKind::Classifier => "classify",
+                JobKind::Ssd => "detect",
+            };
+            note!("the model is in {}: `time-traveler {command} PHOTO --model {0}` uses it", train.out.shown());
             Ok(())
         }
         Ended::Stopped => bail!("stopped: the same command goes on from here"),

@@ -60,11 +60,13 @@ const RULES: [Rule; 12] = [
             "burn",
             "burn-cubecl",
             "bytes",
+            "crc32c",
             "crc32fast",
             "cubek",
             "half",
             "libc",
             "memmap2",
+            "prost",
             "pulp",
             "pytorch-reader",
             "rayon",
@@ -95,7 +97,7 @@ const RULES: [Rule; 12] = [
     Rule { name: "lambda", members: &["pipeline"], external: Not(&["axum", "burn", "reqwest", "rusqlite"]) },
     Rule {
         name: "container",
-        members: &["aging", "face", "nn", "picture", "pipeline", "vision"],
+        members: &["aging", "dataset", "face", "nn", "picture", "pipeline", "vision"],
         external: Not(&["lambda_runtime", "rusqlite", "s3s"]),
     },
     Rule {
