@@ -33,8 +33,8 @@ pub(super) struct Extractor {
 
 #[derive(Debug)]
 enum Network {
-    V1(MobileNetV1),
-    V2(MobileNetV2),
+    V1(Box<MobileNetV1>),
+    V2(Box<MobileNetV2>),
 }
 
 /// Channels with the depth multiplier: those of MobileNetV1, and those of the levels after both backbones.
@@ -53,13 +53,13 @@ impl Extractor {
             Backbone::MobileNetV1 => {
                 let loader = loader.at("MobilenetV1");
                 let network = MobileNetV1::load(&of(&loader, backbone_norm), depth, backbone_norm.epsilon);
-                (loader, "Conv2d_13_pointwise", Network::V1(network))
+                (loader, "Conv2d_13_pointwise", Network::V1(Box::new(network)))
             }
             Backbone::MobileNetV2 => {
                 let loader = loader.at("MobilenetV2");
                 let depth = |channels: usize| mobile_net_v2::divisible(channels, depth_multiplier, min_depth);
                 let network = MobileNetV2::load(&of(&loader, backbone_norm), depth, backbone_norm.epsilon);
-                (loader, "layer_19", Network::V2(network))
+                (loader, "layer_19", Network::V2(Box::new(network)))
             }
         };
         let [first, mut inputs] = match &network {

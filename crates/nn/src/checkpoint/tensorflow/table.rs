@@ -12,8 +12,11 @@ const TRAILER: usize = 5;
 /// The longest key.
 const MAX_KEY: usize = 4096;
 
+/// A key, and its value in the table.
+pub(super) type Entry<'t> = (Vec<u8>, &'t [u8]);
+
 /// The keys and values of a table.
-pub(super) fn entries(table: &[u8]) -> Result<Vec<(Vec<u8>, &[u8])>, TensorFlowError> {
+pub(super) fn entries(table: &[u8]) -> Result<Vec<Entry<'_>>, TensorFlowError> {
     let damaged = TensorFlowError::Index;
     let footer = table.last_chunk::<FOOTER>().ok_or(damaged("it is too short"))?;
     if !footer.ends_with(&MAGIC.to_le_bytes()) {
@@ -61,7 +64,7 @@ fn block(table: &[u8], (offset, length): (usize, usize)) -> Result<&[u8], Tensor
 }
 
 /// The keys and values of a block. A key shares its beginning with the one before it.
-fn pairs(block: &[u8]) -> Result<Vec<(Vec<u8>, &[u8])>, TensorFlowError> {
+fn pairs(block: &[u8]) -> Result<Vec<Entry<'_>>, TensorFlowError> {
     let damaged = TensorFlowError::Index;
     let (rest, count) = block.split_last_chunk().ok_or(damaged("a block is too short"))?;
     let restarts = (u32::from_le_bytes(*count) as usize).checked_mul(4);
