@@ -73,7 +73,7 @@ impl Base {
     }
 }
 
-const TINY: &str = r#"{"model_arch": "\"resnet18\"", "image_size": "32", "batch_size": "4", "epochs": "3", "lr": "1e-3",
+const TINY: &str = r#"{"model_arch": "\"resnet18\"", "image_size": "48", "batch_size": "4", "epochs": "3", "lr": "1e-3",
     "checkpoint_seconds": "1", "augment": "false", "pth": "true"}"#;
 
 /// Waits for a file, then sends a signal to the training: its exit code.

@@ -62,7 +62,7 @@ WORDS = {
         r"^jobs still running: 0$",
     ],
     "classifier.ipynb": [
-        r"^80 pictures of 4 breeds, 16 held back$",
+        r"^160 pictures of 4 breeds, 32 held back$",
         r"^training: Completed$",
         r"^classes\.json model\.safetensors$",
         r"^epochs: 12$",
@@ -72,7 +72,7 @@ WORDS = {
         r"^\w+_\d+\.jpg is \w+$",
         r"^class confidence top$",
         r"^probabilities fall: True$",
-        r"^right: 16 of 16$",
+        r"^right: 32 of 32$",
         r"^confused pairs: 0$",
         r"^endpoint: gone \(ValidationException\)$",
         r"^configuration: gone \(ValidationException\)$",

@@ -28,7 +28,7 @@ fn notebook(name: &str) {
     let data = tempfile::tempdir().unwrap();
     let checkpoint = data.path().join("made_up.safetensors");
     write_made_up(&checkpoint);
-    let pets = ["dataset", "make", "pets", "--format", "pets", "--classes", "4", "--pictures", "80"];
+    let pets = ["dataset", "make", "pets", "--format", "pets", "--classes", "4", "--pictures", "160"];
     assert!(time_traveler(data.path(), &pets).status.success());
     run(in_python("run_notebook.py")
         .arg(&executed)

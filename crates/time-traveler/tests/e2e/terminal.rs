@@ -330,8 +330,8 @@ fn shells_complete_every_command() {
             let file = folder.path().join("completions.bash");
             std::fs::write(&file, script).unwrap();
             // Bash runs the completion itself.
-            let ask = "source completions.bash; COMP_WORDS=(time-traveler se); COMP_CWORD=1; \
-                _time__traveler time-traveler se time-traveler; echo \"${COMPREPLY[@]}\"";
+            let ask = "source completions.bash; COMP_WORDS=(time-traveler sen); COMP_CWORD=1; \
+                _time__traveler time-traveler sen time-traveler; echo \"${COMPREPLY[@]}\"";
             let output = Command::new("bash").args(["-c", ask]).current_dir(folder.path()).output().unwrap();
             assert_eq!(text(&output.stdout), "send\n", "{}", text(&output.stderr));
         }

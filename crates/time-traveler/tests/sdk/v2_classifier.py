@@ -31,7 +31,7 @@ def estimator(**hyperparameters):
 
 
 data = session.upload_data(str(pictures), key_prefix="pets")
-classifier = estimator(model_arch="resnet18", image_size=64, batch_size=16, epochs=12, pth=True)
+classifier = estimator(model_arch="resnet18", image_size=64, batch_size=16, epochs=12, lr="1e-3", pth=True)
 classifier.fit({"training": data})
 job = classifier.latest_training_job.describe()
 metrics = {metric["MetricName"]: metric["Value"] for metric in job["FinalMetricDataList"]}
