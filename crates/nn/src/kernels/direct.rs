@@ -174,18 +174,17 @@ impl WithSimd for Pointwise<'_> {
         let lines = direct.weights.values().as_chunks::<COLUMNS>().0;
         let panels = Panels { lines, stride: inputs, depth: inputs, count: direct.panels() };
         let mut sink = Finished::<S>::new(outputs, epilogue, others, first, out);
-        if stride == 1 {
-            let rows = &maps[first * inputs..];
-            gemm::multiply_into(simd, count, |row| &rows[row * inputs..][..inputs], panels, &mut sink);
-            return;
-        }
-        let pixel = |pixel: usize| {
+        let place = |pixel: usize| {
+            if stride == 1 {
+                return pixel;
+            }
             let (line, column) = (pixel / out_extent.width, pixel % out_extent.width);
             let (image, row) = (line / out_extent.height, line % out_extent.height);
-            ((image * extent.height + row * stride) * extent.width + column * stride) * inputs
+            (image * extent.height + row * stride) * extent.width + column * stride
         };
-        let places: Vec<usize> = (first..first + count).map(pixel).collect();
-        gemm::multiply_into(simd, count, |row| &maps[places[row]..][..inputs], panels, &mut sink);
+        // A list also where rows are adjacent: the compiler would else compute each address in the innermost loop.
+        let rows: Vec<&[f32]> = (first..first + count).map(|pixel| &maps[place(pixel) * inputs..][..inputs]).collect();
+        gemm::multiply_into(simd, count, |row| rows[row], panels, &mut sink);
     }
 }
 

@@ -159,6 +159,8 @@ impl WithSimd for Product<'_> {
         let lines = patches.weights.values().as_chunks::<COLUMNS>().0;
         let panels = Panels { lines, stride: depth, depth, count: patches.panels() };
         let mut sink = Finished::<S>::new(patches.outputs, epilogue, others, first, out);
-        gemm::multiply_into(simd, rows.len() / depth, |row| &rows[row * depth..][..depth], panels, &mut sink);
+        // A list of rows: the compiler would else compute each address in the innermost loop.
+        let rows: Vec<&[f32]> = rows.chunks_exact(depth).collect();
+        gemm::multiply_into(simd, rows.len(), |row| rows[row], panels, &mut sink);
     }
 }
