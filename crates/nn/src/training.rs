@@ -7,10 +7,12 @@ mod normalize;
 mod sgd;
 
 pub use adam_w::{AdamW, Group};
-pub(crate) use convolve::{Form, convolve};
+pub(crate) use convolve::{Form, convolve, with_operations};
 pub(crate) use max_pool::max_pool;
 pub(crate) use normalize::{Normalized, activate, normalize};
 pub use sgd::Sgd;
+
+pub(crate) use crate::kernels::gradients::Activation;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use super::extent::Extent;
 use super::finish::{Finish, Finished};
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Line, Panels};
-use super::huge_pages::HugePages;
+use super::packed::{Packed, Use};
 use super::prepared;
 use super::scratch::Scratch;
 
@@ -32,7 +32,7 @@ pub struct Direct {
     /// Pixels from tap to tap.
     dilation: usize,
     /// For each panel of outputs, for each tap: a line of every input.
-    weights: HugePages,
+    weights: Packed,
 }
 
 /// A convolution, its input and the extent of its output.
@@ -49,11 +49,19 @@ impl Direct {
     ///
     /// # Panics
     /// If the number of inputs is no multiple of 16.
-    pub fn new(kernels: &[f32], [outputs, inputs]: [usize; 2], side: usize, stride: usize) -> Self {
+    pub fn new(kernels: &[f32], channels: [usize; 2], side: usize, stride: usize) -> Self {
+        Self::of_use(kernels, channels, side, stride, Use::Lasting)
+    }
+
+    /// The same for weights that are used so long.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn of_use(kernels: &[f32], [outputs, inputs]: [usize; 2], side: usize, stride: usize, of: Use) -> Self {
         assert_eq!(inputs % COLUMNS, 0, "whole lines of {inputs} channels");
         let taps = side * side;
         let panels = outputs.div_ceil(COLUMNS);
-        let mut weights = HugePages::new(panels * COLUMNS * inputs * taps);
+        let mut weights = Packed::new(panels * COLUMNS * inputs * taps, of);
         let lines = weights.values_mut().as_chunks_mut::<COLUMNS>().0;
         lines.par_chunks_exact_mut(taps * inputs).enumerate().for_each(|(panel, lines)| {
             let row = taps * inputs;

@@ -3,6 +3,7 @@
 
 mod adam;
 mod convolution;
+mod depthwise;
 mod max_pool;
 mod normalization;
 mod transposed;
@@ -11,5 +12,5 @@ mod weight_gradient;
 pub(crate) use adam::{AdamStep, adam};
 pub(crate) use convolution::{Shape, forward, input_gradient};
 pub(crate) use max_pool::{max_pool, max_pool_gradient, pooled};
-pub(crate) use normalization::{Normalization, statistics};
+pub(crate) use normalization::{Activation, Normalization, statistics};
 pub(crate) use weight_gradient::weight_gradient;

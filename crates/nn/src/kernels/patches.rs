@@ -9,7 +9,7 @@ use super::extent::Extent;
 use super::finish::Finished;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Panels};
-use super::huge_pages::HugePages;
+use super::packed::{Packed, Use};
 use super::padding::Padding;
 use super::prepared;
 use super::scratch::Scratch;
@@ -27,16 +27,25 @@ pub struct Patches {
     stride: usize,
     padding: Padding,
     /// For each panel of outputs, for each tap: a line of every input.
-    weights: HugePages,
+    weights: Packed,
 }
 
 impl Patches {
     /// Packs weights: outputs by inputs by `side` by `side`.
-    pub fn new(kernels: &[f32], [outputs, inputs]: [usize; 2], side: usize, stride: usize) -> Self {
+    pub fn new(kernels: &[f32], channels: [usize; 2], side: usize, stride: usize) -> Self {
+        Self::of_use(kernels, channels, side, stride, Use::Lasting)
+    }
+
+    /// The same for weights that are used so long.
+    pub fn of_use(kernels: &[f32], [outputs, inputs]: [usize; 2], side: usize, stride: usize, of: Use) -> Self {
         let (taps, panels) = (side * side, outputs.div_ceil(COLUMNS));
         let depth = taps * inputs;
-        let mut weights = HugePages::new(panels * COLUMNS * depth);
+        let mut weights = Packed::new(panels * COLUMNS * depth, of);
         let lines = weights.values_mut().as_chunks_mut::<COLUMNS>().0;
+        // The sums of outputs that do not exist are not used. They should be no slow numbers.
+        if !outputs.is_multiple_of(COLUMNS) {
+            lines[(panels - 1) * depth..].as_flattened_mut().fill(0.0);
+        }
         for (output, kernel) in kernels.chunks_exact(depth).enumerate() {
             let (panel, column) = (output / COLUMNS, output % COLUMNS);
             for (index, weight) in kernel.iter().enumerate() {

@@ -11,6 +11,7 @@ use super::extent::Extent;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Line, Panels};
 use super::huge_pages::HugePages;
+use super::packed::{Packed, Use};
 use super::scratch::Scratch;
 use super::winograd::{MOST, Winograd};
 use super::winograd_weights::{Transform, TransformTaps};
@@ -38,7 +39,7 @@ pub struct Winograd2d<F> {
 #[derive(Debug)]
 enum Weights {
     /// For each pair of weights, down and across: for each panel of outputs, a line of every input.
-    Transformed(HugePages),
+    Transformed(Packed),
     /// For each panel of outputs, for every input: a line of each tap.
     Taps(HugePages),
 }
@@ -60,10 +61,18 @@ impl<F: Winograd> Winograd2d<F> {
     /// # Panics
     /// If the numbers of channels are no multiples of 16.
     pub fn new(kernels: &[f32], outputs: usize, inputs: usize) -> Self {
+        Self::of_use(kernels, outputs, inputs, Use::Lasting)
+    }
+
+    /// The same for weights that are used so long.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn of_use(kernels: &[f32], outputs: usize, inputs: usize, of: Use) -> Self {
         assert_eq!((outputs % COLUMNS, inputs % COLUMNS), (0, 0), "whole lines of {outputs} and {inputs} channels");
         let kernels = kernels.as_chunks::<9>().0;
         let panels = outputs / COLUMNS;
-        let mut weights = HugePages::new(F::WEIGHTS * F::WEIGHTS * outputs * inputs);
+        let mut weights = Packed::new(F::WEIGHTS * F::WEIGHTS * outputs * inputs, of);
         let mut tasks: Vec<Vec<&mut [Line]>> = (0..panels).map(|_| Vec::new()).collect();
         let lines = weights.values_mut().as_chunks_mut::<COLUMNS>().0;
         for matrix in lines.chunks_exact_mut(panels * inputs) {
@@ -251,7 +260,7 @@ impl<F: Winograd> Tiling<'_, F> {
     pub fn bands(self, first: usize, bands: &mut [&mut [f32]]) {
         let [_, across] = self.tiles;
         let convolution = self.convolution;
-        let is_local = |weights: &HugePages| size_of_val(weights.values()) <= LOCAL_WEIGHTS;
+        let is_local = |weights: &Packed| size_of_val(weights.values()) <= LOCAL_WEIGHTS;
         match &convolution.weights {
             Weights::Transformed(weights) if is_local(weights) && bands.len() >= 2 * rayon::current_num_threads() => {
                 // Each task does all steps on its own tiles.

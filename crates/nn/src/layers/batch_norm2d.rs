@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::channelwise::Channelwise;
 use super::loader::{Execution, Loader};
 use crate::pass::Training;
-use crate::training::{Normalized, activate, normalize};
+use crate::training::{Activation, Normalized, activate, normalize};
 
 /// What `BatchNorm2d` adds to a variance by default.
 const EPSILON: f64 = 1e-5;
@@ -75,20 +75,17 @@ impl BatchNorm2d {
         difference / (variance + batch.epsilon).sqrt() * of_maps(&batch.weight) + of_maps(&batch.bias)
     }
 
-    /// In training, on `(images, height, width, channels)`: plus `others`, then an activation of this slope below zero.
-    pub(super) fn train(&self, x: Tensor<4>, others: Option<Tensor<4>>, slope: Option<f32>) -> Tensor<4> {
+    /// In training, on `(images, height, width, channels)`: plus `others`, then an activation.
+    pub(super) fn train(&self, x: Tensor<4>, others: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
         let [images, height, width, channels] = x.dims();
         let Some(batch) = &self.batch else {
             let [scale, shift] = [&self.scale, &self.shift].map(|values| values.tensor().reshape([1, 1, 1, channels]));
             let x = x * scale + shift;
             let x = others.map_or(x.clone(), |others| x + others);
-            return match slope {
-                Some(slope) => activate(x, slope),
-                None => x,
-            };
+            return activate(x, activation);
         };
         let Normalized { maps, mean, variance } =
-            normalize(x, batch.weight.clone(), batch.bias.clone(), batch.epsilon, others, slope);
+            normalize(x, batch.weight.clone(), batch.bias.clone(), batch.epsilon, others, activation);
         batch.record(mean, variance, images * height * width);
         maps
     }

@@ -13,10 +13,10 @@ use super::loader::{Budget, Execution, Loader};
 use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
-    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Patches, Phases, Prologue, Stride2,
+    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Padding, Patches, Phases, Prologue, Stride2,
     Winograd, Winograd2d, apply,
 };
-use crate::training::{self, Form, activate};
+use crate::training::{self, Activation, Form, activate, with_operations};
 
 /// The layers after a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +33,11 @@ pub enum After<'a> {
     LeakyReLU(f32),
     /// A normalization, then an activation with this slope.
     BatchNorm2dLeakyReLU(&'a BatchNorm2d, f32),
+    /// A normalization, then `ReLU6`.
+    BatchNorm2dReLU6(&'a BatchNorm2d),
 }
 
-/// `torch.nn.Conv2d` with a square kernel of an odd side, padded so that the kernel's centre is on every pixel.
+/// `torch.nn.Conv2d` with a square kernel of an odd side, padded so that the kernel's centre is on every pixel, or as TensorFlow does.
 #[derive(Debug)]
 pub struct Conv2d {
     weight: Kernel<dyn Convolution>,
@@ -54,17 +56,35 @@ impl Conv2d {
 
     /// The same for maps of about `width` pixels, down and across.
     pub fn of_maps(loader: &Loader, [inputs, outputs]: [usize; 2], side: usize, stride: usize, width: usize) -> Self {
-        Self::of_form(loader, Form { inputs, side, stride, dilation: 1, depthwise: false }, outputs, width)
+        let padding = Padding::Centred;
+        Self::of_form(loader, Form { inputs, side, stride, padding, dilation: 1, depthwise: false }, outputs, width)
     }
 
     /// From inputs to outputs with 3x3 kernels of stride 1, without a bias, with `dilation` pixels from tap to tap.
     pub fn dilated(loader: &Loader, [inputs, outputs]: [usize; 2], dilation: usize) -> Self {
-        Self::of_form(loader, Form { inputs, side: 3, stride: 1, dilation, depthwise: false }, outputs, 0)
+        let padding = Padding::Centred;
+        Self::of_form(loader, Form { inputs, side: 3, stride: 1, padding, dilation, depthwise: false }, outputs, 0)
     }
 
     /// With a 3x3 kernel for each of `channels` (`groups=channels`), without a bias.
     pub fn depthwise(loader: &Loader, channels: usize, stride: usize) -> Self {
-        Self::of_form(loader, Form { inputs: channels, side: 3, stride, dilation: 1, depthwise: true }, channels, 0)
+        Self::of_channels(loader, channels, 3, stride, Padding::Centred)
+    }
+
+    /// From inputs to outputs, without a bias, with TensorFlow's padding `SAME`: with a stride of 2, an even number of pixels is
+    /// padded at the right and lower edges alone.
+    pub fn same(loader: &Loader, [inputs, outputs]: [usize; 2], side: usize, stride: usize) -> Self {
+        let padding = Padding::Same;
+        Self::of_form(loader, Form { inputs, side, stride, padding, dilation: 1, depthwise: false }, outputs, 0)
+    }
+
+    /// With a 3x3 or 5x5 kernel for each of `channels`, without a bias, with TensorFlow's padding `SAME`.
+    pub fn same_depthwise(loader: &Loader, channels: usize, side: usize, stride: usize) -> Self {
+        Self::of_channels(loader, channels, side, stride, Padding::Same)
+    }
+
+    fn of_channels(loader: &Loader, inputs: usize, side: usize, stride: usize, padding: Padding) -> Self {
+        Self::of_form(loader, Form { inputs, side, stride, padding, dilation: 1, depthwise: true }, inputs, 0)
     }
 
     /// Convolutions of single pixels of the same maps as one, with the biases of their modules. Its outputs are those of the
@@ -75,7 +95,7 @@ impl Conv2d {
         let bias =
             Tensor::cat(modules.iter().map(|(loader, outputs)| loader.tensor::<1>("bias", [*outputs])).collect(), 0);
         let [outputs, ..] = weight.dims();
-        let form = Form { inputs, side: 1, stride: 1, dilation: 1, depthwise: false };
+        let form = Form { inputs, side: 1, stride: 1, padding: Padding::Centred, dilation: 1, depthwise: false };
         let (loader, _) = &modules[0];
         let weight = Kernel::new(loader, weight, |values| prepare(loader, values, form, outputs, 0));
         let is_innermost = loader.execution() == Execution::Kernels && matches!(weight, Kernel::Plain(_));
@@ -84,7 +104,9 @@ impl Conv2d {
     }
 
     fn of_form(loader: &Loader, form: Form, outputs: usize, width: usize) -> Self {
-        let Form { inputs, side, depthwise, .. } = form;
+        let Form { inputs, side, stride, depthwise, .. } = form;
+        // With a stride of 1, both paddings are the same.
+        let form = if stride == 1 { Form { padding: Padding::Centred, ..form } } else { form };
         let weight = loader.tensor("weight", [outputs, if depthwise { 1 } else { inputs }, side, side]);
         let weight = Kernel::new(loader, weight, |values| prepare(loader, values, form, outputs, width));
         let is_innermost = loader.execution() == Execution::Kernels && matches!(weight, Kernel::Plain(_));
@@ -101,7 +123,7 @@ impl Conv2d {
     pub fn forward(&self, x: Tensor<4>, before: Option<&BatchNorm2d>, after: &After) -> Tensor<4> {
         match &self.weight {
             Kernel::Plain(weight) if self.is_innermost => {
-                let x = before.map_or(x.clone(), |norm| norm.train(x, None, None));
+                let x = before.map_or(x.clone(), |norm| norm.train(x, None, Activation::NONE));
                 self.trained(x, weight, None, after)
             }
             Kernel::Plain(weight) => {
@@ -114,7 +136,7 @@ impl Conv2d {
                     scale: Some(norm.scale.values()),
                     shift: Some(norm.shift.values()),
                 });
-                kernels::convolve(x, convolution.clone(), prologue, self.epilogue(after))
+                after.limited(kernels::convolve(x, convolution.clone(), prologue, self.epilogue(after)))
             }
         }
     }
@@ -129,7 +151,7 @@ impl Conv2d {
             }
             Kernel::Prepared(convolution) => {
                 let (x, prologue) = (self.padded(x), Prologue::default());
-                kernels::convolve_add(x, others, convolution.clone(), prologue, self.epilogue(after))
+                after.limited(kernels::convolve_add(x, others, convolution.clone(), prologue, self.epilogue(after)))
             }
         }
     }
@@ -144,24 +166,23 @@ impl Conv2d {
         let sum = |x: Tensor<4>| others.clone().map_or(x.clone(), |others| x + others);
         let (x, activation) = match after {
             After::Nothing => return sum(x),
-            After::BatchNorm2d(norm) => return norm.train(x, others, None),
-            After::BatchNorm2dLeakyReLU(norm, slope) => return norm.train(x, others, Some(*slope)),
-            After::LeakyReLU(slope) => return activate(sum(x), *slope),
+            After::BatchNorm2d(norm) => return norm.train(x, others, Activation::NONE),
+            After::BatchNorm2dLeakyReLU(norm, slope) => return norm.train(x, others, Activation::leaky(*slope)),
+            After::BatchNorm2dReLU6(norm) => return norm.train(x, others, Activation::RELU6),
+            After::LeakyReLU(slope) => return activate(sum(x), Activation::leaky(*slope)),
             After::PReLU(activation) => (sum(x), activation),
-            After::BatchNorm2dPReLU(norm, activation) => (norm.train(x, others, None), activation),
+            After::BatchNorm2dPReLU(norm, activation) => (norm.train(x, others, Activation::NONE), activation),
         };
         activation.forward(x.permute([0, 3, 1, 2])).permute([0, 2, 3, 1])
     }
 
     /// With Burn's operations.
     fn convolved(&self, x: Tensor<4>, weight: &Tensor<4>) -> Tensor<4> {
-        let Form { inputs, side, stride, dilation, depthwise } = self.form;
-        let x = if dilation == 1 && !depthwise {
+        let Form { stride, padding, dilation, depthwise, .. } = self.form;
+        let x = if dilation == 1 && !depthwise && padding == Padding::Centred {
             convolve(x, Tensor::clone(weight), stride)
         } else {
-            let groups = if depthwise { inputs } else { 1 };
-            let options = ConvOptions::new([stride; 2], [side / 2 * dilation; 2], [dilation; 2], groups);
-            conv2d(x, Tensor::clone(weight), None, options)
+            with_operations(x, Tensor::clone(weight), self.form)
         };
         match &self.bias {
             Some(bias) => x + bias.of_maps(),
@@ -173,9 +194,10 @@ impl Conv2d {
     fn normalized(&self, x: Tensor<4>, after: &After) -> Tensor<4> {
         match after {
             After::Nothing | After::PReLU(_) | After::LeakyReLU(_) => x,
-            After::BatchNorm2d(norm) | After::BatchNorm2dPReLU(norm, _) | After::BatchNorm2dLeakyReLU(norm, _) => {
-                norm.forward(x)
-            }
+            After::BatchNorm2d(norm)
+            | After::BatchNorm2dPReLU(norm, _)
+            | After::BatchNorm2dLeakyReLU(norm, _)
+            | After::BatchNorm2dReLU6(norm) => norm.forward(x),
         }
     }
 
@@ -187,6 +209,7 @@ impl Conv2d {
             After::LeakyReLU(slope) | After::BatchNorm2dLeakyReLU(_, slope) => {
                 leak(x, |below| below * (1.0 - f64::from(*slope)))
             }
+            After::BatchNorm2dReLU6(_) => x.clamp(0.0, 6.0),
         }
     }
 
@@ -218,23 +241,34 @@ impl Conv2d {
             }
             After::LeakyReLU(slope) => Epilogue { slope: slopes(*slope), ..plain },
             After::BatchNorm2dLeakyReLU(norm, slope) => Epilogue { slope: slopes(*slope), ..normalized(norm) },
+            After::BatchNorm2dReLU6(norm) => Epilogue { slope: slopes(0.0), ..normalized(norm) },
         }
+    }
+}
+
+impl After<'_> {
+    /// What the epilogue of a kernel cannot do: `ReLU6` has a largest value.
+    fn limited(&self, x: Tensor<4>) -> Tensor<4> {
+        if matches!(self, Self::BatchNorm2dReLU6(_)) { x.clamp_max(6.0) } else { x }
     }
 }
 
 impl Form {
     /// Whether the kernel takes the maps with as many channels as they have.
     fn takes_any_channels(&self) -> bool {
-        let Self { inputs, side, stride, dilation, depthwise } = *self;
+        let Self { inputs, side, stride, dilation, depthwise, .. } = *self;
         depthwise || inputs.is_multiple_of(COLUMNS) || ((side, stride) != (3, 1) && dilation == 1)
     }
 }
 
 /// Chooses the kernel for a convolution, and prepares its weights.
 fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: usize) -> Arc<dyn Convolution> {
-    let Form { inputs, side, stride, dilation, depthwise } = form;
+    let Form { inputs, side, stride, padding, dilation, depthwise } = form;
     if depthwise {
-        return Arc::new(Depthwise::new(values, inputs, stride));
+        return Arc::new(Depthwise::of_side(values, inputs, side, stride, padding));
+    }
+    if padding == Padding::Same {
+        return Arc::new(Patches::new(values, [outputs, inputs], side, stride).padded(padding));
     }
     let with_zeros;
     let values = if inputs.is_multiple_of(COLUMNS) {

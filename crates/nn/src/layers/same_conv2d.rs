@@ -1,83 +1,30 @@
 //! A convolution of TensorFlow with the padding `SAME`.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 
 use super::batch_norm2d::BatchNorm2d;
-use super::kernel::Kernel;
-use super::loader::{Execution, Loader};
-use crate::kernels::{self, Convolution, Depthwise, Epilogue, Padding, Patches, Prologue};
+use super::conv2d::{After, Conv2d};
+use super::loader::Loader;
 
 /// A convolution without a bias, with TensorFlow's padding `SAME`: with a stride of 2, an even number of pixels is padded at the
 /// right and lower edges alone. A normalization comes after it, then `ReLU6`.
 #[derive(Debug)]
-pub struct SameConv2d {
-    weight: Kernel<dyn Convolution>,
-    side: usize,
-    stride: usize,
-    groups: usize,
-    execution: Execution,
-}
+pub struct SameConv2d(Conv2d);
 
 impl SameConv2d {
-    /// From a few inputs to outputs.
-    pub fn load(loader: &Loader, [inputs, outputs]: [usize; 2], side: usize, stride: usize) -> Self {
-        let weight = loader.tensor("weight", [outputs, inputs, side, side]);
-        let prepare = |values: &[f32]| -> Arc<dyn Convolution> {
-            Arc::new(Patches::new(values, [outputs, inputs], side, stride).padded(Padding::Same))
-        };
-        Self { weight: Kernel::new(loader, weight, prepare), side, stride, groups: 1, execution: loader.execution() }
+    /// From inputs to outputs.
+    pub fn load(loader: &Loader, channels: [usize; 2], side: usize, stride: usize) -> Self {
+        Self(Conv2d::same(loader, channels, side, stride))
     }
 
     /// With a 3x3 or 5x5 kernel for each of `channels`.
     pub fn depthwise(loader: &Loader, channels: usize, side: usize, stride: usize) -> Self {
-        let weight = loader.tensor("weight", [channels, 1, side, side]);
-        let prepare = |values: &[f32]| -> Arc<dyn Convolution> {
-            Arc::new(Depthwise::of_side(values, channels, side, stride, Padding::Same))
-        };
-        Self {
-            weight: Kernel::new(loader, weight, prepare),
-            side,
-            stride,
-            groups: channels,
-            execution: loader.execution(),
-        }
+        Self(Conv2d::same_depthwise(loader, channels, side, stride))
     }
 
     /// In the layout of the loader's execution.
     pub fn forward_relu6(&self, x: Tensor<4>, norm: &BatchNorm2d) -> Tensor<4> {
-        let x = match &self.weight {
-            // Weights that have gradients stay as they are, also among the kernels.
-            Kernel::Plain(weight) => {
-                let x = self.execution.channels_innermost(x).permute([0, 3, 1, 2]);
-                let x = norm.forward(self.convolved(x, Tensor::clone(weight)));
-                self.execution.arrange(x.permute([0, 2, 3, 1]))
-            }
-            Kernel::Prepared(convolution) => {
-                let epilogue = Epilogue {
-                    scale: Some(norm.scale.values()),
-                    shift: Some(norm.shift.values()),
-                    ..Epilogue::default()
-                };
-                kernels::convolve(x, convolution.clone(), Prologue::default(), epilogue)
-            }
-        };
-        x.clamp(0.0, 6.0)
-    }
-
-    /// With Burn's operations.
-    fn convolved(&self, x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
-        let Self { side, stride, groups, .. } = *self;
-        let [.., height, width] = x.dims();
-        let zeros = |length: usize| {
-            let before = Padding::Same.before(side, stride, length);
-            (before, Padding::Same.both(side, stride, length) - before)
-        };
-        let x = x.pad([zeros(height), zeros(width)], 0.0);
-        conv2d(x, weight, None, ConvOptions::new([stride; 2], [0; 2], [1; 2], groups))
+        self.0.forward(x, None, &After::BatchNorm2dReLU6(norm))
     }
 }
 
@@ -86,6 +33,7 @@ mod tests {
     use burn::tensor::{Distribution, FloatDType};
 
     use super::*;
+    use crate::layers::Execution;
     use crate::{Device, made_up, weights};
 
     const CHANNELS: usize = 24;

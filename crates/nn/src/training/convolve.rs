@@ -13,7 +13,7 @@ use burn::tensor::ops::ConvOptions;
 
 use crate::device::is_gpu;
 use crate::kernels::gradients::{Shape, forward, input_gradient, weight_gradient};
-use crate::kernels::{Extent, Maps, Scratch, data, numbers};
+use crate::kernels::{Extent, Maps, Padding, Scratch, data, numbers};
 
 /// The form of a convolution, apart from its output channels.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Form {
     pub(crate) inputs: usize,
     pub(crate) side: usize,
     pub(crate) stride: usize,
+    /// Centred where the stride is 1.
+    pub(crate) padding: Padding,
     /// Pixels from tap to tap.
     pub(crate) dilation: usize,
     /// Whether each channel has a kernel of its own.
@@ -29,15 +31,29 @@ pub(crate) struct Form {
 
 /// Convolves maps, `(images, height, width, channels)`, with weights, outputs by inputs by kernel.
 pub(crate) fn convolve(maps: Tensor<4>, weight: Tensor<4>, form: Form) -> Tensor<4> {
-    let Form { inputs, side, stride, dilation, depthwise } = form;
-    if depthwise || dilation != 1 || is_gpu(&maps.device()) {
-        let groups = if depthwise { inputs } else { 1 };
-        let options = ConvOptions::new([stride; 2], [side / 2 * dilation; 2], [dilation; 2], groups);
-        return conv2d(maps.permute([0, 3, 1, 2]), weight, None, options).permute([0, 2, 3, 1]);
+    let Form { inputs, side, stride, padding, dilation, depthwise } = form;
+    if dilation != 1 || is_gpu(&maps.device()) {
+        return with_operations(maps.permute([0, 3, 1, 2]), weight, form).permute([0, 2, 3, 1]);
     }
     let [outputs, ..] = weight.dims();
-    let shape = Shape { inputs, outputs, side, stride };
+    let shape = Shape { inputs, outputs, side, stride, padding, depthwise };
     Tensor::from_dispatch(<Dispatch as Convolutions>::trained(maps.into_dispatch(), weight.into_dispatch(), shape))
+}
+
+/// The same with Burn's operations, on maps `(images, channels, height, width)`.
+pub(crate) fn with_operations(maps: Tensor<4>, weight: Tensor<4>, form: Form) -> Tensor<4> {
+    let Form { inputs, side, stride, padding, dilation, depthwise } = form;
+    let [.., height, width] = maps.dims();
+    let groups = if depthwise { inputs } else { 1 };
+    let options = |zeros: usize| ConvOptions::new([stride; 2], [zeros; 2], [dilation; 2], groups);
+    if padding == Padding::Centred {
+        return conv2d(maps, weight, None, options(side / 2 * dilation));
+    }
+    let zeros = |length: usize| {
+        let before = padding.before(side, stride, length);
+        (before, padding.both(side, stride, length) - before)
+    };
+    conv2d(maps.pad([zeros(height), zeros(width)], 0.0), weight, None, options(0))
 }
 
 #[backend_extension(Flex, Autodiff)]
@@ -84,7 +100,8 @@ impl Backwards for Flex {
 
     fn of_weight(maps: FloatTensor<Self>, gradient: FloatTensor<Self>, shape: Shape) -> FloatTensor<Self> {
         let (maps, gradient) = (maps.to_contiguous(), gradient.to_contiguous());
-        let Shape { inputs, outputs, side, .. } = shape;
+        let Shape { inputs, outputs, side, depthwise, .. } = shape;
+        let inputs = if depthwise { 1 } else { inputs };
         let mut scratch = Scratch::new(outputs * inputs * shape.taps());
         let maps = Maps::of(&maps);
         weight_gradient(shape, maps.values, numbers(&gradient), maps.extent, scratch.values_mut());

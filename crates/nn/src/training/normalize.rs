@@ -12,7 +12,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::device::is_gpu;
-use crate::kernels::gradients::{Normalization, statistics};
+use crate::kernels::gradients::{Activation, Normalization, statistics};
 use crate::kernels::{Scratch, data, numbers};
 use crate::parameters::tensor;
 
@@ -27,20 +27,20 @@ pub(crate) struct Normalized {
 }
 
 /// Normalizes maps, `(images, height, width, channels)`, by their own statistics (Ioffe and Szegedy 2015, arXiv 1502.03167), adds
-/// `others`, and applies an activation of this slope below zero.
+/// `others`, and applies an activation.
 pub(crate) fn normalize(
     maps: Tensor<4>,
     weight: Tensor<1>,
     bias: Tensor<1>,
     epsilon: f64,
     others: Option<Tensor<4>>,
-    slope: Option<f32>,
+    activation: Activation,
 ) -> Normalized {
     if is_gpu(&maps.device()) {
-        return with_operations(maps, weight, bias, epsilon, others, slope);
+        return with_operations(maps, weight, bias, epsilon, others, activation);
     }
     let device = maps.device().inner();
-    let of = Of { slope, epsilon, found: Arc::default() };
+    let of = Of { activation, epsilon, found: Arc::default() };
     let [weight, bias] = [weight, bias].map(Tensor::into_dispatch);
     let maps = maps.into_dispatch();
     let maps = match others {
@@ -54,10 +54,15 @@ pub(crate) fn normalize(
     Normalized { maps: Tensor::from_dispatch(maps), mean, variance }
 }
 
-/// `LeakyReLU` of this slope, with Burn's operations.
-pub(crate) fn activate(maps: Tensor<4>, slope: f32) -> Tensor<4> {
-    let below = maps.clone().clamp(f32::MIN, 0.0);
-    maps - below * (1.0 - f64::from(slope))
+/// An activation, with Burn's operations.
+pub(crate) fn activate(maps: Tensor<4>, Activation { slope, ceiling }: Activation) -> Tensor<4> {
+    let maps = if slope == 1.0 {
+        maps
+    } else {
+        let below = maps.clone().clamp(f32::MIN, 0.0);
+        maps - below * (1.0 - f64::from(slope))
+    };
+    if ceiling.is_finite() { maps.clamp_max(ceiling) } else { maps }
 }
 
 /// With Burn's operations.
@@ -67,7 +72,7 @@ fn with_operations(
     bias: Tensor<1>,
     epsilon: f64,
     others: Option<Tensor<4>>,
-    slope: Option<f32>,
+    activation: Activation,
 ) -> Normalized {
     let [.., channels] = maps.dims();
     let mean = maps.clone().mean_dims(&[0, 1, 2]);
@@ -76,10 +81,7 @@ fn with_operations(
     let of_maps = |tensor: Tensor<1>| tensor.reshape([1, 1, 1, channels]);
     let maps = difference / (variance.clone() + epsilon).sqrt() * of_maps(weight) + of_maps(bias);
     let maps = others.map_or(maps.clone(), |others| maps + others);
-    let maps = match slope {
-        Some(slope) => activate(maps, slope),
-        None => maps,
-    };
+    let maps = activate(maps, activation);
     let of_channels = |tensor: Tensor<4>| tensor.inner().reshape([channels]);
     Normalized { maps, mean: of_channels(mean), variance: of_channels(variance) }
 }
@@ -87,7 +89,7 @@ fn with_operations(
 /// A normalization, whose statistics the forward pass finds.
 #[derive(Clone, Debug)]
 pub struct Of {
-    slope: Option<f32>,
+    activation: Activation,
     epsilon: f64,
     found: Arc<OnceLock<Normalization>>,
 }
@@ -116,12 +118,12 @@ pub(crate) trait Normalizations: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The gradients of all inputs. That of what is added is the one behind the activation.
+/// The gradients of all inputs. That of what is added, if anything is, is the one behind the activation.
 struct Found<T> {
     maps: Option<T>,
     weight: T,
     bias: T,
-    before: T,
+    others: Option<T>,
 }
 
 /// What backward passes call.
@@ -138,7 +140,9 @@ trait Backwards: Normalizations {
 struct State<T> {
     maps: T,
     weight: T,
-    normalized: T,
+    bias: T,
+    /// The output, where other maps were added.
+    sum: Option<T>,
     of: Of,
 }
 
@@ -174,7 +178,7 @@ fn forward(
     let (values, weight, bias) = (numbers(&maps), numbers(&weight), numbers(&bias));
     let (mean, variance) = statistics(values, weight.len());
     let inverse = variance.iter().map(|variance| (1.0 / (f64::from(*variance) + of.epsilon).sqrt()) as f32).collect();
-    let of = of.found.get_or_init(|| Normalization { mean, variance, inverse, slope: of.slope });
+    let of = of.found.get_or_init(|| Normalization { mean, variance, inverse, activation: of.activation });
     let mut scratch = Scratch::new(values.len());
     of.forward(values, weight, bias, others, scratch.values_mut());
     maps_of(scratch, &maps)
@@ -192,10 +196,23 @@ impl Backwards for Flex {
         state: State<FloatTensor<Self>>,
         of_maps: bool,
     ) -> Found<FloatTensor<Self>> {
-        let State { maps, weight, normalized, of } = state;
+        let State { maps, weight, bias, sum, of } = state;
         let of = of.found();
-        let (gradient, maps, weight) = (gradient.to_contiguous(), maps.to_contiguous(), weight.to_contiguous());
+        let (gradient, maps) = (gradient.to_contiguous(), maps.to_contiguous());
+        let (weight, bias) = (weight.to_contiguous(), bias.to_contiguous());
         let values = numbers(&maps);
+        let flat = |values: Vec<f32>| {
+            let count = values.len();
+            FloatTensor::<Self>::from_data(TensorData::new(values, [count]))
+        };
+        let Some(normalized) = sum else {
+            let parameters = [numbers(&weight), numbers(&bias)];
+            let mut scratch = of_maps.then(|| Scratch::new(values.len()));
+            let out = scratch.as_mut().map(Scratch::values_mut);
+            let found = of.gradients(parameters, numbers(&gradient), values, out);
+            let of_maps = scratch.map(|scratch| maps_of(scratch, &maps));
+            return Found { maps: of_maps, weight: flat(found.weight), bias: flat(found.bias), others: None };
+        };
         let mut before = Scratch::new(values.len());
         let found = of.parameters_gradient(numbers(&gradient), numbers(&normalized), values, before.values_mut());
         let of_maps = of_maps.then(|| {
@@ -203,11 +220,8 @@ impl Backwards for Flex {
             of.maps_gradient(numbers(&weight), &found, values, before.values(), scratch.values_mut());
             maps_of(scratch, &maps)
         });
-        let flat = |values: Vec<f32>| {
-            let count = values.len();
-            FloatTensor::<Self>::from_data(TensorData::new(values, [count]))
-        };
-        Found { maps: of_maps, weight: flat(found.weight), bias: flat(found.bias), before: maps_of(before, &maps) }
+        let others = Some(maps_of(before, &maps));
+        Found { maps: of_maps, weight: flat(found.weight), bias: flat(found.bias), others }
     }
 }
 
@@ -238,9 +252,8 @@ impl<B: Backwards> Backward<B, 4> for SumStep {
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [maps_node, weight_node, bias_node, others_node] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
-        let Found { maps, weight, bias, before } = B::gradients(gradient, ops.state, maps_node.is_some());
-        let found =
-            [(maps_node, maps), (weight_node, Some(weight)), (bias_node, Some(bias)), (others_node, Some(before))];
+        let Found { maps, weight, bias, others } = B::gradients(gradient, ops.state, maps_node.is_some());
+        let found = [(maps_node, maps), (weight_node, Some(weight)), (bias_node, Some(bias)), (others_node, others)];
         for (node, found) in found {
             if let (Some(node), Some(found)) = (node, found) {
                 grads.register::<B>(node.id, found);
@@ -258,11 +271,9 @@ impl<B: Backwards, C: CheckpointStrategy> Normalizations for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         let nodes = [maps.node(), weight.node(), bias.node()];
         let [maps, weight, bias] = [maps, weight, bias].map(|tensor| tensor.into_primitive());
-        let normalized = B::normalized(maps.clone(), weight.clone(), bias, of.clone());
+        let normalized = B::normalized(maps.clone(), weight.clone(), bias.clone(), of.clone());
         match Step.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(step) => {
-                step.finish(State { maps, weight, normalized: normalized.clone(), of }, normalized)
-            }
+            OpsKind::Tracked(step) => step.finish(State { maps, weight, bias, sum: None, of }, normalized),
             OpsKind::UnTracked(step) => step.finish(normalized),
         }
     }
@@ -276,10 +287,10 @@ impl<B: Backwards, C: CheckpointStrategy> Normalizations for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         let nodes = [maps.node(), weight.node(), bias.node(), others.node()];
         let [maps, weight, bias, others] = [maps, weight, bias, others].map(|tensor| tensor.into_primitive());
-        let normalized = B::normalized_sum(maps.clone(), weight.clone(), bias, others, of.clone());
+        let normalized = B::normalized_sum(maps.clone(), weight.clone(), bias.clone(), others, of.clone());
         match SumStep.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
-                step.finish(State { maps, weight, normalized: normalized.clone(), of }, normalized)
+                step.finish(State { maps, weight, bias, sum: Some(normalized.clone()), of }, normalized)
             }
             OpsKind::UnTracked(step) => step.finish(normalized),
         }

@@ -1,12 +1,12 @@
 //! The kernels against Burn's operations, forward and backward.
 
-use burn::tensor::module::{conv2d, max_pool2d};
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Tensor, TensorData};
 
 use super::*;
 use crate::device::Device;
-use crate::kernels::MaxPool;
+use crate::kernels::{MaxPool, Padding};
 use crate::random::Random;
 
 /// Numbers of -1 to 1.
@@ -43,15 +43,19 @@ fn nhwc(maps: Tensor<4>) -> Tensor<4> {
 }
 
 fn compare_convolution([images, height, width]: [usize; 3], [inputs, outputs]: [usize; 2], side: usize, stride: usize) {
-    let what = format!("{images}x{inputs}@{height}x{width} to {outputs}, {side}x{side} by {stride}");
+    let form = Form { inputs, side, stride, padding: Padding::Centred, dilation: 1, depthwise: false };
+    compare(form, [images, height, width], outputs);
+}
+
+fn compare(form: Form, [images, height, width]: [usize; 3], outputs: usize) {
+    let Form { inputs, side, .. } = form;
+    let what = format!("{form:?} of {images}@{height}x{width} to {outputs}");
     let maps = made_up(1, [images, height, width, inputs]);
-    let weight = made_up(2, [outputs, inputs, side, side]);
-    let form = Form { inputs, side, stride, dilation: 1, depthwise: false };
+    let weight = made_up(2, [outputs, if form.depthwise { 1 } else { inputs }, side, side]);
     let (own_maps, own_weight) = (leaf(&maps), leaf(&weight));
     let own = convolve(own_maps.clone(), own_weight.clone(), form);
     let (burn_maps, burn_weight) = (leaf(&maps), leaf(&weight));
-    let options = ConvOptions::new([stride; 2], [side / 2; 2], [1; 2], 1);
-    let burn = nhwc(conv2d(nchw(burn_maps.clone()), burn_weight.clone(), None, options));
+    let burn = nhwc(with_operations(nchw(burn_maps.clone()), burn_weight.clone(), form));
     close(&what, own.clone().inner(), burn.clone().inner());
     let (own, burn) = (weighed(own).backward(), weighed(burn).backward());
     close(&format!("{what}: maps"), own_maps.grad(&own).unwrap(), burn_maps.grad(&burn).unwrap());
@@ -77,13 +81,35 @@ fn convolutions_equal_those_of_burn() {
 }
 
 #[test]
+fn padding_of_tensorflow_equals_that_of_burn() {
+    for (extent, channels, side) in
+        [([2, 8, 9], [3, 32], 3), ([2, 9, 8], [32, 16], 3), ([1, 10, 1], [16, 24], 3), ([2, 7, 12], [16, 16], 5)]
+    {
+        let [inputs, outputs] = channels;
+        let form = Form { inputs, side, stride: 2, padding: Padding::Same, dilation: 1, depthwise: false };
+        compare(form, extent, outputs);
+    }
+}
+
+#[test]
+fn depthwise_convolutions_equal_those_of_burn() {
+    for (extent, channels, side) in
+        [([2, 9, 7], 24, 3), ([3, 8, 8], 37, 3), ([2, 7, 9], 40, 5), ([1, 40, 3], 16, 3), ([2, 1, 2], 8, 5)]
+    {
+        for (stride, padding) in [(1, Padding::Centred), (2, Padding::Centred), (2, Padding::Same)] {
+            compare(Form { inputs: channels, side, stride, padding, dilation: 1, depthwise: true }, extent, channels);
+        }
+    }
+}
+
+#[test]
 fn large_weights_are_shared_among_tasks_of_panels() {
     compare_convolution([2, 4, 4], [256, 256], 3, 2);
 }
 
 #[test]
 fn a_frozen_convolution_passes_the_gradient_of_its_input() {
-    let form = Form { inputs: 16, side: 3, stride: 1, dilation: 1, depthwise: false };
+    let form = Form { inputs: 16, side: 3, stride: 1, padding: Padding::Centred, dilation: 1, depthwise: false };
     let (maps, weight) = (leaf(&made_up(1, [1, 4, 4, 16])), made_up(2, [16, 16, 3, 3]));
     let gradients = weighed(convolve(maps.clone(), weight.clone().autodiff(), form)).backward();
     assert!(maps.grad(&gradients).is_some());
@@ -97,7 +123,7 @@ fn normalized(
     weight: Tensor<1>,
     bias: Tensor<1>,
     others: Option<Tensor<4>>,
-    slope: Option<f32>,
+    Activation { slope, ceiling }: Activation,
 ) -> Tensor<4> {
     let channels = maps.dims()[3];
     let mean = maps.clone().mean_dims(&[0, 1, 2]);
@@ -106,21 +132,30 @@ fn normalized(
     let of_maps = |tensor: Tensor<1>| tensor.reshape([1, 1, 1, channels]);
     let maps = difference / (variance + 1e-5).sqrt() * of_maps(weight) + of_maps(bias);
     let maps = others.map_or(maps.clone(), |others| maps + others);
-    slope.map_or(maps.clone(), |slope| maps.clone().clamp_min(0.0) + maps.clamp_max(0.0) * slope)
+    let maps = maps.clone().clamp_min(0.0) + maps.clamp_max(0.0) * slope;
+    maps.clamp_max(ceiling)
 }
 
 #[test]
 fn normalizations_equal_those_of_burn() {
     let shape = [3, 11, 13, 24];
-    for (with_others, slope) in [(false, None), (false, Some(0.0)), (true, Some(0.0)), (true, Some(0.1)), (true, None)]
-    {
-        let what = format!("others {with_others}, slope {slope:?}");
+    let low = Activation { slope: 0.0, ceiling: 0.5 };
+    for (with_others, activation) in [
+        (false, Activation::NONE),
+        (false, Activation::leaky(0.0)),
+        (false, low),
+        (true, Activation::leaky(0.0)),
+        (true, Activation::leaky(0.1)),
+        (true, Activation::NONE),
+        (true, low),
+    ] {
+        let what = format!("others {with_others}, {activation:?}");
         let (maps, others) = (made_up(1, shape) * 3.0 + 2.0, made_up(2, shape));
         let (weight, bias) = (made_up(3, [24]), made_up(4, [24]));
         let leaves = || (leaf(&maps), leaf(&weight), leaf(&bias), with_others.then(|| leaf(&others)));
         let (own, burn) = (leaves(), leaves());
-        let found = normalize(own.0.clone(), own.1.clone(), own.2.clone(), 1e-5, own.3.clone(), slope);
-        let expected = normalized(burn.0.clone(), burn.1.clone(), burn.2.clone(), burn.3.clone(), slope);
+        let found = normalize(own.0.clone(), own.1.clone(), own.2.clone(), 1e-5, own.3.clone(), activation);
+        let expected = normalized(burn.0.clone(), burn.1.clone(), burn.2.clone(), burn.3.clone(), activation);
         close(&what, found.maps.clone().inner(), expected.clone().inner());
         let mean = maps.clone().mean_dims(&[0, 1, 2]);
         close(&what, found.mean, mean.clone().reshape([24]));
@@ -154,12 +189,19 @@ fn threads_do_not_change_gradients() {
     let gradients = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let form = Form { inputs: 32, side: 3, stride: 1, dilation: 1, depthwise: false };
+            let form =
+                Form { inputs: 32, side: 3, stride: 1, padding: Padding::Centred, dilation: 1, depthwise: false };
             let (maps, weight) = (leaf(&made_up(1, [4, 20, 20, 32])), leaf(&made_up(2, [48, 32, 3, 3])));
             let (scale, shift) = (leaf(&made_up(3, [48])), leaf(&made_up(4, [48])));
-            let out =
-                normalize(convolve(maps.clone(), weight.clone(), form), scale.clone(), shift, 1e-5, None, Some(0.0))
-                    .maps;
+            let out = normalize(
+                convolve(maps.clone(), weight.clone(), form),
+                scale.clone(),
+                shift,
+                1e-5,
+                None,
+                Activation::leaky(0.0),
+            )
+            .maps;
             let found = weighed(max_pool(out, MaxPool { side: 3, stride: 2 })).backward();
             let bits =
                 |data: TensorData| data.try_to_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>();
@@ -195,4 +237,31 @@ fn adam_in_place_equals_that_of_burn() {
     for (own, burn) in run(adam_w::apply_in_place).into_iter().zip(run(adam_w::apply)) {
         close("adam", own, burn);
     }
+}
+
+/// Three steps of `torch.optim.AdamW` of PyTorch 2.15 with `lr=0.01, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1`. Some gradients are as
+/// small as epsilon, so that it matters where it is added: to the corrected root.
+#[test]
+fn adam_equals_that_of_pytorch() {
+    let network = |weights: &crate::weights::Weights| weights.tensor::<1>("weight", [4]);
+    let mut parameters = crate::Parameters::initial(Device::Cpu, 1, network);
+    parameters.update("weight", |_| tensor_of([0.5, -0.25, 1.0, 0.0]));
+    let mut optimizer = AdamW::new(0.99, 1e-8);
+    for (step, expected) in [
+        [0.489_500_02, -0.243_083_34, 0.996_692_3, 0.0],
+        [0.479_371_76, -0.235_514_6, 0.992_591_3, 0.0],
+        [0.469_337_05, -0.227_515_52, 0.987_834_75, 0.0],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let gradient = tensor_of([1.0, -2e-8, 3e-9, 0.0]) * (step + 1) as f32;
+        let gradients = [("weight".to_owned(), gradient)].into();
+        optimizer.step(&mut parameters, gradients, |_| Group { rate: 0.01, momentum: 0.9, decay: 0.1 });
+        close(&format!("step {step}"), parameters.tensor("weight"), tensor_of(expected));
+    }
+}
+
+fn tensor_of(values: [f32; 4]) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [4]), &Device::Cpu.burn())
 }

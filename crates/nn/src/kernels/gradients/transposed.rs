@@ -29,13 +29,15 @@ struct Phase {
 impl Phase {
     fn of(shape: Shape, extent: Extent, first: [usize; 2]) -> Self {
         let Shape { side, stride, .. } = shape;
-        let along = |first: usize| {
-            let shifted = move |tap: usize| (first + side / 2) as isize - tap as isize;
+        let [above, before] = shape.before(extent);
+        let along = |first: usize, before: usize| {
+            let shifted = move |tap: usize| (first + before) as isize - tap as isize;
             let reached = move |tap: &usize| shifted(*tap).rem_euclid(stride as isize) == 0;
             (0..side).filter(reached).map(move |tap| (tap, shifted(tap).div_euclid(stride as isize)))
         };
-        let down = along(first[0]);
-        let taps = down.flat_map(|(row, y)| along(first[1]).map(move |(column, x)| (row * side + column, [y, x])));
+        let down = along(first[0], above);
+        let taps =
+            down.flat_map(|(row, y)| along(first[1], before).map(move |(column, x)| (row * side + column, [y, x])));
         let count = |length: usize, first: usize| length.saturating_sub(first).div_ceil(stride);
         let size = [count(extent.height, first[0]), count(extent.width, first[1])];
         Self { first, size, taps: taps.collect() }
@@ -47,6 +49,7 @@ pub(super) fn convolve(shape: Shape, weights: &[f32], gradient: &[f32], extent: 
     let Shape { inputs, outputs, stride, .. } = shape;
     let panels = inputs.div_ceil(COLUMNS);
     let packed = pack(shape, weights);
+    let packed = packed.values();
     let row = extent.width * inputs;
     for first in (0..stride).flat_map(|row| (0..stride).map(move |column| [row, column])) {
         let phase = &Phase::of(shape, extent, first);
@@ -90,10 +93,14 @@ pub(super) fn convolve(shape: Shape, weights: &[f32], gradient: &[f32], extent: 
 }
 
 /// For each panel of inputs, for each tap: a line for every output.
-fn pack(shape: Shape, weights: &[f32]) -> Vec<f32> {
+fn pack(shape: Shape, weights: &[f32]) -> Scratch {
     let (taps, inputs, outputs) = (shape.taps(), shape.inputs, shape.outputs);
-    let mut packed = vec![0.0; inputs.div_ceil(COLUMNS) * COLUMNS * taps * outputs];
-    packed.par_chunks_exact_mut(COLUMNS * taps * outputs).enumerate().for_each(|(panel, packed)| {
+    let mut scratch = Scratch::new(inputs.div_ceil(COLUMNS) * COLUMNS * taps * outputs);
+    scratch.values_mut().par_chunks_exact_mut(COLUMNS * taps * outputs).enumerate().for_each(|(panel, packed)| {
+        // Inputs that do not exist fill the last line.
+        if !inputs.is_multiple_of(COLUMNS) {
+            packed.fill(0.0);
+        }
         let lines = packed.as_chunks_mut::<COLUMNS>().0;
         for (output, weights) in weights.chunks_exact(inputs * taps).enumerate() {
             let kernels = weights[panel * COLUMNS * taps..].chunks_exact(taps).take(COLUMNS);
@@ -104,7 +111,7 @@ fn pack(shape: Shape, weights: &[f32]) -> Vec<f32> {
             }
         }
     });
-    packed
+    scratch
 }
 
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::convolution::Shape;
+use super::depthwise;
 use crate::kernels::arch::arch;
 use crate::kernels::extent::Extent;
 use crate::kernels::gemm::{COLUMNS, Line};
@@ -20,6 +21,9 @@ const TASKS: usize = 16;
 
 /// Writes the gradient of weights, outputs by inputs by kernel, from the maps and the gradient of the output.
 pub(crate) fn weight_gradient(shape: Shape, maps: &[f32], gradient: &[f32], extent: Extent, out: &mut [f32]) {
+    if shape.depthwise {
+        return depthwise::weight_gradient(shape, maps, gradient, extent, out);
+    }
     let Shape { inputs, outputs, side, .. } = shape;
     let padded = Padded::of(shape, maps, extent);
     let panels = outputs.div_ceil(COLUMNS);
@@ -91,7 +95,7 @@ enum Values<'a> {
 impl<'a> Padded<'a> {
     fn of(shape: Shape, maps: &'a [f32], extent: Extent) -> Self {
         let Shape { inputs, side, stride, .. } = shape;
-        let (out, pad) = (shape.out(extent), side / 2);
+        let (out, [above, before]) = (shape.out(extent), shape.before(extent));
         if side == 1 {
             return Self { values: Values::Maps(maps), rows: extent.height, row: extent.width * inputs, out };
         }
@@ -101,14 +105,14 @@ impl<'a> Padded<'a> {
         let mut scratch = Scratch::new(count);
         scratch.values_mut().par_chunks_exact_mut(row).enumerate().for_each(|(index, padded)| {
             let (image, y) = (index / rows, index % rows);
-            if y < pad || y - pad >= extent.height {
+            if y < above || y - above >= extent.height {
                 padded.fill(0.0);
                 return;
             }
-            let width = extent.width.min(columns - pad) * inputs;
-            let (left, rest) = padded.split_at_mut(pad * inputs);
+            let width = extent.width.min(columns - before) * inputs;
+            let (left, rest) = padded.split_at_mut(before * inputs);
             left.fill(0.0);
-            let from = (image * extent.height + y - pad) * extent.width * inputs;
+            let from = (image * extent.height + y - above) * extent.width * inputs;
             rest[..width].copy_from_slice(&maps[from..][..width]);
             rest[width..].fill(0.0);
         });
