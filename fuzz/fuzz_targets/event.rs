@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pipeline::event::{ObjectCreated, Trigger, triggers};
-use pipeline::{ErrorCode, InferenceId, JobError, PortraitId, Revision, invocation, keys};
+use pipeline::{ErrorCode, InferenceId, JobError, PortraitKey, Revision, invocation, keys};
 use serde_json::{Value, json};
 
 /// Encodes a key as S3 does in its own notifications.
@@ -37,16 +37,16 @@ fn created(object: &ObjectCreated) {
     let s3 = json!({"Records": [{"eventSource": "aws:s3", "s3": detail(&url_encoded(key))}]});
     assert_eq!(only(&s3), Trigger::ObjectCreated(object.clone()));
 
-    let Some(Ok(id)) = keys::upload_id(key).map(str::parse::<PortraitId>) else { return };
+    let Some(Ok(id)) = keys::uploaded(key).map(str::parse::<PortraitKey>) else { return };
     assert_eq!(keys::upload(&id), *key);
     let revision = Revision::new(etag, "20,40");
     assert_eq!(revision.as_str().parse().as_ref(), Ok(&revision));
     let input = keys::input(&id, &revision, sequencer);
-    assert!(input.starts_with(&keys::inputs(&id)) && keys::upload_id(&input).is_none());
+    assert!(input.starts_with(&keys::inputs(&id)) && keys::uploaded(&input).is_none());
     if sequencer.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()) {
         assert_eq!(keys::split_input(&input), Some((revision, sequencer.clone())));
         let output = format!("{}{}/1.out", keys::STRIPS, keys::output_folder(&input));
-        assert_eq!((keys::owner(&input), keys::split_output(&output)), (Some(id.clone()), Some((id, input))));
+        assert_eq!((keys::portrait(&input), keys::split_output(&output)), (Some(id.clone()), Some((id, input))));
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
-use pipeline::{Ages, ImageType, InferenceId, PortraitId, Revision, Sequencer, Timestamp, keys, strip};
+use pipeline::{Ages, ImageType, InferenceId, Owner, PortraitId, PortraitKey, Revision, Sequencer, Timestamp, keys, strip};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -35,8 +35,23 @@ fuzz_target!(init: fuzz::limit_memory(1, 16), |text: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         assert!(id.as_str().bytes().all(is_plain) && id.as_str().len() <= PortraitId::MAX_LEN, "{id}");
         assert!(id.as_str() != "." && id.as_str() != "..");
-        assert_eq!(keys::upload_id(&keys::upload(&id)), Some(id.as_str()));
+        assert_eq!(read::<PortraitKey>(text), Some(id.clone().into()));
         stored(&id);
+    }
+    // Whatever a subject is, a portrait's key has two parts, names the portrait again, and leads to no other folder.
+    let owner = Owner::of(text);
+    assert_eq!(read::<Owner>(owner.as_str()).as_ref(), Some(&owner));
+    assert!(!owner.as_str().contains(['/', '.']) && owner.as_str().len() <= Owner::MAX_PLAIN_LEN, "{owner}");
+    if let Some(portrait) = read::<PortraitKey>(text) {
+        stored(&portrait);
+        let parts = 1 + usize::from(portrait.owner().is_some());
+        assert!(text.split('/').count() == parts && text.split('/').all(|part| part != ".." && part != "."), "{text:?}");
+        assert_eq!(keys::uploaded(&keys::upload(&portrait)), Some(text));
+        let revision = Revision::new("e", "20");
+        let input = keys::input(&portrait, &revision, &Sequencer::new("01"));
+        let inference = InferenceId::new(&portrait, revision);
+        assert!(inference.to_string().len() <= 64, "{inference}");
+        assert_eq!(inference.portrait(Some(&input)), Some(portrait));
     }
     if let Some(ages) = read::<Ages>(text) {
         assert!((1..=Ages::MAX_COUNT).contains(&ages.len()) && ages.as_slice().iter().all(|&age| age <= Ages::MAX_AGE));

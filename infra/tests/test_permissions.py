@@ -167,9 +167,11 @@ def test_api_gateway_may_do_what_its_integrations_do(template):
     for resource in template["Resources"].values():
         integration = resource.get("Properties", {}).get("Integration", {})
         if integration.get("Type") == "AWS":
-            path = integration["Uri"]["Fn::Sub"].split(":s3:path/", 1)[1]
-            bucket, prefix = re.fullmatch(r"\$\{(\w+)\}/(\w+)/.*", path).groups()
-            wanted.add((f"s3:{integration['IntegrationHttpMethod'].title()}Object", f"arn:${{AWS::Partition}}:s3:::${{{bucket}}}/{prefix}/*"))
+            # With owners, and without.
+            for uri in integration["Uri"]["Fn::If"][1:]:
+                path = uri["Fn::Sub"].split(":s3:path/", 1)[1]
+                bucket, prefix = re.fullmatch(r"\$\{(\w+)\}/(\w+)/.*", path).groups()
+                wanted.add((f"s3:{integration['IntegrationHttpMethod'].title()}Object", f"arn:${{AWS::Partition}}:s3:::${{{bucket}}}/{prefix}/*"))
     granted = {
         (action, over)
         for statement in statements(template, "RestApiRole")

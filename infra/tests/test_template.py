@@ -193,8 +193,8 @@ def test_events_of_schedules_name_their_schedule(template):
 
 def test_functions_get_exactly_the_variables_that_they_read(template):
     source = (INFRA.parent / "lambda/src/settings.rs").read_text()
-    read = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', source.split("#[cfg(test)]")[0]))
-    assert len(read) >= 14
+    read = set(re.findall(r'"([A-Z][A-Z_]{3,})"', source.split("#[cfg(test)]")[0]))
+    assert len(read) >= 16
     for function in ("ImageProcessor", "JobTracker"):
         given = set(template["Resources"][function]["Properties"]["Environment"]["Variables"])
         assert given - {"RUST_LOG", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"} == read
@@ -225,16 +225,100 @@ def test_a_changed_rest_api_has_a_new_deployment(template):
     digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:8]
     pool = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI"
     # Another way of authorization is another deployment, or the stage would stay as it was.
-    names = {("", ""): f"RestDeployment{digest}", ("", pool): f"RestTokenDeployment{digest}", (PAGE, pool): f"RestPageDeployment{digest}"}
+    names = {
+        ("", "", "auto"): f"RestDeployment{digest}",
+        ("", "", "shared"): f"RestDeployment{digest}",
+        ("", pool, "shared"): f"RestTokenDeployment{digest}",
+        ("", pool, "auto"): f"RestOwnerDeployment{digest}",
+        ("", pool, "owner"): f"RestOwnerDeployment{digest}",
+        (PAGE, pool, "shared"): f"RestPageDeployment{digest}",
+        (PAGE, pool, "auto"): f"RestOwnerPageDeployment{digest}",
+    }
     assert set(resources(template, "AWS::ApiGateway::Deployment")) == set(names.values())
-    for (origin, users), name in names.items():
-        there = {"Resources": made(template, {"PageOrigin": origin, "UserPoolArn": users})}
+    for (origin, users, tenancy), name in names.items():
+        there = {"Resources": made(template, {"PageOrigin": origin, "UserPoolArn": users, "Tenancy": tenancy})}
         (deployment,) = resources(there, "AWS::ApiGateway::Deployment").items()
         (stage,) = resources(there, "AWS::ApiGateway::Stage").values()
         assert deployment[0] == name and stage["Properties"]["DeploymentId"] == {"Ref": name}
         # It is created after all its methods and responses.
         wanted = resources(there, "AWS::ApiGateway::Method") | resources(there, "AWS::ApiGateway::GatewayResponse")
         assert set(deployment[1]["DependsOn"]) == set(wanted)
+
+
+POOL = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI"
+
+
+@pytest.mark.parametrize(
+    "given, owners",
+    [
+        ({}, False),
+        ({"UserPoolArn": POOL}, True),
+        ({"UserPoolArn": POOL, "PageOrigin": PAGE}, True),
+        ({"UserPoolArn": POOL, "Tenancy": "owner"}, True),
+        ({"UserPoolArn": POOL, "Tenancy": "shared"}, False),
+        ({"JwtIssuer": "https://issuer.example.com", "Tenancy": "shared"}, False),
+    ],
+)
+def test_the_owner_of_a_key_is_the_subject_of_the_checked_token(template, given, owners):
+    there = made(template, given)
+    for logical in ("PutImage", "GetImage"):
+        method = there[logical]["Properties"]
+        uri = method["Integration"]["Uri"]["Fn::Sub"]
+        sent = method["Integration"]["RequestParameters"]
+        # In the key the owner is a folder of its own, right after the prefix.
+        assert ("/{owner}/{id}" in uri, uri.count("{owner}")) == (owners, int(owners))
+        assert sent.get("integration.request.path.owner") == ("context.authorizer.claims.sub" if owners else None)
+        # The claim is of the authorizer of the very same method.
+        assert not owners or method["AuthorizationType"] == "COGNITO_USER_POOLS" and "AuthorizerId" in method
+        # No other path or query of a request writes a part of the key.
+        named = {to for to in sent if to.startswith("integration.request.path.")} - {"integration.request.path.owner"}
+        assert named == {f"integration.request.path.{name}" for name in re.findall(r"\{(\w+)\}", uri.split("s3:path/")[1]) if name in ("id", "revision", "file")}
+        assert all(sent[to] == to.replace("integration", "method") for to in named)
+    for function in ("ImageProcessor", "JobTracker"):
+        assert there[function]["Properties"]["Environment"]["Variables"]["TENANCY"] == ("owner" if owners else "shared")
+    if owners:
+        # Both APIs know the same subjects: job-tracker's are of the same pool.
+        issuer = there["HttpAuthorizer"]["Properties"]["JwtConfiguration"]["Issuer"]
+        assert "cognito-idp" in json.dumps(issuer)
+        routes = [each["Properties"] for each in there.values() if each["Type"] == "AWS::ApiGatewayV2::Route"]
+        assert {route["AuthorizationType"] for route in routes} == {"JWT"}
+
+
+@pytest.mark.parametrize(
+    "given, refused",
+    [
+        ({}, []),
+        ({"UserPoolArn": POOL, "JwtAudience": "client"}, []),
+        ({"Tenancy": "owner"}, ["OwnersAreKnownByBothApis"]),
+        ({"Tenancy": "owner", "UserPoolArn": POOL, "JwtAudience": "client"}, []),
+        ({"JwtIssuer": "https://a.example", "JwtAudience": "client"}, ["TokensOfAnotherIssuerAreShared"]),
+        ({"JwtIssuer": "https://a.example", "JwtAudience": "client", "UserPoolArn": POOL}, ["TokensOfAnotherIssuerAreShared"]),
+        (
+            {"JwtIssuer": "https://a.example", "JwtAudience": "client", "Tenancy": "owner"},
+            ["OwnersAreKnownByBothApis", "TokensOfAnotherIssuerAreShared"],
+        ),
+        ({"JwtIssuer": "https://a.example", "JwtAudience": "client", "Tenancy": "shared"}, []),
+    ],
+)
+def test_owners_that_one_api_would_not_know_are_refused(template, given, refused):
+    parameters = {name: str(parameter.get("Default", "")) for name, parameter in template["Parameters"].items()} | given
+
+    def holds(rule):
+        match rule:
+            case {"Fn::Not": [part]}:
+                return not holds(part)
+            case {"Fn::Or": parts}:
+                return any(map(holds, parts))
+            case {"Fn::Equals": [{"Ref": name}, value]}:
+                return parameters[name] == value
+        raise ValueError(f"{rule} is not supported")
+
+    broken = [
+        name
+        for name, rule in template["Rules"].items()
+        if holds(rule["RuleCondition"]) and not all(holds(assertion["Assert"]) for assertion in rule["Assertions"])
+    ]
+    assert broken == refused
 
 
 def test_every_route_requires_authorization(template):
@@ -428,3 +512,13 @@ def test_traces_are_made_on_demand_only(template):
             granted = list(statements(there[f"{function}Role"]))
             assert ("Trace" in [statement.get("Sid") for statement in granted]) == (mode == "Active")
         assert there["RestStage"]["Properties"]["TracingEnabled"] is (mode == "Active")
+
+
+def test_each_owner_has_a_quota(template):
+    def quotas(given):
+        there = made(template, given)
+        return [there[name]["Properties"]["Environment"]["Variables"]["DAILY_QUOTA"] for name in ("ImageProcessor", "JobTracker")]
+
+    assert quotas({}) == quotas({"UserPoolArn": POOL, "Tenancy": "shared"}) == [0, 0]
+    assert quotas({"UserPoolArn": POOL}) == ["100", "100"]
+    assert quotas({"UserPoolArn": POOL, "DailyQuota": "7"}) == ["7", "7"]

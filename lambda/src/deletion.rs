@@ -12,7 +12,7 @@
 //! S3 cannot distinguish an image from one that has replaced it, so a deletion must not meet the images of a newer upload. While
 //! the record is marked as being deleted, new uploads of the id wait (`Job::withdrawn`, `Tombstone`, `Uploaded::Later`).
 
-use pipeline::{Deleted, Job, PortraitId, Record, Tombstone, keys};
+use pipeline::{Deleted, Job, PortraitKey, Record, Tombstone, keys};
 
 use crate::error::HandlerError;
 use crate::jobs::Jobs;
@@ -42,7 +42,7 @@ pub(crate) enum Outcome {
 
 impl Deletion<'_> {
     /// Cancels a running job, or deletes the record and every object of a portrait.
-    pub(crate) async fn delete(&self, id: &PortraitId) -> Result<Outcome, HandlerError> {
+    pub(crate) async fn delete(&self, id: &PortraitKey) -> Result<Outcome, HandlerError> {
         let mut removed = false;
         loop {
             let current = self.jobs.get(id).await?;
@@ -103,7 +103,7 @@ impl Deletion<'_> {
 
     /// Deletes the images and input copies of an id that has no job. Its upload is kept: its event may still come. The objects are
     /// listed again after the tombstone is written, since only then no new ones are added.
-    pub(crate) async fn erase(&self, id: &PortraitId) -> Result<(), HandlerError> {
+    pub(crate) async fn erase(&self, id: &PortraitKey) -> Result<(), HandlerError> {
         if !self.has_copies(id).await? {
             return Ok(());
         }
@@ -122,8 +122,12 @@ impl Deletion<'_> {
     async fn finish(&self, deleted: &Record) -> Result<(), HandlerError> {
         let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
         let id = deleted.id();
-        self.objects.delete_all(output, &self.objects.keys(output, &keys::all_images(id)).await?).await?;
-        self.objects.delete_all(input, &self.objects.keys(input, &keys::inputs(id)).await?).await?;
+        for (bucket, prefix) in [(output, keys::all_images(id)), (input, keys::inputs(id))] {
+            let mut found = self.objects.keys(bucket, &prefix).await?;
+            // Below `images/ann/` are also the portraits of an owner `ann`, if the tenancy has changed.
+            found.retain(|key| keys::portrait(key).is_none_or(|portrait| portrait == *id));
+            self.objects.delete_all(bucket, &found).await?;
+        }
         if let Record::Job(job) = deleted {
             for location in [&job.output_location, &job.failure_location].into_iter().flatten() {
                 if let Some((bucket, key)) = keys::split_location(location) {
@@ -149,7 +153,7 @@ impl Deletion<'_> {
 
     /// Removes the upload that is there now; false if none is. One that replaces it meanwhile is kept: it was put after the `DELETE`
     /// was sent.
-    async fn remove_upload(&self, id: &PortraitId) -> Result<bool, HandlerError> {
+    async fn remove_upload(&self, id: &PortraitKey) -> Result<bool, HandlerError> {
         let (bucket, key) = (&self.settings.input_bucket, keys::upload(id));
         let Some(etag) = self.objects.etag(bucket, &key).await? else { return Ok(false) };
         self.objects.delete_if_match(bucket, &key, &etag).await?;
@@ -157,7 +161,7 @@ impl Deletion<'_> {
     }
 
     /// Whether there are images or input copies of a portrait.
-    async fn has_copies(&self, id: &PortraitId) -> Result<bool, HandlerError> {
+    async fn has_copies(&self, id: &PortraitKey) -> Result<bool, HandlerError> {
         let (input, output) = (&self.settings.input_bucket, &self.settings.output_bucket);
         Ok(self.objects.any(input, &keys::inputs(id)).await? || self.objects.any(output, &keys::all_images(id)).await?)
     }

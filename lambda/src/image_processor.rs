@@ -17,6 +17,7 @@ use crate::deletion::Deletion;
 use crate::error::HandlerError;
 use crate::jobs::Jobs;
 use crate::objects::Objects;
+use crate::quota::Quota;
 use crate::{Clock, Settings, Splitter, init_logging};
 
 /// The function, ready to handle events.
@@ -26,6 +27,7 @@ pub struct ImageProcessor {
     pub(crate) splitter: Arc<Splitter>,
     pub(crate) sagemaker: aws_sdk_sagemakerruntime::Client,
     pub(crate) jobs: Jobs,
+    pub(crate) quota: Quota,
     pub(crate) clock: Clock,
 }
 
@@ -64,9 +66,10 @@ pub fn main() -> anyhow::Result<()> {
 impl ImageProcessor {
     /// The function with these clients.
     pub fn new(settings: Settings, clients: Clients, clock: Clock) -> Self {
+        let quota = Quota::new(clients.dynamodb.clone(), &settings.jobs_table, settings.daily_quota);
         let jobs = Jobs::new(clients.dynamodb, &settings);
         let (objects, splitter) = (Objects::new(clients.s3), Arc::default());
-        Self { settings, objects, splitter, sagemaker: clients.sagemaker, jobs, clock }
+        Self { settings, objects, splitter, sagemaker: clients.sagemaker, jobs, quota, clock }
     }
 
     /// Handles every trigger in an event. Each is handled independently, so that a failure does not affect the others.

@@ -20,7 +20,7 @@ impl ImageProcessor {
             return self.fail(job, JobError::new(ErrorCode::CorruptImage, message)).await;
         }
         let Some(ages) = &job.ages else { return Ok(()) };
-        let inference_id = InferenceId { id: job.id.clone(), revision: job.revision.clone() };
+        let inference_id = InferenceId::new(&job.id, job.revision.clone());
         let invoked = self
             .sagemaker
             .invoke_endpoint_async()

@@ -7,17 +7,20 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_runtime::{LambdaEvent, service_fn};
-use pipeline::{Ages, Job, JobError, MAX_UPLOAD_BYTES, MAX_WAIT_SECONDS, PortraitId, Record, Status, keys};
+use pipeline::{
+    Ages, Job, JobError, MAX_UPLOAD_BYTES, MAX_WAIT_SECONDS, Owner, PortraitId, PortraitKey, Record, Status, keys,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::caller::RequestContext;
 use crate::clients::Clients;
 use crate::deletion::{Deletion, Outcome};
 use crate::error::HandlerError;
 use crate::jobs::{Cursor, Jobs};
 use crate::objects::{Objects, UploadBody};
-use crate::{Clock, Settings, UploadLength, init_logging};
+use crate::{Clock, Settings, Tenancy, UploadLength, init_logging};
 
 /// The number of jobs in a page, unless the client sets a limit.
 const PAGE: usize = 20;
@@ -48,6 +51,8 @@ struct HttpEvent {
     path_parameters: HashMap<String, String>,
     #[serde(default)]
     query_string_parameters: HashMap<String, String>,
+    #[serde(default)]
+    request_context: RequestContext,
 }
 
 /// An answer in payload format 2.0.
@@ -113,12 +118,21 @@ impl JobTracker {
             Ok(event) => event,
             Err(error) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &error.to_string())),
         };
+        // Whose portraits the request is about follows from the gateway's word alone, and from nothing that a client writes.
+        let named = event.query_string_parameters.get("owner").map(String::as_str);
+        let owner = match self.settings.tenancy {
+            Tenancy::Shared => None,
+            Tenancy::Owner => match event.request_context.owner(named, &self.settings.admin_group) {
+                Ok(owner) => Some(owner),
+                Err(error) => return Ok(HttpResponse::error(403, "FORBIDDEN", &error.to_string())),
+            },
+        };
         if event.route_key == "GET /jobs" {
-            return self.list(&event.query_string_parameters).await;
+            return self.list(owner.as_ref(), &event.query_string_parameters).await;
         }
         let id = event.path_parameters.get("id").map(String::as_str).unwrap_or_default();
         let id = match id.parse::<PortraitId>() {
-            Ok(id) => id,
+            Ok(id) => PortraitKey::new(owner, id),
             Err(error) => return Ok(HttpResponse::error(400, "INVALID_ID", &error.to_string())),
         };
         match event.route_key.as_str() {
@@ -130,7 +144,7 @@ impl JobTracker {
     }
 
     /// `GET /jobs/{id}?wait=20`
-    async fn get(&self, id: &PortraitId, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
+    async fn get(&self, id: &PortraitKey, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
         let wait = match query.get("wait").map(|text| text.parse::<u64>()) {
             None => 0,
             Some(Ok(seconds)) => seconds.min(MAX_WAIT_SECONDS),
@@ -146,28 +160,28 @@ impl JobTracker {
             let pause = (start.elapsed() / 20).clamp(FIRST_INTERVAL, LONGEST_INTERVAL);
             if is_final || start.elapsed() + pause > Duration::from_secs(wait) {
                 let found = job.map(|job| HttpResponse::json(200, &job.view()));
-                return Ok(found.unwrap_or_else(|| HttpResponse::not_found(id)));
+                return Ok(found.unwrap_or_else(|| HttpResponse::not_found(id.id())));
             }
             tokio::time::sleep(pause).await;
         }
     }
 
     /// `GET /jobs?status=&limit=&cursor=`
-    async fn list(&self, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
+    async fn list(&self, owner: Option<&Owner>, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
         let (status, limit, cursor) = match list_query(query) {
             Ok(parsed) => parsed,
             Err(message) => return Ok(HttpResponse::error(400, "BAD_REQUEST", &message)),
         };
-        let (jobs, next) = self.jobs.page(status, limit, cursor.as_ref()).await?;
+        let (jobs, next) = self.jobs.page(owner, status, limit, cursor.as_ref()).await?;
         let views: Vec<_> = jobs.iter().map(Job::view).collect();
         Ok(HttpResponse::json(200, &json!({"jobs": views, "cursor": next.as_ref().map(encode_cursor)})))
     }
 
     /// `DELETE /jobs/{id}`: cancels a running job, or removes the record and every object of one that has ended.
-    async fn delete(&self, id: &PortraitId) -> Result<HttpResponse, HandlerError> {
+    async fn delete(&self, id: &PortraitKey) -> Result<HttpResponse, HandlerError> {
         let Self { settings, objects, jobs, clock } = self;
         Ok(match (Deletion { settings, objects, jobs, clock }).delete(id).await? {
-            Outcome::Nothing => HttpResponse::not_found(id),
+            Outcome::Nothing => HttpResponse::not_found(id.id()),
             Outcome::Cancelled(job) => HttpResponse::json(200, &job.view()),
             Outcome::Deleted => HttpResponse::empty(204),
             Outcome::Busy => {
@@ -178,7 +192,7 @@ impl JobTracker {
 
     /// `POST /uploads/{id}?ages=&length=&type=`: presigns the PUT of a picture that is too large for the REST API. With length and
     /// media type, the URL takes no other body.
-    async fn presign(&self, id: &PortraitId, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
+    async fn presign(&self, id: &PortraitKey, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
         // The default of this moment: the upload may be accepted after the default has changed.
         let ages = match query.get("ages").map(|text| text.parse::<Ages>()).transpose() {
             Ok(ages) => ages.unwrap_or_else(|| self.settings.default_ages.clone()),
@@ -189,7 +203,7 @@ impl JobTracker {
         };
         let body = match upload_body(query) {
             Ok(UploadBody { length: None, .. }) if self.settings.upload_length == UploadLength::Required => {
-                let message = format!("the upload has no length: POST /uploads/{id}?length=BYTES would work");
+                let message = format!("the upload has no length: POST /uploads/{}?length=BYTES would work", id.id());
                 return Ok(HttpResponse::error(400, "BAD_REQUEST", &message));
             }
             Ok(body) => body,

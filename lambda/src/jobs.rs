@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::future::try_join_all;
-use pipeline::{Deadlines, Job, PortraitId, Record, Sequencer, Status, Timestamp, Tombstone};
+use pipeline::{Deadlines, Job, Owner, PortraitKey, Record, Sequencer, Status, Timestamp, Tombstone};
 use serde::{Deserialize, Serialize};
 
 use crate::error::HandlerError;
@@ -24,7 +24,7 @@ const TOMBSTONE_DAYS: i64 = 2;
 /// no list.
 const PLACE: &str = "~collect-orphans";
 
-/// The position after the last job of a page, newest first.
+/// The position after the last job of a page, newest first. A list has one owner's jobs, or those of no owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
     pub(crate) created_at: String,
@@ -37,7 +37,8 @@ pub(crate) struct Cursor {
 struct Item {
     #[serde(flatten)]
     job: Job,
-    /// Partition key of the index: `open#0`.. for records that the sweep may have to handle, or `done#0`..
+    /// Partition key of the index: `open#0`.. for records that the sweep may have to handle. For others `done#0`.., or `owner#` and
+    /// the owner.
     shard: String,
     /// DynamoDB's time to live, in seconds since 1970.
     expires_at: i64,
@@ -48,7 +49,7 @@ struct Item {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DeletedItem {
-    id: PortraitId,
+    id: PortraitKey,
     deleted_at: Timestamp,
     sequencer: Sequencer,
     /// As in [`Item`].
@@ -93,8 +94,8 @@ impl Jobs {
     }
 
     /// The record of a portrait, as it is now.
-    pub(crate) async fn get(&self, id: &PortraitId) -> Result<Option<Record>, HandlerError> {
-        let get = self.client.get_item().table_name(&self.table).key("id", text(id.as_str())).consistent_read(true);
+    pub(crate) async fn get(&self, id: &PortraitKey) -> Result<Option<Record>, HandlerError> {
+        let get = self.client.get_item().table_name(&self.table).key("id", text(&id.to_string())).consistent_read(true);
         let found = get.send().await.map_err(HandlerError::aws("dynamodb:GetItem"))?.item;
         found.map(record_of).transpose()
     }
@@ -103,7 +104,7 @@ impl Jobs {
     /// the record as it was written; `None` if `decide` returns `None`.
     pub(crate) async fn update(
         &self,
-        id: &PortraitId,
+        id: &PortraitKey,
         decide: impl FnMut(Option<&Record>) -> Option<Record>,
     ) -> Result<Option<Record>, HandlerError> {
         self.update_from(id, None, decide).await
@@ -112,7 +113,7 @@ impl Jobs {
     /// Replaces the record as [`update`](Self::update) does. The first decision is made on the `known` record, if there is one.
     async fn update_from(
         &self,
-        id: &PortraitId,
+        id: &PortraitKey,
         mut known: Option<Record>,
         mut decide: impl FnMut(Option<&Record>) -> Option<Record>,
     ) -> Result<Option<Record>, HandlerError> {
@@ -188,12 +189,12 @@ impl Jobs {
     }
 
     /// The portraits that have a job or are being deleted, of at most a hundred.
-    pub(crate) async fn known(&self, ids: &[PortraitId]) -> Result<HashSet<PortraitId>, HandlerError> {
+    pub(crate) async fn known(&self, ids: &[PortraitKey]) -> Result<HashSet<PortraitKey>, HandlerError> {
         // DynamoDB refuses a request for nothing.
         if ids.is_empty() {
             return Ok(HashSet::new());
         }
-        let keys = ids.iter().map(|id| HashMap::from([("id".to_owned(), text(id.as_str()))])).collect();
+        let keys = ids.iter().map(|id| HashMap::from([("id".to_owned(), text(&id.to_string()))])).collect();
         let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
         wanted = wanted.projection_expression("id, #status").expression_attribute_names("#status", "status");
         let mut unread = Some(HashMap::from([(
@@ -206,15 +207,17 @@ impl Jobs {
             let read = read.map_err(HandlerError::aws("dynamodb:BatchGetItem"))?;
             let items = read.responses.unwrap_or_default().into_values().flatten();
             let recorded = items.filter(|item| item.contains_key("status"));
-            known.extend(recorded.filter_map(|item| item.get("id")?.as_s().ok()?.parse::<PortraitId>().ok()));
+            known.extend(recorded.filter_map(|item| item.get("id")?.as_s().ok()?.parse::<PortraitKey>().ok()));
             unread = read.unprocessed_keys;
         }
         Ok(known)
     }
 
-    /// Up to `limit` jobs, newest first, and the position of the next page.
+    /// Up to `limit` jobs of an owner, newest first, and the position of the next page. `None`: those of no owner, which are all jobs
+    /// where tenants do not share the pipeline.
     pub(crate) async fn page(
         &self,
+        owner: Option<&Owner>,
         status: Option<Status>,
         limit: usize,
         after: Option<&Cursor>,
@@ -225,8 +228,11 @@ impl Jobs {
             Some(status) if status.is_final() => &[true],
             Some(_) => &[false],
         };
-        let shards = states.iter().flat_map(|done| (0..SHARDS).map(|number| shard(*done, number)));
-        let parts = try_join_all(shards.map(|shard| self.newest(shard, status, limit + 1, after))).await?;
+        let shards = states.iter().flat_map(|done| match (done, owner) {
+            (true, Some(owner)) => vec![owner_shard(owner)],
+            _ => (0..SHARDS).map(|number| shard(*done, number)).collect(),
+        });
+        let parts = try_join_all(shards.map(|shard| self.newest(shard, owner, status, limit + 1, after))).await?;
         let mut jobs: Vec<Job> = parts.into_iter().flatten().collect();
         jobs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
         let more = jobs.len() > limit;
@@ -234,12 +240,13 @@ impl Jobs {
         let next = jobs
             .last()
             .filter(|_| more)
-            .map(|last| Cursor { created_at: last.created_at.to_string(), id: last.id.to_string() });
+            .map(|last| Cursor { created_at: last.created_at.to_string(), id: last.id.id().to_string() });
         Ok((jobs, next))
     }
 
     /// The records that the sweep has to handle now, at most [`MOST_DUE`] of each partition.
     pub(crate) async fn due(&self, now: Timestamp) -> Result<Vec<Record>, HandlerError> {
+        // The sweep is for every owner's.
         let shards = (0..SHARDS).map(|number| self.due_of(shard(false, number), now));
         Ok(try_join_all(shards).await?.into_iter().flatten().collect())
     }
@@ -272,6 +279,7 @@ impl Jobs {
     async fn newest(
         &self,
         shard: String,
+        owner: Option<&Owner>,
         status: Option<Status>,
         limit: usize,
         after: Option<&Cursor>,
@@ -291,7 +299,7 @@ impl Jobs {
                 .key_condition_expression("#shard = :shard AND createdAt <= :after")
                 .expression_attribute_values(":after", text(&after.created_at)),
         };
-        if status.is_none() {
+        if status.is_none() && owner.is_none() {
             // A few more than `limit`, since some of the same millisecond may have been on the last page.
             query = query.limit(i32::try_from(limit + 4).unwrap_or(i32::MAX));
         }
@@ -301,6 +309,7 @@ impl Jobs {
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":status", text(status.as_str()));
         }
+        let is_owners = |job: &Job| job.id.owner() == owner;
         let mut jobs = Vec::new();
         let mut items = query.into_paginator().items().send();
         while jobs.len() < limit
@@ -309,10 +318,10 @@ impl Jobs {
             let record = record_of(item.map_err(HandlerError::aws("dynamodb:Query"))?)?;
             let seen = |job: &Job| {
                 after.is_some_and(|after| {
-                    (job.created_at.to_string(), job.id.as_str()) >= (after.created_at.clone(), after.id.as_str())
+                    (job.created_at.to_string(), job.id.id().as_str()) >= (after.created_at.clone(), after.id.as_str())
                 })
             };
-            jobs.extend(record.into_job().filter(|job| !seen(job)));
+            jobs.extend(record.into_job().filter(|job| is_owners(job) && !seen(job)));
         }
         Ok(jobs)
     }
@@ -350,7 +359,10 @@ fn record_of(item: HashMap<String, AttributeValue>) -> Result<Record, HandlerErr
 
 fn item_of(record: &Record, retention_days: i64) -> Result<HashMap<String, AttributeValue>, HandlerError> {
     let expires_at = |days: i64| record.updated_at().plus_seconds(days * 86_400).as_millis() / 1000;
-    let shard = shard(record.is_settled(), shard_number(record.id()));
+    let shard = match record.id().owner() {
+        Some(owner) if record.is_settled() => owner_shard(owner),
+        _ => shard(record.is_settled(), shard_number(record.id())),
+    };
     let item = match record {
         Record::Tombstone(Tombstone { id, updated_at, sequencer, deleting_until: None, .. }) => {
             let (id, deleted_at, sequencer) = (id.clone(), *updated_at, sequencer.clone());
@@ -373,10 +385,15 @@ fn shard(done: bool, number: u64) -> String {
     format!("{}#{number}", if done { "done" } else { "open" })
 }
 
+/// The partition of an owner's jobs that have ended.
+fn owner_shard(owner: &Owner) -> String {
+    format!("owner#{owner}")
+}
+
 /// FNV-1a of the id, so that a portrait is always in the same partition.
-fn shard_number(id: &PortraitId) -> u64 {
+fn shard_number(id: &PortraitKey) -> u64 {
     let hash = id
-        .as_str()
+        .to_string()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     hash % SHARDS

@@ -8,6 +8,7 @@ pub mod job_tracker;
 
 mod answer;
 mod buffers;
+mod caller;
 mod clients;
 mod clock;
 mod deletion;
@@ -17,6 +18,7 @@ mod jobs;
 mod objects;
 mod orphans;
 mod panel_format;
+mod quota;
 mod settings;
 mod settle;
 mod split;
@@ -31,7 +33,7 @@ pub use error::HandlerError;
 pub use image_processor::ImageProcessor;
 pub use job_tracker::{HttpResponse, JobTracker};
 pub use panel_format::{PanelFormat, PanelFormatError};
-pub use settings::{Settings, SettingsError, UploadLength};
+pub use settings::{Settings, SettingsError, Tenancy, TenancyError, UploadLength};
 pub use split::{Encoded, SplitError, Splitter, split};
 
 /// Logs JSON lines to stderr, the format for CloudWatch. `RUST_LOG` sets the levels.

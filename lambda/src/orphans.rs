@@ -6,25 +6,24 @@
 //! The lists of a large bucket take longer than a function may run. So a run ends after [`BUDGET`], and leaves in the table where the
 //! next one has to go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_s3::types::Object;
-use pipeline::{PortraitId, Record, Timestamp, keys};
+use pipeline::{PortraitKey, Record, Timestamp, keys};
 use tokio::time::Instant;
 
 use crate::error::HandlerError;
 use crate::image_processor::ImageProcessor;
 use crate::objects::Found;
+use crate::settings::Tenancy;
 
 /// The number of ids whose records are looked up at once.
 const AT_ONCE: usize = 100;
 /// How long a run begins with further portraits: two thirds of the function's timeout, since a hundred deletions take some seconds.
 const BUDGET: Duration = Duration::from_secs(40);
-/// The pictures of all portraits.
-const IMAGES: &str = "images/";
 /// The lists of a run, in their order. A key says by its prefix which list it is of.
-const LISTS: [&str; 3] = [IMAGES, keys::INPUTS, keys::UPLOADS];
+const LISTS: [&str; 3] = [keys::IMAGES, keys::INPUTS, keys::UPLOADS];
 
 impl ImageProcessor {
     pub(crate) async fn collect_orphans(&self, now: Timestamp) -> Result<(), HandlerError> {
@@ -72,7 +71,9 @@ impl ImageProcessor {
     /// The next page of a list, in portions whose records are looked up at once; `None` at the list's end.
     async fn portions(&self, list: &str, after: Option<&str>) -> Result<Option<Vec<Vec<Found>>>, HandlerError> {
         let bucket = self.bucket_of(list);
-        let mut found = self.objects.page(bucket, list, list != keys::UPLOADS, after).await?.into_iter().peekable();
+        // The folders below an owner's are the portraits, and S3 lists one level of folders only.
+        let by_folder = list != keys::UPLOADS && self.settings.tenancy == Tenancy::Shared;
+        let mut found = self.objects.page(bucket, list, by_folder, after).await?.into_iter().peekable();
         let mut portions = Vec::new();
         while found.peek().is_some() {
             portions.push(found.by_ref().take(AT_ONCE).collect());
@@ -81,7 +82,7 @@ impl ImageProcessor {
     }
 
     fn bucket_of(&self, list: &str) -> &str {
-        if list == IMAGES { &self.settings.output_bucket } else { &self.settings.input_bucket }
+        if list == keys::IMAGES { &self.settings.output_bucket } else { &self.settings.input_bucket }
     }
 
     async fn collect_portion(&self, list: &str, found: &[Found], now: Timestamp) -> Result<(), HandlerError> {
@@ -94,11 +95,11 @@ impl ImageProcessor {
                 self.collect_uploads(objects, now).await
             }
             _ => {
-                let folders = found.iter().filter_map(|found| match found {
-                    Found::Folder(folder) => keys::owner(folder),
-                    Found::Object(_) => None,
+                let portraits = found.iter().filter_map(|found| match found {
+                    Found::Folder(folder) => keys::folder_of(folder),
+                    Found::Object(object) => keys::portrait(object.key()?),
                 });
-                self.collect_copies(&folders.collect::<Vec<_>>()).await
+                self.collect_copies(&portraits.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()).await
             }
         }
     }
@@ -129,7 +130,7 @@ impl ImageProcessor {
     }
 
     /// Deletes the images and input copies of those portraits that have no record.
-    async fn collect_copies(&self, ids: &[PortraitId]) -> Result<(), HandlerError> {
+    async fn collect_copies(&self, ids: &[PortraitKey]) -> Result<(), HandlerError> {
         let known = self.jobs.known(ids).await?;
         let mut results = Vec::new();
         for id in ids.iter().filter(|id| !known.contains(*id)) {
@@ -150,7 +151,7 @@ impl ImageProcessor {
         let old = uploads.filter(|object| is_older(object, longest, now));
         let old: BTreeMap<String, String> =
             old.filter_map(|object| Some((object.key()?.to_owned(), object.e_tag()?.to_owned()))).collect();
-        let ids: Vec<PortraitId> = old.keys().filter_map(|key| keys::upload_id(key)?.parse().ok()).collect();
+        let ids: Vec<PortraitKey> = old.keys().filter_map(|key| keys::uploaded(key)?.parse().ok()).collect();
         let known: Vec<String> = self.jobs.known(&ids).await?.iter().map(keys::upload).collect();
         for (key, etag) in old.iter().filter(|(key, _)| !known.contains(*key)) {
             tracing::info!(key, "an upload without a job is deleted");

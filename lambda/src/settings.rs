@@ -1,7 +1,8 @@
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use pipeline::{Ages, Deadlines};
+use pipeline::{Ages, Deadlines, PortraitKey};
 
 use crate::PanelFormat;
 
@@ -37,6 +38,58 @@ pub struct Settings {
     pub retention_days: i64,
     /// `UPLOAD_LENGTH`: whether a presigned upload is made only for a length that its sender names: `required`, or `optional` (default)
     pub upload_length: UploadLength,
+    /// `TENANCY`: whose portraits are: `shared` (default) or `owner`
+    pub tenancy: Tenancy,
+    /// `ADMIN_GROUP`: the group, in the claim `cognito:groups` of a token, whose members may name another owner; `admins`
+    pub admin_group: String,
+    /// `DAILY_QUOTA`: how many portraits an owner may have made in a day, or all clients together without owners; 0: any number
+    pub daily_quota: u16,
+}
+
+/// Whose portraits are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tenancy {
+    /// Everybody's who may use the APIs.
+    #[default]
+    Shared,
+    /// Each is its uploader's, who is known by the subject of a token.
+    Owner,
+}
+
+impl Tenancy {
+    /// What `FromStr` reads.
+    pub const WORDS: [&'static str; 2] = ["shared", "owner"];
+
+    /// Whether a portrait of such a key can exist.
+    pub fn has(self, portrait: &PortraitKey) -> bool {
+        portrait.owner().is_some() == (self == Self::Owner)
+    }
+}
+
+/// A word is no tenancy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no tenancy: shared or owner would work")]
+pub struct TenancyError;
+
+impl FromStr for Tenancy {
+    type Err = TenancyError;
+
+    fn from_str(text: &str) -> Result<Self, TenancyError> {
+        match text {
+            "shared" => Ok(Self::Shared),
+            "owner" => Ok(Self::Owner),
+            _ => Err(TenancyError),
+        }
+    }
+}
+
+impl fmt::Display for Tenancy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Shared => "shared",
+            Self::Owner => "owner",
+        })
+    }
 }
 
 /// Whether `POST /uploads/{id}` needs the length of the photograph. S3 takes up to 5 GB by a URL that names none.
@@ -124,6 +177,12 @@ impl Settings {
                 "required or optional",
                 |_| true,
             )?,
+            tenancy: optional(&variable, "TENANCY", Tenancy::default(), "shared or owner", |_| true)?,
+            admin_group: variable("ADMIN_GROUP").unwrap_or_else(|| "admins".to_owned()),
+            // The count of a day is one item of the table, which has 400 KB at most.
+            daily_quota: optional(&variable, "DAILY_QUOTA", 0, "a whole number from 0 to 1000", |quota| {
+                *quota <= 1000
+            })?,
         })
     }
 
@@ -195,6 +254,9 @@ mod tests {
             ("INVOCATION_TIMEOUT_SECONDS", "3601"),
             ("RETENTION_DAYS", "x"),
             ("UPLOAD_LENGTH", "yes"),
+            ("TENANCY", "mine"),
+            ("DAILY_QUOTA", "1001"),
+            ("DAILY_QUOTA", "-1"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name}={value:?} cannot be used: ")), "{error}");

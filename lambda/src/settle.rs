@@ -44,10 +44,13 @@ impl ImageProcessor {
     /// The job that waits for a result; `None` if it has ended, or was replaced by a newer upload. The input's location
     /// distinguishes the attempts at one revision.
     async fn awaiting(&self, id: &InferenceId, result: &InferenceResult) -> Result<Option<Job>, HandlerError> {
-        let Some(job) = self.jobs.get(&id.id).await?.and_then(Record::into_job) else { return Ok(None) };
+        let location = result.request_parameters.input_location.as_deref();
+        let named = location.and_then(keys::split_location).map(|(_bucket, key)| key);
+        let Some(portrait) = id.portrait(named) else { return Ok(None) };
+        let Some(job) = self.jobs.get(&portrait).await?.and_then(Record::into_job) else { return Ok(None) };
         let input = keys::location(&self.settings.input_bucket, &job.input);
-        let same_attempt = result.request_parameters.input_location.as_deref().is_none_or(|location| location == input);
-        Ok((job.revision == id.revision && same_attempt && !job.status.is_final()).then_some(job))
+        let same_attempt = location.is_none_or(|location| location == input);
+        Ok((job.revision == *id.revision() && same_attempt && !job.status.is_final()).then_some(job))
     }
 
     /// Splits a strip and stores its panels. Only then the job becomes a success.

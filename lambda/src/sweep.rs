@@ -15,7 +15,7 @@ impl ImageProcessor {
     pub(crate) async fn sweep(&self, request: &Request, now: Timestamp) -> Result<(), HandlerError> {
         let mut due = self.jobs.due(now).await?;
         // Each run has another order: a job that crashes the process must not keep it from the others forever.
-        due.sort_by_cached_key(|record| hash(&(&request.id, record.id().as_str())));
+        due.sort_by_cached_key(|record| hash(&(&request.id, record.id().to_string())));
         let total = due.len();
         if total > 0 {
             tracing::info!(jobs = total, "sweeping");

@@ -2,8 +2,8 @@
 
 use pipeline::event::ObjectCreated;
 use pipeline::{
-    Ages, ErrorCode, ForeignType, ImageType, Job, JobError, MAX_UPLOAD_BYTES, PortraitId, Record, Revision, Status,
-    Upload, Uploaded, keys,
+    Ages, ErrorCode, ForeignType, ImageType, Job, JobError, MAX_UPLOAD_BYTES, PortraitKey, Record, Revision, Status,
+    Timestamp, Upload, Uploaded, keys,
 };
 
 use crate::error::HandlerError;
@@ -12,9 +12,14 @@ use crate::objects::Contents;
 
 impl ImageProcessor {
     pub(crate) async fn object_created(&self, object: &ObjectCreated, request: &Request) -> Result<(), HandlerError> {
-        let id = keys::upload_id(&object.key).map(str::parse::<PortraitId>);
+        let id = keys::uploaded(&object.key).map(str::parse::<PortraitKey>);
         let id = match id {
-            Some(Ok(id)) if object.bucket == self.settings.input_bucket => id,
+            Some(Ok(id)) if object.bucket == self.settings.input_bucket && self.settings.tenancy.has(&id) => id,
+            Some(Ok(id)) if object.bucket == self.settings.input_bucket => {
+                let found = if id.owner().is_some() { "an owner" } else { "no owner" };
+                tracing::warn!(key = object.key, "an upload with {found} in its key starts no job under this tenancy");
+                return Ok(());
+            }
             Some(Err(error)) => {
                 tracing::warn!(key = object.key, %error, "an upload under a bad id starts no job");
                 return Ok(());
@@ -56,7 +61,7 @@ impl ImageProcessor {
     /// before it writes the record.
     async fn record_upload(
         &self,
-        id: &PortraitId,
+        id: &PortraitKey,
         object: &ObjectCreated,
         request: &Request,
     ) -> Result<Option<Uploaded>, HandlerError> {
@@ -77,6 +82,19 @@ impl ImageProcessor {
                 }
                 decision => decision,
             };
+            let decision = match decision {
+                Uploaded::Invoke(job) | Uploaded::Later(job)
+                    if is_new(&job, current.as_ref()) && !self.has_quota(&job, claim.now).await? =>
+                {
+                    let message = format!(
+                        "{} portraits were made today, the most of a day: upload it again after midnight (UTC)",
+                        self.quota.daily()
+                    );
+                    let accepted = Err(JobError::new(ErrorCode::QuotaExceeded, message));
+                    Upload { accepted, ..upload }.again(&claim, &deadlines)
+                }
+                decision => decision,
+            };
             let done = match decision.job() {
                 Some(job) => self.jobs.put(&job.clone().into(), current.as_ref()).await?,
                 None => true,
@@ -88,7 +106,18 @@ impl ImageProcessor {
     }
 }
 
+/// Whether a job is another attempt than the record's.
+fn is_new(job: &Job, current: Option<&Record>) -> bool {
+    current.and_then(Record::job).is_none_or(|current| current.input != job.input)
+}
+
 impl ImageProcessor {
+    /// Whether the owner may have one more portrait made today.
+    async fn has_quota(&self, job: &Job, now: Timestamp) -> Result<bool, HandlerError> {
+        let attempt = format!("{}/{}/{}", job.id.id(), job.revision, job.sequencer.short());
+        self.quota.take(job.id.owner(), &attempt, now).await
+    }
+
     /// Whether objects are gone that a job of this status has. The storage lost them or an older copy of the table was put back, since
     /// the record is always changed first.
     async fn is_damaged(&self, record: Option<&Record>, replayed: bool) -> Result<bool, HandlerError> {
@@ -122,13 +151,15 @@ impl ImageProcessor {
     async fn lacks_pictures(&self, job: &Job) -> Result<bool, HandlerError> {
         let kept = self.objects.keys(&self.settings.output_bucket, &keys::images(&job.id, &job.revision)).await?;
         let strip = keys::strip(&job.id, &job.revision);
-        let pictures = job.view().images.into_iter().map(|image| image.path.trim_start_matches('/').to_owned());
+        // The paths that clients see have no owner.
+        let extension = job.extension.as_deref().unwrap_or("jpg");
+        let pictures = (0..job.view().images.len()).map(|n| keys::panel(&job.id, &job.revision, n, extension));
         Ok(pictures.chain([strip]).any(|key| !kept.contains(&key)))
     }
 }
 
 /// Judges an upload by its event, its metadata and its first bytes. `default_ages`: for an upload that did not come by an API.
-fn assess(id: &PortraitId, object: &ObjectCreated, beginning: &Contents, default_ages: &Ages) -> Upload {
+fn assess(id: &PortraitKey, object: &ObjectCreated, beginning: &Contents, default_ages: &Ages) -> Upload {
     let text = beginning.metadata.get(keys::AGES_METADATA);
     let stated = beginning.metadata.get(keys::DEFAULT_AGES_METADATA).and_then(|text| text.parse::<Ages>().ok());
     let ages = match text {

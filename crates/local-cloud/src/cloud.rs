@@ -39,6 +39,7 @@ use crate::services::Services;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::stack::{Stack, StackError};
+use crate::tokens::Tokens;
 use crate::{ACCESS_KEY_ID, REGION, aws_endpoint, data_folder, schedule};
 
 /// How long to wait for the lock of the data folder. Between fork and exec a child process holds all open files, the lock among them,
@@ -158,8 +159,9 @@ impl Cloud {
         });
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint, Arc::default()));
+        let tokens = stack.authorizer.as_ref().map(|_| Tokens::open(data)).transpose()?;
         let measured = Measured { disk, tallies, own: stack.endpoints.iter().map(|own| own.name.clone()).collect() };
-        let gateway = Gateway::new(stack, Arc::clone(&services), measured);
+        let gateway = Gateway::new(stack, tokens, Arc::clone(&services), measured);
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
         let linked = stack.site.iter().map(|file| file.path.clone()).collect();

@@ -6,8 +6,18 @@ use std::path::Path;
 
 /// The beginnings of the names that a data folder's entries have.
 #[cfg(unix)]
-const ENTRIES: [&str; 9] =
-    ["lock", "reserve", "secret-access-key", "journal.db", "dynamodb.db", "tables-", "s3", "logs", "sagemaker"];
+const ENTRIES: [&str; 10] = [
+    "lock",
+    "reserve",
+    "secret-access-key",
+    "token-key",
+    "journal.db",
+    "dynamodb.db",
+    "tables-",
+    "s3",
+    "logs",
+    "sagemaker",
+];
 
 /// Creates the folder if it is missing, for its owner only.
 ///

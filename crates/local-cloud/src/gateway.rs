@@ -1,5 +1,6 @@
 //! The gateway for clients: a REST API proxied to S3, an HTTP API proxied to functions, a web site, metrics and health, at one address.
 
+mod authorizer;
 pub(crate) mod cors;
 mod http_api;
 mod path;
@@ -14,10 +15,13 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use serde_json::json;
 
+use crate::body;
 use crate::health;
 use crate::metrics::{self, Measured};
 use crate::services::Services;
 use crate::stack::{HttpRoute, Parameters, Refusal, S3Integration, Stack};
+use crate::tokens::Tokens;
+use authorizer::Gate;
 use path::Template;
 use site::Site;
 
@@ -46,12 +50,14 @@ enum Target {
 pub(crate) struct Gateway {
     site: Site,
     routes: Vec<(Method, Template, Target)>,
+    gate: Option<Gate>,
     services: Arc<Services>,
     measured: Measured,
 }
 
 impl Gateway {
-    pub(crate) fn new(stack: &Stack, services: Arc<Services>, measured: Measured) -> Self {
+    /// `tokens`: those of the stack's authorizer.
+    pub(crate) fn new(stack: &Stack, tokens: Option<Tokens>, services: Arc<Services>, measured: Measured) -> Self {
         let to_s3 =
             stack.rest_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::S3(route)));
         let to_functions = stack
@@ -60,7 +66,8 @@ impl Gateway {
             .cloned()
             .map(|route| (route.method.clone(), route.path.clone(), Target::Function(route)));
         let routes = to_s3.chain(to_functions).map(|(method, path, target)| (method, Template::new(&path), target));
-        Self { site: Site::new(&stack.site), routes: routes.collect(), services, measured }
+        let gate = stack.authorizer.clone().zip(tokens).map(|(authorizer, tokens)| Gate::new(authorizer, tokens));
+        Self { site: Site::new(&stack.site), routes: routes.collect(), gate, services, measured }
     }
 }
 
@@ -86,6 +93,13 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             allowed.push(method.as_str());
             continue;
         }
+        let caller = match gateway.gate.as_ref().map(|gate| gate.admit(request.headers())).transpose() {
+            Ok(caller) => caller.unwrap_or_default(),
+            Err(refusal) => {
+                body::drain(request.into_body()).await;
+                return authorizer::refused(refusal);
+            }
+        };
         let Ok(Query(query)) = Query::<Vec<(String, String)>>::try_from_uri(request.uri()) else {
             let body = json!({"message": "the query cannot be read: name=value pairs would work"});
             return Refusal { status: StatusCode::BAD_REQUEST, body }.into_response();
@@ -99,8 +113,12 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             joined.push_str(&value);
         }
         return match target {
-            Target::S3(integration) => rest_api::proxy(&gateway.services.s3, integration, &parameters, request).await,
-            Target::Function(route) => http_api::proxy(&gateway.services, route, template, parameters, request).await,
+            Target::S3(integration) => {
+                rest_api::proxy(&gateway.services.s3, integration, &parameters, &caller, request).await
+            }
+            Target::Function(route) => {
+                http_api::proxy(&gateway.services, route, template, parameters, &caller, request).await
+            }
         };
     }
     if let Some(own) = Own::at(&path) {

@@ -48,6 +48,7 @@ mod sns;
 mod sqs;
 mod stack;
 mod sts;
+mod tokens;
 
 pub use account::{ACCESS_KEY_ID, ACCOUNT, REGION};
 pub use clock::Clock;
@@ -60,6 +61,8 @@ pub use recovery::Recovery;
 pub use running::Running;
 pub use sagemaker::{NoSuchImage, find_image};
 pub use stack::{
-    BucketNotification, Code, Endpoint, Expiration, Function, HttpRoute, Image, InProcess, Measures, Parameters,
-    Program, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack, StackError, StaticFile, Subscription, Table,
+    Authorizer, BucketNotification, Code, Endpoint, Expiration, Function, HttpRoute, Image, InProcess, Measures,
+    Parameters, Program, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack, StackError, StaticFile,
+    Subscription, Table,
 };
+pub use tokens::Tokens;

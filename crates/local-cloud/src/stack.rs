@@ -44,8 +44,21 @@ pub struct Stack {
     pub rest_api: Vec<S3Integration>,
     /// Routes of the HTTP API, proxied to functions.
     pub http_api: Vec<HttpRoute>,
+    /// The authorizer of all routes of both APIs; `None`: they are open.
+    pub authorizer: Option<Authorizer>,
     /// A web site at the address of both APIs, as CloudFront would serve it from a bucket.
     pub site: Vec<StaticFile>,
+}
+
+/// An authorizer of bearer tokens, as Amazon Cognito's is. The tokens are those of [`Tokens`](crate::Tokens) with the same data folder.
+///
+/// A function gets the claims of a token in `requestContext.authorizer.jwt.claims`.
+#[derive(Clone, Debug)]
+pub struct Authorizer {
+    /// The name, in braces, by which keys of the REST API's integrations take the caller from the token. No client can set it.
+    pub name: String,
+    /// How the subject of a token is written in such keys.
+    pub spelling: fn(&str) -> String,
 }
 
 /// A file of a web site.

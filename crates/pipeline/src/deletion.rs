@@ -1,6 +1,6 @@
 //! What a client's `DELETE` does to the record of a portrait.
 
-use crate::{Deadlines, Job, PortraitId, Record, Timestamp, Tombstone};
+use crate::{Deadlines, Job, PortraitKey, Record, Timestamp, Tombstone};
 
 /// What a `DELETE` does to the record that it has read.
 ///
@@ -23,7 +23,7 @@ impl Deleted {
     /// Decides what a `DELETE` does to the current record. `has_copies`: whether the portrait has images or input copies; it counts
     /// only where there is no job.
     pub fn decide(
-        id: &PortraitId,
+        id: &PortraitKey,
         current: Option<&Record>,
         has_copies: bool,
         now: Timestamp,

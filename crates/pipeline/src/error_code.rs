@@ -22,6 +22,8 @@ pub enum ErrorCode {
     ModelError,
     /// The job did not end before its deadline.
     Timeout,
+    /// The owner has had as many portraits made today as one may.
+    QuotaExceeded,
 }
 
 impl ErrorCode {
@@ -36,6 +38,7 @@ impl ErrorCode {
             Self::InvalidAges => "INVALID_AGES",
             Self::ModelError => "MODEL_ERROR",
             Self::Timeout => "TIMEOUT",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
         }
     }
 }
@@ -81,6 +84,7 @@ mod tests {
             ErrorCode::InvalidAges,
             ErrorCode::ModelError,
             ErrorCode::Timeout,
+            ErrorCode::QuotaExceeded,
         ] {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("{:?}", code.to_string()));
         }

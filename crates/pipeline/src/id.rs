@@ -48,15 +48,6 @@ impl Revision {
     }
 }
 
-/// SageMaker's id of an invocation, `{id}:{revision}`: 64 characters at most.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct InferenceId {
-    /// The portrait.
-    pub id: PortraitId,
-    /// The photograph and the ages.
-    pub revision: Revision,
-}
-
 /// Why a text cannot be read as an id, a revision or an inference id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -68,8 +59,11 @@ pub enum IdError {
     /// The text is not a revision.
     #[error("{0:?} is not a revision: 12 lower-case hex digits would work")]
     Revision(String),
+    /// The text is not an owner's part of a key.
+    #[error("{0:?} is not an owner in a key: 1 to 64 letters, digits and '-', or '_' and 32 hex digits, would work")]
+    Owner(String),
     /// The text is not an inference id.
-    #[error("{0:?} is not an inference id: {{id}}:{{revision}} would work")]
+    #[error("{0:?} is not an inference id: {{id}}:{{revision}} would work, or ~{{digest}}:{{revision}}")]
     Inference(String),
 }
 
@@ -100,15 +94,6 @@ impl FromStr for Revision {
     }
 }
 
-impl FromStr for InferenceId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let (id, revision) = text.split_once(':').ok_or_else(|| IdError::Inference(excerpt(text, 60)))?;
-        Ok(Self { id: id.parse()?, revision: revision.parse()? })
-    }
-}
-
 impl fmt::Display for PortraitId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
@@ -118,12 +103,6 @@ impl fmt::Display for PortraitId {
 impl fmt::Display for Revision {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for InferenceId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.id, self.revision)
     }
 }
 
@@ -178,15 +157,5 @@ mod tests {
         assert_ne!(revision, Revision::new("d41d8cd98f00b204e9800998ecf8427f", "20,40"));
         assert_eq!(revision.as_str().parse::<Revision>().unwrap(), revision);
         assert!("9F2C41D07B3E".parse::<Revision>().is_err());
-    }
-
-    #[test]
-    fn inference_ids_fit_sagemaker() {
-        let text = format!("{}:9f2c41d07b3e", "x".repeat(48));
-        let id: InferenceId = text.parse().unwrap();
-        assert_eq!(id.to_string(), text);
-        assert!(text.len() <= 64);
-        assert!("ada".parse::<InferenceId>().is_err());
-        assert!("a b:9f2c41d07b3e".parse::<InferenceId>().is_err());
     }
 }

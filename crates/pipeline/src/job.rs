@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ages, Deadlines, JobError, PortraitId, Revision, Sequencer, Status, Timestamp};
+use crate::{Ages, Deadlines, JobError, PortraitKey, Revision, Sequencer, Status, Timestamp};
 
 /// The record of a portrait's newest upload. One per portrait id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
-    /// The client's name for the portrait: the table's key.
-    pub id: PortraitId,
+    /// The portrait: the table's key.
+    pub id: PortraitKey,
     /// Identifies the photograph and the ages.
     pub revision: Revision,
     /// The job's state.
@@ -61,7 +61,7 @@ pub struct Job {
 impl Job {
     /// A record with these values, every other one empty, and all its times `now`.
     pub(crate) fn new(
-        id: PortraitId,
+        id: PortraitKey,
         revision: Revision,
         sequencer: Sequencer,
         status: Status,

@@ -1,4 +1,4 @@
-use crate::{Deadlines, Job, PortraitId, Revision, Sequencer, Status, Timestamp};
+use crate::{Deadlines, Job, PortraitKey, Revision, Sequencer, Status, Timestamp};
 
 /// A record of the jobs table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,8 +13,8 @@ pub enum Record {
 /// function that saw the portrait before the deletion can write a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tombstone {
-    /// The client's name for the portrait.
-    pub id: PortraitId,
+    /// The portrait.
+    pub id: PortraitKey,
     /// When the deletion first began.
     pub created_at: Timestamp,
     /// When the deletion last began, or was completed.
@@ -28,13 +28,13 @@ pub struct Tombstone {
 
 impl Tombstone {
     /// The tombstone of a deletion that begins now.
-    pub fn begun(id: &PortraitId, replaced: Option<&Record>, now: Timestamp, deadlines: &Deadlines) -> Self {
+    pub fn begun(id: &PortraitKey, replaced: Option<&Record>, now: Timestamp, deadlines: &Deadlines) -> Self {
         let deleting_until = Some(now.plus_seconds(deadlines.deletion_seconds));
         Self { deleting_until, ..Self::complete(id, replaced, now) }
     }
 
     /// The tombstone of a deletion that is complete now. `replaced`: the record in whose place it is written.
-    pub fn complete(id: &PortraitId, replaced: Option<&Record>, now: Timestamp) -> Self {
+    pub fn complete(id: &PortraitKey, replaced: Option<&Record>, now: Timestamp) -> Self {
         let (sequencer, now) = match replaced {
             Some(Record::Job(job)) => (job.sequencer.clone(), now),
             // With the sequencer, the time distinguishes any two tombstones of a portrait.
@@ -62,8 +62,8 @@ impl Tombstone {
 }
 
 impl Record {
-    /// The portrait's id: the table's key.
-    pub fn id(&self) -> &PortraitId {
+    /// The portrait: the table's key.
+    pub fn id(&self) -> &PortraitKey {
         match self {
             Self::Job(job) => &job.id,
             Self::Tombstone(tombstone) => &tombstone.id,

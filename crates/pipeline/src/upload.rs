@@ -1,12 +1,12 @@
 use crate::{
-    Ages, Claim, Deadlines, ImageType, Job, JobError, PortraitId, Record, Revision, Sequencer, Status, Timestamp, keys,
+    Ages, Claim, Deadlines, ImageType, Job, JobError, PortraitKey, Record, Revision, Sequencer, Status, Timestamp, keys,
 };
 
 /// A new upload, as image-processor has assessed it.
 #[derive(Clone, Debug)]
 pub struct Upload {
-    /// The client's name for the portrait.
-    pub id: PortraitId,
+    /// The portrait.
+    pub id: PortraitKey,
     /// Place among the uploads of this id.
     pub sequencer: Sequencer,
     /// ETag of the photograph.

@@ -48,7 +48,8 @@ impl Job {
         let extension = self.extension.as_deref().unwrap_or("jpg");
         let panel = |(n, age): (usize, Option<u8>)| PanelView {
             age,
-            path: format!("/{}", keys::panel(&self.id, &self.revision, n, extension)),
+            // The gateway adds the owner.
+            path: format!("/{}", keys::panel(&self.id.id().clone().into(), &self.revision, n, extension)),
         };
         let images = match self.status {
             Status::Success => {
@@ -58,7 +59,7 @@ impl Job {
             _ => Vec::new(),
         };
         JobView {
-            id: self.id.clone(),
+            id: self.id.id().clone(),
             revision: self.revision.clone(),
             etag: self.etag.clone(),
             status: self.status,

@@ -21,6 +21,7 @@ use crate::commands::model::{self, Model};
 use crate::commands::redrive::{self, Redrive};
 use crate::commands::send::{self, Send};
 use crate::commands::serve::{self, Serve};
+use crate::commands::token::{self, Token};
 use crate::commands::tour::{self, Tour};
 use crate::commands::train::{self, Train};
 use crate::commands::up::{self, Up};
@@ -72,6 +73,8 @@ enum Command {
     Redrive(Redrive),
     /// Serve a model by SageMaker's contract for containers, without a container
     Serve(Serve),
+    /// Print a bearer token for a pipeline of this machine whose portraits have owners
+    Token(Token),
     /// Test whether a server keeps SageMaker's contract for containers
     Check(Check),
     /// Measure how fast this machine does the work
@@ -109,6 +112,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Serve(serve) => serve::run(&serve),
+        Command::Token(token) => token::run(&token),
         Command::Check(check) => check::run(&check),
         Command::Bench(bench) => bench::run(&bench),
         Command::Completions(completions) => completions::run(&completions, Cli::command()),

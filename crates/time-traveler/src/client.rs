@@ -293,7 +293,7 @@ impl Client {
             let format = format.with_context(|| format!("{} is no picture", escape::line(&image.path)))?;
             files.push((format!("{n}.{}", format.extension()), bytes));
         }
-        let path = format!("/{}", pipeline::keys::strip(&job.id, &job.revision));
+        let path = format!("/{}", pipeline::keys::strip(&job.id.clone().into(), &job.revision));
         let limit = strip::row_bytes(ages) * strip::PANEL + NPY_HEADER;
         if let Some(strip) = self.fetch_if_kept(&path, limit).await? {
             files.push((STRIP.to_owned(), strip));

@@ -16,6 +16,7 @@ pub(crate) mod model;
 pub(crate) mod redrive;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod token;
 pub(crate) mod tour;
 pub(crate) mod train;
 pub(crate) mod up;

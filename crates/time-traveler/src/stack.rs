@@ -20,11 +20,12 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use lambda::Tenancy;
 use local_cloud::{
-    Code, Endpoint, Function, HttpRoute, Image, Parameters, Refusal, RetryPolicy, Rule, S3Integration, Schedule, Stack,
-    StaticFile, Subscription, Table,
+    Authorizer, Code, Endpoint, Function, HttpRoute, Image, Parameters, Refusal, RetryPolicy, Rule, S3Integration,
+    Schedule, Stack, StaticFile, Subscription, Table,
 };
-use pipeline::{Ages, ErrorCode, ImageType, JobError, MAX_PUT_BYTES, PortraitId, event, keys};
+use pipeline::{Ages, ErrorCode, ImageType, JobError, MAX_PUT_BYTES, Owner, PortraitId, event, keys};
 use serde_json::json;
 
 use own_image::OwnImage;
@@ -41,12 +42,17 @@ const REPOSITORY: &str = "time-traveler";
 const SUCCESS_TOPIC: &str = "face-aging-success";
 const ERROR_TOPIC: &str = "face-aging-error";
 const DEAD_LETTERS: &str = "image-processor-dead-letters";
+/// The name, in keys, of the caller whom the gateway knows by the token.
+const OWNER: &str = "owner";
+/// The group of tokens whose holders may name another owner.
+pub(crate) const ADMIN_GROUP: &str = "admins";
 
 const JOBS_TABLE: &str = include_str!("../../../infra/jobs-table.json");
 const UPLOAD_RULE: &str = include_str!("../../../infra/upload-rule.json");
 
 /// Variables of this process's environment that the functions get too.
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 9] = [
+    "DAILY_QUOTA",
     "IMAGE_FORMAT",
     "REQUEST_TTL_SECONDS",
     "INVOCATION_TIMEOUT_SECONDS",
@@ -74,6 +80,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) retention_days: Option<u16>,
     /// How long strips are kept.
     pub(crate) strips: StripRetention,
+    /// Whose portraits are. With owners, both APIs need tokens.
+    pub(crate) tenancy: Tenancy,
 }
 
 /// The stack of the whole pipeline.
@@ -93,6 +101,8 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
         ("JOBS_INDEX", index),
         ("ENDPOINT_NAME", ENDPOINT.to_owned()),
         ("DEFAULT_AGES", parts.ages.to_string()),
+        ("TENANCY", parts.tenancy.to_string()),
+        ("ADMIN_GROUP", ADMIN_GROUP.to_owned()),
     ]);
     // By default, glibc's arenas would keep the memory of many strips in each function.
     let memory = [("MALLOC_ARENA_MAX", "2".to_owned()), ("MALLOC_MMAP_THRESHOLD_", (1 << 20).to_string())];
@@ -126,8 +136,10 @@ pub(crate) fn stack(parts: &Parts<'_>) -> anyhow::Result<Stack> {
             .to_vec(),
         images: images(parts)?,
         endpoints: vec![endpoint(parts)?],
-        rest_api: rest_api(&parts.ages),
+        rest_api: rest_api(&parts.ages, parts.tenancy),
         http_api: http_api(),
+        authorizer: (parts.tenancy == Tenancy::Owner)
+            .then(|| Authorizer { name: OWNER.to_owned(), spelling: |subject| Owner::of(subject).to_string() }),
         site: site()?,
     })
 }
@@ -253,14 +265,18 @@ fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {
     })
 }
 
-fn rest_api(default_ages: &Ages) -> Vec<S3Integration> {
+fn rest_api(default_ages: &Ages, tenancy: Tenancy) -> Vec<S3Integration> {
+    let portrait = match tenancy {
+        Tenancy::Shared => "{id}".to_owned(),
+        Tenancy::Owner => format!("{{{OWNER}}}/{{id}}"),
+    };
     vec![
         S3Integration {
             method: Method::PUT,
             // Greedy, so that an id with a slash is refused as an invalid id.
             path: "/images/{id+}".to_owned(),
             bucket: INPUT_BUCKET.to_owned(),
-            key: format!("{}{{id}}", keys::UPLOADS),
+            key: format!("{}{portrait}", keys::UPLOADS),
             metadata: vec![("ages".to_owned(), keys::AGES_METADATA.to_owned())],
             fixed_metadata: vec![(keys::DEFAULT_AGES_METADATA.to_owned(), default_ages.to_string())],
             check_media_type: check_picture,
@@ -272,7 +288,7 @@ fn rest_api(default_ages: &Ages) -> Vec<S3Integration> {
             method: Method::GET,
             path: "/images/{id}/{revision}/{file}".to_owned(),
             bucket: OUTPUT_BUCKET.to_owned(),
-            key: "images/{id}/{revision}/{file}".to_owned(),
+            key: format!("{}{portrait}/{{revision}}/{{file}}", keys::IMAGES),
             metadata: Vec::new(),
             fixed_metadata: Vec::new(),
             check_media_type: |_| Ok(()),

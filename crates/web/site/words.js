@@ -10,6 +10,7 @@ const FAILURES = {
   INVALID_AGES: 'These ages do not work',
   MODEL_ERROR: 'The ageing engine failed',
   TIMEOUT: 'It took too long',
+  QUOTA_EXCEEDED: 'That is enough for today',
 };
 
 /** Further advice, by the failure's code. */
@@ -19,6 +20,7 @@ const ADVICE = {
   CORRUPT_IMAGE: 'Open it in a picture viewer. If all of it shows, save it again and send that.',
   MODEL_ERROR: 'Send it again in a minute. If that fails too, the pipeline\'s operator can find the reason in its logs.',
   TIMEOUT: 'The pipeline may be busy. Send it again in a few minutes.',
+  QUOTA_EXCEEDED: 'You have used your portraits of the day. Send it again tomorrow.',
 };
 
 /** A message of an API as a sentence, with a capital letter and a full stop. */

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::authorizer::Caller;
 use super::path::Template;
 use crate::ACCOUNT;
 use crate::body::collect;
@@ -45,6 +46,7 @@ pub(super) async fn proxy(
     route: &HttpRoute,
     template: &Template,
     parameters: Parameters,
+    caller: &Caller,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
@@ -56,7 +58,10 @@ pub(super) async fn proxy(
         Method::DELETE => route.redacts.as_ref().and_then(|name| parameters.path.get(name)).cloned(),
         _ => None,
     };
-    let event = event(&parts, &format!("{} {template}", route.method), parameters, &body);
+    let mut event = event(&parts, &format!("{} {template}", route.method), parameters, &body);
+    if let Some(claims) = caller.claims() {
+        event["requestContext"]["authorizer"] = json!({"jwt": {"claims": claims, "scopes": null}});
+    }
     let invoked = services.lambda.invoke(&route.function, Bytes::from(event.to_string()));
     let response = match tokio::time::timeout(TIMEOUT, invoked).await {
         Ok(Some(outcome)) if !outcome.failed => respond(&outcome.payload).unwrap_or_else(|| {

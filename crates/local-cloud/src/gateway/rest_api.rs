@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
+use super::authorizer::Caller;
 use super::path::{Template, encoded};
 use crate::body::{self, BodyError};
 use crate::error::chain;
@@ -16,9 +17,15 @@ use crate::stack::{Parameters, Refusal, S3Integration};
 const READ_HEADERS: [HeaderName; 3] = [header::RANGE, header::IF_NONE_MATCH, header::IF_MATCH];
 
 /// Answers a request with S3's answer.
-pub(super) async fn proxy(s3: &S3, route: &S3Integration, parameters: &Parameters, request: Request) -> Response {
+pub(super) async fn proxy(
+    s3: &S3,
+    route: &S3Integration,
+    parameters: &Parameters,
+    caller: &Caller,
+    request: Request,
+) -> Response {
     let asked = request.uri().path().to_owned();
-    match integration_request(route, parameters, request).await {
+    match integration_request(route, parameters, caller, request).await {
         Ok(request) => {
             let response = s3.call_trusted(request).await;
             match error_message(response.status()) {
@@ -66,6 +73,7 @@ fn is_range(value: &HeaderValue) -> bool {
 async fn integration_request(
     route: &S3Integration,
     parameters: &Parameters,
+    caller: &Caller,
     request: Request,
 ) -> Result<Request, Refusal> {
     let (parts, body) = request.into_parts();
@@ -73,7 +81,8 @@ async fn integration_request(
         body::drain(body).await;
         return Err(refusal);
     }
-    let key = Template::fill(&route.key, &parameters.path);
+    // The caller comes first: a part of the path that looks like the caller's name is not replaced any more.
+    let key = Template::fill(&caller.fill(&route.key), &parameters.path);
     let mut builder = http::Request::builder()
         .method(parts.method.clone())
         .uri(format!("/{}/{}", route.bucket, encoded(&key)))
@@ -181,7 +190,8 @@ mod tests {
         let refused = async |route: &S3Integration, media_type: &str| {
             let request = http::Request::put("/photos/a").header(header::CONTENT_TYPE, media_type);
             let request = request.body(Body::from("long")).unwrap();
-            let refusal = integration_request(route, &Parameters::default(), request).await.unwrap_err();
+            let refusal =
+                integration_request(route, &Parameters::default(), &Caller::default(), request).await.unwrap_err();
             (refusal.status.as_u16(), refusal.body["code"].clone())
         };
         assert_eq!(refused(&route, "text/plain").await, (415, json!("NOT_PNG")));
@@ -190,7 +200,7 @@ mod tests {
         assert_eq!(refused(&route, "image/png").await, (413, json!(null)));
 
         let put = http::Request::put("/photos/a").body(Body::from("x")).unwrap();
-        let sent = integration_request(&route, &Parameters::default(), put).await.unwrap();
+        let sent = integration_request(&route, &Parameters::default(), &Caller::default(), put).await.unwrap();
         assert_eq!(sent.headers()["x-amz-meta-kind"], "photo");
     }
 }

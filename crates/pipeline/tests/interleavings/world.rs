@@ -7,7 +7,7 @@ mod functions;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use pipeline::{Claim, Deadlines, Job, PortraitId, Record, Sequencer, Status, Timestamp, Tombstone};
+use pipeline::{Claim, Deadlines, Job, PortraitKey, Record, Sequencer, Status, Timestamp, Tombstone};
 
 /// What a client does, one act after the other. It waits for each answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,7 +175,7 @@ const DEADLINES: Deadlines = Deadlines {
     deletion_seconds: 75,
 };
 
-fn id() -> PortraitId {
+fn id() -> PortraitKey {
     "ada".parse().unwrap()
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use aging::EngineKind;
 use clap::Args;
 use container::heap;
+use lambda::Tenancy;
 use local_cloud::{Cloud, Conditions, Durability, FaultPlan, Stack};
 use pipeline::Ages;
 use serde_json::json;
@@ -57,6 +58,9 @@ pub(crate) struct Up {
     /// How long strips are kept, which take most of the disk: hours as 12h, days as 7d, or job: as long as the job
     #[arg(long, value_name = "TIME", default_value_t)]
     strip_retention: StripRetention,
+    /// Whose portraits are: shared by all clients, or each its owner's, who sends a bearer token that the command `token` prints
+    #[arg(long, default_value_t, value_parser = Choice::<Tenancy>::of(&Tenancy::WORDS))]
+    tenancy: Tenancy,
     /// What acknowledged uploads survive: power-cut waits for the disk, kill leaves that to the kernel
     #[arg(long, value_name = "EVENT", default_value_t, value_parser = Choice::<Durability>::of(&Durability::WORDS))]
     durability: Durability,
@@ -75,7 +79,7 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
     // Many strips pass through this process at once.
     heap::limit_arenas();
     heap::return_large_blocks();
-    let hops = HopLog::default();
+    let hops = HopLog::of_tenancy(up.tenancy);
     hops.install();
     // The folder of another model server has files of its own.
     let engine = up.model_server.is_none().then(|| up.model.engine()).transpose()?;
@@ -88,6 +92,7 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
             ages: up.ages.clone(),
             retention_days: up.retention,
             strips: up.strip_retention,
+            tenancy: up.tenancy,
         })?;
         if let Some(file) = &up.stack {
             stack_file::add(file, &mut stack)?;
@@ -96,8 +101,14 @@ pub(crate) fn run(up: &Up) -> anyhow::Result<()> {
         let cloud = start(&stack, &up.data, up.port, up.aws_port, conditions).await?;
         if !cloud.recovery().is_empty() {
             note!("{}", cloud.recovery());
-            for job in lost_jobs(&cloud).await? {
-                note!("lost: the pictures of {job}, whose photograph is lost too");
+            match up.tenancy {
+                Tenancy::Shared => {
+                    for job in lost_jobs(&cloud).await? {
+                        note!("lost: the pictures of {job}, whose photograph is lost too");
+                    }
+                }
+                // Nobody but an owner lists what is the owner's.
+                Tenancy::Owner => note!("owners may have lost pictures, which are not listed here"),
             }
         }
         // A signal may follow the announcement at once.
@@ -130,6 +141,11 @@ fn announce(cloud: &Cloud, stack: &Stack, up: &Up, engine: Option<EngineKind>) -
     print_line!("  state {api}/metrics for Prometheus; {api}/health")?;
     print_line!("  data  {data}   logs of functions and model server: {}", logs.shown())?;
     print_line!("  model {}", serving(up, engine))?;
+    if up.tenancy == Tenancy::Owner {
+        print_line!(
+            "  owner each request needs a token   export TIME_TRAVELER_TOKEN=$(time-traveler token --data {data} NAME)"
+        )?;
+    }
     // The first one is the built-in image.
     let images: Vec<&str> = stack.images.iter().skip(1).map(|image| image.repository.as_str()).collect();
     if !images.is_empty() {

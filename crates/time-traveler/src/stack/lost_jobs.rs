@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use local_cloud::Cloud;
-use pipeline::{JobView, PortraitId, Status, keys};
+use pipeline::{JobView, PortraitId, PortraitKey, Status, keys};
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -40,7 +40,7 @@ pub(crate) async fn lost_jobs(cloud: &Cloud) -> anyhow::Result<Vec<PortraitId>> 
             .context("the list of jobs cannot be read")?;
         let is_lost = |job: &JobView| {
             job.status == Status::Success
-                && !uploads.contains(&keys::upload(&job.id))
+                && !uploads.contains(&keys::upload(&PortraitKey::from(job.id.clone())))
                 && job.images.iter().any(|image| !pictures.contains(image.path.trim_start_matches('/')))
         };
         lost.extend(page.jobs.into_iter().filter(is_lost).map(|job| job.id));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use lambda::{Settings, UploadLength};
+use lambda::{Settings, Tenancy, UploadLength};
 use local_cloud::{Code, Function, Stack};
 use pipeline::MAX_PUT_BYTES;
 use pipeline::event::{self, Trigger};
@@ -17,8 +17,13 @@ const TEMPLATE: &str = include_str!("../../../../infra/template.yaml");
 const DATA: &str = include_str!("../../../../infra/data.yaml");
 
 fn template(texts: [&str; 2]) -> Template {
+    template_with(texts, &[])
+}
+
+/// The templates with parameters that have other values than their defaults.
+fn template_with(texts: [&str; 2], parameters: &[(&'static str, &'static str)]) -> Template {
     let chosen = [("InputBucket", INPUT_BUCKET), ("OutputBucket", OUTPUT_BUCKET), ("JobsTable", "jobs")];
-    Template::read(&texts, BTreeMap::from(chosen))
+    Template::read(&texts, chosen.into_iter().chain(parameters.iter().copied()).collect())
 }
 
 fn local() -> Stack {
@@ -42,6 +47,17 @@ fn the_template_and_the_local_stack_are_the_same() {
     COMPARISONS.iter().for_each(|compare| compare(&local, &template));
 }
 
+#[test]
+fn with_owners_they_are_the_same_too() {
+    let template = template_with([TEMPLATE, DATA], &[("UserPoolArn", "arn:pool"), ("JwtAudience", "client")]);
+    let local = stack(&Parts { tenancy: Tenancy::Owner, ..Parts::default() }).unwrap();
+    COMPARISONS.iter().for_each(|compare| compare(&local, &template));
+    assert!(differ(&self::local(), &template), "no comparison found that portraits have owners there only");
+    let altered = TEMPLATE.replace("context.authorizer.claims.sub", "method.request.querystring.owner");
+    let altered = template_with([&altered, DATA], &[("UserPoolArn", "arn:pool"), ("JwtAudience", "client")]);
+    assert!(differ(&local, &altered), "no comparison found that a client names the owner");
+}
+
 /// Whether any of the comparisons finds a difference.
 fn differ(local: &Stack, template: &Template) -> bool {
     let finds = |compare: &fn(&Stack, &Template)| catch_unwind(AssertUnwindSafe(|| compare(local, template))).is_err();
@@ -61,6 +77,7 @@ fn another_template_is_found_out() {
         ("          JOBS_INDEX: newest-first\n", ""),
         ("          JOBS_TABLE: !Ref JobsTable\n", "          JOBS_TABLE: jobs-too\n"),
         ("          UPLOAD_LENGTH: !Ref UploadLength\n", "          UPLOAD_LENGTH: optional\n"),
+        ("DAILY_QUOTA: !If [HasOwners, !Ref DailyQuota, 0]", "DAILY_QUOTA: !Ref DailyQuota"),
         ("          BATCH_SIZE: !Ref BatchSize\n", "          BATCH_SIZES: !Ref BatchSize\n"),
         ("    Default: float32\n", "    Default: bfloat16\n"),
         ("          TS_DEFAULT_RESPONSE_TIMEOUT: !Ref InvocationTimeoutSeconds\n", ""),
@@ -85,6 +102,7 @@ fn another_template_is_found_out() {
         ("        - IndexName: newest-first\n", "        - IndexName: oldest-first\n"),
         ("        AttributeName: expiresAt\n", "        AttributeName: expires\n"),
         ("s3:path/${InputBucket}/uploads/{id}", "s3:path/${InputBucket}/upload/{id}"),
+        ("TENANCY: !If [HasOwners, owner, shared]", "TENANCY: owner"),
         ("integration.request.header.x-amz-meta-ages", "integration.request.header.x-amz-meta-age"),
         ("x-amz-meta-default-ages: stageVariables.defaultAges", "x-amz-meta-default-ages: \"'20'\""),
         ("        defaultAges: !Ref DefaultAges\n", "        defaultAges: \"20\"\n"),
@@ -179,7 +197,10 @@ fn environments_are_the_same(local: &Stack, template: &Template) {
         ];
         // On AWS, an upload needs its length, since the operator pays for what S3 takes.
         assert_eq!((there.upload_length, here.upload_length), (UploadLength::Required, UploadLength::Optional));
-        let here = Settings { upload_length: there.upload_length, ..here };
+        // There, each owner has a quota, since the operator pays for the model.
+        let quota = if there.tenancy == Tenancy::Owner { 100 } else { 0 };
+        assert_eq!((there.daily_quota, here.daily_quota), (quota, 0));
+        let here = Settings { upload_length: there.upload_length, daily_quota: there.daily_quota, ..here };
         assert_eq!(format!("{there:?}"), format!("{here:?}"), "{name}");
         for (variable, here) in environment(function) {
             assert_eq!(value(variable).as_ref(), Some(here), "{name} {variable}");
@@ -348,6 +369,11 @@ fn rest_apis_are_the_same(local: &Stack, template: &Template) {
             let from = format!("method.request.path.{name}");
             assert_eq!(requests[&format!("integration.request.path.{name}")], json!(from));
         }
+        // With owners, both have them by the token alone.
+        let owner = requests.get("integration.request.path.owner").and_then(Value::as_str);
+        assert_eq!(owner, local.authorizer.as_ref().map(|_| "context.authorizer.claims.sub"));
+        let authorized = method.properties["AuthorizationType"] == "COGNITO_USER_POOLS";
+        assert_eq!(authorized, local.authorizer.is_some());
         // API Gateway's own limit is 10 MB.
         assert_eq!(here.max_body, if here.method == "PUT" { 10 << 20 } else { 0 });
     }

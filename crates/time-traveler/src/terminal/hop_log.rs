@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use lambda::Tenancy;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -32,6 +33,7 @@ pub(crate) struct HopLog {
     failures_only: bool,
     /// The hops, where they are kept and not printed.
     kept: Option<Arc<Mutex<Vec<Line>>>>,
+    tenancy: Tenancy,
 }
 
 /// A hop that was kept.
@@ -66,6 +68,11 @@ impl HopLog {
     /// A layer that prints why jobs and endpoints fail, with the last lines of their programs, and no other hop.
     pub(crate) fn of_failures() -> Self {
         Self { failures_only: true, ..Self::default() }
+    }
+
+    /// A layer for a pipeline of this tenancy, whose uploads have such keys.
+    pub(crate) fn of_tenancy(tenancy: Tenancy) -> Self {
+        Self { tenancy, ..Self::default() }
     }
 
     /// Shows hops from now on.
@@ -119,7 +126,7 @@ impl<S: Subscriber> Layer<S> for HopLog {
             }
         } else if event.metadata().target() == HOP {
             self.show(&hop.service, &hop.action, &hop.detail);
-        } else if let Some(reason) = unheeded::reason(&hop.bucket, &hop.key) {
+        } else if let Some(reason) = unheeded::reason(self.tenancy, &hop.bucket, &hop.key) {
             self.show("S3", "starts no job", &reason);
         }
     }

@@ -31,4 +31,5 @@ mod sam;
 mod smoke;
 mod support;
 mod sweep;
+mod tenants;
 mod terminal;

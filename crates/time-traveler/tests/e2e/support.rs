@@ -97,9 +97,14 @@ impl Up {
 
     /// Starts with a variable of the environment.
     pub(crate) fn start_in(data: &Path, name: &str, value: &str) -> Self {
+        Self::start_in_with(data, (name, value), &[])
+    }
+
+    /// Starts with a variable of the environment and more arguments.
+    pub(crate) fn start_in_with(data: &Path, variable: (&str, &str), arguments: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
-        command.env(name, value);
-        Self::start_by(command, data, &[])
+        command.env(variable.0, variable.1);
+        Self::start_by(command, data, arguments)
     }
 
     fn start_by(mut command: Command, data: &Path, arguments: &[&str]) -> Self {

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use futures::{StreamExt, stream};
-use pipeline::{InferenceId, PortraitId, Status, Timestamp, keys};
+use pipeline::{InferenceId, PortraitKey, Revision, Status, Timestamp, keys};
 use serde_json::Value;
 
 use crate::client::{AGE, Client, Expected, Story};
@@ -99,7 +99,7 @@ pub(crate) async fn objects(client: &Client) -> BTreeSet<String> {
 
 /// The objects that no record owns.
 pub(crate) fn orphans(objects: &BTreeSet<String>, records: &BTreeMap<String, Record>) -> Vec<String> {
-    let owned = |key: &String| match keys::owner(key)
+    let owned = |key: &String| match keys::portrait(key)
         .map(|id| id.to_string())
         .or_else(|| key.strip_prefix("uploads/").map(str::to_owned))
     {
@@ -151,14 +151,17 @@ impl History {
         accepted
     }
 
-    /// The number of interruptions of each portrait's requests and functions.
-    fn interruptions(&self) -> HashMap<String, usize> {
+    /// The number of interruptions of each portrait's requests and functions. `names`: the ids of portraits by their names in
+    /// inference ids.
+    fn interruptions(&self, names: &HashMap<String, String>) -> HashMap<String, usize> {
         let mut portraits: HashMap<&str, HashSet<&str>> = HashMap::new();
         let mut deaths: HashMap<&str, usize> = HashMap::new();
         let mut interruptions: HashMap<String, usize> = HashMap::new();
         for line in &self.lines {
             let (what, by) = (line["what"].as_str().unwrap_or_default(), line["by"].as_str());
             let id = what.find("portrait-").and_then(|start| what.get(start..start + "portrait-000000".len()));
+            let named = || what.split([' ', ':']).find_map(|word| names.get(word)).map(String::as_str);
+            let id = id.or_else(named);
             if let (Some(id), Some(by)) = (id, by) {
                 portraits.entry(by).or_default().insert(id);
             }
@@ -182,7 +185,7 @@ pub(crate) async fn audit(client: &Client, stories: &[Story], history: &History)
     let (records, objects) = (records(client).await, objects(client).await);
     let mut violations = Vec::new();
     for story in stories {
-        violations.extend(check_record(story, records.get(&story.id)));
+        violations.extend(check_record(story, records.get(&client.key(&story.id))));
     }
     violations.extend(orphans(&objects, &records).into_iter().map(|key| violation("orphans", &key, "has no owner")));
     let successes = stories.iter().filter(|story| story.expected == Expected::Success);
@@ -191,7 +194,7 @@ pub(crate) async fn audit(client: &Client, stories: &[Story], history: &History)
     let gone = stories.iter().filter(|story| story.expected == Expected::Gone);
     let seen = stream::iter(gone).map(async |story| check_gone(client, story).await).buffer_unordered(16);
     violations.extend(seen.collect::<Vec<_>>().await.into_iter().flatten());
-    violations.extend(check_invocations(&history.invocations(), &history.interruptions(), stories));
+    violations.extend(check_invocations(client, history, stories));
     violations.sort();
     violations
 }
@@ -235,6 +238,30 @@ fn check_record(story: &Story, record: Option<&Record>) -> Option<Violation> {
 async fn check_gone(client: &Client, story: &Story) -> Option<Violation> {
     let job = client.job(&story.id).await?;
     Some(violation("gone", &story.id, format!("{:?}: the API shows {:?}", story.kind, job.status)))
+}
+
+/// Checks that a client's list has the portraits of its stories, each once with the newest revision, and no others.
+pub(crate) async fn check_list(client: &Client, stories: &[Story]) -> Vec<Violation> {
+    let (mut listed, mut cursor) = (Vec::new(), Some(String::new()));
+    while let Some(after) = cursor {
+        let page: Value = until_answered(async || {
+            let page = client.http.get(format!("{}/jobs?limit=7&cursor={after}", client.api)).send().await;
+            page.and_then(reqwest::Response::error_for_status)?.json().await
+        })
+        .await;
+        let text = |job: &Value, name: &str| job[name].as_str().unwrap().to_owned();
+        listed.extend(page["jobs"].as_array().unwrap().iter().map(|job| (text(job, "id"), text(job, "revision"))));
+        cursor = page["cursor"].as_str().map(str::to_owned);
+    }
+    let kept = stories.iter().filter(|story| story.expected != Expected::Gone);
+    let mut expected: Vec<(String, String)> =
+        kept.map(|story| (story.id.clone(), story.revision.as_ref().unwrap().to_string())).collect();
+    listed.sort();
+    expected.sort();
+    (listed != expected)
+        .then(|| violation("list", "all", format!("{listed:?}, not {expected:?}")))
+        .into_iter()
+        .collect()
 }
 
 /// Checks that all pictures exist, can be decoded, and show the newest photograph.
@@ -283,17 +310,20 @@ fn is_flat(bytes: &[u8], colour: [u8; 3]) -> Result<(), String> {
 }
 
 /// Checks that a revision is invoked once for each upload of it, and again only after an interruption.
-fn check_invocations(
-    invoked: &HashMap<String, usize>,
-    interrupted: &HashMap<String, usize>,
-    stories: &[Story],
-) -> Vec<Violation> {
+fn check_invocations(client: &Client, history: &History, stories: &[Story]) -> Vec<Violation> {
+    let key = |story: &Story| client.key(&story.id).parse::<PortraitKey>().unwrap();
+    // An invocation for an owner's portrait has a digest in place of its id.
+    let name = |story: &Story| {
+        let inference_id = InferenceId::new(&key(story), Revision::new("", "")).to_string();
+        (inference_id.split(':').next().unwrap().to_owned(), story.id.clone())
+    };
+    let (invoked, interrupted) = (history.invocations(), history.interruptions(&stories.iter().map(name).collect()));
     let mut violations = Vec::new();
     for story in stories {
-        let id: PortraitId = story.id.parse().unwrap();
+        let id = key(story);
         for revision in story.uploads.iter().collect::<HashSet<_>>() {
             let begun = story.uploads.iter().filter(|upload| *upload == revision).count();
-            let inference_id = InferenceId { id: id.clone(), revision: revision.clone() }.to_string();
+            let inference_id = InferenceId::new(&id, revision.clone()).to_string();
             let (invoked, interrupted) =
                 (invoked.get(&inference_id).copied().unwrap_or(0), interrupted.get(&story.id).copied().unwrap_or(0));
             if invoked > begun + interrupted {

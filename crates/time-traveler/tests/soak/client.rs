@@ -9,6 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::Credentials;
 use pipeline::{Ages, JobView, Revision};
 use reqwest::StatusCode;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use tokio::task::JoinSet;
 
 use crate::story::{Kind, colour, id, photograph};
@@ -28,6 +29,10 @@ pub(crate) struct Client {
     pub(crate) api: String,
     pub(crate) http: reqwest::Client,
     pub(crate) aws: SdkConfig,
+    /// Whose portraits are in the stories; `None`: everybody's.
+    owner: Option<String>,
+    /// Added to the numbers of portraits where colours are chosen, so that tenants have other photographs under the same ids.
+    shift: usize,
     /// The number of running deletions.
     pub(crate) deleting: Arc<AtomicUsize>,
 }
@@ -66,7 +71,19 @@ impl Client {
             .load()
             .await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { api, http, aws, deleting: Arc::default() }
+        Self { api, http, aws, owner: None, shift: 0, deleting: Arc::default() }
+    }
+
+    /// A client with the token of a tenant. It uses the same ids as the others, for other photographs.
+    pub(crate) fn of_tenant(&self, owner: &str, token: &str, shift: usize) -> Self {
+        let bearer = [(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap())];
+        let http = reqwest::Client::builder().no_proxy().default_headers(bearer.into_iter().collect());
+        Self { http: http.build().unwrap(), owner: Some(owner.to_owned()), shift, ..self.clone() }
+    }
+
+    /// The key of a portrait's record.
+    pub(crate) fn key(&self, id: &str) -> String {
+        self.owner.as_ref().map_or_else(|| id.to_owned(), |owner| format!("{owner}/{id}"))
     }
 
     /// Uploads a picture until it is accepted, and returns its revision.
@@ -129,7 +146,8 @@ impl Client {
     /// Acts out the story of one portrait.
     async fn act_out(&self, number: usize, kind: Kind) -> Story {
         let id = id(number);
-        let first = colour(number, 0);
+        let colour = |version| colour(number + self.shift, version);
+        let first = colour(0);
         let mut story = Story {
             id: id.clone(),
             kind,
@@ -164,7 +182,7 @@ impl Client {
                         // Some uploads arrive while the one before is processed.
                         tokio::time::sleep(Duration::from_millis(number as u64 * 37 % 200)).await;
                     }
-                    story.colour = colour(number, *version);
+                    story.colour = colour(*version);
                     story.uploads.push(self.put(&id, &photograph(story.colour)).await);
                 }
             }
@@ -196,7 +214,7 @@ impl Client {
 
     async fn put_with_bad_ages(&self, id: &str, picture: Vec<u8>) -> Revision {
         let s3 = aws_sdk_s3::Client::new(&self.aws);
-        let put = s3.put_object().bucket("portraits").key(format!("uploads/{id}")).metadata("ages", "old");
+        let put = s3.put_object().bucket("portraits").key(format!("uploads/{}", self.key(id))).metadata("ages", "old");
         let put = put.body(picture.into()).send().await.unwrap();
         revision(put.e_tag().unwrap().trim_matches('"'), "old")
     }

@@ -10,17 +10,18 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use futures::FutureExt;
+use futures::future::join;
 use http::Method;
-use lambda::{Clients, ImageProcessor, JobTracker, Settings};
+use lambda::{Clients, ImageProcessor, JobTracker, Settings, Tenancy};
 use local_cloud::{
-    Clock, Cloud, Code, Conditions, Endpoint, FaultPlan, Function, HttpRoute, Image, InProcess, Listeners, Program,
-    RetryPolicy, Rule, S3Integration, Schedule, Stack, Subscription, Table,
+    Authorizer, Clock, Cloud, Code, Conditions, Endpoint, FaultPlan, Function, HttpRoute, Image, InProcess, Listeners,
+    Program, RetryPolicy, Rule, S3Integration, Schedule, Stack, Subscription, Table, Tokens,
 };
-use pipeline::{Timestamp, event};
+use pipeline::{Owner, Timestamp, event};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::audit::{History, Violation, audit, objects, orphans, records};
+use crate::audit::{History, Violation, audit, check_list, objects, orphans, records};
 use crate::client::{Client, Story};
 use crate::sabotage::{Saboteur, Without};
 use crate::story::Kind;
@@ -39,7 +40,12 @@ const STEP: Duration = Duration::from_secs(5);
 const STEPS: usize = 4000;
 
 pub(crate) fn settings() -> Settings {
+    settings_of(Tenancy::Shared)
+}
+
+fn settings_of(tenancy: Tenancy) -> Settings {
     let set = |name: &str| match name {
+        "TENANCY" => Some(tenancy.to_string()),
         "INPUT_BUCKET" => Some("portraits".to_owned()),
         "OUTPUT_BUCKET" => Some("time-traveler".to_owned()),
         "JOBS_TABLE" => Some("jobs".to_owned()),
@@ -132,7 +138,7 @@ fn clients(base: &SdkConfig, environment: &BTreeMap<String, String>, sabotage: O
 }
 
 /// The command line's stack, except that the functions are tasks.
-pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) -> Stack {
+pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>, tenancy: Tenancy) -> Stack {
     let read = |name: &str| -> Value {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra").join(name);
         serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
@@ -143,11 +149,15 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
     };
     let processor = {
         let (base, time) = (base.clone(), time.clone());
-        runtime(move |variables| ImageProcessor::new(settings(), clients(&base, &variables, sabotage), time.clone()))
+        runtime(move |variables| {
+            ImageProcessor::new(settings_of(tenancy), clients(&base, &variables, sabotage), time.clone())
+        })
     };
     let tracker = {
         let base = base.clone();
-        runtime(move |variables| JobTracker::new(settings(), clients(&base, &variables, sabotage), time.clone()))
+        runtime(move |variables| {
+            JobTracker::new(settings_of(tenancy), clients(&base, &variables, sabotage), time.clone())
+        })
     };
     let function = |name: &str, code, concurrency, retry| Function {
         name: name.to_owned(),
@@ -192,6 +202,10 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
         max_body_code: None,
         validate: |_| Ok(()),
     };
+    let portrait = match tenancy {
+        Tenancy::Shared => "{id}",
+        Tenancy::Owner => "{owner}/{id}",
+    };
     let server = quick_server();
     let environment = BTreeMap::from([("QUEUE_LENGTH".to_owned(), "64".to_owned())]);
     Stack {
@@ -226,12 +240,12 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
             error_topic: Some("error".to_owned()),
         }],
         rest_api: vec![
-            integration(Method::PUT, "/images/{id}", "portraits", "uploads/{id}"),
+            integration(Method::PUT, "/images/{id}", "portraits", &format!("uploads/{portrait}")),
             integration(
                 Method::GET,
                 "/images/{id}/{revision}/{file}",
                 "time-traveler",
-                "images/{id}/{revision}/{file}",
+                &format!("images/{portrait}/{{revision}}/{{file}}"),
             ),
         ],
         http_api: vec![
@@ -239,6 +253,8 @@ pub(crate) fn stack(base: &SdkConfig, clock: &Clock, sabotage: Option<Without>) 
             route(Method::GET, "/jobs/{id}"),
             route(Method::DELETE, "/jobs/{id}"),
         ],
+        authorizer: (tenancy == Tenancy::Owner)
+            .then(|| Authorizer { name: "owner".to_owned(), spelling: |subject| Owner::of(subject).to_string() }),
         ..Stack::default()
     }
 }
@@ -253,6 +269,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(plan: FaultPlan, sabotage: Option<Without>) -> Self {
+        Self::start_as(plan, sabotage, Tenancy::Shared).await
+    }
+
+    async fn start_as(plan: FaultPlan, sabotage: Option<Without>, tenancy: Tenancy) -> Self {
         let data = tempfile::tempdir().unwrap();
         let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let listeners = Listeners { aws: bind().await, api: bind().await };
@@ -260,7 +280,8 @@ impl World {
         let base = config(&endpoint).await;
         let clock = Clock::default();
         let conditions = Conditions { clock: clock.clone(), faults: Some(plan), ..Conditions::default() };
-        let cloud = Cloud::start(&stack(&base, &clock, sabotage), data.path(), listeners, conditions).await.unwrap();
+        let cloud =
+            Cloud::start(&stack(&base, &clock, sabotage, tenancy), data.path(), listeners, conditions).await.unwrap();
         let client = Client::new(format!("http://{}", cloud.api_address()), &endpoint).await;
         Self { cloud, clock, client, sabotage, data }
     }
@@ -363,6 +384,39 @@ fn every_job_ends_correctly_under_faults() {
         let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
         assert!(violations.is_empty(), "{} violations:\n{}\n{history}", all.len(), all.join("\n"));
     }
+}
+
+/// Two tenants with the same ids and other photographs: each has what its own client did, and sees nothing else.
+async fn tenants(plan: &FaultPlan, jobs: usize) -> (Vec<Violation>, String) {
+    let world = World::start_as(plan.clone(), None, Tenancy::Owner).await;
+    let tokens = Tokens::open(world.data.path()).unwrap();
+    let now = jiff::Timestamp::now().as_second();
+    let tenant = |name: &str, shift| world.client.of_tenant(name, &tokens.issue(name, &[], now, 3600), shift);
+    let (ann, bob) = (tenant("ann", 0), tenant("bob", 1));
+    let told = tokio::select! {
+        told = join(ann.stories(plan.seed, jobs, CLIENTS / 2, None), bob.stories(plan.seed + 100, jobs, CLIENTS / 2, None)) => told,
+        () = world.drive() => unreachable!("the clock is driven for ever"),
+    };
+    world.settle().await;
+    let history = History::read(world.data.path());
+    let mut violations = audit(&ann, &told.0, &history).await;
+    violations.extend(audit(&bob, &told.1, &history).await);
+    for (tenant, stories) in [(&ann, &told.0), (&bob, &told.1)] {
+        violations.extend(check_list(tenant, stories).await);
+    }
+    println!("seed {}: {jobs} jobs of each of two tenants; {:?}", plan.seed, history.faults());
+    let first = violations.first().map(|first| format!("plan {plan}\n{first}\n{}", history.of(&first.id)));
+    world.cloud.stop().await;
+    (violations, first.unwrap_or_default())
+}
+
+#[test]
+fn two_tenants_with_the_same_ids_have_their_own_portraits_under_faults() {
+    let jobs = usize::try_from(number("SOAK_JOBS", 300)).unwrap() / 3;
+    let seed = number("SOAK_FIRST_SEED", 1);
+    let (violations, history) = alone(tenants(&plan(seed), jobs));
+    let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    assert!(violations.is_empty(), "{} violations:\n{}\n{history}", all.len(), all.join("\n"));
 }
 
 /// Asserts that a disabled mechanism breaks one of `rules`. The test above shows that none is broken with it.

@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
-use lambda::{Clients, ImageProcessor, JobTracker};
+use lambda::{Clients, ImageProcessor, JobTracker, Tenancy};
 use local_cloud::{Clock, Cloud, Conditions, Listeners, Stack};
 use pipeline::Timestamp;
 use serde_json::{Value, json};
@@ -196,7 +196,7 @@ impl World {
             images: Vec::new(),
             endpoints: Vec::new(),
             http_api: Vec::new(),
-            ..stack(&config, &clock, None)
+            ..stack(&config, &clock, None, Tenancy::Shared)
         };
         let conditions = Conditions { clock: clock.clone(), ..Conditions::default() };
         let cloud = Cloud::start(&stack, data.path(), listeners, conditions).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use lambda::{Clients, ImageProcessor};
+use lambda::{Clients, ImageProcessor, Tenancy};
 use local_cloud::{Clock, Cloud, Conditions, Listeners, Stack};
 use pipeline::Timestamp;
 use tokio::net::TcpListener;
@@ -31,7 +31,7 @@ fn runs_without_time_reach_the_end_of_all_lists() {
             images: Vec::new(),
             endpoints: Vec::new(),
             http_api: Vec::new(),
-            ..stack(&config, &clock, None)
+            ..stack(&config, &clock, None, Tenancy::Shared)
         };
         let cloud = Cloud::start(&stack, data.path(), listeners, Conditions::default()).await.unwrap();
         let (s3, dynamodb) = (aws_sdk_s3::Client::new(&config), aws_sdk_dynamodb::Client::new(&config));
