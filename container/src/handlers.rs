@@ -4,3 +4,4 @@ pub mod classifier;
 pub mod face_aging;
 pub mod face_detector;
 pub mod faster_rcnn;
+pub mod ssd;

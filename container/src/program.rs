@@ -11,6 +11,7 @@ use crate::handlers::classifier::{self, Classification};
 use crate::handlers::face_aging::{self, FaceAging};
 use crate::handlers::face_detector::{self, FaceDetection};
 use crate::handlers::faster_rcnn::{self, ObjectDetection};
+use crate::handlers::ssd;
 use crate::model_kind::ModelKind;
 use crate::settings::Settings;
 use crate::{heap, server, training};
@@ -47,6 +48,11 @@ pub fn serve_by(environment: &Environment) -> anyhow::Result<()> {
         }
         ModelKind::FasterRcnn => {
             let handler = ObjectDetection::new(faster_rcnn::Settings::read(environment)?)?;
+            let on_cpu = handler.computes_on_cpu();
+            run(settings, handler, on_cpu)
+        }
+        ModelKind::Ssd => {
+            let handler = ssd::ObjectDetection::new(ssd::Settings::read(environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }

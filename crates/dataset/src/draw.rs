@@ -69,18 +69,18 @@ pub fn panel(picture: &RgbImage, sample: &Sample, classes: &Classes, side: u32) 
             name.push_str(" (crowd)");
         }
         let [left, top, ..] = object.bounds.corners();
-        let (x, y) = ((left * across) as i64, (top * down) as i64 - i64::from(HEIGHT) - 1);
-        tag(&mut drawn, &name, x, y, colour(object.class));
+        let place = [(left * across) as i64, ((top * down) as i64).saturating_sub(i64::from(HEIGHT) + 1)];
+        tag(&mut drawn, &name, place, colour(object.class));
     }
     for (index, label) in sample.labels.iter().enumerate() {
         let y = i64::from(drawn.height()) - (index as i64 + 1) * i64::from(HEIGHT + 2);
-        tag(&mut drawn, &classes.shown(label.class), 0, y, colour(label.class));
+        tag(&mut drawn, &classes.shown(label.class), [0, y], colour(label.class));
     }
     drawn
 }
 
-/// A name in white on its class's colour, moved into the picture.
-fn tag(picture: &mut RgbImage, name: &str, x: i64, y: i64, paint: [u8; 3]) {
+/// A name in white on its class's colour, whose upper left corner is at `place`, or as near to it as the picture allows.
+pub fn tag(picture: &mut RgbImage, name: &str, [x, y]: [i64; 2], paint: [u8; 3]) {
     let (width, height) = (i64::from(width_of(name)) + 2, i64::from(HEIGHT) + 2);
     let x = x.min(i64::from(picture.width()) - width).max(0);
     let y = y.min(i64::from(picture.height()) - height).max(0);

@@ -55,7 +55,7 @@ enum Command {
     Age(Age),
     /// Find the faces of a photo and their landmarks, and cut out the largest face
     Faces(Faces),
-    /// Find the faces of photos by a network
+    /// Find the faces or objects of photos by a network
     Detect(Detect),
     /// Tell the classes of photos by a network
     Classify(Classify),

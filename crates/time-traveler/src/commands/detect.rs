@@ -1,4 +1,8 @@
-//! `detect`: the faces of photos, by a network.
+//! `detect`: the faces or the objects of photos, by a network.
+
+mod faces;
+mod found;
+mod ssd;
 
 use std::fmt::Write;
 use std::io::Cursor;
@@ -6,42 +10,35 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use container::model_folder;
+use container::ModelKind;
 use image::ImageFormat;
 use image::codecs::jpeg::JpegEncoder;
 use nn::DeviceChoice;
-use nn::checkpoint::Checkpoint;
-use picture::{RgbImage, drawing};
+use picture::RgbImage;
 use serde_json::{Value, json};
-use vision::boxes::Thresholds;
-use vision::{ColorOrder, Face, FaceDetector};
 
+use self::faces::Faces;
+use self::found::{Finder, Found};
+use self::ssd::Ssd;
 use crate::choice::Choice;
 use crate::escape::Shown;
 use crate::pictures::{photograph, source};
 
 /// The quality of a drawn picture.
 const JPEG_QUALITY: u8 = 92;
-/// The colours of boxes and of points.
-const BOX: [u8; 3] = [255, 59, 48];
-const POINT: [u8; 3] = [52, 199, 89];
-/// Lines are a pixel thick for this many pixels of the picture's shorter side.
-const SIDE_OF_A_PIXEL: u32 = 300;
-/// Points are a pixel wide for this many pixels of the face's shorter side.
-const PIXELS_OF_A_POINT: f64 = 20.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct Detect {
     /// JPEG, PNG or WebP pictures
     #[arg(required = true)]
     photos: Vec<PathBuf>,
-    /// Folder with the checkpoint of RetinaFace or DSFD: one file that ends in .pth, .pt or .safetensors
+    /// Folder of the model: a checkpoint of RetinaFace or DSFD, or graph/ of an SSD
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Draw the boxes and points: OUT.png, OUT.jpg or OUT.webp for one photo, a folder for several
+    /// Draw the boxes: OUT.png, OUT.jpg or OUT.webp for one photo, a folder for several
     #[arg(long, value_name = "OUT")]
     draw: Option<PathBuf>,
-    /// The least score of a face, 0 to 1
+    /// The least score of a face or an object, 0 to 1
     #[arg(long, value_name = "T", default_value_t = 0.5, value_parser = share)]
     threshold: f32,
     /// What the network computes on
@@ -62,12 +59,15 @@ fn share(text: &str) -> Result<f32, String> {
 
 pub(crate) fn run(detect: &Detect) -> anyhow::Result<()> {
     let outs = detect.outs()?;
-    let checkpoint = Checkpoint::open(&model_folder::checkpoint(&detect.model)?)?;
-    let identity = vision::identify(&checkpoint, None)?;
-    let detector = FaceDetector::load(&identity, detect.device.find()?)?;
+    let device = detect.device.find()?;
+    let finder: Box<dyn Finder> = match ModelKind::of_folder(&detect.model)? {
+        ModelKind::Ssd => Box::new(Ssd::open(&detect.model, device)?),
+        _ => Box::new(Faces::open(&detect.model, device)?),
+    };
+    let finder = &*finder;
     let mut failed = 0;
     for (index, photo) in detect.photos.iter().enumerate() {
-        let (mut picture, faces) = match detect.search(&detector, photo) {
+        let (mut picture, found) = match detect.search(finder, photo) {
             Ok(found) => found,
             // Alone, it is the command's error.
             Err(error) if detect.photos.len() == 1 => return Err(error),
@@ -78,13 +78,16 @@ pub(crate) fn run(detect: &Detect) -> anyhow::Result<()> {
             }
         };
         if detect.json {
-            let faces: Vec<Value> = faces.iter().map(as_json).collect();
-            print_line!("{}", json!({"photo": photo.display().to_string(), "faces": faces}))?;
+            let found: Vec<Value> = found.iter().map(Found::as_json).collect();
+            let [_, many] = finder.nouns();
+            print_line!("{}", json!({"photo": photo.display().to_string(), many: found}))?;
         } else {
-            print_line!("{}", as_text(photo, &faces))?;
+            print_line!("{}", as_text(photo, &found, finder.nouns()))?;
         }
         if let Some(out) = outs.get(index) {
-            faces.iter().for_each(|face| draw(&mut picture, face));
+            found.iter().for_each(|found| found.draw(&mut picture));
+            // Names come last, so that no line crosses them.
+            found.iter().for_each(|found| found.draw_name(&mut picture));
             std::fs::write(out, encoded(&picture, out)?)
                 .with_context(|| format!("the drawn picture cannot be written to {}", out.shown()))?;
         }
@@ -97,13 +100,12 @@ pub(crate) fn run(detect: &Detect) -> anyhow::Result<()> {
 }
 
 impl Detect {
-    /// A photo and its faces.
-    fn search(&self, detector: &FaceDetector, photo: &Path) -> anyhow::Result<(RgbImage, Vec<Face>)> {
-        let thresholds = Thresholds { confidence: self.threshold, ..Thresholds::default() };
+    /// A photo, and what was found in it.
+    fn search(&self, finder: &dyn Finder, photo: &Path) -> anyhow::Result<(RgbImage, Vec<Found>)> {
         let picture = photograph::decoded(&source::read(photo, source::MAX_BYTES)?, photo)?;
-        let faces = detector.detect(&picture, ColorOrder::Rgb, thresholds);
-        let faces = faces.with_context(|| format!("the photo {} cannot be searched", photo.shown()))?;
-        Ok((picture, faces))
+        let found = finder.find(&picture, self.threshold);
+        let found = found.with_context(|| format!("the photo {} cannot be searched", photo.shown()))?;
+        Ok((picture, found))
     }
 
     /// The file of each drawn picture; none without `--draw`. A folder is made.
@@ -155,51 +157,18 @@ fn encoded(picture: &RgbImage, file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes.into_inner())
 }
 
-fn draw(picture: &mut RgbImage, face: &Face) {
-    let thickness = picture.width().min(picture.height()).div_ceil(SIDE_OF_A_PIXEL);
-    drawing::outline(picture, face.corners, thickness, BOX);
-    for place in face.landmarks.iter().flatten() {
-        drawing::point(picture, *place, point_side(face.corners, thickness), POINT);
-    }
-}
-
-/// The side of a point, in pixels. It grows with the face, so that points are seen on a large one and do not cover a small one.
-fn point_side([left, top, right, bottom]: [f64; 4], thickness: u32) -> u32 {
-    let side = (right - left).min(bottom - top) / PIXELS_OF_A_POINT;
-    (side.round() as u32).clamp(thickness + 1, 4 * thickness)
-}
-
-fn as_json(face: &Face) -> Value {
-    let mut value = json!({"box": face.corners, "score": face.score});
-    if let Some(landmarks) = face.landmarks {
-        value["landmarks"] = json!(landmarks);
-    }
-    value
-}
-
-fn as_text(photo: &Path, faces: &[Face]) -> String {
-    let count = match faces.len() {
-        0 => "no face".to_owned(),
-        1 => "1 face".to_owned(),
-        more => format!("{more} faces"),
+fn as_text(photo: &Path, found: &[Found], [one, many]: [&str; 2]) -> String {
+    let count = match found.len() {
+        0 => format!("no {one}"),
+        1 => format!("1 {one}"),
+        more => format!("{more} {many}"),
     };
     let mut text = format!("{}: {count}", photo.shown());
-    for Face { corners: [left, top, right, bottom], score, .. } in faces {
+    for Found { corners: [left, top, right, bottom], score, class, .. } in found {
         let (across, down) = (right - left, bottom - top);
+        let name = class.as_ref().map(|class| format!("{}: ", class.name)).unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n  {across:.0} x {down:.0} pixels at ({left:.0}, {top:.0}), score {score:.3}");
+        let _ = write!(text, "\n  {name}{across:.0} x {down:.0} pixels at ({left:.0}, {top:.0}), score {score:.3}");
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn points_grow_with_the_face() {
-        let side = |pixels: f64, thickness| point_side([10.0, 10.0, 10.0 + pixels, 30.0 + pixels], thickness);
-        assert_eq!([side(13.0, 2), side(80.0, 2), side(120.0, 2), side(414.0, 2)], [3, 4, 6, 8]);
-        assert_eq!([side(13.0, 1), side(414.0, 1), side(-3.0, 1)], [2, 4, 2]);
-    }
 }

@@ -29,6 +29,7 @@ mod refusals;
 mod restart;
 mod sam;
 mod smoke;
+mod ssd;
 mod support;
 mod sweep;
 mod tenants;
