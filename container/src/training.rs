@@ -3,10 +3,12 @@
 //! [`main`] is the program `train`: it reads the folders that SageMaker prepares, and runs a [`Job`].
 
 mod classifier;
+mod faster_rcnn;
 mod folders;
 mod hyperparameters;
 mod job;
 mod lines;
+mod objects;
 mod stop;
 
 use folders::Folders;

@@ -23,6 +23,8 @@ use crate::refusal::{Reason, Refusal};
 
 /// The name of Detectron2's configuration in a model folder.
 const CONFIG: &str = "config.yaml";
+/// The name of the file with the names of classes, a line each in the order of their numbers. Training writes it, and pictures are drawn by it.
+pub const LABELS: &str = "labels.txt";
 /// Width and height of the picture that warms up a GPU, in pixels.
 const WARM_UP: u32 = 64;
 

@@ -75,7 +75,7 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     let trained = parameters.checkpoint("the trained network");
     save(&trained, None, &job.model.join(MODEL), &mut |_, _| ())?;
     if given.flag("pth", false) {
-        save_pytorch(&trained, done, &job.model.join(format!("{}.pth", training.body)))?;
+        save_pytorch(&trained, Some(done), &job.model.join(format!("{}.pth", training.body)))?;
     }
     let [means, deviations] = training.body.normalization();
     let classes = training.pictures.classes.clone();

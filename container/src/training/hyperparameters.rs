@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 /// All hyperparameters, by name.
-pub const HYPERPARAMETERS: [Hyperparameter; 21] = [
+pub const HYPERPARAMETERS: [Hyperparameter; 25] = [
     of("augment", Kind::Flag, "true", "flips, warps, rotates, enlarges and lights pictures at random, as fastai does"),
     of("batch_size", Kind::Whole(1, 1024), "64", "pictures of a step; at most the pictures to train with"),
     of(
@@ -42,6 +42,12 @@ pub const HYPERPARAMETERS: [Hyperparameter; 21] = [
         Kind::Whole(1, 86_400),
         "60",
         "the time between checkpoints; one follows each epoch in any case",
+    ),
+    of(
+        "config_file",
+        Kind::Text("a configuration of Detectron2's model zoo"),
+        "Base-RCNN-FPN.yaml",
+        "of a Faster R-CNN: COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml, or 101, or 1x",
     ),
     of(
         "epochs",
@@ -62,9 +68,15 @@ pub const HYPERPARAMETERS: [Hyperparameter; 21] = [
         "keep",
         Kind::Choice(&["last", "best"]),
         "last",
-        "the weights of the model: those of the last step, or of the epoch with the smallest validation loss",
+        "the weights of the model: those of the last step, or of the epoch with the smallest validation loss; of a Faster R-CNN, with the \
+         highest AP",
     ),
-    of("kind", Kind::Choice(&["classifier"]), "classifier", "what is trained"),
+    of(
+        "kind",
+        Kind::Choice(&["classifier", "faster-rcnn"]),
+        "faster-rcnn with config_file or local_config_file, else classifier",
+        "what is trained",
+    ),
     of(
         "label_pattern",
         Kind::Text("a regular expression with a group"),
@@ -72,6 +84,12 @@ pub const HYPERPARAMETERS: [Hyperparameter; 21] = [
         "finds the class in the path of a picture",
     ),
     of("label_smoothing", Kind::Number(0.0, 0.9), "0", "the share of a label that all classes have in equal parts"),
+    of(
+        "local_config_file",
+        Kind::Text("the name of a file in the channel of the data"),
+        "none",
+        "of a Faster R-CNN: Detectron2's configuration, in place of config_file",
+    ),
     of(
         "lr",
         Kind::Rates,
@@ -86,12 +104,24 @@ pub const HYPERPARAMETERS: [Hyperparameter; 21] = [
         "the network's body",
     ),
     of(
+        "opts",
+        Kind::Text("KEY VALUE KEY VALUE"),
+        "none",
+        "of a Faster R-CNN: changes to its configuration, such as SOLVER.MAX_ITER 100",
+    ),
+    of(
         "patience",
         Kind::Whole(0, 1000),
         "0",
         "epochs without a smaller validation loss after which training ends; 0 never ends it",
     ),
     of("pth", Kind::Flag, "false", "writes the weights for PyTorch and fastai too, such as resnet34.pth"),
+    of(
+        "resume",
+        Kind::Flag,
+        "true",
+        "of a Faster R-CNN: goes on from its checkpoint, if there is one; false begins anew",
+    ),
     of("seed", Kind::Whole(0, 4_294_967_295), "2", "what is random follows from it, the split too"),
     of("threads", Kind::Whole(0, 1024), "0", "the threads that compute; 0 is one for each core"),
     of("validation_share", Kind::Number(0.0, 0.9), "0.2", "the share of the pictures that validates"),

@@ -8,6 +8,7 @@ use nn::Device;
 use vision::train::{Event, History};
 
 use super::classifier;
+use super::faster_rcnn;
 use super::hyperparameters::Hyperparameters;
 use super::stop::Stop;
 
@@ -35,11 +36,13 @@ pub struct Job {
 pub enum JobKind {
     /// [`vision::classifier`].
     Classifier,
+    /// [`vision::faster_rcnn`].
+    FasterRcnn,
 }
 
 /// A word that names nothing that trains.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} cannot be trained: classifier would work")]
+#[error("{0:?} cannot be trained: classifier or faster-rcnn would work")]
 pub struct UnknownKind(String);
 
 impl FromStr for JobKind {
@@ -48,6 +51,7 @@ impl FromStr for JobKind {
     fn from_str(word: &str) -> Result<Self, UnknownKind> {
         match word {
             "classifier" => Ok(Self::Classifier),
+            "faster-rcnn" => Ok(Self::FasterRcnn),
             _ => Err(UnknownKind(word.to_owned())),
         }
     }
@@ -82,8 +86,22 @@ impl Job {
             // It fails only where threads have begun to compute before, as in tests.
             drop(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global());
         }
-        match self.hyperparameters.get("kind").map_or(Ok(JobKind::Classifier), str::parse)? {
+        match self.kind()? {
             JobKind::Classifier => classifier::run(self, stop, tell),
+            JobKind::FasterRcnn => faster_rcnn::run(self, stop, tell),
+        }
+    }
+
+    /// What is trained. Detectron2's hyperparameters are those of a Faster R-CNN.
+    ///
+    /// # Errors
+    /// [`UnknownKind`].
+    pub fn kind(&self) -> Result<JobKind, UnknownKind> {
+        let given = |name: &str| self.hyperparameters.get(name).is_some();
+        match self.hyperparameters.get("kind") {
+            Some(word) => word.parse(),
+            None if given("config_file") || given("local_config_file") => Ok(JobKind::FasterRcnn),
+            None => Ok(JobKind::Classifier),
         }
     }
 

@@ -64,7 +64,7 @@ enum Command {
     Dataset(Dataset),
     /// Measure how good detections are, by COCO's or Pascal VOC's figures
     Evaluate(Evaluate),
-    /// Train a classifier of pictures
+    /// Train a classifier of pictures or an object detector
     Train(Train),
     /// Inspect a checkpoint, convert it, or pack a model folder for SageMaker
     #[command(subcommand)]

@@ -19,20 +19,20 @@ const BATCHES: &str = "num_batches_tracked";
 
 /// Writes all tensors of a checkpoint as an ordered dictionary, which `torch.load` reads with `weights_only` too. The file appears
 /// when it is complete. A normalization with running statistics gets the number of `batches` that it has seen, unless the checkpoint
-/// has it: modules of PyTorch have that number, and computations do not.
+/// has it: modules of PyTorch have that number, and computations do not. `None` writes no such number, as for frozen normalizations.
 ///
 /// # Errors
 /// [`CheckpointError`]: a tensor that cannot be read or has elements that PyTorch lacks, or a file that cannot be written.
-pub fn save_pytorch(checkpoint: &Checkpoint, batches: u64, file: &Path) -> Result<(), CheckpointError> {
+pub fn save_pytorch(checkpoint: &Checkpoint, batches: Option<u64>, file: &Path) -> Result<(), CheckpointError> {
     let unwritable = |source| CheckpointError::Write { file: file.to_owned(), source };
     let partial = partial(file).map_err(unwritable)?;
-    let entries = entries(checkpoint);
+    let entries = entries(checkpoint, batches);
     let values = |name: &str, entry: &Entry| match entry {
         Entry::Stored(tensor) => tensor.raw().map_err(|source| {
             let file = checkpoint.file().to_owned();
             CheckpointError::Tensor { file, tensor: name.to_owned(), source }
         }),
-        Entry::Batches => Ok(batches.to_le_bytes().to_vec().into()),
+        Entry::Batches(batches) => Ok(batches.to_le_bytes().to_vec().into()),
     };
     let root = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut archive = Archive { zip: ZipWriter::new(BufWriter::new(partial.as_file())), root };
@@ -76,16 +76,18 @@ impl Archive<BufWriter<&File>> {
 enum Entry<'a> {
     Stored(&'a StoredTensor),
     /// The number of batches, without dimensions.
-    Batches,
+    Batches(u64),
 }
 
 /// The tensors in the order of their names.
-fn entries(checkpoint: &Checkpoint) -> Vec<(String, Entry<'_>)> {
+fn entries(checkpoint: &Checkpoint, batches: Option<u64>) -> Vec<(String, Entry<'_>)> {
     let tensors = checkpoint.tensors();
     let mut entries: Vec<(String, Entry)> =
         tensors.iter().map(|(name, tensor)| (name.clone(), Entry::Stored(tensor))).collect();
-    let counted = tensors.keys().filter_map(|name| Some(format!("{}{BATCHES}", name.strip_suffix(MEAN)?)));
-    entries.extend(counted.filter(|name| !tensors.contains_key(name)).map(|name| (name, Entry::Batches)));
+    if let Some(batches) = batches {
+        let counted = tensors.keys().filter_map(|name| Some(format!("{}{BATCHES}", name.strip_suffix(MEAN)?)));
+        entries.extend(counted.filter(|name| !tensors.contains_key(name)).map(|name| (name, Entry::Batches(batches))));
+    }
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     entries
 }
@@ -99,7 +101,7 @@ fn pickle(entries: &[(String, Entry)]) -> io::Result<Vec<u8>> {
     for (index, (name, entry)) in entries.iter().enumerate() {
         let (dtype, shape): (Dtype, &[usize]) = match entry {
             Entry::Stored(tensor) => (tensor.dtype(), tensor.shape()),
-            Entry::Batches => (Dtype::I64, &[]),
+            Entry::Batches(_) => (Dtype::I64, &[]),
         };
         text(&mut out, name);
         out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
@@ -186,7 +188,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("resnet34.pth");
         let made_up = checkpoint();
-        save_pytorch(&made_up, 70_000, &file).unwrap();
+        save_pytorch(&made_up, Some(70_000), &file).unwrap();
         let read = Checkpoint::open(&file).unwrap();
         assert_eq!(read.format(), Format::PyTorchZip);
         assert_eq!(read.tensors().len(), 5);
@@ -199,7 +201,7 @@ mod tests {
         assert_eq!(batches.raw().unwrap().as_ref(), 70_000_u64.to_le_bytes());
         // Written again, it keeps what it has.
         let again = folder.path().join("again.pth");
-        save_pytorch(&read, 3, &again).unwrap();
+        save_pytorch(&read, Some(3), &again).unwrap();
         let batches = Checkpoint::open(&again).unwrap().tensors()["1.num_batches_tracked"].raw().unwrap();
         assert_eq!(batches.as_ref(), 70_000_u64.to_le_bytes());
     }
@@ -208,7 +210,7 @@ mod tests {
     fn the_archive_is_laid_out_as_pytorch_does() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("resnet34.pth");
-        save_pytorch(&checkpoint(), 0, &file).unwrap();
+        save_pytorch(&checkpoint(), None, &file).unwrap();
         let mut archive = ZipArchive::new(File::open(&file).unwrap()).unwrap();
         let mut names = Vec::new();
         for index in 0..archive.len() {

@@ -1,6 +1,7 @@
 //! `detect`: the faces or the objects of photos, by a network.
 
 mod faces;
+mod faster_rcnn;
 mod found;
 mod ssd;
 
@@ -18,6 +19,7 @@ use picture::RgbImage;
 use serde_json::{Value, json};
 
 use self::faces::Faces;
+use self::faster_rcnn::Objects;
 use self::found::{Finder, Found};
 use self::ssd::Ssd;
 use crate::choice::Choice;
@@ -32,7 +34,7 @@ pub(crate) struct Detect {
     /// JPEG, PNG or WebP pictures
     #[arg(required = true)]
     photos: Vec<PathBuf>,
-    /// Folder of the model: a checkpoint of RetinaFace or DSFD, or graph/ of an SSD
+    /// Folder of the model: RetinaFace, DSFD or Faster R-CNN, or graph/ of an SSD
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Draw the boxes: OUT.png, OUT.jpg or OUT.webp for one photo, a folder for several
@@ -62,6 +64,7 @@ pub(crate) fn run(detect: &Detect) -> anyhow::Result<()> {
     let device = detect.device.find()?;
     let finder: Box<dyn Finder> = match ModelKind::of_folder(&detect.model)? {
         ModelKind::Ssd => Box::new(Ssd::open(&detect.model, device)?),
+        ModelKind::FasterRcnn => Box::new(Objects::open(&detect.model, device, detect.threshold)?),
         _ => Box::new(Faces::open(&detect.model, device)?),
     };
     let finder = &*finder;

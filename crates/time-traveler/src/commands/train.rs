@@ -18,14 +18,15 @@ const CHECKPOINTS: &str = "checkpoints";
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Pictures, in a folder for each class, or named like american_bulldog_203.jpg
+    /// Pictures, a folder for each class, or train.json, val.json and theirs
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Write the model, history.csv and training.html here
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// What to train
-    #[arg(long, value_name = "classifier", hide_possible_values = true, value_parser = Choice::<JobKind>::of(&["classifier"]))]
+    #[arg(long, value_name = "classifier|faster-rcnn", hide_possible_values = true,
+        value_parser = Choice::<JobKind>::of(&["classifier", "faster-rcnn"]))]
     kind: Option<JobKind>,
     /// Set a hyperparameter, such as epochs=10: the manual lists them
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
@@ -52,7 +53,11 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
-    let kind = train.kind.map(|JobKind::Classifier| ("kind".to_owned(), "classifier".to_owned()));
+    let word = |kind| match kind {
+        JobKind::Classifier => "classifier",
+        JobKind::FasterRcnn => "faster-rcnn",
+    };
+    let kind = train.kind.map(|kind| ("kind".to_owned(), word(kind).to_owned()));
     let hyperparameters =
         Hyperparameters::read(kind.into_iter().chain(train.settings.iter().cloned())).context("--set")?;
     if !train.data.is_dir() {
@@ -95,7 +100,11 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
                 // What is left there is in nobody's way.
                 drop(std::fs::remove_dir_all(&temporary));
             }
-            note!("the model is in {}: `time-traveler classify PHOTO --model {0}` uses it", train.out.shown());
+            let command = match job.kind()? {
+                JobKind::Classifier => "classify",
+                JobKind::FasterRcnn => "detect",
+            };
+            note!("the model is in {}: `time-traveler {command} PHOTO --model {0}` uses it", train.out.shown());
             Ok(())
         }
         Ended::Stopped => bail!("stopped: the same command goes on from here"),

@@ -97,7 +97,7 @@ const RULES: [Rule; 12] = [
     Rule { name: "lambda", members: &["pipeline"], external: Not(&["axum", "burn", "reqwest", "rusqlite"]) },
     Rule {
         name: "container",
-        members: &["aging", "face", "nn", "picture", "pipeline", "vision"],
+        members: &["aging", "dataset", "face", "nn", "picture", "pipeline", "vision"],
         external: Not(&["lambda_runtime", "rusqlite", "s3s"]),
     },
     Rule {
