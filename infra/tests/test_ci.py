@@ -34,6 +34,18 @@ def test_the_role_is_for_one_environment_of_one_repository():
     assert subject == {"Fn::Sub": "repo:${Repository}:environment:${Stage}"}
 
 
+def test_the_role_may_make_every_kind_of_resource(translated, data_template):
+    """Each service of the templates is one of the role's, or the first deployment with it would fail."""
+    role = yaml_parse((INFRA / "ci/role.yaml").read_text())["Resources"]["Deployer"]["Properties"]
+    statements = [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+    actions = [action for statement in statements for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])]
+    kinds = {resource["Type"] for made in (translated, data_template) for resource in made["Resources"].values()}
+    others = {"apigatewayv2": "apigateway", "applicationautoscaling": "application-autoscaling"}
+    services = {kind.split("::")[1].lower() for kind in kinds}
+    services = {others.get(service, service) for service in services}
+    assert len(services) > 10 and services <= {action.split(":")[0] for action in actions}
+
+
 def test_its_commands_take_their_options(workflow):
     said = subprocess.run(["bash", str(INFRA / "deploy"), "--help"], capture_output=True, text=True, check=True).stdout
     options = set(re.findall(r"^  (--[a-z-]+)", said, re.MULTILINE))

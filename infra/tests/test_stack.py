@@ -17,6 +17,8 @@ UNKNOWN_TO_MOTO = {
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::CloudWatch::Alarm",
+    "AWS::CodeDeploy::Application",
+    "AWS::CodeDeploy::DeploymentGroup",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Logs::MetricFilter",
     "AWS::Logs::QueryDefinition",
@@ -350,7 +352,9 @@ def test_alarms_notify_the_topic_and_the_dashboard_exists(stack, template):
         if resource["Type"] == "AWS::CloudWatch::Alarm"
     }
     watched = {"dead-letters", "failed-jobs", "idle-instance", "oldest-job", "endpoint-errors", "image-processor", "job-tracker"}
-    assert set(alarms) == watched | {"wake-up"}
+    # CodeDeploy asks for those of updates, and tells nobody but CloudFormation.
+    assert set(alarms) == watched | {"wake-up", "image-processor-update", "job-tracker-update"}
+    assert not [name for name in alarms if name.endswith("-update") and "AlarmActions" in alarms[name]]
     assert all(alarms[name]["AlarmActions"] == [{"Ref": "AlarmTopic"}] for name in watched)
     body = json.loads(stack.client("cloudwatch").get_dashboard(DashboardName=STACK)["DashboardBody"])
     assert len(body["widgets"]) == 6

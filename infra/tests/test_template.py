@@ -9,7 +9,7 @@ import tomllib
 
 import boto3
 import pytest
-from conftest import INFRA, PAGE, made
+from conftest import INFRA, KEY, PAGE, made
 
 # The uses of `*` alone, each with the reason why AWS allows nothing narrower.
 EVERYTHING = {
@@ -19,6 +19,7 @@ EVERYTHING = {
     ("JobTrackerRole", "Allow", "xray:PutTelemetryRecords", "Resource"): "AWS defines no resource for this action",
     ("JobTrackerRole", "Allow", "xray:PutTraceSegments", "Resource"): "AWS defines no resource for this action",
     ("EndpointRole", "Allow", "cloudwatch:PutMetricData", "Resource"): "AWS defines no resource, and a condition names the metrics",
+    ("FunctionUpdateRole", "Allow", "cloudwatch:DescribeAlarms", "Resource"): "CloudWatch checks it against all alarms",
 }
 
 
@@ -44,7 +45,7 @@ def test_sam_translates_the_template(translated):
     assert len(resources(translated, "AWS::Lambda::Function")) == 2
     # All roles are in the template, since those that SAM generates may write to any log.
     roles = set(resources(translated, "AWS::IAM::Role"))
-    assert roles == {"ImageProcessorRole", "JobTrackerRole", "EndpointRole", "RestApiRole"}
+    assert roles == {"ImageProcessorRole", "JobTrackerRole", "FunctionUpdateRole", "EndpointRole", "RestApiRole"}
     assert not [name for name in roles if translated["Resources"][name]["Properties"].get("ManagedPolicyArns")]
 
 
@@ -365,6 +366,62 @@ def test_callers_use_the_alias_of_a_function(translated):
         assert "Aliaslive" in call and not [name for name in functions if f'"{name}"' in call], call
 
 
+def test_an_update_of_a_function_goes_back_when_its_alarm_rings(translated, template):
+    for given, name in [({}, "Linear10PercentEvery1Minute"), ({"FunctionUpdates": "at-once"}, "AllAtOnce")]:
+        there = made(translated, given)
+        for function in ("ImageProcessor", "JobTracker"):
+            group = there[f"{function}DeploymentGroup"]["Properties"]
+            assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": name}
+            assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": f"{function}UpdateAlarm"}}]}
+            assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+            assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["FunctionUpdateRole", "Arn"]}
+            policy = translated["Resources"][f"{function}Aliaslive"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+            assert policy["DeploymentGroupName"] == {"Ref": f"{function}DeploymentGroup"}
+            # The alarm is of the version to which the alias moves, and of no other.
+            version = there[f"{function}Aliaslive"]["Properties"]["FunctionVersion"]
+            dimensions = there[f"{function}UpdateAlarm"]["Properties"]["Dimensions"]
+            assert {each["Name"]: each["Value"] for each in dimensions}["ExecutedVersion"] == version
+            assert version["Fn::GetAtt"][0] in there
+    # The sweep calls the version meanwhile, often enough for the alarm: a tenth of ten minutes, two tenths of nine, and so on.
+    sweep = template["Resources"]["SweepRule"]["Properties"]["ScheduleExpression"]
+    threshold = template["Resources"]["ImageProcessorUpdateAlarm"]["Properties"]["Threshold"]
+    assert sweep == "rate(1 minute)" and sum(tenths / 10 for tenths in range(6, 10)) > threshold
+
+
+def test_another_setting_is_another_version_of_a_function(template):
+    """A version keeps its settings, and SAM publishes one for new code only."""
+    others = {"DefaultAges": "30", "KmsKeyArn": KEY, "JobsTable": "other", "RetentionDays": "7", "Architecture": "x86_64", "Tracing": "on"}
+    together = {"InputBucket", "OutputBucket"}  # The stack of data makes them together with the table.
+
+    def version(function, given):
+        alone = template | {"Resources": {function: template["Resources"][function]}}
+        properties = made(alone, given)[function]["Properties"]
+        text, parts = properties.pop("VersionDescription")["Fn::Sub"]
+        at, of = parts.pop("Key")["Fn::Select"]
+        separator, whole = of["Fn::Split"]
+        values = {name: str(parameter.get("Default", "")) for name, parameter in template["Parameters"].items()}
+        values |= given | parts | {"Key": whole.split(separator)[at]}
+        said = re.sub(r"\$\{(\w+)\}", lambda found: str(values[found[1]]), text)
+        assert len(said) <= 256, said
+        for unversioned in ("ReservedConcurrentExecutions", "DeploymentPreference", "EventInvokeConfig"):
+            properties.pop(unversioned, None)
+        return json.dumps(properties, sort_keys=True), said
+
+    long = {"DefaultAges": ",".join(["99"] * 16), "JobsTable": "time-traveler-" + "s" * 20 + "-data-Jobs-ABCDEFGHIJKLM", "KmsKeyArn": KEY, "AdminGroup": "g" * 40}
+    for function in ("ImageProcessor", "JobTracker"):
+        version(function, long)
+        changed = set()
+        for name, parameter in template["Parameters"].items():
+            allowed = [str(value) for value in parameter.get("AllowedValues", [])]
+            other = others.get(name) or ([value for value in allowed if value != str(parameter.get("Default"))] or ["1234"])[-1]
+            for base in ({}, {"UserPoolArn": POOL}):
+                before, after = version(function, base), version(function, base | {name: other})
+                # Neither changes without the other: Lambda refuses a version that is the last one again.
+                assert name in together or (before[0] == after[0]) == (before[1] == after[1]), (function, name, before, after)
+                changed |= {name} if before != after else set()
+        assert {"Tenancy", "UserPoolArn", "DailyQuota", "RetentionDays", "KmsKeyArn", "Tracing", "LogLevel"} <= changed
+
+
 def test_an_update_of_the_endpoint_goes_back_when_its_alarm_rings(template):
     endpoint = template["Resources"]["Endpoint"]["Properties"]
     config = endpoint["DeploymentConfig"]
@@ -479,13 +536,32 @@ def test_access_logs_name_neither_portraits_nor_callers(template):
     assert "AccessLogSetting" not in made(template, {})["RestStage"]["Properties"]
 
 
+def asked(query):
+    """The fields of a log that a query of CloudWatch Logs Insights names."""
+    for line in query.splitlines():
+        command, rest = line.removeprefix("| ").split(" ", 1)
+        match command:
+            case "fields":
+                yield from rest.split(", ")
+            case "filter":
+                yield from re.findall(r"([\w.]+) (?:=|like) ", rest)
+            case "parse":
+                yield rest.split(" ")[0]
+
+
 def test_saved_queries_ask_for_logged_fields(template):
-    sources = [path.read_text() for folder in ("lambda", "container") for path in (INFRA.parent / folder / "src").rglob("*.rs")]
     queries = resources(template, "AWS::Logs::QueryDefinition")
     assert len(queries) == 3
     for name, query in queries.items():
-        for field in set(re.findall(r"fields\.(\w+)", query["Properties"]["QueryString"])) - {"message"}:
-            assert any(re.search(rf"\b{field}\b( =|, |[,)])", source) for source in sources), (name, field)
+        of_functions = "/aws/lambda/" in json.dumps(query["Properties"]["LogGroupNames"])
+        folder = INFRA.parent / ("lambda" if of_functions else "container") / "src"
+        source = "".join(path.read_text() for path in folder.rglob("*.rs"))
+        fields = set(asked(query["Properties"]["QueryString"])) - {"@timestamp"}
+        # The functions' lines have their fields below `fields`, those of the container have them beside the message.
+        assert ("flatten_event(true)" in source) == (not of_functions)
+        assert len(fields) > 1 and {field.startswith("fields.") for field in fields} == {of_functions}, (name, fields)
+        for field in {field.removeprefix("fields.") for field in fields} - {"message"}:
+            assert re.search(rf"\b{field}\b( =|, |[,)])", source), (name, field)
 
 
 def test_an_address_that_asks_too_much_is_refused(template):
@@ -522,3 +598,13 @@ def test_each_owner_has_a_quota(template):
     assert quotas({}) == quotas({"UserPoolArn": POOL, "Tenancy": "shared"}) == [0, 0]
     assert quotas({"UserPoolArn": POOL}) == ["100", "100"]
     assert quotas({"UserPoolArn": POOL, "DailyQuota": "7"}) == ["7", "7"]
+
+
+def test_an_upload_has_one_id_from_its_request_to_its_pictures(template):
+    sent = template["Resources"]["PutImage"]["Properties"]["Integration"]["RequestParameters"]
+    source = (INFRA.parent / "crates/pipeline/src/keys.rs").read_text()
+    (name,) = re.findall(r'REQUEST_METADATA: &str = "(\w+)"', source)
+    assert sent[f"integration.request.header.x-amz-meta-{name}"] == "context.requestId"
+    # The access log has the same id.
+    logged = made(template, {"RestAccessLogs": "on"})["RestStage"]["Properties"]["AccessLogSetting"]["Format"]
+    assert json.loads(logged)["request"] == "$context.requestId"

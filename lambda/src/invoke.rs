@@ -40,7 +40,7 @@ impl ImageProcessor {
         let (output, failure) = (invoked.output_location(), invoked.failure_location());
         let processing = |current: &Job| current.processing(output, failure, self.clock.now(), &deadlines);
         let recorded = self.jobs.update_read_attempt(job, processing).await?;
-        tracing::info!(%inference_id, recorded = recorded.is_some(), "invoked");
+        tracing::info!(id = %job.id, %inference_id, request = job.request, recorded = recorded.is_some(), "invoked");
         self.prepare(ages.len()).await
     }
 

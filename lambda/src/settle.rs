@@ -118,7 +118,7 @@ impl ImageProcessor {
         }
         let success = |current: &Job| current.success(model, format.extension(), self.clock.now());
         let recorded = self.jobs.update_read_attempt(job, success).await?.is_some();
-        tracing::info!(id = %job.id, revision = %job.revision, model, recorded, "split");
+        tracing::info!(id = %job.id, revision = %job.revision, request = job.request, model, recorded, "split");
         self.tidy(Some(output)).await
     }
 
@@ -147,7 +147,7 @@ impl ImageProcessor {
     pub(crate) async fn fail(&self, job: &Job, error: JobError) -> Result<(), HandlerError> {
         let failed = |current: &Job| current.failed(error.clone(), self.clock.now());
         let recorded = self.jobs.update_attempt(job, failed).await?.is_some();
-        tracing::info!(id = %job.id, revision = %job.revision, %error, recorded, "failed");
+        tracing::info!(id = %job.id, revision = %job.revision, request = job.request, %error, recorded, "failed");
         Ok(())
     }
 

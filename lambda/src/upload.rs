@@ -34,12 +34,16 @@ impl ImageProcessor {
             return Ok(());
         };
         match decision {
-            Uploaded::Invoke(job) => self.invoke(&job).await,
+            Uploaded::Invoke(job) => {
+                tracing::info!(%id, revision = %job.revision, request = job.request, "accepted");
+                self.invoke(&job).await
+            }
             Uploaded::Refuse(job) => {
-                let error = job.error.as_ref();
-                tracing::info!(%id, revision = %job.revision, error = error.map(tracing::field::display), "refused");
+                let refusal = job.error.as_ref();
+                let error = refusal.map(tracing::field::display);
+                tracing::info!(%id, revision = %job.revision, request = job.request, error, "refused");
                 // Nothing reads it any more, and it would cost its size until the lifecycle ends it.
-                if error.is_some_and(|error| error.code == ErrorCode::ImageTooLarge) {
+                if refusal.is_some_and(|error| error.code == ErrorCode::ImageTooLarge) {
                     self.objects.delete_if_match(&object.bucket, &object.key, &object.etag).await?;
                 }
                 Ok(())
@@ -73,7 +77,9 @@ impl ImageProcessor {
             let Some(beginning) = self.objects.read_beginning(bucket, key, etag, sniffed).await? else {
                 return Ok(None);
             };
-            let upload = assess(id, object, &beginning, &self.settings.default_ages);
+            let mut upload = assess(id, object, &beginning, &self.settings.default_ages);
+            // An upload that did not come by the REST API is known by the request of this function.
+            upload.request.get_or_insert_with(|| request.id.clone());
             let claim = request.claim(self.clock.now());
             let decision = match upload.decide(current.as_ref(), &claim, &deadlines) {
                 Uploaded::Settled | Uploaded::Same(_) if self.is_damaged(current.as_ref(), object.replayed).await? => {
@@ -176,8 +182,14 @@ fn assess(id: &PortraitKey, object: &ObjectCreated, beginning: &Contents, defaul
         etag: object.etag.clone(),
         revision: Revision::new(&object.etag, &written),
         ages: ages.ok(),
+        request: beginning.metadata.get(keys::REQUEST_METADATA).filter(|text| is_request(text)).cloned(),
         accepted,
     }
+}
+
+/// Whether a text may be the id of a request. S3 takes any metadata of its clients.
+fn is_request(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=".contains(&byte))
 }
 
 /// The picture's format, or why the model server would not accept the picture.
@@ -249,5 +261,12 @@ mod tests {
         assert_eq!(stated(&[("default-ages", "25,55")]), "25,55");
         assert_eq!(stated(&[("default-ages", "25,55"), ("ages", "7")]), "7");
         assert_eq!(stated(&[("default-ages", "old")]), "20,40,60,80");
+
+        // The request is the REST API's, and no other text.
+        let request = |text: &str| of(&[("request", text)], b"\xff\xd8\xff").request;
+        assert_eq!(request("7c0ff3e1-4c1c").as_deref(), Some("7c0ff3e1-4c1c"));
+        for bad in ["", "a b", "a\n", "<b>", &"x".repeat(65)] {
+            assert_eq!(request(bad), None, "{bad:?}");
+        }
     }
 }

@@ -161,7 +161,7 @@ impl Cloud {
         servers.spawn(serve(listeners.aws, endpoint, Arc::default()));
         let tokens = stack.authorizer.as_ref().map(|_| Tokens::open(data)).transpose()?;
         let measured = Measured { disk, tallies, own: stack.endpoints.iter().map(|own| own.name.clone()).collect() };
-        let gateway = Gateway::new(stack, tokens, Arc::clone(&services), measured);
+        let gateway = Gateway::new(stack, tokens, &logs, Arc::clone(&services), measured);
         let apis = Router::new().fallback(gateway::answer).with_state(Arc::new(gateway));
         let apis = apis.layer(middleware::from_fn(gateway::cors::allow));
         let linked = stack.site.iter().map(|file| file.path.clone()).collect();

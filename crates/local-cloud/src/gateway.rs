@@ -1,5 +1,6 @@
 //! The gateway for clients: a REST API proxied to S3, an HTTP API proxied to functions, a web site, metrics and health, at one address.
 
+mod access_log;
 mod authorizer;
 pub(crate) mod cors;
 mod http_api;
@@ -8,6 +9,7 @@ mod rest_api;
 mod site;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
@@ -21,6 +23,7 @@ use crate::metrics::{self, Measured};
 use crate::services::Services;
 use crate::stack::{HttpRoute, Parameters, Refusal, S3Integration, Stack};
 use crate::tokens::Tokens;
+use access_log::{AccessLog, Asked};
 use authorizer::Gate;
 use path::Template;
 use site::Site;
@@ -51,13 +54,20 @@ pub(crate) struct Gateway {
     site: Site,
     routes: Vec<(Method, Template, Target)>,
     gate: Option<Gate>,
+    log: AccessLog,
     services: Arc<Services>,
     measured: Measured,
 }
 
 impl Gateway {
-    /// `tokens`: those of the stack's authorizer.
-    pub(crate) fn new(stack: &Stack, tokens: Option<Tokens>, services: Arc<Services>, measured: Measured) -> Self {
+    /// `tokens`: those of the stack's authorizer; `logs`: the folder of the access log.
+    pub(crate) fn new(
+        stack: &Stack,
+        tokens: Option<Tokens>,
+        logs: &Path,
+        services: Arc<Services>,
+        measured: Measured,
+    ) -> Self {
         let to_s3 =
             stack.rest_api.iter().cloned().map(|route| (route.method.clone(), route.path.clone(), Target::S3(route)));
         let to_functions = stack
@@ -67,7 +77,14 @@ impl Gateway {
             .map(|route| (route.method.clone(), route.path.clone(), Target::Function(route)));
         let routes = to_s3.chain(to_functions).map(|(method, path, target)| (method, Template::new(&path), target));
         let gate = stack.authorizer.clone().zip(tokens).map(|(authorizer, tokens)| Gate::new(authorizer, tokens));
-        Self { site: Site::new(&stack.site), routes: routes.collect(), gate, services, measured }
+        Self {
+            site: Site::new(&stack.site),
+            routes: routes.collect(),
+            gate,
+            log: AccessLog::new(logs),
+            services,
+            measured,
+        }
     }
 }
 
@@ -93,17 +110,19 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             allowed.push(method.as_str());
             continue;
         }
-        let caller = match gateway.gate.as_ref().map(|gate| gate.admit(request.headers())).transpose() {
+        let asked = Asked::new(request.method(), template);
+        let mut caller = match gateway.gate.as_ref().map(|gate| gate.admit(request.headers())).transpose() {
             Ok(caller) => caller.unwrap_or_default(),
             Err(refusal) => {
                 body::drain(request.into_body()).await;
-                return authorizer::refused(refusal);
+                return gateway.log.answered(asked, authorizer::refused(refusal));
             }
         };
         let Ok(Query(query)) = Query::<Vec<(String, String)>>::try_from_uri(request.uri()) else {
             let body = json!({"message": "the query cannot be read: name=value pairs would work"});
-            return Refusal { status: StatusCode::BAD_REQUEST, body }.into_response();
+            return gateway.log.answered(asked, Refusal { status: StatusCode::BAD_REQUEST, body }.into_response());
         };
+        caller.request.clone_from(&asked.request);
         let mut parameters = Parameters { path, query: BTreeMap::new() };
         for (name, value) in query {
             let joined = parameters.query.entry(name).or_default();
@@ -112,7 +131,7 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
             }
             joined.push_str(&value);
         }
-        return match target {
+        let response = match target {
             Target::S3(integration) => {
                 rest_api::proxy(&gateway.services.s3, integration, &parameters, &caller, request).await
             }
@@ -120,6 +139,7 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
                 http_api::proxy(&gateway.services, route, template, parameters, &caller, request).await
             }
         };
+        return gateway.log.answered(asked, response);
     }
     if let Some(own) = Own::at(&path) {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {

@@ -282,6 +282,8 @@ pub struct S3Integration {
     pub metadata: Vec<(String, String)>,
     /// Metadata that every object gets: `(metadata name, value)`.
     pub fixed_metadata: Vec<(String, String)>,
+    /// Metadata that gets the id of the request, which is also in the access log and in the answer.
+    pub request_metadata: Option<String>,
     /// Refuses bodies of a wrong media type, which is given as the client wrote it. A body without a media type is taken.
     pub check_media_type: fn(&str) -> Result<(), Refusal>,
     /// The largest body, in bytes.

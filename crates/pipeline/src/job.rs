@@ -56,6 +56,9 @@ pub struct Job {
     /// `s3://` location of SageMaker's failure object.
     #[serde(default)]
     pub failure_location: Option<String>,
+    /// The id of the request that brought the upload, by which the lines of all logs about it are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 impl Job {
@@ -87,6 +90,7 @@ impl Job {
             claimed_by: None,
             output_location: None,
             failure_location: None,
+            request: None,
         }
     }
 

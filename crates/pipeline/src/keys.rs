@@ -27,6 +27,9 @@ pub const AGES_METADATA: &str = "ages";
 /// change of the default changes no upload that was accepted before.
 pub const DEFAULT_AGES_METADATA: &str = "default-ages";
 
+/// The object metadata (`x-amz-meta-request`) by which the REST API names its request: the same id is in its access log.
+pub const REQUEST_METADATA: &str = "request";
+
 /// The key of a client's upload.
 pub fn upload(portrait: &PortraitKey) -> String {
     format!("{UPLOADS}{portrait}")

@@ -15,6 +15,8 @@ pub struct Upload {
     pub revision: Revision,
     /// The ages that the client asked for; none where they cannot be read.
     pub ages: Option<Ages>,
+    /// The id of the request that brought it.
+    pub request: Option<String>,
     /// The verdict: the photograph's format, or why the job fails at once.
     pub accepted: Result<ImageType, JobError>,
 }
@@ -84,6 +86,7 @@ impl Upload {
         let job = Job {
             ages: self.ages.clone(),
             etag: self.etag.clone(),
+            request: self.request.clone(),
             input: keys::input(&id, &revision, &sequencer),
             ..Job::new(id, revision, sequencer, Status::Pending, claim.now)
         };

@@ -23,6 +23,7 @@ use crate::commands::send::{self, Send};
 use crate::commands::serve::{self, Serve};
 use crate::commands::token::{self, Token};
 use crate::commands::tour::{self, Tour};
+use crate::commands::trace::{self, Trace};
 use crate::commands::train::{self, Train};
 use crate::commands::up::{self, Up};
 use crate::{escape, stdout};
@@ -75,6 +76,8 @@ enum Command {
     Serve(Serve),
     /// Print a bearer token for a pipeline of this machine whose portraits have owners
     Token(Token),
+    /// Show a portrait's way through the pipeline of this machine, with times
+    Trace(Trace),
     /// Test whether a server keeps SageMaker's contract for containers
     Check(Check),
     /// Measure how fast this machine does the work
@@ -112,6 +115,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Model(model) => model::run(&model),
         Command::Redrive(redrive) => redrive::run(&redrive),
         Command::Serve(serve) => serve::run(&serve),
+        Command::Trace(trace) => trace::run(&trace),
         Command::Token(token) => token::run(&token),
         Command::Check(check) => check::run(&check),
         Command::Bench(bench) => bench::run(&bench),

@@ -18,5 +18,6 @@ pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod token;
 pub(crate) mod tour;
+pub(crate) mod trace;
 pub(crate) mod train;
 pub(crate) mod up;

@@ -20,6 +20,8 @@ pub(super) struct Gate {
 /// Who asks. By default nobody in particular: the APIs are open.
 #[derive(Debug, Default)]
 pub(super) struct Caller {
+    /// The id of the request.
+    pub(super) request: String,
     claims: Option<Map<String, Value>>,
     names: BTreeMap<String, String>,
 }
@@ -49,7 +51,11 @@ impl Gate {
         })?;
         let subject = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
         let spelled = (self.authorizer.spelling)(subject.ok_or_else(refusal)?);
-        Ok(Caller { names: BTreeMap::from([(self.authorizer.name.clone(), spelled)]), claims: Some(claims) })
+        Ok(Caller {
+            names: BTreeMap::from([(self.authorizer.name.clone(), spelled)]),
+            claims: Some(claims),
+            ..Caller::default()
+        })
     }
 }
 

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::authorizer::Caller;
 use super::path::Template;
@@ -58,7 +57,7 @@ pub(super) async fn proxy(
         Method::DELETE => route.redacts.as_ref().and_then(|name| parameters.path.get(name)).cloned(),
         _ => None,
     };
-    let mut event = event(&parts, &format!("{} {template}", route.method), parameters, &body);
+    let mut event = event(&parts, &caller.request, &format!("{} {template}", route.method), parameters, &body);
     if let Some(claims) = caller.claims() {
         event["requestContext"]["authorizer"] = json!({"jwt": {"claims": claims, "scopes": null}});
     }
@@ -95,7 +94,7 @@ fn refuse(status: StatusCode, message: &str) -> Response {
     Refusal { status, body: json!({"message": message}) }.into_response()
 }
 
-fn event(parts: &http::request::Parts, route_key: &str, parameters: Parameters, body: &Bytes) -> Value {
+fn event(parts: &http::request::Parts, request: &str, route_key: &str, parameters: Parameters, body: &Bytes) -> Value {
     let text = |name: &HeaderName| {
         let values: Vec<&str> = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         values.join(",")
@@ -119,7 +118,7 @@ fn event(parts: &http::request::Parts, route_key: &str, parameters: Parameters, 
                 "sourceIp": "127.0.0.1",
                 "userAgent": headers.get("user-agent").cloned().unwrap_or_default(),
             },
-            "requestId": Uuid::new_v4(),
+            "requestId": request,
             "routeKey": route_key,
             "stage": "$default",
             "time": jiff::Timestamp::now().strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),

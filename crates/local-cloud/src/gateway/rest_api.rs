@@ -108,6 +108,9 @@ async fn integration_request(
     for (name, value) in &route.fixed_metadata {
         builder = builder.header(format!("x-amz-meta-{name}"), value);
     }
+    if let Some(name) = &route.request_metadata {
+        builder = builder.header(format!("x-amz-meta-{name}"), &caller.request);
+    }
     let body = whole(route, &parts.headers, body).await?;
     builder.header(header::CONTENT_LENGTH, body.len()).body(Body::from(body)).map_err(|error| bad_request(&error))
 }
@@ -179,6 +182,7 @@ mod tests {
             key: "{id}".to_owned(),
             metadata: Vec::new(),
             fixed_metadata: vec![("kind".to_owned(), "photo".to_owned())],
+            request_metadata: Some("request".to_owned()),
             check_media_type: |media_type| match media_type {
                 "image/png" => Ok(()),
                 other => Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, Some("NOT_PNG"), other)),
@@ -200,7 +204,11 @@ mod tests {
         assert_eq!(refused(&route, "image/png").await, (413, json!(null)));
 
         let put = http::Request::put("/photos/a").body(Body::from("x")).unwrap();
-        let sent = integration_request(&route, &Parameters::default(), &Caller::default(), put).await.unwrap();
-        assert_eq!(sent.headers()["x-amz-meta-kind"], "photo");
+        let caller = Caller { request: "r-1".to_owned(), ..Caller::default() };
+        let sent = integration_request(&route, &Parameters::default(), &caller, put).await.unwrap();
+        assert_eq!(
+            (&sent.headers()["x-amz-meta-kind"], &sent.headers()["x-amz-meta-request"]),
+            (&"photo".parse().unwrap(), &"r-1".parse().unwrap())
+        );
     }
 }

@@ -106,6 +106,7 @@ fn another_template_is_found_out() {
         ("integration.request.header.x-amz-meta-ages", "integration.request.header.x-amz-meta-age"),
         ("x-amz-meta-default-ages: stageVariables.defaultAges", "x-amz-meta-default-ages: \"'20'\""),
         ("        defaultAges: !Ref DefaultAges\n", "        defaultAges: \"20\"\n"),
+        ("x-amz-meta-request: context.requestId", "x-amz-meta-request: context.extendedRequestId"),
         ("PathPart: \"{revision}\"", "PathPart: \"{version}\""),
         ("larger than 10 MB", "larger than 20 MB"),
         ("      RouteKey: DELETE /jobs/{id}\n", "      RouteKey: DELETE /job/{id}\n"),
@@ -364,6 +365,11 @@ fn rest_apis_are_the_same(local: &Stack, template: &Template) {
             Some((name.to_owned(), value.as_str()?.to_owned()))
         });
         assert_eq!(fixed.collect::<Vec<_>>(), here.fixed_metadata);
+        // The id of the request goes along.
+        let request =
+            here.request_metadata.as_ref().map(|name| format!("integration.request.header.x-amz-meta-{name}"));
+        let ids = requests.iter().filter(|(_, from)| *from == "context.requestId").map(|(to, _)| to.clone());
+        assert_eq!(ids.collect::<Vec<_>>(), request.into_iter().collect::<Vec<_>>());
         let names = here_path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         for name in names {
             let from = format!("method.request.path.{name}");

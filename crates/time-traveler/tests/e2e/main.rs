@@ -34,3 +34,4 @@ mod support;
 mod sweep;
 mod tenants;
 mod terminal;
+mod trace;
