@@ -27,4 +27,4 @@ pub use parameters::Parameters;
 pub use pass::{Gradients, Pass, Statistics};
 pub use random::Random;
 pub use stages::Stages;
-pub use training::{AdamW, Group, Sgd};
+pub use training::{AdamW, Group, Optimizer, Rule, Sgd};

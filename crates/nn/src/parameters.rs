@@ -127,6 +127,17 @@ impl Parameters {
         }
     }
 
+    /// Moves this share of the way to other parameters of the same network: an exponential moving average. Buffers are taken over.
+    pub fn approach(&mut self, others: &Self, share: f64) {
+        for (name, parameter) in &mut self.tensors {
+            let other = others.tensor(name);
+            parameter.value = match parameter.kind {
+                Kind::Buffer => other,
+                Kind::Trained | Kind::Frozen => parameter.value.clone() * (1.0 - share) + other * share,
+            };
+        }
+    }
+
     /// The tensors as a checkpoint. Messages call it `name`.
     pub fn checkpoint(&self, name: &str) -> Checkpoint {
         let stored = |(name, parameter): (&String, &Parameter)| {

@@ -30,6 +30,12 @@ pub(crate) fn array_u8(name: &str) -> Vec<u8> {
     array.into_iter().collect()
 }
 
+/// The same of 32 bits.
+pub(crate) fn array_i32(name: &str) -> Vec<i32> {
+    let array: ArrayD<i32> = read_npy(file(&format!("{name}.npy"))).unwrap();
+    array.into_iter().collect()
+}
+
 pub(crate) fn exists(name: &str) -> bool {
     file(name).exists()
 }

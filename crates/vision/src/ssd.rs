@@ -10,6 +10,7 @@ mod detector;
 mod extractor;
 mod input;
 mod network;
+pub mod training;
 mod variables;
 
 pub use anchors::AnchorGenerator;

@@ -8,8 +8,8 @@ use std::io::Read;
 use std::path::Path;
 
 pub use error::ConfigError;
-use fields::Fields;
-use text::Message;
+pub(super) use fields::Fields;
+pub(super) use text::Message;
 
 use super::anchors::AnchorGenerator;
 
@@ -210,9 +210,9 @@ fn extractor(ssd: &Fields) -> Result<ExtractorConfig, ConfigError> {
         None => NormConfig::SLIM,
     };
     extractor.finish()?;
+    // It does not reach what `conv_hyperparams` describe: those say themselves whether they train.
     let is_fixed = ssd.flag("freeze_batchnorm", false)?;
-    let of_backbone = if overrides { norm } else { NormConfig::SLIM };
-    let [backbone_norm, norm] = [of_backbone, norm].map(|norm| NormConfig { is_fixed, ..norm });
+    let backbone_norm = if overrides { norm } else { NormConfig { is_fixed, ..NormConfig::SLIM } };
     Ok(ExtractorConfig { backbone, depth_multiplier, min_depth, backbone_norm, norm })
 }
 
@@ -222,7 +222,7 @@ fn norm(hyperparameters: &Fields) -> Result<NormConfig, ConfigError> {
     hyperparameters.word("op", Some(()), &[("CONV", ())])?;
     hyperparameters.word("activation", Some(()), &[("RELU_6", ())])?;
     let norm = hyperparameters.required("batch_norm", "batch_norm { scale: true epsilon: 0.001 }")?;
-    norm.pass_over(&["train"]);
+    let is_fixed = !norm.flag("train", true)?;
     norm.always("center", true)?;
     norm.word("scale", None, &[("true", ())])?;
     let above = |value: &f64| *value > 0.0 && *value <= 1.0;
@@ -230,7 +230,7 @@ fn norm(hyperparameters: &Fields) -> Result<NormConfig, ConfigError> {
     let decay = norm.number("decay", 0.999, "a number above 0 to 1", above)?;
     norm.finish()?;
     hyperparameters.finish()?;
-    Ok(NormConfig { epsilon, decay, is_fixed: false })
+    Ok(NormConfig { epsilon, decay, is_fixed })
 }
 
 fn anchors(ssd: &Fields) -> Result<AnchorGenerator, ConfigError> {

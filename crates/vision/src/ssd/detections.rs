@@ -131,7 +131,7 @@ fn area([top, left, bottom, right]: [f32; 4]) -> f32 {
 }
 
 /// 0 where one of both boxes is empty.
-fn intersection_over_union([one, other]: [[f32; 4]; 2], areas: [f32; 2]) -> f32 {
+pub(super) fn intersection_over_union([one, other]: [[f32; 4]; 2], areas: [f32; 2]) -> f32 {
     if areas[0] <= 0.0 || areas[1] <= 0.0 {
         return 0.0;
     }

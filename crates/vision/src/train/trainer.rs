@@ -56,6 +56,13 @@ pub enum Control {
     Stop,
 }
 
+impl Control {
+    /// [`Stop`](Self::Stop) if one of both is.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self == Self::Stop { self } else { other }
+    }
+}
+
 /// How a training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -66,6 +66,24 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// All messages of a name.
+    pub(in crate::ssd) fn messages(&self, name: &str) -> Result<Vec<Self>, ConfigError> {
+        let of = |field: &'a Field| match &field.value {
+            Value::Message(message) => Ok(Self::at(message, self.path(name))),
+            _ => Err(self.wrong(field, "a message in braces")),
+        };
+        self.all(name).map(of).collect()
+    }
+
+    /// All texts of a name.
+    pub(in crate::ssd) fn texts(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let of = |field: &Field| match &field.value {
+            Value::Text(text) => Ok(text.clone()),
+            _ => Err(self.wrong(field, "a text in quotes")),
+        };
+        self.all(name).map(of).collect()
+    }
+
     /// A message that has to be there. `needed` says what would work.
     pub(in crate::ssd) fn required(&self, name: &str, needed: &'static str) -> Result<Self, ConfigError> {
         self.message(name)?.ok_or_else(|| ConfigError::Missing { path: self.path(name), needed })

@@ -102,3 +102,15 @@ fn what_cannot_be_used_is_named_with_its_path_and_line() {
     std::fs::write(&large, " ".repeat(MAX_BYTES as usize + 1)).unwrap();
     assert!(matches!(Config::read(&large).unwrap_err(), ConfigError::Large { .. }));
 }
+
+#[test]
+fn frozen_normalizations_are_those_of_the_backbone_unless_their_own_settings_say_otherwise() {
+    let fixed = |settings: &str, train: &str| {
+        let text = small().replace("num_classes: 5", &format!("num_classes: 5 {settings}"));
+        let extractor = Config::parse(&text.replace("train: true", train)).unwrap().extractor;
+        [extractor.backbone_norm.is_fixed, extractor.norm.is_fixed]
+    };
+    assert_eq!(fixed("", "train: true"), [false, false]);
+    assert_eq!(fixed("freeze_batchnorm: true", "train: true"), [true, false]);
+    assert_eq!(fixed("", "train: false"), [false, true]);
+}
