@@ -9,6 +9,7 @@ mod hyperparameters;
 mod job;
 mod lines;
 mod objects;
+mod ssd;
 mod stop;
 
 use folders::Folders;

@@ -15,7 +15,7 @@ use super::job::Job;
 const BASE: &str = "/opt/ml";
 /// The channels that pictures and a checkpoint to begin with may come in, in the order in which they are looked for.
 const DATA: [&str; 3] = ["training", "train", "data"];
-const WEIGHTS: [&str; 2] = ["pretrained", "model"];
+const WEIGHTS: [&str; 3] = ["pretrained", "model", "checkpoint"];
 
 /// `/opt/ml`, or what `SAGEMAKER_BASE_DIR` and the variables of SageMaker's own images say in its place.
 #[derive(Clone, Debug)]

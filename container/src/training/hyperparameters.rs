@@ -34,9 +34,14 @@ pub enum Kind {
 }
 
 /// All hyperparameters, by name.
-pub const HYPERPARAMETERS: [Hyperparameter; 25] = [
+pub const HYPERPARAMETERS: [Hyperparameter; 29] = [
     of("augment", Kind::Flag, "true", "flips, warps, rotates, enlarges and lights pictures at random, as fastai does"),
-    of("batch_size", Kind::Whole(1, 1024), "64", "pictures of a step; at most the pictures to train with"),
+    of(
+        "batch_size",
+        Kind::Whole(1, 1024),
+        "64; SSD: that of pipeline.config",
+        "pictures of a step; at most the pictures to train with",
+    ),
     of(
         "checkpoint_seconds",
         Kind::Whole(1, 86_400),
@@ -55,6 +60,12 @@ pub const HYPERPARAMETERS: [Hyperparameter; 25] = [
         "2 with a checkpoint to begin with, else 20",
         "epochs in which everything trains",
     ),
+    of(
+        "eval_steps",
+        Kind::Whole(1, 10_000_000),
+        "a tenth of num_steps",
+        "SSD: the steps between two evaluations on the validation record",
+    ),
     of("find_lr", Kind::Flag, "false", "looks for a learning rate first, and uses it in place of lr"),
     of(
         "frozen_epochs",
@@ -63,7 +74,18 @@ pub const HYPERPARAMETERS: [Hyperparameter; 25] = [
         "epochs before those, in which the body's convolutions do not change",
     ),
     of("frozen_lr", Kind::Rates, "3e-4,3e-3", "the largest learning rate of the frozen epochs"),
-    of("image_size", Kind::Whole(32, 1024), "224", "the side of the network's input, in pixels"),
+    of(
+        "image_size",
+        Kind::Whole(32, 1024),
+        "224; SSD: 300",
+        "the side of the network's input, in pixels; SSD: the square that the service resizes pictures to first",
+    ),
+    of(
+        "inference_type",
+        Kind::Choice(&["FLOAT", "QUANTIZED_UINT8"]),
+        "FLOAT",
+        "SSD: the numbers of a model for mobile devices, of which none is made yet",
+    ),
     of(
         "keep",
         Kind::Choice(&["last", "best"]),
@@ -73,8 +95,8 @@ pub const HYPERPARAMETERS: [Hyperparameter; 25] = [
     ),
     of(
         "kind",
-        Kind::Choice(&["classifier", "faster-rcnn"]),
-        "faster-rcnn with config_file or local_config_file, else classifier",
+        Kind::Choice(&["classifier", "faster-rcnn", "ssd"]),
+        "faster-rcnn with config_file or local_config_file, ssd where the data has a pipeline.config, else classifier",
         "what is trained",
     ),
     of(
@@ -103,6 +125,7 @@ pub const HYPERPARAMETERS: [Hyperparameter; 25] = [
         "resnet34",
         "the network's body",
     ),
+    of("num_steps", Kind::Whole(1, 10_000_000), "100", "SSD: steps, whatever pipeline.config says"),
     of(
         "opts",
         Kind::Text("KEY VALUE KEY VALUE"),
@@ -116,6 +139,12 @@ pub const HYPERPARAMETERS: [Hyperparameter; 25] = [
         "epochs without a smaller validation loss after which training ends; 0 never ends it",
     ),
     of("pth", Kind::Flag, "false", "writes the weights for PyTorch and fastai too, such as resnet34.pth"),
+    of(
+        "quantize",
+        Kind::Flag,
+        "false",
+        "SSD: a model for mobile devices too; true is refused, as there is no export yet",
+    ),
     of(
         "resume",
         Kind::Flag,

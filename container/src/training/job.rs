@@ -10,6 +10,7 @@ use vision::train::{Event, History};
 use super::classifier;
 use super::faster_rcnn;
 use super::hyperparameters::Hyperparameters;
+use super::ssd;
 use super::stop::Stop;
 
 /// A training: what it reads, and what it writes.
@@ -38,11 +39,13 @@ pub enum JobKind {
     Classifier,
     /// [`vision::faster_rcnn`].
     FasterRcnn,
+    /// [`vision::ssd`].
+    Ssd,
 }
 
 /// A word that names nothing that trains.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} cannot be trained: classifier or faster-rcnn would work")]
+#[error("{0:?} cannot be trained: classifier, faster-rcnn or ssd would work")]
 pub struct UnknownKind(String);
 
 impl FromStr for JobKind {
@@ -52,6 +55,7 @@ impl FromStr for JobKind {
         match word {
             "classifier" => Ok(Self::Classifier),
             "faster-rcnn" => Ok(Self::FasterRcnn),
+            "ssd" => Ok(Self::Ssd),
             _ => Err(UnknownKind(word.to_owned())),
         }
     }
@@ -89,10 +93,11 @@ impl Job {
         match self.kind()? {
             JobKind::Classifier => classifier::run(self, stop, tell),
             JobKind::FasterRcnn => faster_rcnn::run(self, stop, tell),
+            JobKind::Ssd => ssd::run(self, stop, tell),
         }
     }
 
-    /// What is trained. Detectron2's hyperparameters are those of a Faster R-CNN.
+    /// What is trained: what the hyperparameters say, and those of Detectron2 are a Faster R-CNN's; else what the files of the data tell.
     ///
     /// # Errors
     /// [`UnknownKind`].
@@ -101,6 +106,7 @@ impl Job {
         match self.hyperparameters.get("kind") {
             Some(word) => word.parse(),
             None if given("config_file") || given("local_config_file") => Ok(JobKind::FasterRcnn),
+            None if self.data.join(ssd::CONFIG).is_file() => Ok(JobKind::Ssd),
             None => Ok(JobKind::Classifier),
         }
     }

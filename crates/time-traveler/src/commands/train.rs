@@ -18,15 +18,15 @@ const CHECKPOINTS: &str = "checkpoints";
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Pictures, a folder for each class, or train.json, val.json and theirs
+    /// Pictures by class, train.json and val.json, or pipeline.config and records
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Write the model, history.csv and training.html here
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// What to train
-    #[arg(long, value_name = "classifier|faster-rcnn", hide_possible_values = true,
-        value_parser = Choice::<JobKind>::of(&["classifier", "faster-rcnn"]))]
+    #[arg(long, value_name = "classifier|faster-rcnn|ssd", hide_possible_values = true,
+        value_parser = Choice::<JobKind>::of(&["classifier", "faster-rcnn", "ssd"]))]
     kind: Option<JobKind>,
     /// Set a hyperparameter, such as epochs=10: the manual lists them
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
@@ -56,6 +56,7 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
     let word = |kind| match kind {
         JobKind::Classifier => "classifier",
         JobKind::FasterRcnn => "faster-rcnn",
+        JobKind::Ssd => "ssd",
     };
     let kind = train.kind.map(|kind| ("kind".to_owned(), word(kind).to_owned()));
     let hyperparameters =
@@ -78,6 +79,7 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
         device,
         hyperparameters,
     };
+    let kind = job.kind()?;
     container::heap::keep_large_blocks();
     let stop = Stop::on_signals()?;
     let mut progress = Some(Progress::steps("training"));
@@ -100,9 +102,9 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
                 // What is left there is in nobody's way.
                 drop(std::fs::remove_dir_all(&temporary));
             }
-            let command = match job.kind()? {
+            let command = match kind {
                 JobKind::Classifier => "classify",
-                JobKind::FasterRcnn => "detect",
+                JobKind::FasterRcnn | JobKind::Ssd => "detect",
             };
             note!("the model is in {}: `time-traveler {command} PHOTO --model {0}` uses it", train.out.shown());
             Ok(())
