@@ -100,7 +100,6 @@ fn stack() -> Stack {
         key: key.to_owned(),
         metadata: vec![("ages".to_owned(), "ages".to_owned())],
         fixed_metadata: Vec::new(),
-        request_metadata: Some("request".to_owned()),
         check_media_type: |media_type| match media_type {
             "image/jpeg" | "image/png" => Ok(()),
             other => Err(Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body: other.into() }),
