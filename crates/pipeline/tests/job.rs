@@ -24,6 +24,7 @@ fn upload(sequencer: &str, etag: &str) -> Upload {
         revision: Revision::new(etag, &ages.to_string()),
         ages: Some(ages),
         accepted: Ok(ImageType::Png),
+        request: None,
     }
 }
 

@@ -204,7 +204,8 @@ mod tests {
         assert_eq!(refused(&route, "image/png").await, (413, json!(null)));
 
         let put = http::Request::put("/photos/a").body(Body::from("x")).unwrap();
-        let caller = Caller { request: "r-1".to_owned(), ..Caller::default() };
+        let mut caller = Caller::default();
+        "r-1".clone_into(&mut caller.request);
         let sent = integration_request(&route, &Parameters::default(), &caller, put).await.unwrap();
         assert_eq!(
             (&sent.headers()["x-amz-meta-kind"], &sent.headers()["x-amz-meta-request"]),

@@ -33,6 +33,7 @@ impl World {
                     revision: Revision::new(&etag(event.photo), &ages.to_string()),
                     ages: Some(ages),
                     accepted: Ok(ImageType::Png),
+                    request: None,
                 };
                 let claim = Claim { by: format!("request {}", event.request), now: self.now() };
                 let mut decision = upload.decide(current.as_ref(), &claim, &DEADLINES);
