@@ -7,12 +7,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::environment::Environment;
 use crate::handler::InferenceHandler;
-use crate::handlers::classifier::{self, Classification};
+use crate::handlers::classifier::Classification;
 use crate::handlers::face_aging::{self, FaceAging};
 use crate::handlers::face_detector::{self, FaceDetection};
 use crate::handlers::faster_rcnn::{self, ObjectDetection};
 use crate::handlers::ssd;
 use crate::model_kind::ModelKind;
+use crate::network_settings::NetworkSettings;
 use crate::settings::Settings;
 use crate::{heap, server, training};
 
@@ -42,7 +43,7 @@ pub fn serve_by(environment: &Environment) -> anyhow::Result<()> {
             run(settings, handler, on_cpu)
         }
         ModelKind::Classifier => {
-            let handler = Classification::new(classifier::Settings::read(environment)?)?;
+            let handler = Classification::new(NetworkSettings::read(environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }
@@ -52,7 +53,7 @@ pub fn serve_by(environment: &Environment) -> anyhow::Result<()> {
             run(settings, handler, on_cpu)
         }
         ModelKind::Ssd => {
-            let handler = ssd::ObjectDetection::new(ssd::Settings::read(environment)?)?;
+            let handler = ssd::ObjectDetection::new(NetworkSettings::read(environment)?)?;
             let on_cpu = handler.computes_on_cpu();
             run(settings, handler, on_cpu)
         }

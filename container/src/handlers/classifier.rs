@@ -1,6 +1,5 @@
 //! Classification: a picture in, its class and the network's confidence out.
 
-pub mod settings;
 pub mod wire;
 
 use std::path::Path;
@@ -12,12 +11,12 @@ use picture::RgbImage;
 use vision::VisionError;
 use vision::classifier::{Classifier, DESCRIPTION, Description, Identity, Pixels, identify};
 
-pub use self::settings::Settings;
 use self::wire::Request;
 use crate::handler::{Answer, Failure, InferenceHandler, Work};
 use crate::head::Head;
 use crate::log_line::{LogLine, log_invocation};
 use crate::model_folder;
+use crate::network_settings::NetworkSettings;
 use crate::refusal::{Reason, Refusal};
 
 /// The most pictures that are computed together.
@@ -64,7 +63,7 @@ impl ModelFiles {
 /// Classifies pictures, with the network whose checkpoint the model folder has.
 #[derive(Debug)]
 pub struct Classification {
-    settings: Settings,
+    settings: NetworkSettings,
     files: ModelFiles,
 }
 
@@ -73,7 +72,7 @@ impl Classification {
     ///
     /// # Errors
     /// There is no model folder, or its files are not those of a classifier.
-    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(settings: NetworkSettings) -> anyhow::Result<Self> {
         let Some(folder) = &settings.model_dir else {
             bail!("there is no model folder: SM_MODEL_DIR names one with a checkpoint of a classifier");
         };

@@ -1,7 +1,6 @@
 //! Object detection as in `svpino/tensorflow-object-detection-sagemaker`: a picture in, boxes of objects and their classes out.
 
 mod files;
-pub mod settings;
 pub mod wire;
 
 use anyhow::{Context, bail};
@@ -11,11 +10,11 @@ use vision::VisionError;
 use vision::ssd::{Detection, Detector, Input};
 
 pub use self::files::{ModelFiles, is_model};
-pub use self::settings::Settings;
 use self::wire::Payload;
 use crate::handler::{Answer, Failure, InferenceHandler, Work};
 use crate::head::Head;
 use crate::log_line::{LogLine, log_invocation};
+use crate::network_settings::NetworkSettings;
 use crate::refusal::{Reason, Refusal};
 
 /// The most pictures that are computed together.
@@ -24,7 +23,7 @@ const BATCH: usize = 8;
 /// Finds objects, with the network of the model folder.
 #[derive(Debug)]
 pub struct ObjectDetection {
-    settings: Settings,
+    settings: NetworkSettings,
     files: ModelFiles,
 }
 
@@ -33,7 +32,7 @@ impl ObjectDetection {
     ///
     /// # Errors
     /// There is no model folder, or its files are not those of an SSD.
-    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(settings: NetworkSettings) -> anyhow::Result<Self> {
         let Some(folder) = &settings.model_dir else {
             bail!("there is no model folder: SM_MODEL_DIR names one with a graph and its pipeline.config");
         };

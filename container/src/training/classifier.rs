@@ -26,9 +26,34 @@ const BETA2: f64 = 0.99;
 const EPSILON: f64 = 1e-8;
 /// The file of the model.
 const MODEL: &str = "model.safetensors";
+/// The hyperparameters that count.
+pub(super) const KNOWN: [&str; 21] = [
+    "augment",
+    "batch_size",
+    "checkpoint_seconds",
+    "epochs",
+    "find_lr",
+    "frozen_epochs",
+    "frozen_lr",
+    "image_size",
+    "keep",
+    "kind",
+    "label_pattern",
+    "label_smoothing",
+    "lr",
+    "mixup",
+    "model_arch",
+    "patience",
+    "pth",
+    "seed",
+    "threads",
+    "validation_share",
+    "weight_decay",
+];
 
 pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
     let given = &job.hyperparameters;
+    given.only(&KNOWN, "a classifier")?;
     let training = training(job)?;
     let begins_with = job.weights.as_deref().map(weights).transpose()?;
     tell(Notice::Text(format!(

@@ -28,13 +28,12 @@ const BEST: &str = "best.safetensors";
 const HISTORY: &str = "history.csv";
 /// The figure that tells the best.
 const AP: &str = "AP";
-/// The hyperparameters that count. The others are those of a classifier.
-const KNOWN: [&str; 8] = ["config_file", "keep", "kind", "local_config_file", "opts", "resume", "seed", "threads"];
+/// The hyperparameters that count. All else is in the configuration.
+pub(super) const KNOWN: [&str; 8] =
+    ["config_file", "keep", "kind", "local_config_file", "opts", "resume", "seed", "threads"];
 
 pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
-    if let Some((name, _)) = job.hyperparameters.iter().find(|(name, _)| !KNOWN.contains(name)) {
-        bail!("the hyperparameter {name} means nothing to a Faster R-CNN: its configuration in opts would work");
-    }
+    job.hyperparameters.only(&KNOWN, "a Faster R-CNN")?;
     let objects = Objects::read(&job.data)?;
     let (document, config) = configuration(job, objects.classes.len())?;
     let (pictures, validation) = (objects.annotated(&objects.training), objects.annotated(&objects.validation));
@@ -86,7 +85,7 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     })
 }
 
-/// The configuration of a job, for so many classes.
+/// The configuration of a job whose data set has `classes` classes.
 fn configuration(job: &Job, classes: usize) -> anyhow::Result<(Document, Config)> {
     let given = &job.hyperparameters;
     let mut document = match (given.get("config_file"), given.get("local_config_file")) {

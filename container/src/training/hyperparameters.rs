@@ -184,6 +184,16 @@ pub enum HyperparametersError {
         /// What would work.
         needed: String,
     },
+    /// What is trained has no use for it.
+    #[error("the hyperparameter {name} means nothing to {trained}: {} would work", known.join(", "))]
+    Foreign {
+        /// Its name.
+        name: &'static str,
+        /// What is trained.
+        trained: &'static str,
+        /// The names that mean something to it.
+        known: &'static [&'static str],
+    },
     /// It is given under two spellings.
     #[error("the hyperparameter {name} is given twice: one value would work")]
     Twice {
@@ -226,6 +236,21 @@ impl Hyperparameters {
     /// The value that is given.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Refuses those that mean nothing to what is trained, so that nobody waits for their effect.
+    ///
+    /// # Errors
+    /// [`HyperparametersError::Foreign`]: the first one.
+    pub(super) fn only(
+        &self,
+        known: &'static [&'static str],
+        trained: &'static str,
+    ) -> Result<(), HyperparametersError> {
+        match self.0.keys().find(|name| !known.contains(name)) {
+            Some(name) => Err(HyperparametersError::Foreign { name, trained, known }),
+            None => Ok(()),
+        }
     }
 
     /// A whole number, or this one.

@@ -121,3 +121,24 @@ impl Job {
 pub(super) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::hyperparameters::HYPERPARAMETERS;
+    use super::*;
+
+    #[test]
+    fn every_hyperparameter_means_something_to_what_is_trained() {
+        let known = [&classifier::KNOWN[..], &faster_rcnn::KNOWN[..], &ssd::KNOWN[..]].concat();
+        let known: BTreeSet<&str> = known.into_iter().collect();
+        assert_eq!(known, HYPERPARAMETERS.iter().map(|known| known.name).collect());
+
+        let given = |name: &str, value: &str| Hyperparameters::read([(name.to_owned(), value.to_owned())]).unwrap();
+        given("seed", "3").only(&ssd::KNOWN, "an SSD").unwrap();
+        let error = given("lr", "1e-3").only(&ssd::KNOWN, "an SSD").unwrap_err().to_string();
+        assert!(error.starts_with("the hyperparameter lr means nothing to an SSD: batch_size, "), "{error}");
+        assert!(given("num_steps", "5").only(&classifier::KNOWN, "a classifier").is_err());
+    }
+}

@@ -78,8 +78,7 @@ impl Objects {
         let mut comparison = Comparison::new(images.collect(), self.classes.clone());
         for (image, (sample, _)) in part.samples.iter().enumerate() {
             for object in &sample.objects {
-                let [left, top, right, bottom] = object.bounds.corners();
-                let bounds = BoundingBox::from_size([left, top, right - left, bottom - top]);
+                let bounds = BoundingBox::from_corners(object.bounds.corners());
                 comparison.push_truth(Truth {
                     image,
                     class: self.class(object.class),
@@ -93,8 +92,7 @@ impl Objects {
             let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
             let picture = picture::decode(&bytes).with_context(|| format!("{} cannot be decoded", file.display()))?;
             for found in network.detect(&picture)? {
-                let [left, top, right, bottom] = found.corners.map(f64::from);
-                let bounds = BoundingBox::from_size([left, top, right - left, bottom - top]);
+                let bounds = BoundingBox::from_corners(found.corners.map(f64::from));
                 comparison.push_detection(Compared { image, class: found.class, bounds, score: found.score.into() })?;
             }
         }

@@ -3,6 +3,7 @@
 mod evaluation;
 mod records;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,10 +30,24 @@ const MODEL: &str = "model.safetensors";
 const HYPERPARAMETERS: &str = "hyperparameters.json";
 /// Evaluations of a training, where the job does not say how many steps there are between two.
 const ROUNDS: usize = 10;
+/// The hyperparameters that count. All else is in `pipeline.config`.
+pub(super) const KNOWN: [&str; 10] = [
+    "batch_size",
+    "checkpoint_seconds",
+    "eval_steps",
+    "image_size",
+    "inference_type",
+    "kind",
+    "num_steps",
+    "quantize",
+    "seed",
+    "threads",
+];
 
 /// Trains, and writes what `serve` serves: `graph/model.safetensors` and the files beside it.
 pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
     let given = &job.hyperparameters;
+    given.only(&KNOWN, "an SSD")?;
     ensure!(
         !given.flag("quantize", false),
         "quantize=true cannot be used: there is no export to TensorFlow Lite, and false works"
@@ -90,20 +105,21 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
         checkpoints: checkpoints.as_ref(),
         checkpoint_every: Duration::from_secs(given.whole("checkpoint_seconds", 60) as u64),
     };
-    let mut failed = None;
+    let failed = RefCell::new(None);
     let mut evaluate = |parameters: &Parameters| match &validation {
         None => Vec::new(),
         Some(records) => evaluation::figures(parameters, &config, job.device, records).unwrap_or_else(|error| {
-            failed.get_or_insert(error);
+            failed.borrow_mut().get_or_insert(error);
             Vec::new()
         }),
     };
     let mut heed = |event: Event| {
         tell(Notice::Event(event));
-        if stop.has_come() { Control::Stop } else { Control::GoOn }
+        // A training whose model cannot be evaluated ends, so that nobody waits for it in vain.
+        if stop.has_come() || failed.borrow().is_some() { Control::Stop } else { Control::GoOn }
     };
     let trained = plan.run(parameters, &mut evaluate, &mut heed)?;
-    if let Some(error) = failed {
+    if let Some(error) = failed.take() {
         return Err(error.context("the model cannot be evaluated"));
     }
     write_model(job, &text, &label_map, &trained.parameters)?;

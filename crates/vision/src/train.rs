@@ -2,7 +2,7 @@
 //!
 //! A [`Task`] plugs a network, its data and its loss in. [`train`] runs it.
 
-mod batches;
+pub(crate) mod batches;
 mod error;
 mod finder;
 mod history;

@@ -23,7 +23,7 @@ use self::faster_rcnn::Objects;
 use self::found::{Finder, Found};
 use self::ssd::Ssd;
 use crate::choice::Choice;
-use crate::escape::Shown;
+use crate::escape::{Shown, line};
 use crate::pictures::{photograph, source};
 
 /// The quality of a drawn picture.
@@ -169,7 +169,8 @@ fn as_text(photo: &Path, found: &[Found], [one, many]: [&str; 2]) -> String {
     let mut text = format!("{}: {count}", photo.shown());
     for Found { corners: [left, top, right, bottom], score, class, .. } in found {
         let (across, down) = (right - left, bottom - top);
-        let name = class.as_ref().map(|class| format!("{}: ", class.name)).unwrap_or_default();
+        // A file of the model has the name.
+        let name = class.as_ref().map(|class| format!("{}: ", line(&class.name))).unwrap_or_default();
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {name}{across:.0} x {down:.0} pixels at ({left:.0}, {top:.0}), score {score:.3}");
     }

@@ -9,7 +9,7 @@ use clap::Args;
 use pipeline::{InferenceId, Owner, PortraitId, PortraitKey, Revision, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::escape::Shown;
+use crate::escape::{Shown, line};
 
 /// The field of a log's line that is its text.
 const MESSAGE: &str = "message";
@@ -96,10 +96,12 @@ pub(crate) fn run(trace: &Trace) -> anyhow::Result<()> {
         // Another request is another upload of the portrait.
         if step.text("request").is_some() && step.text("request") != request {
             request = step.text("request");
-            print_line!("request {}", request.unwrap_or_default())?;
+            print_line!("request {}", line(request.unwrap_or_default()))?;
         }
         let said = step.text(MESSAGE).unwrap_or_default();
-        print_line!("{after:>8} ms  {}  {:<16} {said:<12} {}", step.at, step.part, step.detail())?;
+        // Programs write the lines, and may repeat what clients sent.
+        let (said, detail) = (line(said), step.detail());
+        print_line!("{after:>8} ms  {}  {:<16} {said:<12} {}", step.at, line(&step.part), line(&detail))?;
     }
     Ok(())
 }

@@ -18,10 +18,23 @@ const SAMPLE: u64 = 2;
 const STEP: u64 = 3;
 
 /// The examples of a batch.
-pub(super) struct Batch<S> {
-    pub(super) samples: Vec<S>,
+pub(crate) struct Batch<S> {
+    pub(crate) samples: Vec<S>,
     /// Those that are missing in it.
-    pub(super) spoiled: Vec<Spoiled>,
+    pub(crate) spoiled: Vec<Spoiled>,
+}
+
+impl<S> FromIterator<Result<S, Spoiled>> for Batch<S> {
+    fn from_iter<I: IntoIterator<Item = Result<S, Spoiled>>>(made: I) -> Self {
+        let mut batch = Self { samples: Vec::new(), spoiled: Vec::new() };
+        for sample in made {
+            match sample {
+                Ok(sample) => batch.samples.push(sample),
+                Err(spoiled) => batch.spoiled.push(spoiled),
+            }
+        }
+        batch
+    }
 }
 
 /// An epoch of a training, counted over all phases.
@@ -68,14 +81,7 @@ fn make<T: Task>(task: &T, of: EpochOf, first: usize, sender: &SyncSender<Batch<
     for indices in order.chunks(plan.batch).take(count).skip(first) {
         let sample = |index: &usize| task.sample(*index, Random::of(plan.seed, &[SAMPLE, epoch as u64, *index as u64]));
         let made: Vec<Result<T::Sample, Spoiled>> = indices.par_iter().map(sample).collect();
-        let mut batch = Batch { samples: Vec::with_capacity(made.len()), spoiled: Vec::new() };
-        for sample in made {
-            match sample {
-                Ok(sample) => batch.samples.push(sample),
-                Err(spoiled) => batch.spoiled.push(spoiled),
-            }
-        }
-        if sender.send(batch).is_err() {
+        if sender.send(made.into_iter().collect()).is_err() {
             return;
         }
     }

@@ -215,7 +215,7 @@ impl Normalization {
         );
     }
 
-    /// For maps of so many numbers.
+    /// The combination for maps of `numbers` values.
     fn combination(&self, weight: &[f32], gradients: &Gradients, numbers: usize) -> Combination {
         let channels = self.mean.len();
         let share = channels as f32 / numbers as f32;

@@ -9,7 +9,7 @@ use super::super::config::{ConfigError, Fields};
 pub enum Schedule {
     /// The same in every step.
     Constant(f64),
-    /// Multiplied by a factor every so many steps.
+    /// A rate that is multiplied by a factor again and again.
     Exponential {
         /// The first rate.
         initial: f64,
@@ -17,7 +17,7 @@ pub enum Schedule {
         every: f64,
         /// The factor.
         factor: f64,
-        /// Whether it changes at the end of so many steps alone.
+        /// Whether the rate stays the same between two multiplications. Else it falls in every step.
         staircase: bool,
         /// The least rate.
         least: f64,

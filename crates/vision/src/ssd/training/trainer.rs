@@ -21,6 +21,7 @@ use super::losses::BatchLosses;
 use super::saved::State;
 use super::settings::TrainingSettings;
 use super::targets::{Targets, Truth};
+use crate::train::batches::Batch;
 use crate::train::{Checkpoints, Control, Epoch, Event, History, Outcome, Spoiled, TrainError};
 
 /// Batches that are made before they are used.
@@ -80,12 +81,6 @@ pub struct Trained {
 pub(super) struct Sample {
     pub(super) input: Input,
     pub(super) targets: Targets,
-}
-
-/// What is made of some examples.
-struct Batch {
-    samples: Vec<Sample>,
-    spoiled: Vec<Spoiled>,
 }
 
 impl<E: Examples> Training<'_, E> {
@@ -290,7 +285,7 @@ impl<E: Examples> Training<'_, E> {
     }
 
     /// Makes the batches of all steps from one on, on all cores, until nobody takes them.
-    fn make(&self, first: usize, anchors: &[[f32; 4]], sender: &SyncSender<Batch>) {
+    fn make(&self, first: usize, anchors: &[[f32; 4]], sender: &SyncSender<Batch<Sample>>) {
         let count = self.examples.count();
         let mut epoch: Option<(usize, Vec<usize>)> = None;
         for step in first..self.settings.steps {
@@ -309,14 +304,7 @@ impl<E: Examples> Training<'_, E> {
                 self.sample(*index, &mut Random::of(self.seed, &[SAMPLE, *position as u64]), anchors)
             };
             let made: Vec<Result<Sample, Spoiled>> = indices.par_iter().map(sample).collect();
-            let mut batch = Batch { samples: Vec::new(), spoiled: Vec::new() };
-            for sample in made {
-                match sample {
-                    Ok(sample) => batch.samples.push(sample),
-                    Err(spoiled) => batch.spoiled.push(spoiled),
-                }
-            }
-            if sender.send(batch).is_err() {
+            if sender.send(made.into_iter().collect()).is_err() {
                 return;
             }
         }

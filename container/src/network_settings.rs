@@ -1,21 +1,19 @@
-//! The settings of object detection.
-
 use std::path::PathBuf;
 
 use nn::DeviceChoice;
 
 use crate::environment::{Environment, SettingsError};
 
-/// The settings of object detection.
+/// The settings of a handler that needs its network and nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
+pub struct NetworkSettings {
     /// `SM_MODEL_DIR`: the folder of the model; `/opt/ml/model` by default, if it exists.
     pub model_dir: Option<PathBuf>,
     /// `DEVICE`: `auto`, `cpu` or `cuda`; `auto` by default.
     pub device: DeviceChoice,
 }
 
-impl Settings {
+impl NetworkSettings {
     /// Reads the settings from the environment.
     ///
     /// # Errors
