@@ -17,7 +17,6 @@ use axum::response::Response;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::body;
 use crate::clock::Clock;
 use crate::dynamodb::DynamoDb;
 use crate::stack::Table;
@@ -174,7 +173,6 @@ impl Faults {
         let strikes = |fault| planned.plan.strikes(fault, &what, nth);
         for fault in [Fault::Throttle, Fault::Fail] {
             if strikes(fault) {
-                body::drain(request.into_body()).await;
                 planned.record(&what, by, Some(fault), None);
                 return if fault == Fault::Throttle { call.throttled() } else { call.failed() };
             }

@@ -17,7 +17,6 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use serde_json::json;
 
-use crate::body;
 use crate::health;
 use crate::metrics::{self, Measured};
 use crate::services::Services;
@@ -114,7 +113,6 @@ pub(crate) async fn answer(State(gateway): State<Arc<Gateway>>, request: Request
         let mut caller = match gateway.gate.as_ref().map(|gate| gate.admit(request.headers())).transpose() {
             Ok(caller) => caller.unwrap_or_default(),
             Err(refusal) => {
-                body::drain(request.into_body()).await;
                 return gateway.log.answered(asked, authorizer::refused(refusal));
             }
         };

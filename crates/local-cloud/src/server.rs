@@ -5,7 +5,6 @@ mod pace;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +18,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use self::pace::paced;
+use self::pace::{End, paced};
 use crate::browser::is_navigation;
 
 /// The largest head of a request: 64 KB, several times what an SDK sends with a presigned URL.
@@ -83,14 +82,15 @@ async fn dated(mut response: Response) -> Response {
 async fn limit(State(places): State<Arc<Places>>, request: Request, next: Next) -> Response {
     let permits = if request.body().is_end_stream() { &places.without } else { &places.with_body };
     let (parts, body) = request.into_parts();
-    let (body, arrived) = {
+    let (body, end) = {
         let places = Arc::clone(&places);
-        paced(body, move || places.with_body.available_permits() < MAX_REQUESTS / 2)
+        let waits = parts.headers.contains_key(header::EXPECT);
+        paced(body, waits, move || places.with_body.available_permits() < MAX_REQUESTS / 2)
     };
     let request = Request::from_parts(parts, body);
     let Ok(_permit) = permits.try_acquire() else {
         let message = format!("{MAX_REQUESTS} requests are under way: try again in a second");
-        return closing(refusal(StatusCode::SERVICE_UNAVAILABLE, &message), &arrived);
+        return closing(refusal(StatusCode::SERVICE_UNAVAILABLE, &message), end).await;
     };
     let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
@@ -99,12 +99,12 @@ async fn limit(State(places): State<Arc<Places>>, request: Request, next: Next) 
             refusal(StatusCode::REQUEST_TIMEOUT, &message)
         }
     };
-    closing(response, &arrived)
+    closing(response, end).await
 }
 
-/// Says that the connection ends, where a body was not read to its end. A client that does not know would use it again, and fail.
-fn closing(mut response: Response, arrived: &AtomicBool) -> Response {
-    if !arrived.load(Ordering::Acquire) {
+/// Says that the connection ends, where a body is not read to its end. A client that does not know would use it again, and fail.
+async fn closing(mut response: Response, end: End) -> Response {
+    if !end.reached().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -237,12 +237,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_whose_body_is_not_read_is_not_used_again() {
-        let put = |body: &str| {
-            format!("POST /data HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n{body}GET / HTTP/1.1\r\n")
-        };
-        let answer = answer(&put("hello")).await;
-        assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("connection: close"), "{answer}");
+    async fn a_body_that_no_handler_reads_costs_the_connection_only_if_it_was_not_sent() {
+        let post = |more: &str| format!("POST /data HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n{more}\r\n");
+        let both = answer(&(post("") + "helloGET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await;
+        assert!(both.starts_with("HTTP/1.1 405") && both.ends_with("served"), "{both}");
+        let refused = answer(&post("expect: 100-continue\r\n")).await;
+        assert!(refused.starts_with("HTTP/1.1 405") && refused.contains("connection: close"), "{refused}");
     }
 
     #[tokio::test]

@@ -24,7 +24,6 @@ use super::store::ObjectStore;
 use super::{cors, documents, messages, post, presigned};
 use crate::ACCESS_KEY_ID;
 use crate::aws_error::rest_xml_error;
-use crate::body::drain;
 use crate::browser::sandboxed;
 
 #[derive(Clone)]
@@ -72,13 +71,13 @@ impl S3 {
         if let Some(header) = presigned::unsigned_header(request.uri().query().unwrap_or_default(), request.headers()) {
             let error =
                 s3_error!(AccessDenied, "There were headers present in the request which were not signed: {header}");
-            return refused(request, &error).await;
+            return error_response(&error);
         }
         let checked = refuse_passed_over(request.headers())
             .and_then(|()| check_encryption_of_read(&request))
             .and_then(|()| check_length(&request));
         if let Err(error) = checked {
-            return refused(request, &error).await;
+            return error_response(&error);
         }
         if request.method() == Method::POST
             && let Some(boundary) = post::boundary(request.headers())
@@ -91,7 +90,7 @@ impl S3 {
                 let is_valid = presigned::check(method, uri.query().unwrap_or_default());
                 match is_valid.and_then(|()| presigned::method::check(method, uri, request.headers())) {
                     Ok(()) => self.call_trusted(without_signature(request)).await,
-                    Err(error) => refused(request, &error).await,
+                    Err(error) => error_response(&error),
                 }
             }
             _ => self.answer(&self.verified, request).await,
@@ -107,7 +106,7 @@ impl S3 {
     async fn post(&self, request: Request, boundary: String) -> Response {
         let Some(bucket) = bucket(&request).filter(|_| is_of_bucket(&request)) else {
             let error = s3_error!(MethodNotAllowed, "a form is posted to a bucket, not to {}", request.uri().path());
-            return refused(request, &error).await;
+            return error_response(&error);
         };
         let answered = post::answer(&self.store, &self.secret_access_key, &bucket, boundary, request).await;
         answered.unwrap_or_else(|error| error_response(&error))
@@ -210,12 +209,6 @@ fn lenient(mut request: Request) -> Request {
         request.extensions_mut().insert(Expires(expires));
     }
     request
-}
-
-/// An error, after the body that nobody reads.
-async fn refused(request: Request, error: &S3Error) -> Response {
-    drain(request.into_body()).await;
-    error_response(error)
 }
 
 fn error_response(error: &S3Error) -> Response {

@@ -1,14 +1,15 @@
-//! The least pace of request bodies: one that stands still ends, and gives its place to another.
+//! The least pace of request bodies: one that stands still ends, and gives its place to another. What no handler reads of a body, the
+//! server reads: a client that is still sending would see a broken connection instead of the answer.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
+use futures::StreamExt;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
@@ -18,6 +19,57 @@ const BRIEFLY: Duration = Duration::from_secs(5);
 const STILL: Duration = Duration::from_secs(30);
 /// The least pace of a body, in bytes a second, from then on.
 const PACE: u64 = 1000;
+/// How many bytes of a body are read that no handler reads.
+const MOST_UNREAD: usize = 128 << 20;
+/// How long they may take.
+const UNREAD: Duration = Duration::from_secs(10);
+
+/// What is left of a request's body.
+enum Rest {
+    /// It is being read, or was dropped before its first byte was asked for by `Expect: 100-continue`.
+    Unknown,
+    Arrived,
+    Dropped(Body),
+}
+
+/// How far a body is.
+#[derive(Clone, Copy)]
+enum Progress {
+    /// The client sends nothing before it is asked to.
+    Unasked,
+    Under,
+    Ended,
+    Broken,
+}
+
+/// The end of a request's body, as the server sees it.
+pub(super) struct End(Arc<Mutex<Rest>>);
+
+impl End {
+    /// Reads what a handler left of the body, to an extent. Returns whether all of the body has arrived: the connection can then be used
+    /// again.
+    pub(super) async fn reached(self) -> bool {
+        let rest = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), Rest::Unknown);
+        match rest {
+            Rest::Arrived => true,
+            Rest::Unknown => false,
+            Rest::Dropped(body) => tokio::time::timeout(UNREAD, read_to_end(body)).await.unwrap_or(false),
+        }
+    }
+}
+
+async fn read_to_end(body: Body) -> bool {
+    let mut stream = body.into_data_stream();
+    let mut size = 0;
+    while let Some(chunk) = stream.next().await {
+        let Ok(chunk) = chunk else { return false };
+        size += chunk.len();
+        if size > MOST_UNREAD {
+            return false;
+        }
+    }
+    true
+}
 
 /// A body that breaks off when it is too slow.
 struct Paced<S> {
@@ -28,19 +80,39 @@ struct Paced<S> {
     moved: Instant,
     look: Pin<Box<Sleep>>,
     scarce: S,
-    arrived: Arc<AtomicBool>,
+    progress: Progress,
+    rest: Arc<Mutex<Rest>>,
 }
 
-/// Holds a request's body to the least pace. `scarce`: whether others may soon find no place. The flag tells whether all of it has
-/// arrived and was read.
-pub(super) fn paced(body: Body, scarce: impl Fn() -> bool + Send + Unpin + 'static) -> (Body, Arc<AtomicBool>) {
-    let arrived = Arc::new(AtomicBool::new(body.is_end_stream()));
+/// Holds a request's body to the least pace. `waits`: whether the client sends nothing before it is asked to. `scarce`: whether others may
+/// soon find no place.
+pub(super) fn paced(body: Body, waits: bool, scarce: impl Fn() -> bool + Send + Unpin + 'static) -> (Body, End) {
     if body.is_end_stream() {
-        return (body, arrived);
+        return (body, End(Arc::new(Mutex::new(Rest::Arrived))));
     }
+    let rest = Arc::new(Mutex::new(Rest::Unknown));
     let (begun, look) = (Instant::now(), Box::pin(tokio::time::sleep(BRIEFLY)));
-    let paced = Paced { body, begun, received: 0, moved: begun, look, scarce, arrived: Arc::clone(&arrived) };
-    (Body::new(paced), arrived)
+    let progress = if waits { Progress::Unasked } else { Progress::Under };
+    let paced = Paced { body, begun, received: 0, moved: begun, look, scarce, progress, rest: Arc::clone(&rest) };
+    (Body::new(paced), End(rest))
+}
+
+impl<S> Paced<S> {
+    fn too_slow(&mut self, message: &str) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.progress = Progress::Broken;
+        Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message).into())))
+    }
+}
+
+impl<S> Drop for Paced<S> {
+    fn drop(&mut self) {
+        let rest = match self.progress {
+            Progress::Unasked | Progress::Broken => return,
+            Progress::Under => Rest::Dropped(std::mem::take(&mut self.body)),
+            Progress::Ended => Rest::Arrived,
+        };
+        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+    }
 }
 
 impl<S: Fn() -> bool + Unpin> HttpBody for Paced<S> {
@@ -49,19 +121,21 @@ impl<S: Fn() -> bool + Unpin> HttpBody for Paced<S> {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let paced = self.get_mut();
+        paced.progress = Progress::Under;
         let Poll::Ready(frame) = Pin::new(&mut paced.body).poll_frame(context) else {
             loop {
                 ready!(paced.look.as_mut().poll(context));
                 let still = paced.moved.elapsed();
                 if still >= STILL || still >= BRIEFLY && (paced.scarce)() {
-                    let message = format!("the body stood still for {} seconds", still.as_secs());
-                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message).into())));
+                    return paced.too_slow(&format!("the body stood still for {} seconds", still.as_secs()));
                 }
                 paced.look.as_mut().reset(Instant::now() + BRIEFLY);
             }
         };
-        if frame.is_none() || paced.body.is_end_stream() {
-            paced.arrived.store(true, Ordering::Release);
+        match &frame {
+            Some(Err(_)) => paced.progress = Progress::Broken,
+            Some(Ok(_)) if !paced.body.is_end_stream() => {}
+            _ => paced.progress = Progress::Ended,
         }
         paced.moved = Instant::now();
         paced.look.as_mut().reset(paced.moved + BRIEFLY);
@@ -70,8 +144,7 @@ impl<S: Fn() -> bool + Unpin> HttpBody for Paced<S> {
         }
         let taken = paced.begun.elapsed();
         if taken > STILL && paced.received < PACE * taken.as_secs() && frame.is_some() {
-            let message = format!("the body has come at less than {PACE} bytes a second");
-            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message).into())));
+            return paced.too_slow(&format!("the body has come at less than {PACE} bytes a second"));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
@@ -87,7 +160,7 @@ impl<S: Fn() -> bool + Unpin> HttpBody for Paced<S> {
 
 #[cfg(test)]
 mod tests {
-    use futures::{StreamExt, stream};
+    use futures::stream;
 
     use super::*;
 
@@ -97,13 +170,14 @@ mod tests {
             tokio::time::sleep(pause).await;
             Ok::<_, io::Error>(Bytes::from(vec![0; size]))
         });
-        let (body, arrived) = paced(Body::from_stream(chunks), move || scarce);
+        let (body, end) = paced(Body::from_stream(chunks), false, move || scarce);
         let mut body = body.into_data_stream();
         let mut total = 0;
         while let Some(chunk) = body.next().await {
             total += chunk.map_err(|error| crate::error::chain(&error))?.len();
         }
-        assert!(arrived.load(Ordering::Acquire));
+        drop(body);
+        assert!(end.reached().await);
         Ok(total)
     }
 
@@ -119,5 +193,28 @@ mod tests {
         let scarce = end(100, Duration::from_secs(9), 3, true).await.unwrap_err();
         assert!(scarce.contains("stood still for 5 seconds"), "{scarce}");
         assert_eq!(end(100, Duration::from_secs(4), 3, true).await, Ok(300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_body_is_read_to_an_extent() {
+        let body = |chunks: usize, pause: u64| {
+            Body::from_stream(stream::iter(0..chunks).then(move |_| async move {
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+                Ok::<_, io::Error>(Bytes::from_static(&[0; 1 << 20]))
+            }))
+        };
+        let reached = async |body, waits| {
+            let (body, end) = paced(body, waits, || false);
+            drop(body);
+            end.reached().await
+        };
+        assert!(reached(body(100, 0), false).await);
+        assert!(!reached(body(200, 0), false).await, "200 MB");
+        assert!(!reached(body(5, 3), false).await, "15 seconds");
+        assert!(!reached(body(1, 0), true).await, "nobody has asked for it");
+        assert!(reached(Body::empty(), true).await);
+        let (begun, end) = paced(body(3, 0), true, || false);
+        let first = begun.into_data_stream().next().await;
+        assert!(first.is_some_and(|chunk| chunk.is_ok()) && end.reached().await, "the first chunk was asked for");
     }
 }
