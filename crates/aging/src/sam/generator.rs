@@ -243,6 +243,7 @@ impl StyledConv {
             shift: Some(self.activate.values()),
             slope: Some(vec![NEGATIVE_SLOPE as f32; outputs].into()),
             gain: Some(GAIN as f32),
+            ceiling: None,
         };
         (prologue, epilogue)
     }

@@ -33,20 +33,21 @@ pub trait Convolution: fmt::Debug + Send + Sync {
         others: &[f32],
         out: &mut [f32],
     ) {
-        let sum = Epilogue { slope: None, ..epilogue.clone() };
+        let sum = Epilogue { slope: None, ceiling: None, ..epilogue.clone() };
         self.forward(maps, extent, prologue, &sum, out);
         let outputs = self.outputs();
-        let slope = epilogue.slope.as_deref();
+        let (slope, ceiling) = (epilogue.slope.as_deref(), epilogue.ceiling);
         let row = self.out(extent).width * outputs;
         out.par_chunks_exact_mut(row).zip(others.par_chunks_exact(row)).for_each(|(out, others)| {
-            arch().dispatch(AddActivate { slope, outputs, others, out });
+            arch().dispatch(AddActivate { slope, ceiling, outputs, others, out });
         });
     }
 }
 
-/// Adds values, and applies the activation with this slope for each channel.
+/// Adds values, and applies the activation with this slope for each channel and this ceiling.
 struct AddActivate<'a> {
     slope: Option<&'a [f32]>,
+    ceiling: Option<f32>,
     outputs: usize,
     others: &'a [f32],
     out: &'a mut [f32],
@@ -57,11 +58,15 @@ impl WithSimd for AddActivate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { slope, outputs, others, out } = self;
+        let Self { slope, ceiling, outputs, others, out } = self;
         for (out, others) in out.chunks_exact_mut(outputs).zip(others.chunks_exact(outputs)) {
             out.iter_mut().zip(others).for_each(|(out, other)| *out += other);
-            let Some(slope) = slope else { continue };
-            out.iter_mut().zip(slope).for_each(|(out, slope)| *out = if *out < 0.0 { *out * slope } else { *out });
+            if let Some(slope) = slope {
+                out.iter_mut().zip(slope).for_each(|(out, slope)| *out = if *out < 0.0 { *out * slope } else { *out });
+            }
+            if let Some(ceiling) = ceiling {
+                out.iter_mut().for_each(|out| *out = if *out > ceiling { ceiling } else { *out });
+            }
         }
     }
 }

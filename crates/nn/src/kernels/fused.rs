@@ -27,6 +27,8 @@ pub struct Epilogue {
     pub slope: Option<Arc<[f32]>>,
     /// A factor for all channels, above zero.
     pub gain: Option<f32>,
+    /// The largest value, as in `ReLU6`.
+    pub ceiling: Option<f32>,
 }
 
 /// A [`Prologue`] as vectors of channels.
@@ -43,6 +45,7 @@ pub struct DenseEpilogue<'a> {
     slope: Vec<f32>,
     noise: &'a [f32],
     gain: f32,
+    ceiling: f32,
 }
 
 /// Some channels of a [`DenseEpilogue`]. Arrays of a constant length become vectors.
@@ -52,6 +55,7 @@ pub(super) struct SomeEpilogue<'a, const N: usize> {
     slope: [f32; N],
     noise: &'a [f32],
     gain: f32,
+    ceiling: f32,
 }
 
 /// A [`DenseEpilogue`] as vectors of channels.
@@ -61,6 +65,7 @@ pub struct SimdEpilogue<'a, S: Simd> {
     slope: &'a [S::f32s],
     noise: &'a [f32],
     gain: f32,
+    ceiling: f32,
 }
 
 impl Prologue {
@@ -116,6 +121,7 @@ impl Epilogue {
             slope: or(&self.slope, 1.0, 1.0),
             noise: self.noise.as_deref().unwrap_or_default(),
             gain,
+            ceiling: self.ceiling.unwrap_or(f32::INFINITY),
         }
     }
 }
@@ -125,16 +131,16 @@ impl DenseEpilogue<'_> {
     #[inline(always)]
     pub fn simd<S: Simd>(&self) -> SimdEpilogue<'_, S> {
         let of = |values| S::as_simd_f32s(values).0;
-        let Self { scale, shift, slope, noise, gain } = self;
-        SimdEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain }
+        let Self { scale, shift, slope, noise, gain, ceiling } = self;
+        SimdEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain, ceiling: *ceiling }
     }
 
     /// `N` channels from one on.
     #[inline(always)]
     pub(super) fn some<const N: usize>(&self, channel: usize) -> SomeEpilogue<'_, N> {
         let of = |values: &[f32]| *values[channel..].first_chunk().expect("the channels exist");
-        let Self { scale, shift, slope, noise, gain } = self;
-        SomeEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain }
+        let Self { scale, shift, slope, noise, gain, ceiling } = self;
+        SomeEpilogue { scale: of(scale), shift: of(shift), slope: of(slope), noise, gain: *gain, ceiling: *ceiling }
     }
 
     /// Applies the epilogue to one value.
@@ -148,7 +154,8 @@ impl DenseEpilogue<'_> {
     pub fn apply_added(&self, value: f32, channel: usize, pixel: usize, other: f32) -> f32 {
         let noise = self.noise.get(pixel).map_or(0.0, |noise| noise * self.gain);
         let value = value.mul_add(self.scale[channel], self.shift[channel] + noise) + other * self.gain;
-        if value < 0.0 { value * self.slope[channel] } else { value }
+        let value = if value < 0.0 { value * self.slope[channel] } else { value };
+        if value > self.ceiling { self.ceiling } else { value }
     }
 }
 
@@ -159,7 +166,8 @@ impl<const N: usize> SomeEpilogue<'_, N> {
         let noise = self.noise.get(pixel).map_or(0.0, |noise| noise * self.gain);
         for index in 0..N {
             let value = values[index].mul_add(self.scale[index], self.shift[index] + noise);
-            values[index] = if value < 0.0 { value * self.slope[index] } else { value };
+            let value = if value < 0.0 { value * self.slope[index] } else { value };
+            values[index] = if value > self.ceiling { self.ceiling } else { value };
         }
         values
     }
@@ -192,6 +200,7 @@ impl<S: Simd> SimdEpilogue<'_, S> {
     #[inline(always)]
     fn activated(&self, simd: S, values: S::f32s, vector: usize) -> S::f32s {
         let below = simd.mul_f32s(values, self.slope[vector]);
-        simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values)
+        let values = simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values);
+        simd.min_f32s(values, simd.splat_f32s(self.ceiling))
     }
 }

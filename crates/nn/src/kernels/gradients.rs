@@ -6,6 +6,7 @@ mod convolution;
 mod depthwise;
 mod max_pool;
 mod normalization;
+mod sgd;
 mod transposed;
 mod weight_gradient;
 
@@ -13,4 +14,5 @@ pub(crate) use adam::{AdamStep, adam};
 pub(crate) use convolution::{Shape, forward, input_gradient};
 pub(crate) use max_pool::{max_pool, max_pool_gradient, pooled};
 pub(crate) use normalization::{Activation, Normalization, statistics};
+pub(crate) use sgd::{SgdStep, sgd};
 pub(crate) use weight_gradient::weight_gradient;

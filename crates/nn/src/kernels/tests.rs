@@ -46,6 +46,7 @@ impl Case {
                 shift: Some(numbers(outputs, 7).into()),
                 slope: Some(numbers(outputs, 8).into()),
                 gain: Some(1.5),
+                ceiling: Some(0.75),
             },
         }
     }
@@ -64,10 +65,11 @@ impl Case {
 
     fn finished(&self, pixel: usize, channel: usize, sum: f64) -> f64 {
         let of = |values: &Option<Arc<[f32]>>, index: usize| values.as_ref().map(|values| f64::from(values[index]));
-        let Epilogue { scale, noise, shift, slope, .. } = &self.epilogue;
+        let Epilogue { scale, noise, shift, slope, ceiling, .. } = &self.epilogue;
         let noise = of(noise, pixel).unwrap_or(0.0);
         let value = sum * of(scale, channel).unwrap() + noise + of(shift, channel).unwrap();
-        1.5 * if value < 0.0 { value * of(slope, channel).unwrap() } else { value }
+        let value = 1.5 * if value < 0.0 { value * of(slope, channel).unwrap() } else { value };
+        value.min(ceiling.map_or(f64::INFINITY, f64::from))
     }
 
     /// A convolution as plain sums.
@@ -283,12 +285,14 @@ fn others_are_added_before_the_activation() {
         convolution.forward_add(&case.maps, extent, &case.prologue, &case.epilogue, &others, &mut out);
         let slope = case.epilogue.slope.take().unwrap();
         case.epilogue.slope = Some(vec![1.0; channels[0]].into());
+        let ceiling = f64::from(case.epilogue.ceiling.take().unwrap());
         let sums = case.convolved(side, 1);
         let expected: Vec<f64> = (0..others.len())
             .map(|index| {
                 // The case's gain is 1.5.
                 let value = sums[index] / 1.5 + f64::from(others[index]);
-                if value < 0.0 { value * f64::from(slope[index % channels[0]]) } else { value }
+                let value = if value < 0.0 { value * f64::from(slope[index % channels[0]]) } else { value };
+                value.min(ceiling)
             })
             .collect();
         close(&out, &expected, 2e-4, &format!("{convolution:.0?}")[..20]);

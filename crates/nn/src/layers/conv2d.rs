@@ -136,7 +136,7 @@ impl Conv2d {
                     scale: Some(norm.scale.values()),
                     shift: Some(norm.shift.values()),
                 });
-                after.limited(kernels::convolve(x, convolution.clone(), prologue, self.epilogue(after)))
+                kernels::convolve(x, convolution.clone(), prologue, self.epilogue(after))
             }
         }
     }
@@ -151,7 +151,7 @@ impl Conv2d {
             }
             Kernel::Prepared(convolution) => {
                 let (x, prologue) = (self.padded(x), Prologue::default());
-                after.limited(kernels::convolve_add(x, others, convolution.clone(), prologue, self.epilogue(after)))
+                kernels::convolve_add(x, others, convolution.clone(), prologue, self.epilogue(after))
             }
         }
     }
@@ -241,15 +241,10 @@ impl Conv2d {
             }
             After::LeakyReLU(slope) => Epilogue { slope: slopes(*slope), ..plain },
             After::BatchNorm2dLeakyReLU(norm, slope) => Epilogue { slope: slopes(*slope), ..normalized(norm) },
-            After::BatchNorm2dReLU6(norm) => Epilogue { slope: slopes(0.0), ..normalized(norm) },
+            After::BatchNorm2dReLU6(norm) => {
+                Epilogue { slope: slopes(0.0), ceiling: Some(Activation::RELU6.ceiling), ..normalized(norm) }
+            }
         }
-    }
-}
-
-impl After<'_> {
-    /// What the epilogue of a kernel cannot do: `ReLU6` has a largest value.
-    fn limited(&self, x: Tensor<4>) -> Tensor<4> {
-        if matches!(self, Self::BatchNorm2dReLU6(_)) { x.clamp_max(6.0) } else { x }
     }
 }
 

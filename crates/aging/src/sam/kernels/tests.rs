@@ -44,6 +44,7 @@ impl Case {
                 shift: Some(numbers(outputs, 7).into()),
                 slope: Some(numbers(outputs, 8).into()),
                 gain: Some(1.5),
+                ceiling: None,
             },
         }
     }
@@ -181,6 +182,7 @@ fn a_scale_is_both_of_its_convolutions() {
                 shift: Some(numbers(16, seed + 3).into()),
                 slope: Some(vec![0.2; 16].into()),
                 gain: Some(1.5),
+                ceiling: None,
             },
         };
         let weights = |seed| numbers(9 * 16 * 16, seed);

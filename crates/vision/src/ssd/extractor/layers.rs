@@ -37,7 +37,7 @@ impl ConvNorm {
     /// With `ReLU6`.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         match &self.conv {
-            Conv::Pointwise(conv) => conv.forward(x, None, &After::BatchNorm2d(&self.norm)).clamp(0.0, 6.0),
+            Conv::Pointwise(conv) => conv.forward(x, None, &After::BatchNorm2dReLU6(&self.norm)),
             Conv::Same(conv) => conv.forward_relu6(x, &self.norm),
         }
     }
