@@ -508,6 +508,8 @@ def datasets():
         features = bytes([10, len(entry)]) + entry
         write("tfrecord", name, b"\1" + bytes([10, len(features)]) + features)
     write("label_map", "map", "item {\n id: 1\n name: 'a'\n display_name: \"b\\'\"\n keypoints { id: 2 } # c\n}\nitem: <id: 2, name: 'd'>\n")
+    config = (HERE.parent / "crates/vision/tests/golden/ssd/small/pipeline.config").read_text()
+    write("pipeline_config", "small", config)
     header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
     write("open_images", "boxes", header + "a,x,/m/1,1,0.1,0.5,0.2,0.9,0,1,0,0,0\nb,x,/m/2,1,0,1,0,1,0,0,1,0,0\n")
     write("open_images", "labels", "ImageID,Source,LabelName,Confidence\na,v,/m/1,0\na,v,/m/2,1\n")
