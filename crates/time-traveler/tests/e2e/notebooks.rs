@@ -24,16 +24,29 @@ fn notebook(name: &str) {
         }
         command
     };
-    // Only the notebooks of face detection read the checkpoint, and that of the classifier the pictures.
+    // Only the notebooks of face detection read the checkpoint, that of the classifier the pets, and that of object detection the shapes.
     let data = tempfile::tempdir().unwrap();
     let checkpoint = data.path().join("made_up.safetensors");
     write_made_up(&checkpoint);
     let pets = ["dataset", "make", "pets", "--format", "pets", "--classes", "4", "--pictures", "160"];
     assert!(time_traveler(data.path(), &pets).status.success());
+    let shapes = data.path().join("shapes");
+    for (name, pictures, seed) in [("training", "24", "1"), ("validation", "4", "2")] {
+        let records =
+            ["dataset", "make", "shapes", "--tfrecord", "--name", name, "--pictures", pictures, "--seed", seed];
+        assert!(time_traveler(data.path(), &records).status.success());
+    }
+    std::fs::copy(repository().join("examples/object-detection/pipeline.config"), shapes.join("pipeline.config"))
+        .unwrap();
+    let photos = ["dataset", "make", "photos", "--pictures", "3", "--seed", "8"];
+    assert!(time_traveler(data.path(), &photos).status.success());
     run(in_python("run_notebook.py")
         .arg(&executed)
         .env("TIME_TRAVELER_CHECKPOINT", checkpoint)
         .env("TIME_TRAVELER_PICTURES", data.path().join("pets/images"))
+        .env("TIME_TRAVELER_RECORDS", shapes)
+        .env("TIME_TRAVELER_PHOTOS", data.path().join("photos/images"))
+        .env("TIME_TRAVELER_STEPS", "10")
         .env("TIME_TRAVELER_API", &up.api)
         .env("AWS_ENDPOINT_URL", &up.aws)
         .env("AWS_ACCESS_KEY_ID", "anything")
@@ -65,4 +78,9 @@ fn the_notebook_of_batch_transform_runs_as_saved() {
 #[test]
 fn the_notebook_of_the_classifier_runs_as_saved() {
     notebook("classifier.ipynb");
+}
+
+#[test]
+fn the_notebook_of_object_detection_runs_as_saved() {
+    notebook("object-detection.ipynb");
 }

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SECONDS_PER_CELL = 180
+SECONDS_PER_CELL = 900
 
 
 def main(path, folder):

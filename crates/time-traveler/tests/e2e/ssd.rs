@@ -1,10 +1,15 @@
-//! Object detection as users of TensorFlow run it: `detect` with a folder as the exporter writes it.
+//! Object detection as users of TensorFlow run it: `detect` with a folder as the exporter writes it, and training, an endpoint and
+//! `detect` of a drawn set.
+
+use std::path::Path;
 
 use nn::checkpoint::save;
 use serde_json::Value;
 use vision::ssd::{Config, tensors};
 
-use crate::support::{repository, run};
+use crate::boto3::script;
+use crate::python;
+use crate::support::{Up, repository, run};
 
 fn golden(name: &str) -> Vec<u8> {
     std::fs::read(repository().join("crates/vision/tests/golden/ssd").join(name)).unwrap()
@@ -53,4 +58,56 @@ fn objects_are_found_named_and_drawn() {
     assert!(text.starts_with("photo.png: 1 object\n  ring: "), "{text}");
     let output = run(folder.path(), &["detect", "photo.png", "--model", "model", "--threshold", "1"]);
     assert_eq!(output.stdout, b"photo.png: no object\n");
+}
+
+/// A drawn set in `shapes`, with the configuration of the examples.
+fn shapes(folder: &Path) {
+    for (name, pictures, seed) in [("training", "24", "1"), ("validation", "4", "2")] {
+        let arguments =
+            ["dataset", "make", "shapes", "--tfrecord", "--name", name, "--pictures", pictures, "--seed", seed];
+        let output = run(folder, &arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let config = repository().join("examples/object-detection/pipeline.config");
+    std::fs::copy(config, folder.join("shapes/pipeline.config")).unwrap();
+}
+
+#[test]
+fn a_training_job_makes_an_endpoint() {
+    let folder = folder();
+    shapes(folder.path());
+    let (photo, drawn) = (folder.path().join("photo.png"), folder.path().join("drawn.png"));
+    let up = Up::start();
+    // A few steps find nothing yet: the best guesses are drawn.
+    python::run(
+        script(&up, "boto3_ssd.py")
+            .args([folder.path().join("shapes"), photo.clone(), drawn.clone()])
+            .args(["4", "0", "0"]),
+    );
+    let open = |file: &Path| image::open(file).unwrap().into_rgb8();
+    let (photo, drawn) = (open(&photo), open(&drawn));
+    assert!(photo.dimensions() == drawn.dimensions() && photo != drawn);
+}
+
+#[test]
+fn the_command_line_trains_and_uses_a_model() {
+    let folder = folder();
+    shapes(folder.path());
+    let settings = ["--set", "num_steps=3", "--set", "batch_size=4", "--set", "image_size=128"];
+    let train = |out: &str, more: &[&str]| {
+        let output =
+            run(folder.path(), &[&["train", "--data", "shapes", "--out", out, "--json"][..], &settings, more].concat());
+        (output.status.success(), output.stdout, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (success, stdout, stderr) = train("trained", &[]);
+    assert!(success && stderr.contains("24 pictures of 3 classes train, 4 validate"), "{stderr}");
+    let epoch: Value = serde_json::from_slice(stdout.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    assert!(epoch["AP50"].as_f64().is_some_and(|figure| (0.0..=1.0).contains(&figure)), "{epoch}");
+    let output = run(folder.path(), &["detect", "photo.png", "--model", "trained", "--threshold", "0", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // A training that begins with this model takes all variables of it over.
+    let (success, _, stderr) = train("again", &["--weights", "trained/graph"]);
+    assert!(success && stderr.contains("begins with 324 of 324 variables"), "{stderr}");
+    let (success, _, stderr) = train("tflite", &["--set", "quantize=true"]);
+    assert!(!success && stderr.contains("quantize=true cannot be used"), "{stderr}");
 }
