@@ -93,6 +93,20 @@ fn version_2_trains_and_serves_a_classifier() {
 }
 
 #[test]
+fn version_2_takes_labels_to_an_evaluated_endpoint() {
+    let config = examples().join("faster-rcnn/config.yaml").display().to_string();
+    // A few steps find nothing yet.
+    let opts = "SOLVER.MAX_ITER 4 TEST.EVAL_PERIOD 2 SOLVER.WARMUP_ITERS 1".to_owned();
+    let variables = [("PICTURES", "20".to_owned()), ("OPTS", opts), ("LEAST", "0".to_owned())];
+    run(
+        "sdk2",
+        "v2_objects.py",
+        &[],
+        &[&[("PROGRAM", BINARY.to_owned()), ("CONFIG", config)][..], &variables].concat(),
+    );
+}
+
+#[test]
 fn version_2_transforms() {
     run("sdk2", "v2_transform.py", &[("upper", examples().join("own_image/upper.py"))], &[]);
 }
