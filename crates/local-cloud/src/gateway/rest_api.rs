@@ -77,9 +77,7 @@ async fn integration_request(
     request: Request,
 ) -> Result<Request, Refusal> {
     let (parts, body) = request.into_parts();
-    if let Err(refusal) = (route.validate)(parameters).and_then(|()| check_media_type(route, &parts.headers)) {
-        return Err(refusal);
-    }
+    (route.validate)(parameters).and_then(|()| check_media_type(route, &parts.headers))?;
     // The caller comes first: a part of the path that looks like the caller's name is not replaced any more.
     let key = Template::fill(&caller.fill(&route.key), &parameters.path);
     let mut builder = http::Request::builder()
