@@ -19,25 +19,26 @@ const BRIEFLY: Duration = Duration::from_secs(5);
 const STILL: Duration = Duration::from_secs(30);
 /// The least pace of a body, in bytes a second, from then on.
 const PACE: u64 = 1000;
-/// How many bytes of a body are read that no handler reads.
+/// The most bytes that are read of what no handler reads of a body.
 const MOST_UNREAD: usize = 128 << 20;
-/// How long they may take.
+/// The longest time that this takes.
 const UNREAD: Duration = Duration::from_secs(10);
 
 /// What is left of a request's body.
 enum Rest {
-    /// It is being read, or was dropped before its first byte was asked for by `Expect: 100-continue`.
+    /// The body is still being read, has broken off, or was dropped while the client waited for `100 Continue`.
     Unknown,
     Arrived,
+    /// The part that the handler did not read.
     Dropped(Body),
 }
 
-/// How far a body is.
+/// How far a body has come.
 #[derive(Clone, Copy)]
 enum Progress {
-    /// The client sends nothing before it is asked to.
+    /// The client sends nothing before `100 Continue`, which the first read causes.
     Unasked,
-    Under,
+    Sending,
     Ended,
     Broken,
 }
@@ -46,8 +47,8 @@ enum Progress {
 pub(super) struct End(Arc<Mutex<Rest>>);
 
 impl End {
-    /// Reads what a handler left of the body, to an extent. Returns whether all of the body has arrived: the connection can then be used
-    /// again.
+    /// Reads what a handler left of the body, up to [`MOST_UNREAD`] and [`UNREAD`]. Returns whether the whole body has arrived: then the
+    /// connection can be used again.
     pub(super) async fn reached(self) -> bool {
         let rest = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), Rest::Unknown);
         match rest {
@@ -84,15 +85,15 @@ struct Paced<S> {
     rest: Arc<Mutex<Rest>>,
 }
 
-/// Holds a request's body to the least pace. `waits`: whether the client sends nothing before it is asked to. `scarce`: whether others may
-/// soon find no place.
+/// Holds a request's body to the least pace. `waits`: whether the client waits for `100 Continue` before it sends. `scarce`: whether other
+/// requests may soon find no place.
 pub(super) fn paced(body: Body, waits: bool, scarce: impl Fn() -> bool + Send + Unpin + 'static) -> (Body, End) {
     if body.is_end_stream() {
         return (body, End(Arc::new(Mutex::new(Rest::Arrived))));
     }
     let rest = Arc::new(Mutex::new(Rest::Unknown));
     let (begun, look) = (Instant::now(), Box::pin(tokio::time::sleep(BRIEFLY)));
-    let progress = if waits { Progress::Unasked } else { Progress::Under };
+    let progress = if waits { Progress::Unasked } else { Progress::Sending };
     let paced = Paced { body, begun, received: 0, moved: begun, look, scarce, progress, rest: Arc::clone(&rest) };
     (Body::new(paced), End(rest))
 }
@@ -108,7 +109,7 @@ impl<S> Drop for Paced<S> {
     fn drop(&mut self) {
         let rest = match self.progress {
             Progress::Unasked | Progress::Broken => return,
-            Progress::Under => Rest::Dropped(std::mem::take(&mut self.body)),
+            Progress::Sending => Rest::Dropped(std::mem::take(&mut self.body)),
             Progress::Ended => Rest::Arrived,
         };
         *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
@@ -121,7 +122,7 @@ impl<S: Fn() -> bool + Unpin> HttpBody for Paced<S> {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let paced = self.get_mut();
-        paced.progress = Progress::Under;
+        paced.progress = Progress::Sending;
         let Poll::Ready(frame) = Pin::new(&mut paced.body).poll_frame(context) else {
             loop {
                 ready!(paced.look.as_mut().poll(context));

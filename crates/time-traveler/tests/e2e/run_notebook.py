@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+# A training of many steps, whose outputs are saved, takes minutes.
 SECONDS_PER_CELL = 900
 
 
