@@ -137,12 +137,13 @@ print("epoch=2 loss=0.25; last", end="")
     );
     let runs = folder.path().join("data/sagemaker-jobs/training");
     eventually(async || (std::fs::read_dir(&runs).unwrap().count() == 0).then_some(())).await;
-    let events = eventually(async || {
+    // The last line may not be written to its end yet.
+    let last = eventually(async || {
         let events = std::fs::read_to_string(folder.path().join("events")).unwrap_or_default();
-        events.contains("\"Completed\"").then_some(events)
+        let last: Value = serde_json::from_str(events.lines().last()?).ok()?;
+        (last["detail"]["SecondaryStatus"] == "Completed").then_some(last)
     })
     .await;
-    let last: Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
     assert_eq!(last["resources"][0], created["TrainingJobArn"]);
     assert_eq!(
         (&last["detail"]["TrainingJobName"], &last["detail"]["SecondaryStatus"]),
