@@ -19,6 +19,8 @@ export class Ages {
     });
     $('chips').addEventListener('change', (event) => this.#changed(event.target));
     this.#report();
+    // Until here nothing handled the form, so an age that was entered would have been lost.
+    $('ages').firstElementChild.disabled = false;
   }
 
   /** The chosen ages, youngest first. */

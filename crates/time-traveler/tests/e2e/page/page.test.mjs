@@ -412,6 +412,25 @@ scenario('1 to 16 ages are chosen and remembered', async (up) => {
   await tab.close();
 });
 
+scenario('ages cannot be entered before something takes them', async (up) => {
+  const tab = await Tab.open(browser, up.url);
+  const { page } = tab;
+  let arrive;
+  const arrived = new Promise((resolve) => (arrive = resolve));
+  await page.route('**/app.js', async (route) => {
+    await arrived;
+    await route.continue();
+  });
+  await page.reload();
+  const field = page.getByLabel('Another age');
+  assert.equal(await field.isDisabled(), true);
+  arrive();
+  await field.fill('33');
+  await page.keyboard.press('Enter');
+  await tab.says('#ages-message', '5 chosen');
+  await tab.close();
+});
+
 scenario('portraits are listed, cancelled and deleted, and a deletion can be undone', async (up) => {
   const tab = await Tab.open(browser, up.url, { ages: [20, 80] });
   const { page } = tab;
