@@ -6,6 +6,7 @@ pub mod backbone;
 pub mod boxes;
 pub mod classifier;
 pub mod dsfd;
+pub mod export;
 mod face_detector;
 pub mod faster_rcnn;
 pub mod retinaface;

@@ -8,8 +8,11 @@ mod config;
 mod detections;
 mod detector;
 mod extractor;
+mod graph;
 mod input;
+mod module;
 mod network;
+mod tracing;
 pub mod training;
 mod variables;
 

@@ -85,7 +85,19 @@ const RULES: [Rule; 12] = [
     Rule {
         name: "vision",
         members: &["nn", "picture"],
-        external: Only(&["burn", "maud", "rand_mt", "rayon", "regex", "saphyr-parser", "serde_json", "thiserror"]),
+        external: Only(&[
+            "burn",
+            "flatbuffers",
+            "flexbuffers",
+            "maud",
+            "prost",
+            "rand_mt",
+            "rayon",
+            "regex",
+            "saphyr-parser",
+            "serde_json",
+            "thiserror",
+        ]),
     },
     Rule { name: "web", members: &[], external: Only(&["base64", "sha2"]) },
     // It speaks AWS's protocols itself. `aws-lc-rs` is cryptography, and none of them.

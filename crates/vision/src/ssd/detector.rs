@@ -159,17 +159,26 @@ impl Detector {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
-        let Outputs { boxes, classes } = self.network.forward(self.pictures(inputs), self.config.classes);
-        let [boxes, classes] = [boxes, classes].map(|values| -> Result<Vec<f32>, VisionError> {
-            Ok(values.try_into_data()?.try_into_vec_as().expect("the outputs are float32"))
-        });
-        let (boxes, classes) = (boxes?, classes?);
+        let [boxes, classes] = self.outputs(inputs)?;
         let (per_box, per_class) = (boxes.len() / inputs.len(), classes.len() / inputs.len());
         let images = boxes.par_chunks_exact(per_box).zip(classes.par_chunks_exact(per_class));
         let settings = &self.config.post_processing;
         images
             .map(|(boxes, classes)| detections(boxes, classes, &self.anchors, self.config.box_scales, settings))
             .collect()
+    }
+
+    /// The network's values for some pictures, row-major: the encodings of boxes `(pictures, anchors, 4)`, and the logits of the
+    /// background and of the classes `(pictures, anchors, 1 + classes)`.
+    ///
+    /// # Errors
+    /// [`VisionError`]: the device failed.
+    pub fn outputs(&self, inputs: &[&Input]) -> Result<[Vec<f32>; 2], VisionError> {
+        let Outputs { boxes, classes } = self.network.forward(self.pictures(inputs), self.config.classes);
+        let values = |values: Tensor<3>| -> Result<Vec<f32>, VisionError> {
+            Ok(values.try_into_data()?.try_into_vec_as().expect("the outputs are float32"))
+        };
+        Ok([values(boxes)?, values(classes)?])
     }
 
     /// `(images, height, width, 3)`.

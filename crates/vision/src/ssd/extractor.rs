@@ -6,9 +6,13 @@ mod mobile_net_v1;
 mod mobile_net_v2;
 
 use burn::tensor::Tensor;
-use nn::layers::{Loader, Norms};
+use nn::checkpoint::CheckpointError;
+use nn::layers::Norms;
 
 use super::config::{Backbone, ExtractorConfig, NormConfig};
+use super::module::Module;
+use super::tracing::Tracing;
+use crate::export::ValueId;
 use extra::Extra;
 use mobile_net_v1::MobileNetV1;
 use mobile_net_v2::MobileNetV2;
@@ -43,23 +47,23 @@ fn multiplied(channels: usize, multiplier: f64, least: usize) -> usize {
 }
 
 impl Extractor {
-    pub(super) fn load<'a>(loader: &Loader<'a>, config: &ExtractorConfig) -> Self {
+    pub(super) fn load<'a>(module: &Module<'a>, config: &ExtractorConfig) -> Self {
         let ExtractorConfig { backbone, depth_multiplier, min_depth, backbone_norm, norm } = *config;
-        let of = |loader: &Loader<'a>, norm: NormConfig| {
-            loader.clone().with_norms(Norms { share: 1.0 - norm.decay, are_fixed: norm.is_fixed })
+        let of = |module: &Module<'a>, norm: NormConfig| {
+            module.with_norms(Norms { share: 1.0 - norm.decay, are_fixed: norm.is_fixed })
         };
         let depth = |channels: usize| multiplied(channels, depth_multiplier, min_depth);
-        let (loader, last, network) = match backbone {
+        let (module, last, network) = match backbone {
             Backbone::MobileNetV1 => {
-                let loader = loader.at("MobilenetV1");
-                let network = MobileNetV1::load(&of(&loader, backbone_norm), depth, backbone_norm.epsilon);
-                (loader, "Conv2d_13_pointwise", Network::V1(Box::new(network)))
+                let module = module.at("MobilenetV1");
+                let network = MobileNetV1::load(&of(&module, backbone_norm), depth, backbone_norm.epsilon);
+                (module, "Conv2d_13_pointwise", Network::V1(Box::new(network)))
             }
             Backbone::MobileNetV2 => {
-                let loader = loader.at("MobilenetV2");
+                let module = module.at("MobilenetV2");
                 let depth = |channels: usize| mobile_net_v2::divisible(channels, depth_multiplier, min_depth);
-                let network = MobileNetV2::load(&of(&loader, backbone_norm), depth, backbone_norm.epsilon);
-                (loader, "layer_19", Network::V2(Box::new(network)))
+                let network = MobileNetV2::load(&of(&module, backbone_norm), depth, backbone_norm.epsilon);
+                (module, "layer_19", Network::V2(Box::new(network)))
             }
         };
         let [first, mut inputs] = match &network {
@@ -70,7 +74,7 @@ impl Extractor {
         let mut extra = Vec::new();
         for (index, outputs) in EXTRA.into_iter().enumerate() {
             let (level, middle, outputs) = (OF_BACKBONE + index, depth(outputs / 2), depth(outputs));
-            extra.push(Extra::load(&of(&loader, norm), last, level, [inputs, middle, outputs], norm.epsilon));
+            extra.push(Extra::load(&of(&module, norm), last, level, [inputs, middle, outputs], norm.epsilon));
             channels[level] = outputs;
             inputs = outputs;
         }
@@ -88,6 +92,19 @@ impl Extractor {
             levels.push(extra.forward(levels[levels.len() - 1].clone()));
         }
         levels
+    }
+
+    /// The same values in a graph.
+    pub(super) fn trace(&self, tracing: &mut Tracing, pictures: ValueId) -> Result<Vec<ValueId>, CheckpointError> {
+        let maps = match &self.backbone {
+            Network::V1(network) => network.trace(tracing, pictures)?,
+            Network::V2(network) => network.trace(tracing, pictures)?,
+        };
+        let mut levels = Vec::from(maps);
+        for extra in &self.extra {
+            levels.push(extra.trace(tracing, levels[levels.len() - 1])?);
+        }
+        Ok(levels)
     }
 }
 

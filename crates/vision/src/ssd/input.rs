@@ -24,6 +24,11 @@ impl Input {
         Self::of_values(&values, [picture.height() as usize, picture.width() as usize], size)
     }
 
+    /// Its values, row-major.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// Of values of 0 to 255, `(height, width, 3)`, resized as the exported graph does.
     pub(super) fn of_values(values: &[f32], from: [usize; 2], to: [usize; 2]) -> Self {
         let values = bilinear(values, from, to).into_iter().map(|value| 2.0 / 255.0 * value - 1.0);

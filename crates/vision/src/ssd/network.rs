@@ -1,8 +1,12 @@
 use burn::tensor::Tensor;
+use nn::checkpoint::CheckpointError;
 use nn::layers::{After, Conv2d, Execution, Loader};
 
 use super::config::Config;
 use super::extractor::{Extractor, LEVELS};
+use super::module::Module;
+use super::tracing::{Layer, Tracing};
+use crate::export::{Activation, ValueId};
 
 /// Values of a box.
 const CODE: usize = 4;
@@ -18,8 +22,17 @@ pub(crate) struct Network {
 /// The box predictor of a level.
 #[derive(Debug)]
 struct Predictor {
-    boxes: Conv2d,
-    classes: Conv2d,
+    boxes: Head,
+    classes: Head,
+    /// The name of its module.
+    name: String,
+}
+
+/// A convolution of a box predictor.
+#[derive(Debug)]
+struct Head {
+    conv: Conv2d,
+    layer: Layer,
 }
 
 /// What the network answers for a batch, anchor by anchor.
@@ -34,15 +47,18 @@ pub(crate) struct Outputs {
 impl Network {
     /// Under the names of TensorFlow's variables, with `.` in the place of `/`.
     pub(crate) fn load(loader: &Loader, config: &Config) -> Self {
-        let extractor = Extractor::load(&loader.at("FeatureExtractor"), &config.extractor);
+        let network = Module::new(loader);
+        let extractor = Extractor::load(&network.at("FeatureExtractor"), &config.extractor);
         let predictor = |level: usize| {
-            let (loader, anchors) = (loader.at(format!("BoxPredictor_{level}")), config.anchors.per_cell(level));
-            let conv = |name: &str, values: usize| {
-                let loader = loader.at(name);
+            let (module, anchors) = (network.at(format!("BoxPredictor_{level}")), config.anchors.per_cell(level));
+            let head = |name: &str, values: usize| {
+                let module = module.at(name);
                 let channels = [extractor.channels[level], anchors * values];
-                Conv2d::load(&loader, channels, config.predictor_side, 1).with_bias(&loader)
+                let conv = Conv2d::load(module.loader(), channels, config.predictor_side, 1);
+                Head { conv: conv.with_bias(module.loader()), layer: Layer::with_bias(&module, 1) }
             };
-            Predictor { boxes: conv("BoxEncodingPredictor", CODE), classes: conv("ClassPredictor", config.classes + 1) }
+            let (boxes, classes) = (head("BoxEncodingPredictor", CODE), head("ClassPredictor", config.classes + 1));
+            Predictor { boxes, classes, name: module.name().to_owned() }
         };
         let predictors = (0..LEVELS).map(predictor).collect();
         Self { extractor, predictors, execution: loader.execution() }
@@ -51,8 +67,8 @@ impl Network {
     /// Pictures `(images, height, width, 3)` with values of -1 to 1, red first.
     pub(crate) fn forward(&self, pictures: Tensor<4>, classes: usize) -> Outputs {
         let maps = self.features(pictures);
-        let values = |conv: &Conv2d, maps: &Tensor<4>, values: usize| {
-            let out = self.execution.channels_innermost(conv.forward(maps.clone(), None, &After::Nothing));
+        let values = |head: &Head, maps: &Tensor<4>, values: usize| {
+            let out = self.execution.channels_innermost(head.conv.forward(maps.clone(), None, &After::Nothing));
             let [images, height, width, channels] = out.dims();
             out.reshape([images, height * width * channels / values, values])
         };
@@ -66,6 +82,24 @@ impl Network {
     /// The maps of each level.
     pub(crate) fn features(&self, pictures: Tensor<4>) -> Vec<Tensor<4>> {
         self.extractor.forward(self.execution.arrange(pictures))
+    }
+
+    /// The same values in a graph: encodings of boxes, and logits.
+    pub(super) fn trace(
+        &self,
+        tracing: &mut Tracing,
+        pictures: ValueId,
+        classes: usize,
+    ) -> Result<[ValueId; 2], CheckpointError> {
+        let maps = self.extractor.trace(tracing, pictures)?;
+        let (mut boxes, mut logits) = (Vec::new(), Vec::new());
+        for (predictor, maps) in self.predictors.iter().zip(maps) {
+            let encodings = tracing.convolution(&predictor.boxes.layer, maps, Activation::None)?;
+            boxes.push(tracing.reshape(&predictor.name, "Reshape", encodings, CODE));
+            let scores = tracing.convolution(&predictor.classes.layer, maps, Activation::None)?;
+            logits.push(tracing.reshape(&predictor.name, "Reshape_1", scores, classes + 1));
+        }
+        Ok([tracing.concatenation("raw_outputs/box_encodings", boxes), tracing.concatenation("concat_1", logits)])
     }
 
     /// The implementation of its layers.

@@ -1,11 +1,17 @@
 use burn::tensor::Tensor;
-use nn::layers::{After, BatchNorm2d, Conv2d, Loader, SameConv2d};
+use nn::checkpoint::CheckpointError;
+use nn::layers::{After, BatchNorm2d, Conv2d, SameConv2d};
+
+use crate::export::{Activation, ValueId};
+use crate::ssd::module::Module;
+use crate::ssd::tracing::{Layer, Tracing};
 
 /// A convolution of TensorFlow's without a bias, and a normalization.
 #[derive(Debug)]
 pub(super) struct ConvNorm {
     conv: Conv,
     norm: BatchNorm2d,
+    layer: Layer,
 }
 
 #[derive(Debug)]
@@ -16,22 +22,26 @@ enum Conv {
 
 impl ConvNorm {
     /// Of single pixels.
-    pub(super) fn pointwise(loader: &Loader, channels: [usize; 2], epsilon: f64) -> Self {
-        Self::of(loader, Conv::Pointwise(Conv2d::load(loader, channels, 1, 1)), channels[1], epsilon)
+    pub(super) fn pointwise(module: &Module, channels: [usize; 2], epsilon: f64) -> Self {
+        let conv = Conv::Pointwise(Conv2d::load(module.loader(), channels, 1, 1));
+        Self::of(module, conv, channels[1], 1, epsilon)
     }
 
     /// With 3x3 kernels.
-    pub(super) fn of_three(loader: &Loader, channels: [usize; 2], stride: usize, epsilon: f64) -> Self {
-        Self::of(loader, Conv::Same(SameConv2d::load(loader, channels, 3, stride)), channels[1], epsilon)
+    pub(super) fn of_three(module: &Module, channels: [usize; 2], stride: usize, epsilon: f64) -> Self {
+        let conv = Conv::Same(SameConv2d::load(module.loader(), channels, 3, stride));
+        Self::of(module, conv, channels[1], stride, epsilon)
     }
 
     /// With a 3x3 kernel for each of `channels`.
-    pub(super) fn depthwise(loader: &Loader, channels: usize, stride: usize, epsilon: f64) -> Self {
-        Self::of(loader, Conv::Same(SameConv2d::depthwise(loader, channels, 3, stride)), channels, epsilon)
+    pub(super) fn depthwise(module: &Module, channels: usize, stride: usize, epsilon: f64) -> Self {
+        let conv = Conv::Same(SameConv2d::depthwise(module.loader(), channels, 3, stride));
+        Self::of(module, conv, channels, stride, epsilon)
     }
 
-    fn of(loader: &Loader, conv: Conv, channels: usize, epsilon: f64) -> Self {
-        Self { conv, norm: BatchNorm2d::with_epsilon(&loader.at("BatchNorm"), channels, epsilon) }
+    fn of(module: &Module, conv: Conv, channels: usize, stride: usize, epsilon: f64) -> Self {
+        let norm = BatchNorm2d::with_epsilon(module.at("BatchNorm").loader(), channels, epsilon);
+        Self { conv, norm, layer: Layer::with_norm(module, stride, epsilon) }
     }
 
     /// With `ReLU6`.
@@ -41,6 +51,10 @@ impl ConvNorm {
             Conv::Same(conv) => conv.forward_relu6(x, &self.norm),
         }
     }
+
+    pub(super) fn trace(&self, tracing: &mut Tracing, x: ValueId) -> Result<ValueId, CheckpointError> {
+        tracing.convolution(&self.layer, x, Activation::Relu6)
+    }
 }
 
 /// A convolution of single pixels and a normalization, without an activation.
@@ -48,12 +62,14 @@ impl ConvNorm {
 pub(super) struct Projection {
     conv: Conv2d,
     norm: BatchNorm2d,
+    layer: Layer,
 }
 
 impl Projection {
-    pub(super) fn load(loader: &Loader, channels: [usize; 2], epsilon: f64) -> Self {
-        let norm = BatchNorm2d::with_epsilon(&loader.at("BatchNorm"), channels[1], epsilon);
-        Self { conv: Conv2d::load(loader, channels, 1, 1), norm }
+    pub(super) fn load(module: &Module, channels: [usize; 2], epsilon: f64) -> Self {
+        let norm = BatchNorm2d::with_epsilon(module.at("BatchNorm").loader(), channels[1], epsilon);
+        let conv = Conv2d::load(module.loader(), channels, 1, 1);
+        Self { conv, norm, layer: Layer::with_norm(module, 1, epsilon) }
     }
 
     /// Plus `others`, if there are any.
@@ -63,5 +79,9 @@ impl Projection {
             Some(others) => self.conv.forward_add(x, others, &after),
             None => self.conv.forward(x, None, &after),
         }
+    }
+
+    pub(super) fn trace(&self, tracing: &mut Tracing, x: ValueId) -> Result<ValueId, CheckpointError> {
+        tracing.convolution(&self.layer, x, Activation::None)
     }
 }

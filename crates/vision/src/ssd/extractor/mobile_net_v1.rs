@@ -1,9 +1,12 @@
 //! MobileNetV1 (Howard et al. 2017, arXiv 1704.04861) as in TensorFlow's slim.
 
 use burn::tensor::Tensor;
-use nn::layers::Loader;
+use nn::checkpoint::CheckpointError;
 
 use super::layers::ConvNorm;
+use crate::export::ValueId;
+use crate::ssd::module::Module;
+use crate::ssd::tracing::Tracing;
 
 /// The outputs of the first convolution.
 const FIRST: usize = 32;
@@ -37,13 +40,13 @@ pub(super) struct MobileNetV1 {
 }
 
 impl MobileNetV1 {
-    pub(super) fn load(loader: &Loader, depth: impl Fn(usize) -> usize, epsilon: f64) -> Self {
+    pub(super) fn load(module: &Module, depth: impl Fn(usize) -> usize, epsilon: f64) -> Self {
         let mut inputs = depth(FIRST);
-        let first = ConvNorm::of_three(&loader.at("Conv2d_0"), [3, inputs], 2, epsilon);
+        let first = ConvNorm::of_three(&module.at("Conv2d_0"), [3, inputs], 2, epsilon);
         let layer = |(index, (outputs, stride)): (usize, (usize, usize))| {
             let outputs = depth(outputs);
             let channels = [std::mem::replace(&mut inputs, outputs), outputs];
-            let name = |kind: &str| loader.at(format!("Conv2d_{}_{kind}", index + 1));
+            let name = |kind: &str| module.at(format!("Conv2d_{}_{kind}", index + 1));
             [
                 ConvNorm::depthwise(&name("depthwise"), channels[0], stride, epsilon),
                 ConvNorm::pointwise(&name("pointwise"), channels, epsilon),
@@ -61,5 +64,19 @@ impl MobileNetV1 {
         };
         let first = run(self.first.forward(pictures), before);
         [first.clone(), run(first, after)]
+    }
+
+    /// The same values in a graph.
+    pub(super) fn trace(&self, tracing: &mut Tracing, pictures: ValueId) -> Result<[ValueId; 2], CheckpointError> {
+        let mut x = self.first.trace(tracing, pictures)?;
+        let mut first = x;
+        for (index, [depthwise, pointwise]) in self.layers.iter().enumerate() {
+            if index == FIRST_LEVEL {
+                first = x;
+            }
+            let spread = depthwise.trace(tracing, x)?;
+            x = pointwise.trace(tracing, spread)?;
+        }
+        Ok([first, x])
     }
 }

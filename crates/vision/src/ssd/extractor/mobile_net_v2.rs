@@ -1,9 +1,12 @@
 //! MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) as in TensorFlow's slim.
 
 use burn::tensor::Tensor;
-use nn::layers::Loader;
+use nn::checkpoint::CheckpointError;
 
 use super::layers::{ConvNorm, Projection};
+use crate::export::ValueId;
+use crate::ssd::module::Module;
+use crate::ssd::tracing::Tracing;
 
 /// The outputs of the first and of the last convolution.
 const FIRST: usize = 32;
@@ -36,9 +39,9 @@ pub(super) struct MobileNetV2 {
 }
 
 impl MobileNetV2 {
-    pub(super) fn load(loader: &Loader, depth: impl Fn(usize) -> usize, epsilon: f64) -> Self {
+    pub(super) fn load(module: &Module, depth: impl Fn(usize) -> usize, epsilon: f64) -> Self {
         let mut inputs = depth(FIRST);
-        let first = ConvNorm::of_three(&loader.at("Conv"), [3, inputs], 2, epsilon);
+        let first = ConvNorm::of_three(&module.at("Conv"), [3, inputs], 2, epsilon);
         let mut blocks = Vec::new();
         let mut first_level = 0;
         for (count, outputs, stride) in BLOCKS {
@@ -52,11 +55,11 @@ impl MobileNetV2 {
                     first_level = inputs * expansion;
                 }
                 let (stride, channels) = (if index == 0 { stride } else { 1 }, [inputs, depth(outputs)]);
-                blocks.push(Block::load(&loader.at(name), channels, expansion, stride, epsilon));
+                blocks.push(Block::load(&module.at(name), channels, expansion, stride, epsilon));
                 inputs = depth(outputs);
             }
         }
-        let last = ConvNorm::pointwise(&loader.at("Conv_1"), [inputs, depth(LAST)], epsilon);
+        let last = ConvNorm::pointwise(&module.at("Conv_1"), [inputs, depth(LAST)], epsilon);
         Self { first, blocks, last, channels: [first_level, depth(LAST)] }
     }
 
@@ -73,6 +76,20 @@ impl MobileNetV2 {
         }
         [first_level, self.last.forward(x)]
     }
+
+    /// The same values in a graph.
+    pub(super) fn trace(&self, tracing: &mut Tracing, pictures: ValueId) -> Result<[ValueId; 2], CheckpointError> {
+        let mut x = self.first.trace(tracing, pictures)?;
+        let mut first_level = x;
+        for (number, block) in self.blocks.iter().enumerate() {
+            let expanded = block.trace_expanded(tracing, x)?;
+            if number == FIRST_LEVEL {
+                first_level = expanded;
+            }
+            x = block.trace_reduced(tracing, expanded, x)?;
+        }
+        Ok([first_level, self.last.trace(tracing, x)?])
+    }
 }
 
 /// An inverted residual.
@@ -83,17 +100,20 @@ struct Block {
     project: Projection,
     /// Whether the inputs are added.
     is_residual: bool,
+    /// The name of its module.
+    name: String,
 }
 
 impl Block {
-    fn load(loader: &Loader, [inputs, outputs]: [usize; 2], expansion: usize, stride: usize, epsilon: f64) -> Self {
+    fn load(module: &Module, [inputs, outputs]: [usize; 2], expansion: usize, stride: usize, epsilon: f64) -> Self {
         let channels = inputs * expansion;
-        let expand = (expansion > 1).then(|| ConvNorm::pointwise(&loader.at("expand"), [inputs, channels], epsilon));
+        let expand = (expansion > 1).then(|| ConvNorm::pointwise(&module.at("expand"), [inputs, channels], epsilon));
         Self {
             expand,
-            depthwise: ConvNorm::depthwise(&loader.at("depthwise"), channels, stride, epsilon),
-            project: Projection::load(&loader.at("project"), [channels, outputs], epsilon),
+            depthwise: ConvNorm::depthwise(&module.at("depthwise"), channels, stride, epsilon),
+            project: Projection::load(&module.at("project"), [channels, outputs], epsilon),
             is_residual: stride == 1 && inputs == outputs,
+            name: module.name().to_owned(),
         }
     }
 
@@ -106,5 +126,23 @@ impl Block {
 
     fn reduced(&self, expanded: Tensor<4>, inputs: Tensor<4>) -> Tensor<4> {
         self.project.forward(self.depthwise.forward(expanded), self.is_residual.then_some(inputs))
+    }
+
+    fn trace_expanded(&self, tracing: &mut Tracing, inputs: ValueId) -> Result<ValueId, CheckpointError> {
+        match &self.expand {
+            Some(expand) => expand.trace(tracing, inputs),
+            None => Ok(inputs),
+        }
+    }
+
+    fn trace_reduced(
+        &self,
+        tracing: &mut Tracing,
+        expanded: ValueId,
+        inputs: ValueId,
+    ) -> Result<ValueId, CheckpointError> {
+        let spread = self.depthwise.trace(tracing, expanded)?;
+        let reduced = self.project.trace(tracing, spread)?;
+        Ok(if self.is_residual { tracing.addition(&self.name, [reduced, inputs]) } else { reduced })
     }
 }
