@@ -102,6 +102,7 @@ fn a_job_trains_from_records_what_serve_serves_and_goes_on_after_a_signal_to_the
     for name in ["pipeline.config", "label_map.pbtxt", "hyperparameters.json"] {
         assert!(unbroken.path("model/graph").join(name).is_file(), "{name}");
     }
+    assert!(!unbroken.path("model/graph/tflite_quant_graph.tflite").exists(), "`quantize` is false");
 
     // It is what `serve` serves: `graph` says that it is an SSD.
     assert!(is_model(&unbroken.path("model")));
@@ -131,11 +132,13 @@ fn a_job_trains_from_records_what_serve_serves_and_goes_on_after_a_signal_to_the
 }
 
 #[test]
-fn a_job_begins_with_a_checkpoint_of_other_classes() {
-    let before = Base::new(&json!({"num_steps": "1", "batch_size": "2"}));
+fn a_job_begins_with_a_checkpoint_of_other_classes_and_both_write_a_file_for_mobile_devices() {
+    let quantized =
+        json!({"num_steps": "1", "batch_size": "2", "quantize": "True", "inference_type": "QUANTIZED_UINT8"});
+    let before = Base::new(&quantized);
     let (code, log) = before.train();
     assert_eq!(code, Some(0), "{log}");
-    let base = Base::new(&json!({"num_steps": "1", "batch_size": "2"}));
+    let base = Base::new(&json!({"num_steps": "1", "batch_size": "2", "quantize": "True"}));
     std::fs::create_dir_all(base.path("input/data/checkpoint")).unwrap();
     let copy = base.path("input/data/checkpoint/model.safetensors");
     std::fs::copy(before.path("model/graph/model.safetensors"), copy).unwrap();
@@ -144,6 +147,11 @@ fn a_job_begins_with_a_checkpoint_of_other_classes() {
     let (code, log) = base.train();
     // The kernels and the biases of six predictors of classes are new.
     assert!(code == Some(0) && log.contains("begins with 312 of 324 variables"), "{log}");
+
+    let files = [&before, &base].map(|job| std::fs::read(job.path("model/graph/tflite_quant_graph.tflite")).unwrap());
+    assert!(files.iter().all(|file| &file[4..8] == b"TFL3"));
+    // Weights in one byte and in four.
+    assert!(3 * files[0].len() < 2 * files[1].len(), "{} {}", files[0].len(), files[1].len());
 }
 
 #[test]
@@ -153,7 +161,6 @@ fn what_cannot_be_trained_is_named() {
         let failure = std::fs::read_to_string(base.path("output/failure")).unwrap();
         assert!(code == Some(1) && failure.contains(message), "{failure}\n{log}");
     };
-    failed(&Base::new(&json!({"quantize": "True"})), "quantize=true cannot be used");
     let base = Base::new(&tiny());
     let config_file = base.path("input/data/training/pipeline.config");
     std::fs::write(&config_file, config().replace("adam_optimizer", "adagrad_optimizer")).unwrap();

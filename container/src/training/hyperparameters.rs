@@ -84,7 +84,7 @@ pub const HYPERPARAMETERS: [Hyperparameter; 29] = [
         "inference_type",
         Kind::Choice(&["FLOAT", "QUANTIZED_UINT8"]),
         "FLOAT",
-        "SSD: the numbers of a model for mobile devices, of which none is made yet",
+        "SSD: the numbers of the file that quantize writes: float32, or whole numbers of 8 bits",
     ),
     of(
         "keep",
@@ -143,7 +143,7 @@ pub const HYPERPARAMETERS: [Hyperparameter; 29] = [
         "quantize",
         Kind::Flag,
         "false",
-        "SSD: a model for mobile devices too; true is refused, as there is no export yet",
+        "SSD: writes graph/tflite_quant_graph.tflite too, for TensorFlow Lite on mobile devices",
     ),
     of(
         "resume",

@@ -1,6 +1,7 @@
 //! Training of an SSD, as `svpino/tensorflow-object-detection-sagemaker` runs it.
 
 mod evaluation;
+mod mobile;
 mod records;
 
 use std::cell::RefCell;
@@ -28,6 +29,8 @@ const LABEL_MAP: &str = "label_map.pbtxt";
 const GRAPH: &str = "graph";
 const MODEL: &str = "model.safetensors";
 const HYPERPARAMETERS: &str = "hyperparameters.json";
+/// The value of `inference_type` for whole numbers of 8 bits.
+const QUANTIZED: &str = "QUANTIZED_UINT8";
 /// Evaluations of a training, where the job does not say how many steps there are between two.
 const ROUNDS: usize = 10;
 /// The hyperparameters that count. All else is in `pipeline.config`.
@@ -48,10 +51,6 @@ pub(super) const KNOWN: [&str; 10] = [
 pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
     let given = &job.hyperparameters;
     given.only(&KNOWN, "an SSD")?;
-    ensure!(
-        !given.flag("quantize", false),
-        "quantize=true cannot be used: there is no export to TensorFlow Lite, and false works"
-    );
     let file = job.data.join(CONFIG);
     let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
     let in_config = || format!("{} cannot be used", file.display());
@@ -122,7 +121,12 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     if let Some(error) = failed.take() {
         return Err(error.context("the model cannot be evaluated"));
     }
-    write_model(job, &text, &label_map, &trained.parameters)?;
+    let variables = as_variables(&trained.parameters.checkpoint("the trained network"));
+    write_model(job, &text, &label_map, &variables)?;
+    if given.flag("quantize", false) {
+        let whole = given.get("inference_type") == Some(QUANTIZED);
+        mobile::write(&job.model.join(GRAPH), &variables, &config, whole.then_some(&training))?;
+    }
     let settings = given.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let data = [("data".to_owned(), job.data.display().to_string())];
     job.write_history(&trained.history, &data.into_iter().chain(settings).collect::<Vec<_>>())?;
@@ -181,11 +185,10 @@ fn weights(path: &Path) -> anyhow::Result<Checkpoint> {
     bail!("{} has no checkpoint: model.ckpt.index with its data file would work", path.display())
 }
 
-fn write_model(job: &Job, config: &str, label_map: &Path, parameters: &Parameters) -> anyhow::Result<()> {
+fn write_model(job: &Job, config: &str, label_map: &Path, variables: &Checkpoint) -> anyhow::Result<()> {
     let graph = job.model.join(GRAPH);
     std::fs::create_dir_all(&graph).with_context(|| format!("the folder {} cannot be made", graph.display()))?;
-    let variables = as_variables(&parameters.checkpoint("the trained network"));
-    save(&variables, None, &graph.join(MODEL), &mut |_, _| ())?;
+    save(variables, None, &graph.join(MODEL), &mut |_, _| ())?;
     write(&graph.join(CONFIG), config)?;
     let copy = graph.join(LABEL_MAP);
     std::fs::copy(label_map, &copy).with_context(|| format!("{} cannot be written", copy.display()))?;

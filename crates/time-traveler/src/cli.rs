@@ -67,7 +67,7 @@ enum Command {
     Evaluate(Evaluate),
     /// Train a classifier of pictures or an object detector
     Train(Train),
-    /// Inspect a checkpoint, convert it, or pack a model folder for SageMaker
+    /// Inspect a checkpoint, convert it, pack a model folder, or export a network
     #[command(subcommand)]
     Model(Model),
     /// Handle the events of a dead-letter queue again

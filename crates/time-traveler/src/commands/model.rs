@@ -1,6 +1,7 @@
-//! `model`: inspect a checkpoint, convert it, pack a model folder for SageMaker.
+//! `model`: inspect a checkpoint, convert it, pack a model folder for SageMaker, export a network to other programs.
 
 mod convert;
+mod export;
 mod inspect;
 mod pack;
 
@@ -14,6 +15,8 @@ pub(crate) enum Model {
     Convert(convert::Convert),
     /// Pack a model folder as SageMaker expects it
     Pack(pack::Pack),
+    /// Write an SSD as a file of TensorFlow Lite or ONNX
+    Export(export::Export),
 }
 
 pub(crate) fn run(model: &Model) -> anyhow::Result<()> {
@@ -21,5 +24,6 @@ pub(crate) fn run(model: &Model) -> anyhow::Result<()> {
         Model::Inspect(inspect) => inspect::run(inspect),
         Model::Convert(convert) => convert::run(convert),
         Model::Pack(pack) => pack::run(pack),
+        Model::Export(export) => export::run(export),
     }
 }

@@ -11,6 +11,7 @@ mod datasets;
 mod descriptions;
 mod detect;
 mod evaluation;
+mod export;
 mod face_weights;
 mod flow;
 mod given_up;

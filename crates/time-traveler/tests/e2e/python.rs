@@ -7,19 +7,28 @@ use std::sync::OnceLock;
 /// The interpreter of a virtual environment with the packages of `tests/e2e/requirements.txt`, made once.
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/requirements.txt");
-        let wanted = std::fs::read_to_string(&requirements).unwrap();
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("boto3-venv");
-        let python = folder.join("bin/python");
-        let installed = folder.join("installed.txt");
-        if std::fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
-            run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements));
-            std::fs::write(installed, wanted).unwrap();
-        }
-        python
-    })
+    PYTHON.get_or_init(|| environment("boto3-venv", "requirements.txt"))
+}
+
+/// The same with the packages of `tests/e2e/runtimes.txt`: programs that run networks.
+pub(crate) fn runtimes() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| environment("runtimes-venv", "runtimes.txt"))
+}
+
+/// The interpreter of a virtual environment in the folder `name`, with the packages of this file.
+fn environment(name: &str, requirements: &str) -> PathBuf {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e").join(requirements);
+    let wanted = std::fs::read_to_string(&requirements).unwrap();
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let python = folder.join("bin/python");
+    let installed = folder.join("installed.txt");
+    if std::fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements));
+        std::fs::write(installed, wanted).unwrap();
+    }
+    python
 }
 
 /// Runs a command to its end, and panics with its output if it fails.

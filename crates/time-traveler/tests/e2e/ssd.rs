@@ -11,12 +11,12 @@ use crate::boto3::script;
 use crate::python;
 use crate::support::{Up, repository, run};
 
-fn golden(name: &str) -> Vec<u8> {
+pub(crate) fn golden(name: &str) -> Vec<u8> {
     std::fs::read(repository().join("crates/vision/tests/golden/ssd").join(name)).unwrap()
 }
 
 /// A model folder with made-up weights, `model`, and a photo, `photo.png`.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let graph = folder.path().join("model/graph");
     std::fs::create_dir_all(&graph).unwrap();
@@ -61,7 +61,7 @@ fn objects_are_found_named_and_drawn() {
 }
 
 /// A drawn set in `shapes`, with the configuration of the examples.
-fn shapes(folder: &Path) {
+pub(crate) fn shapes(folder: &Path) {
     for (name, pictures, seed) in [("training", "24", "1"), ("validation", "4", "2")] {
         let arguments =
             ["dataset", "make", "shapes", "--tfrecord", "--name", name, "--pictures", pictures, "--seed", seed];
@@ -106,8 +106,7 @@ fn the_command_line_trains_and_uses_a_model() {
     let output = run(folder.path(), &["detect", "photo.png", "--model", "trained", "--threshold", "0", "--json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // A training that begins with this model takes all variables of it over.
-    let (success, _, stderr) = train("again", &["--weights", "trained/graph"]);
+    let (success, _, stderr) = train("again", &["--weights", "trained/graph", "--set", "quantize=true"]);
     assert!(success && stderr.contains("begins with 324 of 324 variables"), "{stderr}");
-    let (success, _, stderr) = train("tflite", &["--set", "quantize=true"]);
-    assert!(!success && stderr.contains("quantize=true cannot be used"), "{stderr}");
+    assert!(folder.path().join("again/graph/tflite_quant_graph.tflite").is_file());
 }
