@@ -57,7 +57,8 @@ fn exported_files_answer_as_the_network_does() {
     own_answers(folder);
     let record = "shapes/training.record";
     for (out, more) in [
-        ("raw.tflite", &["--raw"][..]),
+        ("default.tflite", &[][..]),
+        ("raw.tflite", &["--raw"]),
         ("detections.tflite", &["--by-class", "--detections", "40"]),
         ("whole.tflite", &["--raw", "--quantize", record]),
         ("whole_detections.tflite", &["--by-class", "--detections", "40", "--quantize", record]),
@@ -68,7 +69,8 @@ fn exported_files_answer_as_the_network_does() {
     export(folder, &["--format", "onnx", "--out", "raw.onnx", "--raw"]);
     export(folder, &["--format", "onnx", "--out", "detections.onnx", "--detections", "40"]);
     let script = repository().join("crates/time-traveler/tests/e2e/run_exported.py");
-    python::run(Command::new(python::runtimes()).arg(script).arg(folder).env_remove("LD_LIBRARY_PATH"));
+    let golden = repository().join("crates/vision/tests/golden/ssd/small/tflite");
+    python::run(Command::new(python::runtimes()).arg(script).arg(folder).arg(golden).env_remove("LD_LIBRARY_PATH"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
 
-folder = Path(sys.argv[1])
+folder, golden = map(Path, sys.argv[1:])
 
 
 def read(name, columns):
@@ -63,6 +63,11 @@ close("LiteRT, scores", found[1][0], scores, 1e-4)
 found_boxes, found_classes, found_scores, count = litert("detections.tflite", picture)
 assert found_boxes.shape == (1, 40, 4) and count[0] > 8, (found_boxes.shape, count)
 same_detections("LiteRT, detections", found_boxes[0], found_classes[0], found_scores[0], 1e-4)
+
+# The file that TensorFlow 1.15 made of the same weights, with the options of its exporter.
+found = litert("default.tflite", picture)
+for index, (what, values) in enumerate(zip(["boxes", "classes", "scores", "number"], found, strict=True)):
+    close(f"LiteRT, TensorFlow's {what}", values, np.load(golden / f"a_{index}.npy"), 1e-4)
 
 found = onnx("raw.onnx", picture)
 close("ONNX, encodings", found[0][0], boxes, 1e-4)
