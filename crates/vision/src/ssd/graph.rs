@@ -17,7 +17,10 @@ use crate::export::{Graph, PostProcessing, Scores};
 /// The name of the input: a picture `(1, height, width, 3)` with values of -1 to 1, red first. All names are those of TensorFlow's
 /// exporter for mobile devices, `export_tflite_ssd_graph.py`.
 const INPUT: &str = "normalized_input_image_tensor";
+/// Those of the answers, and of logits that become scores.
+const BOXES: &str = "raw_outputs/box_encodings";
 const SCORES: &str = "raw_outputs/class_predictions";
+const LOGITS: &str = "concat_1";
 
 impl Identity {
     /// The network for one picture. It answers with the encodings of boxes `(1, anchors, 4)` and the scores `(1, anchors, 1 + classes)`,
@@ -34,13 +37,15 @@ impl Identity {
         let network = described.into_inner().expect("the network has been described");
         let mut tracing = Tracing::new(self.layers(), Graph::new(INPUT, [1, height, width, 3]));
         let input = tracing.graph.input();
-        let [boxes, logits] = network.trace(&mut tracing, input, config.classes)?;
-        let mut graph = tracing.graph;
         let scores = match config.post_processing.converter {
-            ScoreConverter::Sigmoid => graph.scores(SCORES.to_owned(), logits, Scores::Logistic),
-            ScoreConverter::Softmax => graph.scores(SCORES.to_owned(), logits, Scores::Softmax),
-            ScoreConverter::Identity => logits,
+            ScoreConverter::Sigmoid => Some(Scores::Logistic),
+            ScoreConverter::Softmax => Some(Scores::Softmax),
+            ScoreConverter::Identity => None,
         };
+        let names = [BOXES, if scores.is_some() { LOGITS } else { SCORES }];
+        let [boxes, logits] = network.trace(&mut tracing, input, config.classes, names)?;
+        let mut graph = tracing.graph;
+        let scores = scores.map_or(logits, |scores| graph.scores(SCORES.to_owned(), logits, scores));
         graph.answer(boxes);
         graph.answer(scores);
         Ok(graph)
@@ -93,7 +98,9 @@ mod tests {
     #[test]
     fn a_graph_computes_what_the_network_computes() {
         let text = String::from_utf8(golden::bytes("ssd/small/pipeline.config")).unwrap();
-        for (backbone, converter) in [("ssd_mobilenet_v2", "SIGMOID"), ("ssd_mobilenet_v1", "SOFTMAX")] {
+        for (backbone, converter) in
+            [("ssd_mobilenet_v2", "SIGMOID"), ("ssd_mobilenet_v1", "SOFTMAX"), ("ssd_mobilenet_v1", "IDENTITY")]
+        {
             let text = text.replace("ssd_mobilenet_v2", backbone).replace("SIGMOID", converter);
             let config = Config::parse(&text).unwrap();
             let weights = made_up("made up", tensors(&config), spread);
@@ -103,10 +110,15 @@ mod tests {
             let [boxes, logits] = detector.outputs(&[&input]).unwrap();
 
             let graph = identity.graph().unwrap();
+            let names: Vec<&str> = graph.outputs().iter().map(|output| &*graph.value(*output).name).collect();
+            assert_eq!(names, [BOXES, SCORES]);
             let mut values = vec![Vec::new(); graph.values().len()];
             run(&graph, input.values(), |value, numbers| values[graph.index(value)] = numbers.to_vec());
-            let Some(Operation::Scores { input: of_scores, .. }) = graph.operations().last() else { panic!("scores") };
-            for (name, value, expected) in [("boxes", graph.outputs()[0], boxes), ("logits", *of_scores, logits)] {
+            let of_scores = match graph.operations().last() {
+                Some(Operation::Scores { input, .. }) => *input,
+                _ => graph.outputs()[1],
+            };
+            for (name, value, expected) in [("boxes", graph.outputs()[0], boxes), ("logits", of_scores, logits)] {
                 let found = &values[graph.index(value)];
                 assert_eq!(found.len(), expected.len(), "{backbone}: {name}");
                 let greatest = expected.iter().fold(0_f32, |greatest, value| greatest.max(value.abs()));

@@ -84,12 +84,13 @@ impl Network {
         self.extractor.forward(self.execution.arrange(pictures))
     }
 
-    /// The same values in a graph: encodings of boxes, and logits.
+    /// The same values in a graph: encodings of boxes, and logits. These are their names.
     pub(super) fn trace(
         &self,
         tracing: &mut Tracing,
         pictures: ValueId,
         classes: usize,
+        names: [&str; 2],
     ) -> Result<[ValueId; 2], CheckpointError> {
         let maps = self.extractor.trace(tracing, pictures)?;
         let (mut boxes, mut logits) = (Vec::new(), Vec::new());
@@ -99,7 +100,7 @@ impl Network {
             let scores = tracing.convolution(&predictor.classes.layer, maps, Activation::None)?;
             logits.push(tracing.reshape(&predictor.name, "Reshape_1", scores, classes + 1));
         }
-        Ok([tracing.concatenation("raw_outputs/box_encodings", boxes), tracing.concatenation("concat_1", logits)])
+        Ok([tracing.concatenation(names[0], boxes), tracing.concatenation(names[1], logits)])
     }
 
     /// The implementation of its layers.
