@@ -25,6 +25,8 @@ from samtranslator.yaml_helper import yaml_parse
 INFRA = pathlib.Path(__file__).resolve().parent.parent
 STACK = "portraits"
 PAGE = "https://portraits.example.com"
+POOL = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI"
+ISSUER = "https://issuer.example.com/"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 PARAMETERS = {
     "ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/time-traveler:v1-gpu",

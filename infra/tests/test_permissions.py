@@ -45,10 +45,17 @@ STATEMENTS = {
         "UseTheKey": {"KmsKeyArn"},
         "Log": {f"{LOG}/aws/lambda/${{AWS::StackName}}-job-tracker:*"},
     },
+    # It asks the issuer alone.
+    "AuthorizerRole": {
+        "ReadItsVariables": {"KmsKeyArn"},
+        "Trace": {"*"},
+        "Log": {f"{LOG}/aws/lambda/${{AWS::StackName}}-authorizer:*"},
+    },
 }
 # Calls of Lambda and of the services' encryption with a function's role, which stand in no source.
 TRACE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 UNSEEN = {"GiveUp": {"sqs:SendMessage"}, "Trace": TRACE, "UseTheKey": {"kms:Decrypt", "kms:GenerateDataKey"}, "Log": {"logs:CreateLogStream", "logs:PutLogEvents"}}
+UNSEEN["ReadItsVariables"] = {"kms:Decrypt"}
 # A condition on an ETag reads the object first.
 CONDITIONAL = re.compile(r"delete_object\(\)[^;]*?\.if_match\(")
 
@@ -77,13 +84,15 @@ def methods(name):
 
 def modules(function):
     """The modules that a function consists of: its own, and those that these use, except for the layers below."""
-    every = {path.stem for path in SOURCE.glob("*.rs")} - {"lib", "objects", "jobs"}
+    every = {str(path.relative_to(SOURCE).with_suffix("")) for path in SOURCE.rglob("*.rs") if path.parent.name != "bin"} - {"lib", "objects", "jobs"}
     found, waiting = set(), [name for name in every if re.search(rf"^impl {function}\b", code(name), re.MULTILINE)]
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
             waiting += [used for used in re.findall(r"use crate::(\w+)", code(name)) if used in every and used != "image_processor"]
+            # Its own modules are in a folder of its name.
+            waiting += [part for part in every if part.startswith(f"{name}/")]
     return found
 
 
@@ -143,11 +152,12 @@ def test_each_statement_of_a_function_is_needed_and_complete(template, role):
     for sid, actions in UNSEEN.items():
         assert sid not in granted or granted[sid][0] == actions
     own = [actions for sid, (actions, _) in granted.items() if sid not in UNSEEN]
-    assert set().union(*own) == needed(function)
+    assert set().union(*own) == needed(function) and modules(function)
 
 
 def test_the_source_is_read_rightly():
     assert {"image_processor", "orphans", "sweep", "settle", "upload", "invoke", "deletion"} <= modules("ImageProcessor")
+    assert modules("Authorizer") >= {"authorizer", "authorizer/key_set", "authorizer/token"} and not called("Authorizer")[0]
     assert "deletion" in modules("JobTracker") and "sweep" not in modules("JobTracker")
     calls = called("ImageProcessor")[0]
     assert {"s3:CopyObject", "dynamodb:BatchGetItem", "sagemaker:InvokeEndpointAsync"} <= calls

@@ -4,7 +4,8 @@ import ast
 import json
 import re
 
-from conftest import INFRA, KEY, PAGE, STACK, made
+import pytest
+from conftest import INFRA, ISSUER, KEY, PAGE, PARAMETERS, STACK, create_both, made
 
 # The types that moto's CloudFormation ignores. For these, only the template is tested.
 UNKNOWN_TO_MOTO = {
@@ -335,7 +336,7 @@ def test_the_rest_api_sends_bytes_unchanged(template):
 
 def test_logs_expire(stack, other_stack, data_template):
     groups = {group["logGroupName"]: group for group in stack.client("logs").describe_log_groups()["logGroups"]}
-    names = ["lambda/{}-image-processor", "lambda/{}-job-tracker", "sagemaker/Endpoints/{}-face-aging"]
+    names = ["lambda/{}-image-processor", "lambda/{}-job-tracker", "lambda/{}-authorizer", "sagemaker/Endpoints/{}-face-aging"]
     for name in names + ["vendedlogs/apigateway/{}-images", "vendedlogs/apigateway/{}-jobs"]:
         assert groups["/aws/" + name.format(STACK)]["retentionInDays"] == 14
         other = groups["/aws/" + name.format("other")]
@@ -351,9 +352,9 @@ def test_alarms_notify_the_topic_and_the_dashboard_exists(stack, template):
         for resource in template["Resources"].values()
         if resource["Type"] == "AWS::CloudWatch::Alarm"
     }
-    watched = {"dead-letters", "failed-jobs", "idle-instance", "oldest-job", "endpoint-errors", "image-processor", "job-tracker"}
+    watched = {"authorizer", "dead-letters", "failed-jobs", "idle-instance", "oldest-job", "endpoint-errors", "image-processor", "job-tracker"}
     # CodeDeploy asks for those of updates, and tells nobody but CloudFormation.
-    assert set(alarms) == watched | {"wake-up", "image-processor-update", "job-tracker-update"}
+    assert set(alarms) == watched | {"wake-up", "authorizer-update", "image-processor-update", "job-tracker-update"}
     assert not [name for name in alarms if name.endswith("-update") and "AlarmActions" in alarms[name]]
     assert all(alarms[name]["AlarmActions"] == [{"Ref": "AlarmTopic"}] for name in watched)
     body = json.loads(stack.client("cloudwatch").get_dashboard(DashboardName=STACK)["DashboardBody"])
@@ -382,3 +383,22 @@ def test_the_opposite_parameters_change_the_stack(other_stack):
     more = {"AWS::ApiGateway::Authorizer", "AWS::ApiGatewayV2::Authorizer", "AWS::Budgets::Budget"}
     more |= {"AWS::WAFv2::WebACL", "AWS::WAFv2::WebACLAssociation"}
     assert other_stack.unknown - UNKNOWN_TO_MOTO == more
+
+
+@pytest.mark.parametrize("tenancy", ["auto", "shared"])
+def test_a_stack_with_an_issuer_has_its_authorizer(server, data_template, translated, tenancy):
+    given = {"JwtIssuer": ISSUER, "JwtAudience": "client", "Tenancy": tenancy, "KmsKeyArn": KEY}
+    stack = create_both(server, f"issuer-{tenancy}", data_template, translated, PARAMETERS | given, {})
+    functions = stack.client("lambda")
+    function = functions.get_function(FunctionName=f"issuer-{tenancy}-authorizer")["Configuration"]
+    assert (function["Timeout"], function["Runtime"], function["Handler"]) == (10, "provided.al2023", "bootstrap")
+    assert function["Environment"]["Variables"] == {"JWT_ISSUER": ISSUER, "JWT_AUDIENCE": "client", "RUST_LOG": "info"}
+    tracker = functions.get_function(FunctionName=f"issuer-{tenancy}-job-tracker")["Configuration"]
+    assert tracker["Environment"]["Variables"]["TENANCY"] == {"auto": "owner", "shared": "shared"}[tenancy]
+    log = f"arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/issuer-{tenancy}-authorizer:*"
+    assert set(permissions(stack, "AuthorizerRole")) == {("kms:Decrypt", KEY), ("logs:CreateLogStream", log), ("logs:PutLogEvents", log)}
+    method = {"restApiId": stack.id("RestApi"), "resourceId": stack.id("ImageResource"), "httpMethod": "PUT"}
+    made = stack.client("apigateway").get_method(**method)
+    assert made["authorizationType"] == "CUSTOM"
+    owner = made["methodIntegration"]["requestParameters"].get("integration.request.path.owner")
+    assert owner == {"auto": "context.authorizer.owner", "shared": None}[tenancy]

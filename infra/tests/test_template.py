@@ -9,7 +9,7 @@ import tomllib
 
 import boto3
 import pytest
-from conftest import INFRA, KEY, PAGE, made
+from conftest import INFRA, ISSUER, KEY, PAGE, POOL, made
 
 # The uses of `*` alone, each with the reason why AWS allows nothing narrower.
 EVERYTHING = {
@@ -18,6 +18,8 @@ EVERYTHING = {
     ("ImageProcessorRole", "Allow", "xray:PutTraceSegments", "Resource"): "AWS defines no resource for this action",
     ("JobTrackerRole", "Allow", "xray:PutTelemetryRecords", "Resource"): "AWS defines no resource for this action",
     ("JobTrackerRole", "Allow", "xray:PutTraceSegments", "Resource"): "AWS defines no resource for this action",
+    ("AuthorizerRole", "Allow", "xray:PutTelemetryRecords", "Resource"): "AWS defines no resource for this action",
+    ("AuthorizerRole", "Allow", "xray:PutTraceSegments", "Resource"): "AWS defines no resource for this action",
     ("EndpointRole", "Allow", "cloudwatch:PutMetricData", "Resource"): "AWS defines no resource, and a condition names the metrics",
     ("FunctionUpdateRole", "Allow", "cloudwatch:DescribeAlarms", "Resource"): "CloudWatch checks it against all alarms",
 }
@@ -42,10 +44,10 @@ def test_cfn_lint_finds_nothing(name):
 def test_sam_translates_the_template(translated):
     kinds = {resource["Type"] for resource in translated["Resources"].values()}
     assert not [kind for kind in kinds if kind.startswith("AWS::Serverless::")]
-    assert len(resources(translated, "AWS::Lambda::Function")) == 2
+    assert len(resources(translated, "AWS::Lambda::Function")) == 3
     # All roles are in the template, since those that SAM generates may write to any log.
     roles = set(resources(translated, "AWS::IAM::Role"))
-    assert roles == {"ImageProcessorRole", "JobTrackerRole", "FunctionUpdateRole", "EndpointRole", "RestApiRole"}
+    assert roles == {"ImageProcessorRole", "JobTrackerRole", "AuthorizerRole", "FunctionUpdateRole", "EndpointRole", "RestApiRole"}
     assert not [name for name in roles if translated["Resources"][name]["Properties"].get("ManagedPolicyArns")]
 
 
@@ -172,6 +174,7 @@ def test_resources_have_the_names_of_the_local_cloud(template):
     named = {
         "ImageProcessor": ("FunctionName", "image-processor"),
         "JobTracker": ("FunctionName", "job-tracker"),
+        "Authorizer": ("FunctionName", "authorizer"),
         "DeadLetters": ("QueueName", "image-processor-dead-letters"),
         "SuccessTopic": ("TopicName", "face-aging-success"),
         "ErrorTopic": ("TopicName", "face-aging-error"),
@@ -199,6 +202,10 @@ def test_functions_get_exactly_the_variables_that_they_read(template):
     for function in ("ImageProcessor", "JobTracker"):
         given = set(template["Resources"][function]["Properties"]["Environment"]["Variables"])
         assert given - {"RUST_LOG", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"} == read
+    source = (INFRA.parent / "lambda/src/authorizer/settings.rs").read_text()
+    read = set(re.findall(r'"([A-Z][A-Z_]{3,})"', source.split("#[cfg(test)]")[0]))
+    given = set(template["Resources"]["Authorizer"]["Properties"]["Environment"]["Variables"])
+    assert given - {"RUST_LOG"} == read == {"JWT_ISSUER", "JWT_AUDIENCE"}
 
 
 def test_metrics_are_made_of_logged_lines(template):
@@ -224,29 +231,30 @@ def test_a_changed_rest_api_has_a_new_deployment(template):
         if resource["Type"] in {f"AWS::ApiGateway::{kind}" for kind in kinds}
     }
     digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:8]
-    pool = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI"
     # Another way of authorization is another deployment, or the stage would stay as it was.
     names = {
-        ("", "", "auto"): f"RestDeployment{digest}",
-        ("", "", "shared"): f"RestDeployment{digest}",
-        ("", pool, "shared"): f"RestTokenDeployment{digest}",
-        ("", pool, "auto"): f"RestOwnerDeployment{digest}",
-        ("", pool, "owner"): f"RestOwnerDeployment{digest}",
-        (PAGE, pool, "shared"): f"RestPageDeployment{digest}",
-        (PAGE, pool, "auto"): f"RestOwnerPageDeployment{digest}",
+        ("", "", "", "auto"): f"RestDeployment{digest}",
+        ("", "", "", "shared"): f"RestDeployment{digest}",
+        ("", POOL, "", "shared"): f"RestTokenDeployment{digest}",
+        ("", POOL, ISSUER, "shared"): f"RestTokenDeployment{digest}",
+        ("", POOL, "", "auto"): f"RestOwnerDeployment{digest}",
+        ("", POOL, "", "owner"): f"RestOwnerDeployment{digest}",
+        ("", "", ISSUER, "shared"): f"RestIssuerDeployment{digest}",
+        ("", "", ISSUER, "auto"): f"RestIssuerOwnerDeployment{digest}",
+        ("", "", ISSUER, "owner"): f"RestIssuerOwnerDeployment{digest}",
+        (PAGE, POOL, "", "shared"): f"RestPageDeployment{digest}",
+        (PAGE, POOL, "", "auto"): f"RestOwnerPageDeployment{digest}",
     }
     assert set(resources(template, "AWS::ApiGateway::Deployment")) == set(names.values())
-    for (origin, users, tenancy), name in names.items():
-        there = {"Resources": made(template, {"PageOrigin": origin, "UserPoolArn": users, "Tenancy": tenancy})}
+    for (origin, users, issuer, tenancy), name in names.items():
+        given = {"PageOrigin": origin, "UserPoolArn": users, "JwtIssuer": issuer, "Tenancy": tenancy}
+        there = {"Resources": made(template, given)}
         (deployment,) = resources(there, "AWS::ApiGateway::Deployment").items()
         (stage,) = resources(there, "AWS::ApiGateway::Stage").values()
         assert deployment[0] == name and stage["Properties"]["DeploymentId"] == {"Ref": name}
         # It is created after all its methods and responses.
         wanted = resources(there, "AWS::ApiGateway::Method") | resources(there, "AWS::ApiGateway::GatewayResponse")
         assert set(deployment[1]["DependsOn"]) == set(wanted)
-
-
-POOL = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +265,10 @@ POOL = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI"
         ({"UserPoolArn": POOL, "PageOrigin": PAGE}, True),
         ({"UserPoolArn": POOL, "Tenancy": "owner"}, True),
         ({"UserPoolArn": POOL, "Tenancy": "shared"}, False),
-        ({"JwtIssuer": "https://issuer.example.com", "Tenancy": "shared"}, False),
+        ({"JwtIssuer": ISSUER}, True),
+        ({"JwtIssuer": ISSUER, "Tenancy": "owner"}, True),
+        ({"JwtIssuer": ISSUER, "Tenancy": "shared"}, False),
+        ({"JwtIssuer": ISSUER, "UserPoolArn": POOL, "Tenancy": "shared"}, False),
     ],
 )
 def test_the_owner_of_a_key_is_the_subject_of_the_checked_token(template, given, owners):
@@ -268,9 +279,13 @@ def test_the_owner_of_a_key_is_the_subject_of_the_checked_token(template, given,
         sent = method["Integration"]["RequestParameters"]
         # In the key the owner is a folder of its own, right after the prefix.
         assert ("/{owner}/{id}" in uri, uri.count("{owner}")) == (owners, int(owners))
-        assert sent.get("integration.request.path.owner") == ("context.authorizer.claims.sub" if owners else None)
-        # The claim is of the authorizer of the very same method.
-        assert not owners or method["AuthorizationType"] == "COGNITO_USER_POOLS" and "AuthorizerId" in method
+        # It is said by the authorizer of the very same method.
+        pool = "UserPoolArn" in given
+        kind, said = ("COGNITO_USER_POOLS", "claims.sub") if pool else ("CUSTOM", "owner") if "JwtIssuer" in given else ("AWS_IAM", None)
+        authorizer = {"Ref": "RestAuthorizer" if pool else "RestIssuerAuthorizer"} if said else None
+        assert sent.get("integration.request.path.owner") == (f"context.authorizer.{said}" if owners else None)
+        assert (method["AuthorizationType"], method.get("AuthorizerId")) == (kind, authorizer)
+        assert not said or authorizer["Ref"] in there
         # No other path or query of a request writes a part of the key.
         named = {to for to in sent if to.startswith("integration.request.path.")} - {"integration.request.path.owner"}
         assert named == {f"integration.request.path.{name}" for name in re.findall(r"\{(\w+)\}", uri.split("s3:path/")[1]) if name in ("id", "revision", "file")}
@@ -279,8 +294,12 @@ def test_the_owner_of_a_key_is_the_subject_of_the_checked_token(template, given,
         assert there[function]["Properties"]["Environment"]["Variables"]["TENANCY"] == ("owner" if owners else "shared")
     if owners:
         # Both APIs know the same subjects: job-tracker's are of the same pool.
-        issuer = there["HttpAuthorizer"]["Properties"]["JwtConfiguration"]["Issuer"]
-        assert "cognito-idp" in json.dumps(issuer)
+        tokens = there["HttpAuthorizer"]["Properties"]["JwtConfiguration"]
+        if "JwtIssuer" in given:
+            variables = there["Authorizer"]["Properties"]["Environment"]["Variables"]
+            assert (tokens["Issuer"], tokens["Audience"]) == (variables["JWT_ISSUER"], [variables["JWT_AUDIENCE"]]) == (ISSUER, [""])
+        else:
+            assert "cognito-idp" in json.dumps(tokens["Issuer"])
         routes = [each["Properties"] for each in there.values() if each["Type"] == "AWS::ApiGatewayV2::Route"]
         assert {route["AuthorizationType"] for route in routes} == {"JWT"}
 
@@ -290,15 +309,16 @@ def test_the_owner_of_a_key_is_the_subject_of_the_checked_token(template, given,
     [
         ({}, []),
         ({"UserPoolArn": POOL, "JwtAudience": "client"}, []),
-        ({"Tenancy": "owner"}, ["OwnersAreKnownByBothApis"]),
+        ({"Tenancy": "owner"}, ["OwnersHaveTokens"]),
         ({"Tenancy": "owner", "UserPoolArn": POOL, "JwtAudience": "client"}, []),
-        ({"JwtIssuer": "https://a.example", "JwtAudience": "client"}, ["TokensOfAnotherIssuerAreShared"]),
-        ({"JwtIssuer": "https://a.example", "JwtAudience": "client", "UserPoolArn": POOL}, ["TokensOfAnotherIssuerAreShared"]),
-        (
-            {"JwtIssuer": "https://a.example", "JwtAudience": "client", "Tenancy": "owner"},
-            ["OwnersAreKnownByBothApis", "TokensOfAnotherIssuerAreShared"],
-        ),
-        ({"JwtIssuer": "https://a.example", "JwtAudience": "client", "Tenancy": "shared"}, []),
+        ({"JwtIssuer": ISSUER, "JwtAudience": "client"}, []),
+        ({"JwtIssuer": ISSUER}, ["TokensHaveAnAudience"]),
+        ({"JwtIssuer": ISSUER, "JwtAudience": "client", "Tenancy": "owner"}, []),
+        ({"JwtIssuer": ISSUER, "JwtAudience": "client", "Tenancy": "shared"}, []),
+        ({"JwtIssuer": ISSUER, "JwtAudience": "client", "UserPoolArn": POOL}, ["OwnersAreKnownByBothApis"]),
+        ({"JwtIssuer": ISSUER, "JwtAudience": "client", "UserPoolArn": POOL, "Tenancy": "owner"}, ["OwnersAreKnownByBothApis"]),
+        ({"JwtIssuer": ISSUER, "JwtAudience": "client", "UserPoolArn": POOL, "Tenancy": "shared"}, []),
+        ({"JwtIssuer": ISSUER, "JwtAudience": "client", "PageOrigin": PAGE}, ["PagesSendTokens"]),
     ],
 )
 def test_owners_that_one_api_would_not_know_are_refused(template, given, refused):
@@ -310,6 +330,8 @@ def test_owners_that_one_api_would_not_know_are_refused(template, given, refused
                 return not holds(part)
             case {"Fn::Or": parts}:
                 return any(map(holds, parts))
+            case {"Fn::And": parts}:
+                return all(map(holds, parts))
             case {"Fn::Equals": [{"Ref": name}, value]}:
                 return parameters[name] == value
         raise ValueError(f"{rule} is not supported")
@@ -334,7 +356,8 @@ def test_every_route_requires_authorization(template):
         assert method["Properties"]["Integration"]["Type"] == "MOCK"
         assert not {"Uri", "Credentials"} & method["Properties"]["Integration"].keys()
     for method in methods:
-        assert method["Properties"]["AuthorizationType"] == {"Fn::If": ["HasUserPool", "COGNITO_USER_POOLS", "AWS_IAM"]}
+        without = {"Fn::If": ["HasAuthorizer", "CUSTOM", "AWS_IAM"]}
+        assert method["Properties"]["AuthorizationType"] == {"Fn::If": ["HasUserPool", "COGNITO_USER_POOLS", without]}
     for route in routes:
         assert route["Properties"]["AuthorizationType"] == {"Fn::If": ["HasTokens", "JWT", "AWS_IAM"]}
 
@@ -355,21 +378,21 @@ def test_the_example_parameters_are_valid(template, stage):
 
 
 def test_callers_use_the_alias_of_a_function(translated):
-    functions = {"ImageProcessor", "JobTracker"}
+    functions = {"ImageProcessor", "JobTracker", "Authorizer"}
     aliases = {name: alias["Properties"] for name, alias in resources(translated, "AWS::Lambda::Alias").items()}
     assert {alias["FunctionName"]["Ref"]: name for name, alias in aliases.items()} == {name: f"{name}Aliaslive" for name in functions}
-    callers = ["AWS::Events::Rule", "AWS::Lambda::Permission", "AWS::SNS::Subscription", "AWS::ApiGatewayV2::Integration"]
+    callers = ["AWS::Events::Rule", "AWS::Lambda::Permission", "AWS::SNS::Subscription", "AWS::ApiGatewayV2::Integration", "AWS::ApiGateway::Authorizer"]
     calls = [json.dumps(part) for kind in callers for part in resources(translated, kind).values()]
-    calls = [call for call in calls if '"Protocol": "email"' not in call]
-    assert len(calls) == 3 + 6 + 2 + 1
+    calls = [call for call in calls if '"Protocol": "email"' not in call and '"COGNITO_USER_POOLS"' not in call]
+    assert len(calls) == 3 + 7 + 2 + 1 + 1
     for call in calls:
         assert "Aliaslive" in call and not [name for name in functions if f'"{name}"' in call], call
 
 
 def test_an_update_of_a_function_goes_back_when_its_alarm_rings(translated, template):
     for given, name in [({}, "Linear10PercentEvery1Minute"), ({"FunctionUpdates": "at-once"}, "AllAtOnce")]:
-        there = made(translated, given)
-        for function in ("ImageProcessor", "JobTracker"):
+        there = made(translated, given | {"JwtIssuer": ISSUER})
+        for function in ("ImageProcessor", "JobTracker", "Authorizer"):
             group = there[f"{function}DeploymentGroup"]["Properties"]
             assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": name}
             assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": f"{function}UpdateAlarm"}}]}
@@ -379,7 +402,9 @@ def test_an_update_of_a_function_goes_back_when_its_alarm_rings(translated, temp
             assert policy["DeploymentGroupName"] == {"Ref": f"{function}DeploymentGroup"}
             # The alarm is of the version to which the alias moves, and of no other.
             version = there[f"{function}Aliaslive"]["Properties"]["FunctionVersion"]
-            dimensions = there[f"{function}UpdateAlarm"]["Properties"]["Dimensions"]
+            alarm = there[f"{function}UpdateAlarm"]["Properties"]
+            watched = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", []) if each["Id"] == "errors"] or [alarm]
+            (dimensions,) = [each["Dimensions"] for each in watched]
             assert {each["Name"]: each["Value"] for each in dimensions}["ExecutedVersion"] == version
             assert version["Fn::GetAtt"][0] in there
     # The sweep calls the version meanwhile, often enough for the alarm: a tenth of ten minutes, two tenths of nine, and so on.
@@ -390,7 +415,7 @@ def test_an_update_of_a_function_goes_back_when_its_alarm_rings(translated, temp
 
 def test_another_setting_is_another_version_of_a_function(template):
     """A version keeps its settings, and SAM publishes one for new code only."""
-    others = {"DefaultAges": "30", "KmsKeyArn": KEY, "JobsTable": "other", "RetentionDays": "7", "Architecture": "x86_64", "Tracing": "on"}
+    others = {"JwtIssuer": ISSUER, "DefaultAges": "30", "KmsKeyArn": KEY, "JobsTable": "other", "RetentionDays": "7", "Architecture": "x86_64", "Tracing": "on"}
     together = {"InputBucket", "OutputBucket"}  # The stack of data makes them together with the table.
 
     def version(function, given):
@@ -407,19 +432,23 @@ def test_another_setting_is_another_version_of_a_function(template):
             properties.pop(unversioned, None)
         return json.dumps(properties, sort_keys=True), said
 
-    long = {"DefaultAges": ",".join(["99"] * 16), "JobsTable": "time-traveler-" + "s" * 20 + "-data-Jobs-ABCDEFGHIJKLM", "KmsKeyArn": KEY, "AdminGroup": "g" * 40}
-    for function in ("ImageProcessor", "JobTracker"):
+    most = {name: "x" * template["Parameters"][name]["MaxLength"] for name in ("JwtIssuer", "JwtAudience")}
+    long = most | {"DefaultAges": ",".join(["99"] * 16), "JobsTable": "time-traveler-" + "s" * 20 + "-data-Jobs-ABCDEFGHIJKLM", "KmsKeyArn": KEY, "AdminGroup": "g" * 40}
+    for function in ("ImageProcessor", "JobTracker", "Authorizer"):
         version(function, long)
         changed = set()
         for name, parameter in template["Parameters"].items():
+            if (function, name) == ("Authorizer", "UserPoolArn"):
+                continue  # With it, the function does not exist.
             allowed = [str(value) for value in parameter.get("AllowedValues", [])]
             other = others.get(name) or ([value for value in allowed if value != str(parameter.get("Default"))] or ["1234"])[-1]
-            for base in ({}, {"UserPoolArn": POOL}):
+            for base in [{"JwtIssuer": ISSUER + "other"}] if function == "Authorizer" else [{}, {"UserPoolArn": POOL}]:
                 before, after = version(function, base), version(function, base | {name: other})
                 # Neither changes without the other: Lambda refuses a version that is the last one again.
                 assert name in together or (before[0] == after[0]) == (before[1] == after[1]), (function, name, before, after)
                 changed |= {name} if before != after else set()
-        assert {"Tenancy", "UserPoolArn", "DailyQuota", "RetentionDays", "KmsKeyArn", "Tracing", "LogLevel"} <= changed
+        its_own = {"JwtIssuer", "JwtAudience"} if function == "Authorizer" else {"Tenancy", "UserPoolArn", "DailyQuota", "RetentionDays"}
+        assert its_own | {"KmsKeyArn", "Tracing", "LogLevel"} <= changed
 
 
 def test_an_update_of_the_endpoint_goes_back_when_its_alarm_rings(template):
@@ -582,8 +611,8 @@ def test_an_address_that_asks_too_much_is_refused(template):
 
 def test_traces_are_made_on_demand_only(template):
     for given, mode in [({}, "PassThrough"), ({"Tracing": "on"}, "Active")]:
-        there = made(template, given)
-        for function in ("ImageProcessor", "JobTracker"):
+        there = made(template, given | {"JwtIssuer": ISSUER})
+        for function in ("ImageProcessor", "JobTracker", "Authorizer"):
             assert there[function]["Properties"]["Tracing"] == mode
             granted = list(statements(there[f"{function}Role"]))
             assert ("Trace" in [statement.get("Sid") for statement in granted]) == (mode == "Active")
@@ -596,7 +625,7 @@ def test_each_owner_has_a_quota(template):
         return [there[name]["Properties"]["Environment"]["Variables"]["DAILY_QUOTA"] for name in ("ImageProcessor", "JobTracker")]
 
     assert quotas({}) == quotas({"UserPoolArn": POOL, "Tenancy": "shared"}) == [0, 0]
-    assert quotas({"UserPoolArn": POOL}) == ["100", "100"]
+    assert quotas({"UserPoolArn": POOL}) == quotas({"JwtIssuer": ISSUER}) == ["100", "100"]
     assert quotas({"UserPoolArn": POOL, "DailyQuota": "7"}) == ["7", "7"]
 
 

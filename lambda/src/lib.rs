@@ -1,8 +1,10 @@
-//! The two Lambda functions of the pipeline, as a library: each binary is a shim around one `main` here.
+//! The Lambda functions, as a library: each binary is a shim around one `main` here.
 //!
 //! - [`image_processor`]: starts jobs from uploads, invokes the endpoint, splits its strips, sweeps, and collects orphans
 //! - [`job_tracker`]: the HTTP API for jobs
+//! - [`authorizer`]: says who asks the REST API, where the tokens are of another issuer than a user pool
 
+pub mod authorizer;
 pub mod image_processor;
 pub mod job_tracker;
 

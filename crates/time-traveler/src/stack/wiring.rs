@@ -16,6 +16,9 @@ use super::{FUNCTIONS, INPUT_BUCKET, JOBS_TABLE, MODEL_SERVER, OUTPUT_BUCKET, Pa
 const TEMPLATE: &str = include_str!("../../../../infra/template.yaml");
 const DATA: &str = include_str!("../../../../infra/data.yaml");
 
+/// The function that verifies the tokens of another issuer.
+const AUTHORIZER: &str = "authorizer";
+
 fn template(texts: [&str; 2]) -> Template {
     template_with(texts, &[])
 }
@@ -56,6 +59,21 @@ fn with_owners_they_are_the_same_too() {
     let altered = TEMPLATE.replace("context.authorizer.claims.sub", "method.request.querystring.owner");
     let altered = template_with([&altered, DATA], &[("UserPoolArn", "arn:pool"), ("JwtAudience", "client")]);
     assert!(differ(&local, &altered), "no comparison found that a client names the owner");
+}
+
+#[test]
+fn with_owners_of_another_issuer_they_are_the_same_too() {
+    let parameters = [("JwtIssuer", "https://issuer.example.com"), ("JwtAudience", "client")];
+    let local = stack(&Parts { tenancy: Tenancy::Owner, ..Parts::default() }).unwrap();
+    let template = template_with([TEMPLATE, DATA], &parameters);
+    COMPARISONS.iter().for_each(|compare| compare(&local, &template));
+    for there in ["context.authorizer.claims.sub", "method.request.querystring.owner"] {
+        let altered = TEMPLATE.replace("context.authorizer.owner", there);
+        let altered = template_with([&altered, DATA], &parameters);
+        assert!(differ(&local, &altered), "no comparison found that {there} names the owner");
+    }
+    let shared = template_with([TEMPLATE, DATA], &[parameters[0], parameters[1], ("Tenancy", "shared")]);
+    assert!(differ(&local, &shared), "no comparison found that portraits have owners here only");
 }
 
 /// Whether any of the comparisons finds a difference.
@@ -172,6 +190,8 @@ fn functions_are_the_same(local: &Stack, template: &Template) {
         let dead_letters = properties["DeadLetterQueue"].get("TargetArn").map(own_name);
         assert_eq!(dead_letters, function.retry.dead_letter_queue, "{name}");
     }
+    // The local cloud has issued its tokens itself, and its gateway verifies them.
+    remote.remove(AUTHORIZER);
     assert!(remote.is_empty(), "only the template has {:?}", remote.keys());
     let seconds = local.functions.iter().flat_map(|function| &function.retry.backoff).map(|wait| wait.as_secs());
     assert_eq!(seconds.collect::<Vec<_>>(), [1, 5]);
@@ -377,9 +397,13 @@ fn rest_apis_are_the_same(local: &Stack, template: &Template) {
         }
         // With owners, both have them by the token alone.
         let owner = requests.get("integration.request.path.owner").and_then(Value::as_str);
-        assert_eq!(owner, local.authorizer.as_ref().map(|_| "context.authorizer.claims.sub"));
-        let authorized = method.properties["AuthorizationType"] == "COGNITO_USER_POOLS";
-        assert_eq!(authorized, local.authorizer.is_some());
+        let (kind, said) = if functions(template).contains_key(AUTHORIZER) {
+            ("CUSTOM", "context.authorizer.owner")
+        } else {
+            ("COGNITO_USER_POOLS", "context.authorizer.claims.sub")
+        };
+        assert_eq!(owner, local.authorizer.as_ref().map(|_| said));
+        assert_eq!(method.properties["AuthorizationType"] == kind, local.authorizer.is_some());
         // API Gateway's own limit is 10 MB.
         assert_eq!(here.max_body, if here.method == "PUT" { 10 << 20 } else { 0 });
     }

@@ -1,0 +1,5 @@
+//! The authorizer function.
+
+fn main() -> anyhow::Result<()> {
+    lambda::authorizer::main()
+}
