@@ -1,6 +1,7 @@
 //! The program `train` on Faster R-CNN, as SageMaker runs it, on a few pictures of rectangles.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -144,6 +145,13 @@ fn a_job_writes_what_serve_serves_and_goes_on_after_a_signal_to_the_same_end() {
     assert_eq!(history.lines().count(), 3, "{history}");
     assert!(history.contains("validation_loss,AP,AP50,AP75,AP-red,AP-blue"), "{history}");
     assert!(unbroken.path("output/data/training.html").is_file() && !unbroken.path("output/failure").exists());
+    // The report is of the same model and pictures as the last evaluation.
+    let report = std::fs::read(unbroken.path("output/data/report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let (reported, told) = (100.0 * report["figures"]["AP50"].as_f64().unwrap(), *metric(&log, "AP50").last().unwrap());
+    assert!((reported - told).abs() < 0.01, "{reported} and {told}");
+    let page = std::fs::read_to_string(unbroken.path("output/data/report.html")).unwrap();
+    assert!(page.contains("data:image/jpeg;base64,"), "the page shows no mistake");
 
     let folder = unbroken.path("model");
     assert_eq!(std::fs::read_to_string(folder.join("last_checkpoint")).unwrap(), "model.pth");
@@ -193,6 +201,40 @@ fn the_best_model_is_kept_and_frozen_normalizations_begin_with_a_checkpoint() {
     let checkpoint = Checkpoint::open(&second.path("model/model.pth")).unwrap();
     assert!(!checkpoint.tensors().keys().any(|name| name.ends_with("num_batches_tracked")));
     assert!(second.path("output/data/best.safetensors").is_file());
+}
+
+/// The list is that of Detectron2's network of this configuration, with five classes.
+#[test]
+fn a_model_has_the_names_and_the_shapes_of_detectron2() {
+    let options = "MODEL.FPN.OUT_CHANNELS 64 MODEL.ROI_BOX_HEAD.FC_DIM 128 SOLVER.MAX_ITER 1";
+    let base = Base::new(options, json!({}));
+    for part in ["train", "val"] {
+        let file = base.path(&format!("input/data/training/{part}.json"));
+        let mut list: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let more = (3..=5).map(|id| json!({"id": id, "name": format!("class {id}")}));
+        list["categories"].as_array_mut().unwrap().extend(more);
+        std::fs::write(file, list.to_string()).unwrap();
+    }
+    let (code, log) = base.train();
+    assert_eq!(code, Some(0), "{log}");
+    let golden =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/vision/tests/golden/faster_rcnn/small/tensors.json");
+    let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
+    let shape =
+        |entry: &Value| entry["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+    let expected: BTreeMap<String, Vec<usize>> = golden
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (entry["name"].as_str().unwrap().to_owned(), shape(entry)))
+        .collect();
+    assert_eq!(expected.len(), 130);
+    let checkpoint = Checkpoint::open(&base.path("model/model.pth")).unwrap();
+    // Normalizations that train count their batches, those of the list are frozen.
+    let written = checkpoint.tensors().iter().filter(|(name, _)| !name.ends_with(".num_batches_tracked"));
+    let written: BTreeMap<String, Vec<usize>> =
+        written.map(|(name, tensor)| (name.clone(), tensor.shape().to_vec())).collect();
+    assert_eq!(written, expected);
 }
 
 #[test]

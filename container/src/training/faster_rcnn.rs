@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use dataset::LocalPictures;
+use dataset::evaluation::report::{self, Gallery};
+use dataset::evaluation::{Assessment, Style};
 use nn::checkpoint::{Checkpoint, save, save_pytorch};
 use nn::layers::Execution;
 use nn::{Parameters, Precision};
@@ -79,10 +82,26 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     let settings = job.hyperparameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let data = [("data".to_owned(), job.data.display().to_string())];
     job.write_history(&watch.history, &data.into_iter().chain(settings).collect::<Vec<_>>())?;
+    write_report(job, &training.config, &objects, &parameters)?;
     Ok(match outcome {
         Outcome::Done => Ended::Done,
         Outcome::Stopped => Ended::Stopped,
     })
+}
+
+/// Writes `report.html` and `report.json` of the model that is kept, on the pictures to validate with, as `evaluate` writes them. Without an
+/// object in these pictures there is nothing to report.
+fn write_report(job: &Job, config: &Config, objects: &Objects, parameters: &Parameters) -> anyhow::Result<()> {
+    let identity = Identity { config: config.clone(), checkpoint: parameters.checkpoint("the trained network") };
+    let comparison = objects.compare(&objects.validation, &FasterRcnn::load(&identity, job.device)?)?;
+    if comparison.truths().is_empty() {
+        return Ok(());
+    }
+    let assessment = Assessment::of(&comparison, Style::Coco, None);
+    // Every picture has its whole path, so that none is looked for beside the list.
+    let gallery = Gallery::of(&comparison, &assessment, &job.data, &LocalPictures);
+    write(&job.output.join("report.html"), &report::page(&comparison, &assessment, &gallery))?;
+    write(&job.output.join("report.json"), &format!("{:#}\n", report::json(&comparison, &assessment)))
 }
 
 /// The configuration of a job whose data set has `classes` classes.

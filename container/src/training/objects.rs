@@ -72,9 +72,16 @@ impl Objects {
         self.ids.iter().position(|other| *other == id).unwrap_or_default()
     }
 
-    /// COCO's figures of a network on a part.
+    /// COCO's figures of a network on a part: of all classes together, and of each.
     pub(super) fn evaluate(&self, part: &Part, network: &FasterRcnn) -> anyhow::Result<(Figures, Vec<Figures>)> {
-        let images = part.samples.iter().map(|(sample, _)| Image { name: sample.name.clone(), place: None });
+        let evaluated = Evaluated::evaluate(&self.compare(part, network)?);
+        Ok((evaluated.figures, evaluated.classes))
+    }
+
+    /// What a network finds in the pictures of a part, beside the objects that are there.
+    pub(super) fn compare(&self, part: &Part, network: &FasterRcnn) -> anyhow::Result<Comparison> {
+        let images = part.samples.iter();
+        let images = images.map(|(sample, _)| Image { name: sample.name.clone(), place: Some(sample.place.clone()) });
         let mut comparison = Comparison::new(images.collect(), self.classes.clone());
         for (image, (sample, _)) in part.samples.iter().enumerate() {
             for object in &sample.objects {
@@ -96,8 +103,7 @@ impl Objects {
                 comparison.push_detection(Compared { image, class: found.class, bounds, score: found.score.into() })?;
             }
         }
-        let evaluated = Evaluated::evaluate(&comparison);
-        Ok((evaluated.figures, evaluated.classes))
+        Ok(comparison)
     }
 }
 

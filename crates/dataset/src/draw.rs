@@ -1,6 +1,7 @@
 //! Annotated pictures drawn on contact sheets.
 
 mod letters;
+mod tags;
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
@@ -10,6 +11,7 @@ use crate::annotations::Sample;
 use crate::{ClassId, Classes};
 
 pub use letters::{HEIGHT, text, width_of};
+pub use tags::Tags;
 
 /// Pixels between panels.
 const GAP: u32 = 6;
@@ -60,6 +62,7 @@ pub fn panel(picture: &RgbImage, sample: &Sample, classes: &Classes, side: u32) 
         drawing::outline(&mut drawn, corners, thickness, colour(object.class));
     }
     // Names come last, so that no line crosses them.
+    let mut tags = Tags::default();
     for object in &sample.objects {
         let mut name = classes.shown(object.class).into_owned();
         if let Some(confidence) = object.confidence {
@@ -70,26 +73,13 @@ pub fn panel(picture: &RgbImage, sample: &Sample, classes: &Classes, side: u32) 
         }
         let [left, top, ..] = object.bounds.corners();
         let place = [(left * across) as i64, ((top * down) as i64).saturating_sub(i64::from(HEIGHT) + 1)];
-        tag(&mut drawn, &name, place, colour(object.class));
+        tags.draw(&mut drawn, &name, place, colour(object.class));
     }
     for (index, label) in sample.labels.iter().enumerate() {
         let y = i64::from(drawn.height()) - (index as i64 + 1) * i64::from(HEIGHT + 2);
-        tag(&mut drawn, &classes.shown(label.class), [0, y], colour(label.class));
+        tags.draw(&mut drawn, &classes.shown(label.class), [0, y], colour(label.class));
     }
     drawn
-}
-
-/// A name in white on its class's colour, whose upper left corner is at `place`, or as near to it as the picture allows.
-pub fn tag(picture: &mut RgbImage, name: &str, [x, y]: [i64; 2], paint: [u8; 3]) {
-    let (width, height) = (i64::from(width_of(name)) + 2, i64::from(HEIGHT) + 2);
-    let x = x.min(i64::from(picture.width()) - width).max(0);
-    let y = y.min(i64::from(picture.height()) - height).max(0);
-    for row in y..(y + height).min(i64::from(picture.height())) {
-        for column in x..(x + width).min(i64::from(picture.width())) {
-            picture.put_pixel(column as u32, row as u32, Rgb(paint));
-        }
-    }
-    text(picture, name, [x + 1, y + 1], [255; 3]);
 }
 
 /// Panels in rows of `columns`, each with a caption below.

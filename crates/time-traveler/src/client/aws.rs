@@ -1,5 +1,7 @@
-//! A client of five operations of Amazon SQS and AWS Lambda, which sends signed requests. The SDK's clients of the two services
-//! take longer to compile than the rest of this crate.
+//! A client of a few operations of Amazon SQS, AWS Lambda and Amazon SageMaker, which sends signed requests. The SDK's clients of these
+//! services take longer to compile than the rest of this crate.
+
+pub(crate) mod sagemaker;
 
 use std::time::Duration;
 
@@ -52,17 +54,26 @@ struct Service {
 }
 
 impl Service {
-    /// `name` is the signing name, such as `sqs`; `id` the service's name in variables and profiles, such as `SQS`.
+    /// `name` is the signing name, such as `sqs`, which begins the host's name too; `id` the service's name in variables and profiles, such
+    /// as `SQS`.
     fn new(config: &SdkConfig, name: &'static str, id: &str) -> anyhow::Result<Self> {
+        Self::at(config, name, id, name)
+    }
+
+    /// The same of a service whose host's name begins otherwise.
+    fn at(config: &SdkConfig, name: &'static str, id: &str, host: &str) -> anyhow::Result<Self> {
         let region = config.region().context("no AWS region is configured: set AWS_REGION")?.as_ref().to_owned();
         let endpoint = match configured_endpoint(config, id) {
             Some(url) => url.parse::<Url>().with_context(|| format!("the endpoint {url:?} of {id} is no URL"))?,
             None if config.use_fips() == Some(true) || config.use_dual_stack() == Some(true) => {
-                bail!("set AWS_ENDPOINT_URL_{} to the FIPS or dual-stack endpoint of {id}", id.to_uppercase())
+                bail!(
+                    "set AWS_ENDPOINT_URL_{} to the FIPS or dual-stack endpoint of {id}",
+                    id.to_uppercase().replace(' ', "_")
+                )
             }
             None => {
                 let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-                format!("https://{name}.{region}.{domain}").parse()?
+                format!("https://{host}.{region}.{domain}").parse()?
             }
         };
         let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).redirect(Policy::none());

@@ -4,6 +4,7 @@ mod aging;
 mod classifier;
 mod dataset;
 mod detector;
+mod endpoint;
 mod face;
 mod functions;
 mod measurement;
@@ -35,6 +36,8 @@ pub(crate) enum Bench {
     Split(split::BenchSplit),
     /// Measure the time that the model server adds to its work
     Serve(serve::BenchServe),
+    /// Measure an endpoint: deployment, time per image, cost per 1000 images
+    Endpoint(endpoint::BenchEndpoint),
     /// Measure the processor time, throughput and latency of the whole pipeline
     Pipeline(pipeline::BenchPipeline),
     /// Measure PUT and GET of S3, beside other S3 servers
@@ -53,6 +56,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Dataset(dataset) => dataset::run(dataset),
         Bench::Split(split) => split::run(split),
         Bench::Serve(serve) => serve::run(serve),
+        Bench::Endpoint(endpoint) => endpoint::run(endpoint),
         Bench::Pipeline(pipeline) => pipeline::run(pipeline),
         Bench::S3(s3) => s3::run(s3),
         Bench::Functions(functions) => functions::run(functions),

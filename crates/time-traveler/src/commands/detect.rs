@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use container::ModelKind;
+use dataset::draw::Tags;
 use image::ImageFormat;
 use image::codecs::jpeg::JpegEncoder;
 use nn::DeviceChoice;
@@ -90,7 +91,8 @@ pub(crate) fn run(detect: &Detect) -> anyhow::Result<()> {
         if let Some(out) = outs.get(index) {
             found.iter().for_each(|found| found.draw(&mut picture));
             // Names come last, so that no line crosses them.
-            found.iter().for_each(|found| found.draw_name(&mut picture));
+            let mut tags = Tags::default();
+            found.iter().for_each(|found| found.draw_name(&mut picture, &mut tags));
             std::fs::write(out, encoded(&picture, out)?)
                 .with_context(|| format!("the drawn picture cannot be written to {}", out.shown()))?;
         }

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{BINARY, Up, picture, run, sample};
+use crate::support::{BINARY, Up, picture, repository, run, sample};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -163,6 +163,32 @@ fn bench_measures_every_stage() {
     let refused = run(folder.path(), &["bench", "detector", "--size", "70"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("such as 640x480"), "{}", stderr(&refused));
+}
+
+#[test]
+fn bench_measures_an_endpoint_and_what_an_answer_costs() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = repository().join("crates/vision/tests/golden/faster_rcnn/own_model/model.tar.gz");
+    let archive = flate2::read::GzDecoder::new(std::fs::File::open(archive).unwrap());
+    tar::Archive::new(archive).unpack(folder.path().join("model")).unwrap();
+    std::fs::write(folder.path().join("prices.csv"), "type,price\nml.c5.xlarge,0.204\n").unwrap();
+    let arguments = ["bench", "endpoint", "--model", "model", "--requests", "2", "--json"];
+    let prices = ["--price", "ml.m5.large=3.6", "--prices-from", "prices.csv"];
+    let output = run(folder.path(), &[&arguments[..], &prices].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = line["instances"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[1]["instanceType"]), (2, &"ml.c5.xlarge".into()), "{line}");
+    let number = |name: &str| rows[0][name].as_f64().unwrap();
+    assert!(number("deploymentSeconds") > 0.0 && number("meanSecondsPerImage") > 0.0, "{line}");
+    // 3.6 an hour is a thousandth a second.
+    let (cost, mean) = (number("costPer1000Images"), number("meanSecondsPerImage"));
+    assert!((cost - mean).abs() < 1e-9, "{line}");
+
+    let refused = run(folder.path(), &["bench", "endpoint", "--model", "absent", "--price", "ml.m5.large=1"]);
+    assert!(stderr(&refused).contains("--model absent is no folder"), "{}", stderr(&refused));
+    let refused = run(folder.path(), &["bench", "endpoint", "--model", "model", "--price", "ml.m5.large=cheap"]);
+    assert!(stderr(&refused).contains("such as ml.g4dn.xlarge=0.736"), "{}", stderr(&refused));
 }
 
 #[test]

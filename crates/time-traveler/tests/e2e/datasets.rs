@@ -73,6 +73,20 @@ fn a_made_set_goes_through_every_command() {
 }
 
 #[test]
+fn a_manifest_named_as_ground_truth_names_it_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    succeeded(folder, "make set --format ground-truth --name shapes-output --pictures 30 --side 32");
+    let said = succeeded(folder, "split set/shapes-output.manifest --out splits --prefix shapes --json");
+    let balance: Value = serde_json::from_str(&said).unwrap();
+    let classes = balance["classes"].as_array().unwrap();
+    assert_eq!(classes.len(), 3);
+    assert!(classes.iter().all(|class| class["annotations"].as_array().unwrap().iter().any(|n| *n != 0)), "{said}");
+    let lines = std::fs::read_to_string(folder.join("splits/shapes-train.manifest")).unwrap();
+    assert!(lines.lines().all(|line| line.contains("\"shapes-metadata\"")), "{lines}");
+}
+
+#[test]
 fn a_faulty_line_is_named_and_the_others_are_used() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

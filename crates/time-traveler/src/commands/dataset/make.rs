@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use dataset::export::{Exporter, Filter, Placement};
+use dataset::formats::ground_truth::job_of;
 use dataset::make::{BREEDS, Made, Recipe};
 use dataset::{Format, LocalPictures, Reading, Source, Target};
 
@@ -95,7 +96,9 @@ pub(crate) fn run(make: &Make) -> anyhow::Result<()> {
     };
     let mut reading = Reading::default();
     let mut made = Made::new(recipe, &mut reading.classes)?;
-    let target = Target { job: make.name.clone(), shards: make.shards, ..Target::default() };
+    // Readers take the job's name from a file's name that ends so.
+    let job = job_of(&out).unwrap_or_else(|| make.name.clone());
+    let target = Target { job, shards: make.shards, ..Target::default() };
     let (filter, placement) = (Filter::default(), Placement { copies, uri: None });
     let mut exporter = Exporter::create(&out, format, &target, &filter, placement, &LocalPictures)?;
     let mut progress = Progress::pieces("making");

@@ -1,4 +1,5 @@
 use dataset::ClassId;
+use dataset::draw::{HEIGHT, Tags};
 use picture::{RgbImage, drawing};
 use serde_json::{Value, json};
 
@@ -69,14 +70,14 @@ impl Found {
         }
     }
 
-    /// Draws the class's name and the score above the box.
-    pub(super) fn draw_name(&self, picture: &mut RgbImage) {
+    /// Draws the class's name and the score above the box, beside the names that the picture has.
+    pub(super) fn draw_name(&self, picture: &mut RgbImage, tags: &mut Tags) {
         let Some(class) = &self.class else { return };
         let [left, top, ..] = self.corners;
         let text = format!("{} {:.2}", class.name, self.score);
         // The cast saturates.
-        let place = [left as i64, (top as i64).saturating_sub(i64::from(dataset::draw::HEIGHT) + 1)];
-        dataset::draw::tag(picture, &text, place, class.colour());
+        let place = [left as i64, (top as i64).saturating_sub(i64::from(HEIGHT) + 1)];
+        tags.draw(picture, &text, place, class.colour());
     }
 }
 
@@ -105,7 +106,7 @@ mod tests {
         found.draw(&mut picture);
         assert_eq!(picture.get_pixel(20, 50).0, dataset::draw::colour(ClassId(1)));
         assert!(picture.rows().take(29).flatten().all(|pixel| pixel.0 == [0; 3]));
-        found.draw_name(&mut picture);
+        found.draw_name(&mut picture, &mut Tags::default());
         assert!(picture.rows().take(29).flatten().any(|pixel| pixel.0 == [255; 3]));
     }
 }
