@@ -117,6 +117,7 @@ mount -t proc none "$1/proc" && mount --bind /dev "$1/dev" || exit
 exec chroot --userspec=10001:10001 "$1" /usr/local/bin/time-traveler up --data /data/here --port 0 --aws-port 0 --json
 ENTER
     mkdir -p "$root/proc" "$root/dev"
+    touch "$work/up.json"
     env -i PATH="$PATH" unshare --mount --propagation private bash "$work/enter-up" "$root" \
         >"$work/up.json" 2>"$work/log" &
     server=$!

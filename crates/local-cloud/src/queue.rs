@@ -56,9 +56,31 @@ pub(crate) fn send(
     now: i64,
     delay: Duration,
 ) -> rusqlite::Result<()> {
+    insert(connection, queue, request_id, body, now, now + millis(delay))
+}
+
+/// Adds a message that is received before all others, except for those that were added so earlier.
+pub(crate) fn send_first(
+    connection: &Connection,
+    queue: &str,
+    request_id: &str,
+    body: &str,
+    now: i64,
+) -> rusqlite::Result<()> {
+    insert(connection, queue, request_id, body, now, 0)
+}
+
+fn insert(
+    connection: &Connection,
+    queue: &str,
+    request_id: &str,
+    body: &str,
+    sent: i64,
+    ready: i64,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO message (queue, request_id, body, sent, ready) VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![queue, request_id, body, now, now + millis(delay)])?;
+        .execute(params![queue, request_id, body, sent, ready])?;
     Ok(())
 }
 
@@ -269,6 +291,19 @@ mod tests {
         journal.write(|transaction| delete(transaction, &second)).unwrap();
         let (again, _) = next(&journal, "q", &mut queued, &permits).await.unwrap();
         assert_eq!((again.body.as_str(), again.receives, again.request_id.as_str()), ("a", 2, "r"));
+    }
+
+    #[test]
+    fn messages_that_go_first_keep_their_order() {
+        let (_folder, journal) = journal();
+        let first = |body| journal.write(|transaction| send_first(transaction, "q", "r", body, 5)).unwrap();
+        journal.write(|transaction| send(transaction, "q", "r", "late", 4, Duration::ZERO)).unwrap();
+        first("a");
+        first("b");
+        let received: Vec<Message> = std::iter::from_fn(|| receive(&journal, "q").unwrap()).collect();
+        let bodies: Vec<&str> = received.iter().map(|message| message.body.as_str()).collect();
+        assert_eq!(bodies, ["a", "b", "late"]);
+        assert_eq!(received[0].sent, 5);
     }
 
     #[tokio::test]

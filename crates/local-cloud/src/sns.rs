@@ -55,8 +55,14 @@ impl Sns {
             let event = event(topic, &message_id, subject, message).to_string();
             let queue = queue::of_function(&subscription.function);
             for delay in self.faults.deliveries(Delivery::Notice, &about(message)) {
-                let request_id = Uuid::new_v4().to_string();
-                queue::send(connection, &queue, &request_id, &event, self.journal.clock().now_millis(), delay)?;
+                let (request_id, now) = (Uuid::new_v4().to_string(), self.journal.clock().now_millis());
+                if delay.is_zero() {
+                    // What is said of earlier work goes before new work. Else a flood of uploads would hold back the results of all
+                    // earlier ones, which would be read from the disk by then.
+                    queue::send_first(connection, &queue, &request_id, &event, now)?;
+                } else {
+                    queue::send(connection, &queue, &request_id, &event, now, delay)?;
+                }
             }
         }
         Ok(message_id)

@@ -70,7 +70,8 @@ fn exported_files_answer_as_the_network_does() {
     export(folder, &["--format", "onnx", "--out", "detections.onnx", "--detections", "40"]);
     let script = repository().join("crates/time-traveler/tests/e2e/run_exported.py");
     let golden = repository().join("crates/vision/tests/golden/ssd/small/tflite");
-    python::run(Command::new(python::runtimes()).arg(script).arg(folder).arg(golden).env_remove("LD_LIBRARY_PATH"));
+    let interpreter = python::environment("runtimes-venv", "runtimes.txt");
+    python::run(Command::new(interpreter).arg(script).arg(folder).arg(golden).env_remove("LD_LIBRARY_PATH"));
 }
 
 #[test]

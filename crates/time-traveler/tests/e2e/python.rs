@@ -10,14 +10,8 @@ pub(crate) fn python() -> &'static Path {
     PYTHON.get_or_init(|| environment("boto3-venv", "requirements.txt"))
 }
 
-/// The same with the packages of `tests/e2e/runtimes.txt`: programs that run networks.
-pub(crate) fn runtimes() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| environment("runtimes-venv", "runtimes.txt"))
-}
-
 /// The interpreter of a virtual environment in the folder `name`, with the packages of this file.
-fn environment(name: &str, requirements: &str) -> PathBuf {
+pub(crate) fn environment(name: &str, requirements: &str) -> PathBuf {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e").join(requirements);
     let wanted = std::fs::read_to_string(&requirements).unwrap();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -276,10 +276,18 @@ impl Drop for ModelServer {
 pub(crate) enum StartError {
     #[error("it cannot be executed")]
     Spawn(#[from] std::io::Error),
-    #[error("it ended with {status}; the end of its log:\n{log_tail}")]
+    #[error("it ended with {status}; {}", end_of_log(.log_tail))]
     Exited { status: ExitStatus, log_tail: String },
-    #[error("/ping was not healthy within {} seconds; the end of its log:\n{log_tail}", .patience.as_secs())]
+    #[error("/ping was not healthy within {} seconds; {}", .patience.as_secs(), end_of_log(.log_tail))]
     Unhealthy { patience: Duration, log_tail: String },
+}
+
+/// What a message says of the last lines of a program's log.
+fn end_of_log(lines: &str) -> String {
+    if lines.trim().is_empty() {
+        return "it wrote nothing to its log".to_owned();
+    }
+    format!("the end of its log:\n{lines}")
 }
 
 struct Supervisor {
@@ -404,5 +412,19 @@ async fn free_ports() -> std::io::Result<(u16, u16)> {
         if bound.len() == usize::from(SAFE_PORTS) {
             return Ok((first, last));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_log_is_said_to_be_empty() {
+        let message = |log_tail: &str| {
+            StartError::Unhealthy { patience: Duration::from_secs(9), log_tail: log_tail.to_owned() }.to_string()
+        };
+        assert_eq!(message("\n"), "/ping was not healthy within 9 seconds; it wrote nothing to its log");
+        assert_eq!(message("no model"), "/ping was not healthy within 9 seconds; the end of its log:\nno model");
     }
 }
