@@ -151,10 +151,7 @@ impl Settings {
     /// # Errors
     /// As [`from_env`](Self::from_env).
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let required = |name, needed| {
-            let value = variable(name).filter(|value| !value.is_empty());
-            value.ok_or(SettingsError::Missing { name, needed })
-        };
+        let required = |name, needed| required(&variable, name, needed);
         Ok(Self {
             input_bucket: required("INPUT_BUCKET", "the name of a bucket")?,
             output_bucket: required("OUTPUT_BUCKET", "the name of a bucket")?,
@@ -203,6 +200,15 @@ impl Settings {
 
 /// What `DEFAULT_AGES` may be.
 const AGES: &str = "1 to 16 whole numbers from 0 to 100, such as 20,40,60,80";
+
+/// The value of a variable, which is not empty. `needed` says what would work.
+pub(crate) fn required(
+    variable: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    needed: &'static str,
+) -> Result<String, SettingsError> {
+    variable(name).filter(|value| !value.is_empty()).ok_or(SettingsError::Missing { name, needed })
+}
 
 /// The value of a variable; `default` where it is not set. `needed` says what would work.
 fn optional<T: FromStr>(

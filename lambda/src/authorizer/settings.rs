@@ -1,4 +1,5 @@
 use crate::SettingsError;
+use crate::settings::required;
 
 /// The settings of the authorizer, from its environment.
 #[derive(Clone, Debug)]
@@ -23,12 +24,8 @@ impl IssuerSettings {
     /// # Errors
     /// As [`from_env`](Self::from_env).
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let required = |name, needed| {
-            let value = variable(name).filter(|value| !value.is_empty());
-            value.ok_or(SettingsError::Missing { name, needed })
-        };
-        let issuer = required("JWT_ISSUER", ISSUER)?;
-        let audience = required("JWT_AUDIENCE", "the audience of the tokens")?;
+        let issuer = required(&variable, "JWT_ISSUER", ISSUER)?;
+        let audience = required(&variable, "JWT_AUDIENCE", "the audience of the tokens")?;
         // Somebody who changes the keys on their way could make tokens of anybody.
         let is_address = issuer.starts_with("https://") && !issuer.contains(['?', '#']);
         if !is_address || reqwest::Url::parse(&issuer).is_err() {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use nn::checkpoint::Checkpoint;
+use vision::VisionError;
 use vision::export::{Graph, Ranges, tflite};
 use vision::ssd::training::Examples;
 use vision::ssd::{Config, Input, identify};
@@ -14,9 +15,6 @@ use super::records::Records;
 const FILE: &str = "tflite_quant_graph.tflite";
 /// The most detections of a picture, as TensorFlow's exporter for mobile devices has it.
 const DETECTIONS: usize = 10;
-/// The pictures of the training record that are looked at, and how many of them at once.
-const PICTURES: usize = 100;
-const AT_ONCE: usize = 8;
 
 /// Writes the network with these variables: in float32, or in whole numbers of 8 bits, by the pictures that it was trained with.
 pub(super) fn write(
@@ -34,15 +32,10 @@ pub(super) fn write(
 }
 
 fn ranges(graph: &Graph, picture: [usize; 2], records: &Records) -> anyhow::Result<Ranges> {
-    let mut ranges = Ranges::new(graph);
-    let indices: Vec<usize> = (0..records.count().min(PICTURES)).collect();
-    for indices in indices.chunks(AT_ONCE) {
-        // Training has told of the pictures that cannot be decoded.
-        let decoded = indices.iter().filter_map(|index| records.example(*index).ok());
-        let inputs: Vec<Input> = decoded.map(|(decoded, _)| Input::of_original(&decoded, picture)).collect();
-        let values: Vec<&[f32]> = inputs.iter().map(Input::values).collect();
-        ranges.observe(graph, &values)?;
-    }
+    // Training has named the pictures that cannot be decoded.
+    let decoded = (0..records.count()).filter_map(|index| records.example(index).ok());
+    let inputs = decoded.map(|(decoded, _)| Ok(Input::of_original(&decoded, picture).values().to_vec()));
+    let ranges = Ranges::of_pictures::<VisionError>(graph, inputs)?;
     ensure!(ranges.pictures() > 0, "no picture of the training record can be decoded to calibrate whole numbers by");
     Ok(ranges)
 }

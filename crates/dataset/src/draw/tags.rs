@@ -4,7 +4,8 @@ use image::{Rgb, RgbImage};
 
 use super::letters::{HEIGHT, text, width_of};
 
-/// The names that a picture has so far. One that would lie over another moves down to the next free place, or up where there is none.
+/// The names that a picture has so far. One that would lie over another moves up to the next free place, away
+/// from its box, or down where there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Tags {
     /// `[left, top, right, bottom]` in pixels.
@@ -20,9 +21,9 @@ impl Tags {
         let within = |axis: usize| place[axis].min(sides[axis] - size[axis]).max(0);
         let (x, y) = (within(0), within(1));
         let at = |y: i64| [x, y, x + size[0], y + size[1]];
-        let below = (y..=sides[1] - size[1]).map(at).find(|free| self.is_free(*free));
-        let above = || (0..y).rev().map(at).find(|free| self.is_free(*free));
-        let [left, top, right, bottom] = below.or_else(above).unwrap_or(at(y));
+        let above = (0..=y).rev().map(at).find(|free| self.is_free(*free));
+        let below = || (y + 1..=sides[1] - size[1]).map(at).find(|free| self.is_free(*free));
+        let [left, top, right, bottom] = above.or_else(below).unwrap_or(at(y));
         for row in top..bottom.min(sides[1]) {
             for column in left..right.min(sides[0]) {
                 picture.put_pixel(column as u32, row as u32, Rgb(paint));
@@ -52,17 +53,24 @@ mod tests {
     }
 
     #[test]
-    fn names_of_one_box_lie_below_each_other() {
+    fn names_of_one_box_lie_above_each_other_and_below_where_no_room_is() {
         let mut picture = RgbImage::new(120, 60);
         let mut tags = Tags::default();
         tags.draw(&mut picture, "circle", [10, 5], RED);
         tags.draw(&mut picture, "square", [12, 6], BLUE);
         let (red, blue) = (rows(&picture, RED), rows(&picture, BLUE));
         assert_eq!((red, blue), ([5, 6 + HEIGHT], [7 + HEIGHT, 8 + 2 * HEIGHT]));
+
+        let mut picture = RgbImage::new(120, 60);
+        let mut tags = Tags::default();
+        tags.draw(&mut picture, "circle", [10, 30], RED);
+        tags.draw(&mut picture, "square", [12, 31], BLUE);
+        let (red, blue) = (rows(&picture, RED), rows(&picture, BLUE));
+        assert_eq!((red, blue), ([30, 31 + HEIGHT], [28 - HEIGHT, 29]));
     }
 
     #[test]
-    fn at_the_lower_edge_the_second_name_moves_up() {
+    fn names_stay_on_the_picture() {
         let mut picture = RgbImage::new(120, 40);
         let mut tags = Tags::default();
         tags.draw(&mut picture, "circle", [10, 90], RED);

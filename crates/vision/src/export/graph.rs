@@ -155,11 +155,6 @@ impl Graph {
         &self.values[id.0]
     }
 
-    /// The place of a value among [all](Self::values).
-    pub fn index(&self, id: ValueId) -> usize {
-        id.0
-    }
-
     /// The operations.
     pub fn operations(&self) -> &[Operation] {
         &self.operations
@@ -200,7 +195,7 @@ impl Graph {
         output
     }
 
-    /// Adds maps as rows of so many values.
+    /// Adds the values of maps as rows, each of `columns` values.
     pub fn reshape(&mut self, name: String, input: ValueId, columns: usize) -> ValueId {
         let elements: usize = self.value(input).shape.iter().product();
         let output = self.add(name, vec![1, elements / columns, columns]);
@@ -224,10 +219,4 @@ impl Graph {
         self.operations.push(Operation::Scores { input, output, scores });
         output
     }
-}
-
-/// The zeros before and after `pixels` that TensorFlow's padding `SAME` adds. Of an odd number, the smaller half comes first.
-pub(super) fn same_padding(pixels: usize, side: usize, stride: usize) -> [usize; 2] {
-    let all = ((pixels.div_ceil(stride) - 1) * stride + side).saturating_sub(pixels);
-    [all / 2, all - all / 2]
 }

@@ -3,9 +3,10 @@
 mod detections;
 mod messages;
 
+use nn::kernels::Padding;
 use prost::Message;
 
-use super::graph::{Activation, Convolution, Graph, Kernel, Operation, Scores, ValueId, Weights, same_padding};
+use super::graph::{Activation, Convolution, Graph, Kernel, Operation, Scores, ValueId, Weights};
 use super::post_processing::PostProcessing;
 use messages::{
     AttributeProto, DimensionProto, Extent, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
@@ -153,8 +154,11 @@ impl File<'_> {
         let Convolution { input, kernel, weights, bias, stride, activation, .. } = convolution;
         let shape = &self.graph.value(*input).shape;
         let (height, width, channels) = (weights.shape[1], weights.shape[2], shape[3]);
-        let [above, below] = same_padding(shape[1], height, *stride);
-        let [left, right] = same_padding(shape[2], width, *stride);
+        let zeros = |side, length| {
+            let before = Padding::Same.before(side, *stride, length);
+            [before, Padding::Same.both(side, *stride, length) - before]
+        };
+        let [[above, below], [left, right]] = [zeros(height, shape[1]), zeros(width, shape[2])];
         let attributes = vec![
             ints("kernel_shape", &[height as i64, width as i64]),
             ints("pads", &[above, left, below, right].map(|zeros| zeros as i64)),

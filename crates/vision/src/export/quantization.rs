@@ -9,6 +9,8 @@ use crate::vision_error::VisionError;
 
 /// The range of inputs: pictures have values of -1 to 1.
 const INPUT: [f32; 2] = [-1.0, 1.0];
+/// The pictures that are run at the same time.
+const AT_ONCE: usize = 8;
 /// The range of scores. The specification fixes it.
 const SCORES: Scale = Scale { scale: 1.0 / 256.0, zero_point: -128 };
 /// The least scale of weights: those of an output may all be zero.
@@ -24,20 +26,38 @@ pub struct Ranges {
 }
 
 impl Ranges {
+    /// The most pictures that calibrate a graph.
+    pub const PICTURES: usize = 100;
+
+    /// Those of the first [`PICTURES`](Self::PICTURES) of these pictures, each with the values of the graph's input.
+    ///
+    /// # Errors
+    /// [`VisionError::NotFinite`], or the first error of `pictures`.
+    ///
+    /// # Panics
+    /// If a picture has not the input's size.
+    pub fn of_pictures<E: From<VisionError>>(
+        graph: &Graph,
+        pictures: impl Iterator<Item = Result<Vec<f32>, E>>,
+    ) -> Result<Self, E> {
+        let (mut ranges, mut pictures) = (Self::new(graph), pictures.take(Self::PICTURES));
+        loop {
+            let batch: Vec<Vec<f32>> = pictures.by_ref().take(AT_ONCE).collect::<Result<_, _>>()?;
+            if batch.is_empty() {
+                return Ok(ranges);
+            }
+            ranges.observe(graph, &batch.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        }
+    }
+
     /// Those of no picture.
-    pub fn new(graph: &Graph) -> Self {
+    pub(super) fn new(graph: &Graph) -> Self {
         // Zero is in every range, so that the padding is exact.
         Self { of_values: vec![[0.0; 2]; graph.values().len()], pictures: 0 }
     }
 
-    /// Widens the ranges by those of more pictures, each with the values of the graph's input.
-    ///
-    /// # Errors
-    /// [`VisionError::NotFinite`].
-    ///
-    /// # Panics
-    /// If a picture has not the input's size.
-    pub fn observe(&mut self, graph: &Graph, pictures: &[&[f32]]) -> Result<(), VisionError> {
+    /// Widens the ranges by those of more pictures.
+    pub(super) fn observe(&mut self, graph: &Graph, pictures: &[&[f32]]) -> Result<(), VisionError> {
         let seen = pictures.par_iter().map(|picture| {
             let mut ranges = Self::new(graph);
             let mut is_finite = true;
@@ -205,12 +225,13 @@ mod tests {
         });
         let all = graph.concatenation("all".into(), rows.to_vec());
         graph.answer(all);
-        let mut ranges = Ranges::new(&graph);
-        ranges.observe(&graph, &[&[-1.0, 0.5, 0.0, 1.0], &[0.25; 4]]).unwrap();
+        let of = |pictures: Vec<Vec<f32>>| Ranges::of_pictures::<VisionError>(&graph, pictures.into_iter().map(Ok));
+        let ranges = of(vec![vec![-1.0, 0.5, 0.0, 1.0], vec![0.25; 4]]).unwrap();
         assert_eq!(ranges.pictures(), 2);
         let scales = ranges.scales(&graph);
         assert!(scales[1..].iter().all(|scale| *scale == scales[all.0]), "{scales:?}");
         assert!((scales[all.0].scale - 8.0 / 255.0).abs() < 1e-6, "{scales:?}");
-        assert!(matches!(ranges.observe(&graph, &[&[f32::NAN; 4]]), Err(VisionError::NotFinite)));
+        assert!(matches!(of(vec![vec![f32::NAN; 4]]), Err(VisionError::NotFinite)));
+        assert_eq!(of(vec![vec![0.5; 4]; Ranges::PICTURES + 3]).unwrap().pictures(), Ranges::PICTURES);
     }
 }

@@ -1,6 +1,8 @@
 //! A graph run in float32, plainly: to see the ranges of its values.
 
-use super::graph::{Activation, Convolution, Graph, Kernel, Operation, Scores, ValueId, same_padding};
+use nn::kernels::Padding;
+
+use super::graph::{Activation, Convolution, Graph, Kernel, Operation, Scores, ValueId};
 
 /// Runs a graph for a picture, whose values are those of its input, row-major. `heed` sees each value.
 ///
@@ -41,7 +43,8 @@ pub(crate) fn run(graph: &Graph, picture: &[f32], mut heed: impl FnMut(ValueId, 
 fn convolve(convolution: &Convolution, maps: &[f32], [rows, columns, inputs]: [usize; 3]) -> Vec<f32> {
     let Convolution { kernel, weights, bias, stride, activation, .. } = convolution;
     let (height, width, outputs) = (weights.shape[1], weights.shape[2], bias.values.len());
-    let [top, left] = [(rows, height), (columns, width)].map(|(pixels, side)| same_padding(pixels, side, *stride)[0]);
+    let [top, left] =
+        [(rows, height), (columns, width)].map(|(pixels, side)| Padding::Same.before(side, *stride, pixels));
     // Neighbouring outputs side by side.
     let taps: Vec<f32> = match kernel {
         Kernel::Depthwise => weights.values.clone(),

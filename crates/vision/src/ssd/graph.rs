@@ -53,7 +53,7 @@ impl Identity {
 }
 
 impl Config {
-    /// What becomes of the network's answers, with at most so many detections.
+    /// How detections are made of the network's answers. `detections`: the most of them.
     pub fn post_processing_of(&self, detections: usize, by_class: bool) -> PostProcessing {
         let generator: &AnchorGenerator = &self.anchors;
         let anchors = generator.generate(&grids(self.picture), self.picture);
@@ -75,6 +75,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use nn::{Device, made_up};
 
     use super::super::{Detector, Input, identify, tensors};
@@ -112,14 +114,16 @@ mod tests {
             let graph = identity.graph().unwrap();
             let names: Vec<&str> = graph.outputs().iter().map(|output| &*graph.value(*output).name).collect();
             assert_eq!(names, [BOXES, SCORES]);
-            let mut values = vec![Vec::new(); graph.values().len()];
-            run(&graph, input.values(), |value, numbers| values[graph.index(value)] = numbers.to_vec());
+            let mut values = BTreeMap::new();
+            run(&graph, input.values(), |value, numbers| {
+                values.insert(value, numbers.to_vec());
+            });
             let of_scores = match graph.operations().last() {
                 Some(Operation::Scores { input, .. }) => *input,
                 _ => graph.outputs()[1],
             };
             for (name, value, expected) in [("boxes", graph.outputs()[0], boxes), ("logits", of_scores, logits)] {
-                let found = &values[graph.index(value)];
+                let found = &values[&value];
                 assert_eq!(found.len(), expected.len(), "{backbone}: {name}");
                 let greatest = expected.iter().fold(0_f32, |greatest, value| greatest.max(value.abs()));
                 assert!(greatest > 0.1, "{backbone}: {name} are all about 0");

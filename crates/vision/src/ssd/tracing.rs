@@ -110,7 +110,7 @@ impl<'a> Tracing<'a> {
         self.graph.addition(format!("{}/add", module.replace('.', "/")), inputs)
     }
 
-    /// Adds maps as rows of so many values, for a module.
+    /// Adds the values of a module's maps as rows, each of `columns` values.
     pub(super) fn reshape(&mut self, module: &str, name: &str, maps: ValueId, columns: usize) -> ValueId {
         self.graph.reshape(format!("{}/{name}", module.replace('.', "/")), maps, columns)
     }

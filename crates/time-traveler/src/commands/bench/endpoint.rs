@@ -39,6 +39,9 @@ const GPU_AMI: &str = "al2023-ami-sagemaker-inference-gpu-4-1";
 pub(crate) struct BenchEndpoint {
     /// The picture to send [default: a built-in portrait]
     photo: Option<PathBuf>,
+    /// Type of PHOTO, which may then be any file, such as application/json [default: the picture's]
+    #[arg(long, value_name = "TYPE", requires = "photo")]
+    content_type: Option<String>,
     /// Folder of the model, for an endpoint on this machine, by an `up` of its own
     #[arg(long, value_name = "DIR", required_unless_present = "model_data", conflicts_with = "model_data")]
     model: Option<PathBuf>,
@@ -77,7 +80,7 @@ struct Work {
     image: String,
     role: String,
     body: Vec<u8>,
-    content_type: &'static str,
+    content_type: String,
 }
 
 /// The figures of an instance type, in seconds.
@@ -99,7 +102,13 @@ pub(crate) fn run(bench: &BenchEndpoint) -> anyhow::Result<()> {
         Some(photo) => source::read(photo, source::MAX_BYTES)?,
         None => SAMPLE.to_vec(),
     };
-    let content_type = image::guess_format(&body).context("the photo is no JPEG, PNG or WebP")?.to_mime_type();
+    let content_type = match &bench.content_type {
+        Some(given) => given.clone(),
+        None => image::guess_format(&body)
+            .context("the photo is no JPEG, PNG or WebP: --content-type would send any file")?
+            .to_mime_type()
+            .to_owned(),
+    };
     let measured = runtime()?.block_on(async {
         match &bench.model {
             Some(folder) => {
@@ -213,7 +222,7 @@ async fn one(
         }
     }
     let deployment = began.elapsed().as_secs_f64();
-    let ask = || endpoint.invoke(name, &work.body, work.content_type);
+    let ask = || endpoint.invoke(name, &work.body, &work.content_type);
     ask().await?;
     let mut answers = Vec::new();
     for _ in 0..bench.requests {

@@ -18,10 +18,6 @@ use crate::choice::Choice;
 use crate::escape::Shown;
 use crate::terminal::progress::Progress;
 
-/// The pictures of a record that are looked at, and how many of them at once.
-const PICTURES: usize = 100;
-const AT_ONCE: usize = 8;
-
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// Folder of an SSD, with graph/ as TensorFlow's exporter writes it
@@ -117,27 +113,21 @@ fn ranges(graph: &Graph, picture: [usize; 2], record: &Path) -> anyhow::Result<R
     let mut reading = Reading::default();
     let mut source = TfRecord::open(record, &Options::default(), &mut reading).with_context(unreadable)?;
     let mut progress = Progress::pieces("calibrating");
-    let mut ranges = Ranges::new(graph);
-    let mut inputs = Vec::new();
-    loop {
-        let sample = source.next(&mut reading).with_context(unreadable)?;
-        let is_last = sample.is_none();
-        if let Some(encoded) = sample.and_then(|sample| sample.encoded)
-            && let Ok(decoded) = picture::decode(&encoded)
-        {
-            inputs.push(Input::of_original(&decoded, picture));
+    let mut count = 0;
+    let inputs = std::iter::from_fn(|| {
+        loop {
+            let encoded = match source.next(&mut reading).with_context(unreadable) {
+                Ok(sample) => sample?.encoded,
+                Err(error) => return Some(Err(error)),
+            };
+            if let Some(Ok(decoded)) = encoded.map(|encoded| picture::decode(&encoded)) {
+                progress.at(count, Ranges::PICTURES as u64);
+                count += 1;
+                return Some(Ok(Input::of_original(&decoded, picture).values().to_vec()));
+            }
         }
-        let is_enough = ranges.pictures() + inputs.len() >= PICTURES;
-        if inputs.len() == AT_ONCE || is_last || is_enough {
-            let values: Vec<&[f32]> = inputs.iter().map(Input::values).collect();
-            ranges.observe(graph, &values)?;
-            inputs.clear();
-            progress.at(ranges.pictures() as u64, PICTURES as u64);
-        }
-        if is_last || is_enough {
-            break;
-        }
-    }
+    });
+    let ranges = Ranges::of_pictures(graph, inputs)?;
     progress.finish();
     if ranges.pictures() == 0 {
         bail!("the record {} has no picture: the record that the model was trained with would work", record.shown());

@@ -12,7 +12,7 @@ use crate::escape::Shown;
 pub(super) struct Price {
     /// Such as `ml.g4dn.xlarge`.
     pub(super) instance_type: String,
-    /// In whatever currency the user counts.
+    /// In the user's currency.
     pub(super) an_hour: f64,
 }
 
