@@ -17,7 +17,7 @@ use std::fmt;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use nn::layers::{Execution, Loader};
 use nn::weights::{self, Weights};
-use nn::{Device, Precision};
+use nn::{Device, Precision, is_gpu};
 use picture::RgbImage;
 
 pub use config::Config;
@@ -26,11 +26,12 @@ pub use identity::{Identity, identify, is_one, tensors};
 use crate::vision_error::VisionError;
 use anchors::Anchors;
 use coder::decode;
+use config::LEVELS;
 use detecting::Found;
-use network::{Anchored, Features, Network};
+use network::{Anchored, Network};
 use preparing::Prepared;
 use regions::Region;
-use roi_align::{CELLS, Map, POOLED_LEVELS};
+use roi_align::{CELLS, Map, OfBatch};
 
 /// An object in a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,26 +105,26 @@ impl FasterRcnn {
         }
         let prepared = preparing::prepared(&preparing::resized(picture, &self.config.input), &self.config.input);
         let Prepared { size, .. } = prepared;
-        let features = self.features(prepared);
+        let pyramid = self.network.pyramid(self.network.bottom_up(self.pictures(prepared)));
         let inner = size.map(|side| side as f32);
-        let regions: Vec<[f32; 4]> = self.regions(&features, inner)?.into_iter().map(|region| region.corners).collect();
+        let regions: Vec<[f32; 4]> = self.regions(&pyramid, inner)?.into_iter().map(|region| region.corners).collect();
         if regions.is_empty() {
             return Ok(Vec::new());
         }
-        let hidden = self.network.hidden(self.cut(&features, &regions)?);
+        let hidden = self.network.hidden(self.cut(pyramid, &regions)?);
         let found = self.found(&regions, hidden, inner)?.into_iter();
         Ok(found.filter_map(|found| detecting::rescaled(found.detection, size, from)).collect())
     }
 
-    fn features(&self, prepared: Prepared) -> Features {
-        let Prepared { values, padded: [width, height], .. } = prepared;
-        self.network.features(Tensor::from_data(TensorData::new(values, [1, height, width, 3]), &self.device.burn()))
+    /// `(1, height, width, 3)`.
+    fn pictures(&self, Prepared { values, padded: [width, height], .. }: Prepared) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values, [1, height, width, 3]), &self.device.burn())
     }
 
     /// The regions of a picture of this size in pixels.
-    fn regions(&self, features: &Features, size: [f32; 2]) -> Result<Vec<Region>, VisionError> {
+    fn regions(&self, pyramid: &[Tensor<4>; LEVELS], size: [f32; 2]) -> Result<Vec<Region>, VisionError> {
         let mut levels = Vec::new();
-        for (level, maps) in features.pyramid.iter().enumerate() {
+        for (level, maps) in pyramid.iter().enumerate() {
             let [_, _, columns, _] = self.network.channels_innermost(maps.clone()).dims();
             let Anchored { logits, offsets } = self.network.anchored(maps.clone());
             let (logits, offsets) = (values_of(logits)?, values_of(offsets)?);
@@ -143,10 +144,15 @@ impl FasterRcnn {
     }
 
     /// Regions cut out of the maps of one picture: `(regions, channels * 49)`.
-    fn cut(&self, features: &Features, regions: &[[f32; 4]]) -> Result<Tensor<2>, VisionError> {
+    fn cut(&self, pyramid: [Tensor<4>; LEVELS], regions: &[[f32; 4]]) -> Result<Tensor<2>, VisionError> {
+        let [first, second, third, fourth, _] = pyramid;
+        let maps = [first, second, third, fourth].map(|maps| self.network.channels_innermost(maps));
+        if !is_gpu(&self.device.burn()) {
+            let of_picture = |corners: &[f32; 4]| OfBatch { image: 0, corners: *corners };
+            return Ok(roi_align::cut_of_batch(maps, regions.iter().map(of_picture).collect()));
+        }
         let mut levels = Vec::new();
-        for maps in &features.pyramid[..POOLED_LEVELS] {
-            let maps = self.network.channels_innermost(maps.clone());
+        for maps in maps {
             levels.push((maps.dims(), maps.try_into_data()?));
         }
         let maps = levels.iter().enumerate().map(|(level, ([_, height, width, channels], data))| Map {

@@ -85,9 +85,47 @@ impl<'a, S: Simd> Finished<'a, S> {
     }
 }
 
-impl<S: Simd> Sink<S> for Finished<'_, S> {
+impl<S: Simd> Finished<'_, S> {
+    /// Whole panels of pixels without noise: their parameters are read once for all rows.
     #[inline(always)]
-    fn put<const VECTORS: usize>(&mut self, simd: S, row: usize, panel: usize, sums: [S::f32s; VECTORS]) {
+    fn put_whole<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        panel: usize,
+        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+    ) {
+        let channel = panel * COLUMNS;
+        let vectors = self.vectors.some::<VECTORS, PANELS>(simd, panel);
+        let of_row = |row: usize| row * self.outputs + channel;
+        for index in 0..ROWS {
+            let out = &mut self.out[of_row(row + index)..][..PANELS * COLUMNS];
+            let out = S::as_mut_simd_f32s(out)
+                .0
+                .as_chunks_mut::<VECTORS>()
+                .0
+                .first_chunk_mut::<PANELS>()
+                .expect("whole panels");
+            let others: Option<&[[S::f32s; VECTORS]; PANELS]> = (!self.others.is_empty()).then(|| {
+                let others = &self.others[of_row(self.first + row + index)..][..PANELS * COLUMNS];
+                S::as_simd_f32s(others).0.as_chunks::<VECTORS>().0.first_chunk::<PANELS>().expect("whole panels")
+            });
+            for panel in 0..PANELS {
+                for vector in 0..VECTORS {
+                    let values = vectors.shifted(simd, sums[index][panel][vector], panel, vector);
+                    let values = match others {
+                        Some(others) => vectors.added(simd, values, others[panel][vector]),
+                        None => values,
+                    };
+                    out[panel][vector] = vectors.activated(simd, values, panel, vector);
+                }
+            }
+        }
+    }
+
+    /// The sums of a row in a panel, of which the map may have the first channels only.
+    #[inline(always)]
+    fn put_any<const VECTORS: usize>(&mut self, simd: S, row: usize, panel: usize, sums: [S::f32s; VECTORS]) {
         let (channel, pixel) = (panel * COLUMNS, self.first + row);
         let count = COLUMNS.min(self.outputs - channel);
         let out = &mut self.out[row * self.outputs + channel..][..count];
@@ -111,6 +149,26 @@ impl<S: Simd> Sink<S> for Finished<'_, S> {
         for (index, out) in out.iter_mut().enumerate() {
             let other = others.get(index).copied().unwrap_or(0.0);
             *out = self.dense.apply_added(line[index], channel + index, pixel, other);
+        }
+    }
+}
+
+impl<S: Simd> Sink<S> for Finished<'_, S> {
+    #[inline(always)]
+    fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        panel: usize,
+        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+    ) {
+        if self.vectors.is_quiet() && (panel + PANELS) * COLUMNS <= self.outputs {
+            return self.put_whole(simd, row, panel, sums);
+        }
+        for index in 0..ROWS {
+            for place in 0..PANELS {
+                self.put_any(simd, row + index, panel + place, sums[index][place]);
+            }
         }
     }
 }

@@ -58,6 +58,15 @@ pub(super) struct SomeEpilogue<'a, const N: usize> {
     ceiling: f32,
 }
 
+/// Whole panels of a [`SimdEpilogue`] without noise.
+pub(super) struct PanelEpilogue<'a, S: Simd, const VECTORS: usize, const PANELS: usize> {
+    scale: &'a [[S::f32s; VECTORS]; PANELS],
+    shift: &'a [[S::f32s; VECTORS]; PANELS],
+    slope: &'a [[S::f32s; VECTORS]; PANELS],
+    gain: S::f32s,
+    ceiling: S::f32s,
+}
+
 /// A [`DenseEpilogue`] as vectors of channels.
 pub struct SimdEpilogue<'a, S: Simd> {
     scale: &'a [S::f32s],
@@ -173,7 +182,51 @@ impl<const N: usize> SomeEpilogue<'_, N> {
     }
 }
 
-impl<S: Simd> SimdEpilogue<'_, S> {
+impl<S: Simd, const VECTORS: usize, const PANELS: usize> PanelEpilogue<'_, S, VECTORS, PANELS> {
+    #[inline(always)]
+    pub(super) fn shifted(&self, simd: S, values: S::f32s, panel: usize, vector: usize) -> S::f32s {
+        simd.mul_add_e_f32s(values, self.scale[panel][vector], self.shift[panel][vector])
+    }
+
+    #[inline(always)]
+    pub(super) fn added(&self, simd: S, values: S::f32s, others: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(others, self.gain, values)
+    }
+
+    #[inline(always)]
+    pub(super) fn activated(&self, simd: S, values: S::f32s, panel: usize, vector: usize) -> S::f32s {
+        let below = simd.mul_f32s(values, self.slope[panel][vector]);
+        let values = simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values);
+        simd.min_f32s(values, self.ceiling)
+    }
+}
+
+impl<'a, S: Simd> SimdEpilogue<'a, S> {
+    /// Whether there is no noise.
+    #[inline(always)]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.noise.is_empty()
+    }
+
+    /// The parameters of panels from one on.
+    #[inline(always)]
+    pub(super) fn some<const VECTORS: usize, const PANELS: usize>(
+        &self,
+        simd: S,
+        panel: usize,
+    ) -> PanelEpilogue<'a, S, VECTORS, PANELS> {
+        fn of<T, const VECTORS: usize, const PANELS: usize>(values: &[T], panel: usize) -> &[[T; VECTORS]; PANELS] {
+            values.as_chunks::<VECTORS>().0[panel..].first_chunk().expect("the panels exist")
+        }
+        PanelEpilogue {
+            scale: of(self.scale, panel),
+            shift: of(self.shift, panel),
+            slope: of(self.slope, panel),
+            gain: simd.splat_f32s(self.gain),
+            ceiling: simd.splat_f32s(self.ceiling),
+        }
+    }
+
     /// Applies the epilogue to one vector of a pixel.
     #[inline(always)]
     pub fn apply(&self, simd: S, values: S::f32s, vector: usize, pixel: usize) -> S::f32s {

@@ -29,8 +29,14 @@ impl<'a> Panels<'a> {
 
 /// Where the sums of a product go.
 pub trait Sink<S: Simd> {
-    /// Takes the sums of a row in a panel.
-    fn put<const VECTORS: usize>(&mut self, simd: S, row: usize, panel: usize, sums: [S::f32s; VECTORS]);
+    /// Takes the sums of some rows in some panels, from `row` and `panel` on.
+    fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        panel: usize,
+        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+    );
 }
 
 /// Multiplies rows with all panels.
@@ -112,10 +118,23 @@ struct Sums<'a> {
 
 impl<S: Simd> Sink<S> for Sums<'_> {
     #[inline(always)]
-    fn put<const VECTORS: usize>(&mut self, simd: S, row: usize, panel: usize, sums: [S::f32s; VECTORS]) {
-        let line = S::as_mut_simd_f32s(&mut self.out[row * self.stride + panel]).0;
-        for vector in 0..VECTORS {
-            line[vector] = if self.add { simd.add_f32s(line[vector], sums[vector]) } else { sums[vector] };
+    fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        panel: usize,
+        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+    ) {
+        for index in 0..ROWS {
+            let lines = &mut self.out[(row + index) * self.stride + panel..][..PANELS];
+            let lines = S::as_mut_simd_f32s(lines.as_flattened_mut()).0.as_chunks_mut::<VECTORS>().0;
+            let lines: &mut [[S::f32s; VECTORS]; PANELS] = lines.first_chunk_mut().expect("whole panels");
+            for panel in 0..PANELS {
+                for vector in 0..VECTORS {
+                    let sum = sums[index][panel][vector];
+                    lines[panel][vector] = if self.add { simd.add_f32s(lines[panel][vector], sum) } else { sum };
+                }
+            }
         }
     }
 }
@@ -157,9 +176,5 @@ fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usi
             }
         }
     }
-    for row in 0..ROWS {
-        for panel in 0..PANELS {
-            sink.put(simd, first_row + row, first_panel + panel, found[row][panel]);
-        }
-    }
+    sink.put(simd, first_row, first_panel, found);
 }

@@ -84,8 +84,8 @@ fn output(op: &dyn MapOp, inputs: &[Maps]) -> TensorData {
     data(scratch, [images, height, width, channels])
 }
 
-/// A tensor in scratch memory.
-pub(crate) fn data<const D: usize>(scratch: Scratch, shape: [usize; D]) -> TensorData {
+/// The data of a float32 tensor in scratch memory, row-major, which are not copied.
+pub fn data<const D: usize>(scratch: Scratch, shape: [usize; D]) -> TensorData {
     let bytes = Bytes::from_shared(bytes::Bytes::from_owner(scratch), AllocationProperty::Other);
     TensorData::from_bytes(bytes, shape, DType::F32)
 }

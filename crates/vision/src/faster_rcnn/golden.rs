@@ -81,14 +81,15 @@ fn small_equals_the_reference(network: &FasterRcnn) {
     let values = TensorData::new(prepared.values.clone(), [1, 256, 320, 3]);
     maps_are("input", Tensor::from_data(values, &Device::Cpu.burn()), &samples["samples"]["input"]);
 
-    let features = network.features(prepared);
+    let bottom_up = network.network.bottom_up(network.pictures(prepared));
+    let pyramid = network.network.pyramid(bottom_up.clone());
     let names = ["stem", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6"];
-    for (name, maps) in names.into_iter().zip(features.bottom_up.iter().chain(&features.pyramid)) {
+    for (name, maps) in names.into_iter().zip(bottom_up.iter().chain(&pyramid)) {
         maps_are(name, network.network.channels_innermost(maps.clone()), &samples["samples"][name]);
     }
 
     let (mut logits, mut offsets) = (Vec::new(), Vec::new());
-    for maps in &features.pyramid {
+    for maps in &pyramid {
         let anchored = network.network.anchored(maps.clone());
         logits.extend(flat(anchored.logits));
         offsets.extend(flat(anchored.offsets));
@@ -97,7 +98,7 @@ fn small_equals_the_reference(network: &FasterRcnn) {
     values_are("rpn_deltas", &rows(&offsets, 4, &samples["rpn_sample"]["deltas"]), 1e-3);
 
     let answer = golden::array("faster_rcnn/small/a/proposals");
-    let regions = network.regions(&features, [307.0, 256.0]).unwrap();
+    let regions = network.regions(&pyramid, [307.0, 256.0]).unwrap();
     assert_eq!(regions.len(), answer.len() / 6);
     for (region, answer) in regions.iter().zip(answer.as_chunks::<6>().0) {
         let found: Vec<f64> = golden::doubles(&region.corners);
@@ -107,7 +108,7 @@ fn small_equals_the_reference(network: &FasterRcnn) {
     }
 
     let regions: Vec<[f32; 4]> = regions.iter().map(|region| region.corners).collect();
-    let cut = network.cut(&features, &regions).unwrap();
+    let cut = network.cut(pyramid, &regions).unwrap();
     values_are("roi_align", &rows(&flat(cut.clone()), cut.dims()[1], &samples["roi_sample"][0]), 2e-3);
     let hidden = network.network.hidden(cut);
     values_are("fc", &flat(hidden.clone()), 2e-3);
@@ -297,7 +298,7 @@ fn regions_are_cut_out_as_by_the_reference() {
     let scale = case["scale"].as_f64().unwrap() as f32;
     let map = Map { values: &values, height, width, channels, scale };
     // All of them out of this map.
-    let cut = roi_align::cut(&[map; POOLED_LEVELS], &singles(&case["boxes"]));
+    let cut = roi_align::cut(&[map; roi_align::POOLED_LEVELS], &singles(&case["boxes"]));
     let expected = golden::doubles(&golden::array("faster_rcnn/units/roi_align"));
     golden::close("cut", &golden::doubles(&cut), &expected, 1e-5);
 }

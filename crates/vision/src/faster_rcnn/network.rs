@@ -38,14 +38,6 @@ pub(crate) struct Anchored {
     pub(crate) offsets: Tensor<3>,
 }
 
-/// The maps on the way: after the stem, after each stage, and of each level of the pyramid.
-#[derive(Debug)]
-pub(crate) struct Features {
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared in tests"))]
-    pub(crate) bottom_up: [Tensor<4>; 5],
-    pub(crate) pyramid: [Tensor<4>; LEVELS],
-}
-
 impl Network {
     pub(crate) fn load(loader: &Loader, form: &Form) -> Self {
         let Form { depth, stride_in_1x1, channels, shapes, ref hidden, classes } = *form;
@@ -84,32 +76,34 @@ impl Network {
         }
     }
 
-    /// Pictures `(images, height, width, 3)` as the configuration asks for. Both sides are multiples of 32.
-    pub(crate) fn features(&self, pictures: Tensor<4>) -> Features {
-        let execution = self.execution;
-        let mut x = self.stem.forward(execution.arrange(pictures));
+    /// The maps after the stem and after each stage. Pictures are `(images, height, width, 3)`, as the configuration asks for. Both
+    /// sides are multiples of 32.
+    pub(crate) fn bottom_up(&self, pictures: Tensor<4>) -> [Tensor<4>; 5] {
+        let mut x = self.stem.forward(self.execution.arrange(pictures));
         let stem = x.clone();
-        let maps = self.stages.each_ref().map(|stage| {
+        let [first, second, third, last] = self.stages.each_ref().map(|stage| {
             x = stage.forward(x.clone());
             x.clone()
         });
-        let lateral = |level: usize| self.lateral[level].forward(maps[level].clone(), None, &After::Nothing);
-        let output = |level: usize, x: &Tensor<4>| self.output[level].forward(x.clone(), None, &After::Nothing);
-        let fifth = lateral(3);
-        let fourth = execution.nearest_add(fifth.clone(), lateral(2));
-        let third = execution.nearest_add(fourth.clone(), lateral(1));
-        let second = execution.nearest_add(third.clone(), lateral(0));
-        let smallest = output(3, &fifth);
-        let pyramid = [
-            output(0, &second),
-            output(1, &third),
-            output(2, &fourth),
-            smallest.clone(),
-            // A pooling of single pixels takes every second one.
-            execution.max_pool(smallest, 1, 2),
-        ];
-        let [first, second, third, last] = maps;
-        Features { bottom_up: [stem, first, second, third, last], pyramid }
+        [stem, first, second, third, last]
+    }
+
+    /// The levels of the pyramid, from the maps of [`bottom_up`](Self::bottom_up). Each is let go of as soon as possible.
+    pub(crate) fn pyramid(&self, [stem, first, second, third, last]: [Tensor<4>; 5]) -> [Tensor<4>; LEVELS] {
+        drop(stem);
+        let execution = self.execution;
+        let lateral = |level: usize, maps: Tensor<4>| self.lateral[level].forward(maps, None, &After::Nothing);
+        let output = |level: usize, x: Tensor<4>| self.output[level].forward(x, None, &After::Nothing);
+        let fifth = lateral(3, last);
+        let fourth = execution.nearest_add(fifth.clone(), lateral(2, third));
+        let smallest = output(3, fifth);
+        let third = execution.nearest_add(fourth.clone(), lateral(1, second));
+        let fourth = output(2, fourth);
+        let second = execution.nearest_add(third.clone(), lateral(0, first));
+        let third = output(1, third);
+        // A pooling of single pixels takes every second one.
+        let half = execution.max_pool(smallest.clone(), 1, 2);
+        [output(0, second), third, fourth, smallest, half]
     }
 
     /// For the anchors of a level.

@@ -79,14 +79,14 @@ pub(crate) fn cut(maps: &[Map], regions: &[[f32; 4]]) -> Vec<f32> {
     all
 }
 
-/// Cuts one region out. `sums` has a number for each channel.
+/// Cuts one region out into `out`, every value of which is written. `sums` has a number for each channel.
 fn cut_one(map: Map, [left, top, right, bottom]: [f32; 4], sums: &mut [f32], out: &mut [f32]) {
     let Map { values, height, width, channels, scale } = map;
     let across = samples(left, right, scale, width);
     let down = samples(top, bottom, scale, height);
     let (columns, rows) = (across.len() / POOLED, down.len() / POOLED);
     if columns * rows == 0 {
-        return;
+        return out.fill(0.0);
     }
     let share = 1.0 / (columns * rows) as f32;
     for (cell_row, down) in down.chunks_exact(rows).enumerate() {

@@ -3,8 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use rayon::prelude::*;
+
 use super::config::{PostProcessing, ScoreConverter};
 use crate::vision_error::VisionError;
+
+/// Scores that are worth a task of their own.
+const MANY: usize = 4096;
 
 /// An object in a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,14 +57,58 @@ pub(super) fn detections(
         anchors.iter().zip(encodings).map(|(anchor, encoding)| decode(*anchor, *encoding, scales)).collect();
     let columns = logits.len() / anchors.len().max(1);
     let scores = scores(logits, columns, settings.converter);
-    let areas: Vec<f32> = boxes.iter().copied().map(area).collect();
-    let mut all = Vec::new();
-    // Column 0 is the background.
-    for class in 0..columns.saturating_sub(1) {
-        let score = |anchor: usize| scores[anchor * columns + class + 1];
+    let candidates = Candidates { areas: boxes.iter().copied().map(area).collect(), boxes, scores, columns, settings };
+    // Column 0 is the background. Each thread takes some classes.
+    let classes: Vec<usize> = (0..columns.saturating_sub(1)).collect();
+    let some = classes.len().div_ceil(rayon::current_num_threads()).max(1);
+    let all: Vec<Vec<Detection>> = classes.par_chunks(some).map(|classes| candidates.of_classes(classes)).collect();
+    Ok(best(all.concat(), settings.total))
+}
+
+/// The best `total` detections, best first. Of equal scores, the one of the lower class is better.
+fn best(mut detections: Vec<Detection>, total: usize) -> Vec<Detection> {
+    detections.sort_by(|one, other| other.score.total_cmp(&one.score));
+    detections.truncate(total);
+    detections
+}
+
+/// The boxes of all anchors, and their scores in every class.
+struct Candidates<'a> {
+    boxes: Vec<[f32; 4]>,
+    areas: Vec<f32>,
+    /// For each anchor, one of each column.
+    scores: Vec<f32>,
+    columns: usize,
+    settings: &'a PostProcessing,
+}
+
+impl Candidates<'_> {
+    /// The best detections of ascending classes.
+    fn of_classes(&self, classes: &[usize]) -> Vec<Detection> {
+        let total = self.settings.total;
+        let mut all = Vec::new();
+        for &class in classes {
+            // Where there are enough detections, one of a later class has to be better than the last of them.
+            let least = if all.len() < total {
+                f32::NEG_INFINITY
+            } else {
+                all.last().map_or(f32::INFINITY, |last: &Detection| last.score)
+            };
+            let before = all.len();
+            self.of_class(class, least, &mut all);
+            if all.len() > before {
+                all = best(all, total);
+            }
+        }
+        all
+    }
+
+    /// Adds the detections of a class whose score is above `least`.
+    fn of_class(&self, class: usize, least: f32, all: &mut Vec<Detection>) {
+        let Self { boxes, areas, scores, columns, settings } = self;
         let mut candidates: BinaryHeap<Candidate> = (0..boxes.len())
-            .map(|anchor| Candidate { score: score(anchor), anchor })
-            .filter(|candidate| candidate.score > settings.score_threshold)
+            .map(|anchor| Candidate { score: scores[anchor * columns + class + 1], anchor })
+            .filter(|candidate| candidate.score > settings.score_threshold && candidate.score > least)
             .collect();
         let mut kept: Vec<usize> = Vec::new();
         while kept.len() < settings.per_class
@@ -79,15 +128,14 @@ pub(super) fn detections(
             }
         }
     }
-    all.sort_by(|one, other| other.score.total_cmp(&one.score));
-    all.truncate(settings.total);
-    Ok(all)
 }
 
 fn scores(logits: &[f32], columns: usize, converter: ScoreConverter) -> Vec<f32> {
     match converter {
         ScoreConverter::Identity => logits.to_vec(),
-        ScoreConverter::Sigmoid => logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect(),
+        ScoreConverter::Sigmoid => {
+            logits.par_iter().with_min_len(MANY).map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()
+        }
         ScoreConverter::Softmax => {
             let softmax = |row: &[f32]| {
                 let most = row.iter().copied().fold(f32::MIN, f32::max);

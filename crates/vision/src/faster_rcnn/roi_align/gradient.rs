@@ -10,6 +10,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Tensor, TensorData};
+use nn::kernels::{Scratch, data};
 use rayon::prelude::*;
 
 use super::{CELLS, Map, POOLED, Sample, cut_one, level, samples};
@@ -69,8 +70,8 @@ impl Cutting for Flex {
     ) -> FloatTensor<Self> {
         let maps = [first, second, third, fourth].map(|maps| maps.to_contiguous());
         let [_, _, _, channels] = shape_of(&maps[0]);
-        let mut all = vec![0.0; regions.len() * channels * CELLS];
-        all.par_chunks_exact_mut(channels * CELLS).zip(&regions[..]).for_each_init(
+        let mut all = Scratch::new(regions.len() * channels * CELLS);
+        all.values_mut().par_chunks_exact_mut(channels * CELLS).zip(&regions[..]).for_each_init(
             || vec![0.0; channels],
             |sums, (out, OfBatch { image, corners })| {
                 let level = level(*corners);
@@ -81,7 +82,7 @@ impl Cutting for Flex {
                 cut_one(Map { values, height, width, channels, scale: scale(level) }, *corners, sums, out);
             },
         );
-        FloatTensor::<Self>::from_data(TensorData::new(all, [regions.len(), channels * CELLS]))
+        FloatTensor::<Self>::from_data(data(all, [regions.len(), channels * CELLS]))
     }
 }
 

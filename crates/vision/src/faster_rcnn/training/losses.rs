@@ -67,10 +67,10 @@ fn losses_of(
     sampling: &mut Sampling,
     device: &Device,
 ) -> Batch {
-    let features = network.features(input(examples, config, device));
+    let pyramid = network.pyramid(network.bottom_up(input(examples, config, device)));
     let generator = Anchors::new(&config.anchors);
     let (mut logits, mut offsets, mut anchors, mut levels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (level, maps) in features.pyramid.iter().enumerate() {
+    for (level, maps) in pyramid.iter().enumerate() {
         let [_, _, columns, _] = network.channels_innermost(maps.clone()).dims();
         let Anchored { logits: of_level, offsets: moves } = network.anchored(maps.clone());
         let [_, count] = of_level.dims();
@@ -101,7 +101,7 @@ fn losses_of(
         .iter()
         .enumerate()
         .flat_map(|(image, targets)| targets.corners.iter().map(move |corners| OfBatch { image, corners: *corners }));
-    let mut maps = features.pyramid.into_iter().take(POOLED_LEVELS).map(|maps| network.channels_innermost(maps));
+    let mut maps = pyramid.into_iter().take(POOLED_LEVELS).map(|maps| network.channels_innermost(maps));
     let maps = [(); POOLED_LEVELS].map(|()| maps.next().expect("the pyramid has more levels"));
     let [scores, moves] = network.classified(network.hidden(cut_of_batch(maps, of_batch.collect())));
     let labels: Vec<i64> = sampled.iter().flat_map(|targets| &targets.classes).map(|class| *class as i64).collect();

@@ -105,7 +105,7 @@ fn an_interrupted_training_equals_an_unbroken_one() {
 #[test]
 fn the_loss_falls() {
     let folder = tempfile::tempdir().unwrap();
-    let training = training(folder.path(), "SOLVER.MAX_ITER 40 SOLVER.BASE_LR 0.002");
+    let training = training(folder.path(), "SOLVER.MAX_ITER 40 SOLVER.BASE_LR 0.002 SOLVER.IMS_PER_BATCH 4");
     let mut parameters = training.initial(Device::Cpu);
     let mut losses = Vec::new();
     training
