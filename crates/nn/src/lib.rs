@@ -15,6 +15,7 @@ pub mod layers;
 mod made_up;
 mod parameters;
 mod pass;
+mod pool;
 mod random;
 mod stages;
 mod training;
@@ -25,6 +26,7 @@ pub use device::{Compute, Device, DeviceChoice, DeviceError, Precision, UnknownC
 pub use made_up::{made_up, made_up_with_salt};
 pub use parameters::Parameters;
 pub use pass::{Gradients, Pass, Statistics};
+pub use pool::in_pool;
 pub use random::Random;
 pub use stages::Stages;
 pub use training::{AdamW, Group, Optimizer, Rule, Sgd};

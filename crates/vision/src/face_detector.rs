@@ -8,7 +8,7 @@ use burn::tensor::{FloatDType, Tensor, TensorData};
 use nn::checkpoint::{Checkpoint, CheckpointError};
 use nn::layers::{Execution, Loader};
 use nn::weights::{self, Weights};
-use nn::{Device, Precision};
+use nn::{Device, Precision, in_pool};
 use picture::RgbImage;
 
 use crate::boxes::Thresholds;
@@ -192,13 +192,15 @@ impl FaceDetector {
         if width == 0 || height == 0 {
             return Ok(Vec::new());
         }
-        let pictures = self.prepare(picture, order);
-        match &self.network {
-            Network::RetinaFace(network) => {
-                finding::of_retinaface(network.forward(pictures), [width, height], thresholds)
+        in_pool(|| {
+            let pictures = self.prepare(picture, order);
+            match &self.network {
+                Network::RetinaFace(network) => {
+                    finding::of_retinaface(network.forward(pictures), [width, height], thresholds)
+                }
+                Network::Dsfd(network) => finding::of_dsfd(network.forward(pictures), [width, height], thresholds),
             }
-            Network::Dsfd(network) => finding::of_dsfd(network.forward(pictures), [width, height], thresholds),
-        }
+        })
     }
 
     #[cfg(test)]

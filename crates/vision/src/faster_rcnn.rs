@@ -17,7 +17,7 @@ use std::fmt;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use nn::layers::{Execution, Loader};
 use nn::weights::{self, Weights};
-use nn::{Device, Precision, is_gpu};
+use nn::{Device, Precision, in_pool, is_gpu};
 use picture::RgbImage;
 
 pub use config::Config;
@@ -103,6 +103,11 @@ impl FasterRcnn {
         if from.contains(&0) {
             return Ok(Vec::new());
         }
+        in_pool(|| self.objects(picture, from))
+    }
+
+    /// The objects in a picture of this width and height.
+    fn objects(&self, picture: &RgbImage, from: [usize; 2]) -> Result<Vec<Detection>, VisionError> {
         let prepared = preparing::prepared(&preparing::resized(picture, &self.config.input), &self.config.input);
         let Prepared { size, .. } = prepared;
         let pyramid = self.network.pyramid(self.network.bottom_up(self.pictures(prepared)));

@@ -64,7 +64,6 @@ impl WithSimd for Finish<'_> {
 /// Applies the epilogue to sums that are complete in registers.
 pub(super) struct Finished<'a, S: Simd> {
     outputs: usize,
-    dense: &'a DenseEpilogue<'a>,
     vectors: SimdEpilogue<'a, S>,
     others: &'a [f32],
     first: usize,
@@ -81,7 +80,7 @@ impl<'a, S: Simd> Finished<'a, S> {
         first: usize,
         out: &'a mut [f32],
     ) -> Self {
-        Self { outputs, dense: epilogue, vectors: epilogue.simd::<S>(), others, first, out }
+        Self { outputs, vectors: epilogue.simd::<S>(), others, first, out }
     }
 }
 
@@ -144,11 +143,16 @@ impl<S: Simd> Finished<'_, S> {
             }
             return;
         }
-        let mut line = [0.0; COLUMNS];
-        S::as_mut_simd_f32s(&mut line).0.copy_from_slice(&sums);
-        for (index, out) in out.iter_mut().enumerate() {
-            let other = others.get(index).copied().unwrap_or(0.0);
-            *out = self.dense.apply_added(line[index], channel + index, pixel, other);
+        let of_others = others.chunks(S::F32_LANES).map(Some).chain(std::iter::repeat(None));
+        for ((index, out), others) in out.chunks_mut(S::F32_LANES).enumerate().zip(of_others) {
+            let vector = panel * VECTORS + index;
+            let values = match others {
+                Some(others) => {
+                    self.vectors.apply_added(simd, sums[index], vector, pixel, simd.partial_load_f32s(others))
+                }
+                None => self.vectors.apply(simd, sums[index], vector, pixel),
+            };
+            simd.partial_store_f32s(out, values);
         }
     }
 }

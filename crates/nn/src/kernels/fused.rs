@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use pulp::Simd;
 
+use super::gemm::COLUMNS;
+
 /// Operations on the inputs, channel by channel. The padding around a map stays zero.
 #[derive(Clone, Debug, Default)]
 pub struct Prologue {
@@ -117,12 +119,15 @@ impl<S: Simd> SimdPrologue<'_, S> {
 }
 
 impl Epilogue {
-    /// The same with a value for each of `channels`.
+    /// The same with a value for each of `channels`, up to whole lines.
     pub fn dense(&self, channels: usize) -> DenseEpilogue<'_> {
         let gain = self.gain.unwrap_or(1.0);
         let or = |values: &Option<Arc<[f32]>>, neutral: f32, gain: f32| -> Vec<f32> {
             let values = values.as_deref();
-            (0..channels).map(|channel| gain * values.map_or(neutral, |values| values[channel])).collect()
+            let value = |channel: usize| values.map_or(neutral, |values| values[channel]);
+            let mut line: Vec<f32> = (0..channels).map(|channel| gain * value(channel)).collect();
+            line.resize(channels.next_multiple_of(COLUMNS), neutral);
+            line
         };
         DenseEpilogue {
             scale: or(&self.scale, 1.0, gain),

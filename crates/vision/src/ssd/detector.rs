@@ -4,7 +4,7 @@ use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use nn::checkpoint::{Checkpoint, CheckpointError, Misfits};
 use nn::layers::{Execution, Loader};
 use nn::weights::{self, Weights};
-use nn::{Device, Parameters, Precision};
+use nn::{Device, Parameters, Precision, in_pool};
 use rayon::prelude::*;
 
 use super::config::{Backbone, Config};
@@ -159,6 +159,10 @@ impl Detector {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
+        in_pool(|| self.found(inputs))
+    }
+
+    fn found(&self, inputs: &[&Input]) -> Result<Vec<Vec<Detection>>, VisionError> {
         let [boxes, classes] = self.outputs(inputs)?;
         let (per_box, per_class) = (boxes.len() / inputs.len(), classes.len() / inputs.len());
         let images = boxes.par_chunks_exact(per_box).zip(classes.par_chunks_exact(per_class));
@@ -174,7 +178,8 @@ impl Detector {
     /// # Errors
     /// [`VisionError`]: the device failed.
     pub fn outputs(&self, inputs: &[&Input]) -> Result<[Vec<f32>; 2], VisionError> {
-        let Outputs { boxes, classes } = self.network.forward(self.pictures(inputs), self.config.classes);
+        let forward = || self.network.forward(self.pictures(inputs), self.config.classes);
+        let Outputs { boxes, classes } = in_pool(forward);
         let values = |values: Tensor<3>| -> Result<Vec<f32>, VisionError> {
             Ok(values.try_into_data()?.try_into_vec_as().expect("the outputs are float32"))
         };
@@ -183,7 +188,7 @@ impl Detector {
 
     /// `(images, height, width, 3)`.
     fn pictures(&self, inputs: &[&Input]) -> Tensor<4> {
-        let values: Vec<f32> = inputs.iter().flat_map(|input| &input.values).copied().collect();
+        let values = inputs.iter().map(|input| &input.values[..]).collect::<Vec<_>>().concat();
         let [height, width] = self.config.picture;
         let shape = [inputs.len(), height, width, 3];
         Tensor::from_data(TensorData::new(values, shape), (&self.device.burn(), DType::F32))
