@@ -1,8 +1,15 @@
-"""Compare a step of training a classifier with PyTorch: forward, backward and AdamW, in turns, on two threads.
+"""Compare a step of training with PyTorch: forward, backward and update, in turns, on two threads.
 
-    pip install torch
+    pip install torch torchvision pillow pyyaml
     cargo build --release -p vision --example training_step
     python notebooks/compare_training_with_pytorch.py --step target/release/examples/training_step
+    python notebooks/compare_training_with_pytorch.py --step target/release/examples/training_step --cases ssd faster-rcnn
+
+A case is a classifier with its pixels and its batch, or a small detector of the tests with its batch of two. Detectors have the same
+weights and pictures in both programs; their first losses are compared before their times are.
+
+Times are those of a clock, and of the processor. On a busy machine only the latter can be compared, with --threads 1: threads that
+wait for each other use the processor too.
 """
 
 import argparse
@@ -56,21 +63,43 @@ class Classifier(torch.nn.Module):
 
 
 def torch_times(body, size, batch, steps, channels_last, fused):
-    """Milliseconds of each step."""
+    """The times of a step."""
     network = Classifier(body, 5).train()
     pictures = torch.randn(batch, 3, size, size)
     if channels_last:
         network, pictures = (x.to(memory_format=torch.channels_last) for x in (network, pictures))
     targets = torch.arange(batch) % 5
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5, betas=(0.9, 0.99), weight_decay=0.01, fused=fused)
-    times = []
-    for _ in range(steps + 2):
-        start = time.perf_counter()
+
+    def step():
         torch.nn.functional.cross_entropy(network(pictures), targets).backward()
         optimizer.step()
         optimizer.zero_grad()
+
+    return times_of(step, steps)
+
+
+def times_of(step, steps):
+    """Milliseconds of a step: the median by a clock, and the mean of the processor."""
+    step()
+    step()
+    times, busy = [], time.process_time()
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
         times.append(1e3 * (time.perf_counter() - start))
-    return times[2:]
+    return statistics.median(times), 1e3 * (time.process_time() - busy) / steps
+
+
+def detector_times(kind, steps, channels_last, expected):
+    """The times of a step of a detector, whose first loss is known."""
+    import detector_steps_in_pytorch as detectors
+
+    step = {"ssd": detectors.ssd_step, "faster-rcnn": detectors.faster_rcnn_step}[kind](channels_last)
+    loss = step()
+    if abs(loss - expected) > 1e-3 * expected:
+        raise SystemExit(f"{kind}: the first loss is {loss} in PyTorch, and {expected} here")
+    return times_of(step, steps)
 
 
 def main():
@@ -84,19 +113,30 @@ def main():
     torch.set_num_threads(arguments.threads)
     environment = dict(os.environ, RAYON_NUM_THREADS=str(arguments.threads))
     for case in arguments.cases:
-        body, size, batch = case.split()
+        kind, *numbers = case.split()
         ours, theirs = [], {}
         for _ in range(arguments.rounds):
-            command = [arguments.step, body, size, batch, str(arguments.steps)]
+            command = [arguments.step, *case.split(), str(arguments.steps)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-            ours.append(float(re.search(r"step: median ([0-9.]+)", printed)[1]))
-            for name, channels_last, fused in [("plain", False, False), ("channels last, fused", True, True)]:
-                times = torch_times(body, int(size), int(batch), arguments.steps, channels_last, fused)
-                theirs.setdefault(name, []).append(statistics.median(times))
-        us = statistics.median(ours)
-        for name, times in theirs.items():
-            them = statistics.median(times)
-            print(f"{case}: {us:.1f} ms; PyTorch {torch.__version__} ({name}) {them:.1f} ms; ratio {them / us:.2f}", flush=True)
+            ours.append([float(re.search(what + r" ([0-9.]+)", printed)[1]) for what in ["step: median", "processor: mean"]])
+            if numbers:
+                size, batch = map(int, numbers)
+                times = {
+                    "plain": torch_times(kind, size, batch, arguments.steps, False, False),
+                    "channels last, fused": torch_times(kind, size, batch, arguments.steps, True, True),
+                }
+            else:
+                loss = float(re.search(r"loss: ([0-9.]+)", printed)[1])
+                ways = [("plain", False), ("channels last", True)]
+                times = {name: detector_times(kind, arguments.steps, channels_last, loss) for name, channels_last in ways}
+            for name, of_step in times.items():
+                theirs.setdefault(name, []).append(of_step)
+        for index, kind in enumerate(["clock", "processor"]):
+            us = statistics.median(turn[index] for turn in ours)
+            for name, turns in theirs.items():
+                them = statistics.median(turn[index] for turn in turns)
+                text = f"{case}, {kind}: {us:.1f} ms; PyTorch {torch.__version__} ({name}) {them:.1f} ms; ratio {them / us:.2f}"
+                print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -226,10 +226,9 @@ async fn a_request_passes_through_the_containers_of_a_pipeline() {
     assert!(first < last && !(first..=last).contains(&own), "{environment:?}");
 
     let (status, _, words) = hosted.invoke("bad,1", &headers).await;
-    assert!(
-        status == StatusCode::FAILED_DEPENDENCY && words.contains("client error (400) from container-1"),
-        "{words}"
-    );
+    let error: Value = serde_json::from_str(&words).unwrap();
+    let said = "Received client error (400) from container-1 with message \"no bad words\nhere\"";
+    assert_eq!((status, &error["Message"]), (StatusCode::FAILED_DEPENDENCY, &json!(said)), "{words}");
     assert_eq!(hosted.notes().len(), 1, "an error is the end");
     let group = json!({"logGroupName": "/aws/sagemaker/Endpoints/e"});
     let streams = eventually(async || {

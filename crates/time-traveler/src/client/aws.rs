@@ -3,6 +3,7 @@
 
 pub(crate) mod sagemaker;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -155,13 +156,27 @@ impl Failure {
         let code = code.split(':').next().unwrap_or_default();
         let code = code.rsplit('#').next().unwrap_or_default();
         let message = text("message").or_else(|| text("Message")).unwrap_or("the answer has no message");
+        let message = words_of_model(&fields).map_or(message.into(), Cow::from);
         let is_throttled = status == StatusCode::TOO_MANY_REQUESTS
             || ["Throttl", "TooManyRequests", "LimitExceeded", "SlowDown"].iter().any(|part| code.contains(part));
         Self {
-            error: anyhow!("{}: {}", shown(code), shown(message)),
+            error: anyhow!("{}: {}", shown(code), shown(&message)),
             is_transient: is_throttled || status.is_server_error(),
         }
     }
+}
+
+/// What a model server said, of an answer of SageMaker that reports it: its status, and the code and the message of its JSON. SageMaker's
+/// own message quotes that JSON as it is.
+fn words_of_model(fields: &Value) -> Option<String> {
+    let status = fields["OriginalStatusCode"].as_u64()?;
+    let original = fields["OriginalMessage"].as_str()?;
+    let said: Value = serde_json::from_str(original).unwrap_or_default();
+    let words = match (said["code"].as_str(), said["message"].as_str()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => original.to_owned(),
+    };
+    Some(format!("the model server answered {status}: {words}"))
 }
 
 /// A message of a queue.
@@ -371,6 +386,23 @@ mod tests {
         let lambda = Lambda::new(&configuration(&url)).unwrap();
         let error = lambda.invoke_async("f", "{}").await.unwrap_err().to_string();
         assert_eq!(error, "ResourceNotFoundException: no f");
+    }
+
+    #[tokio::test]
+    async fn an_error_of_a_model_server_is_shown_as_the_server_said_it() {
+        let refused = r#"{"Message": "Received client error (400) from primary with message \"...\"", "OriginalStatusCode": 400,
+            "OriginalMessage": "{\"code\":\"BAD_ARRAY\",\"message\":\"the type \\\"f8\\\" is no uint8\"}"}"#;
+        let plain = r#"{"Message": "Received ...", "OriginalStatusCode": 500, "OriginalMessage": "no \"model\""}"#;
+        for (answer, expected) in [
+            (refused, r#"ModelError: the model server answered 400: BAD_ARRAY: the type "f8" is no uint8"#),
+            (plain, r#"ModelError: the model server answered 500: no "model""#),
+        ] {
+            let head = "424 Failed Dependency\r\nx-amzn-errortype: ModelError";
+            let (url, _served) = endpoint(Box::leak(Box::new([(head, answer)]))).await;
+            let runtime = sagemaker::Runtime::new(&configuration(&url)).unwrap();
+            let error = runtime.invoke("e", b"", "application/x-npy").await.unwrap_err().to_string();
+            assert_eq!(error, expected);
+        }
     }
 
     #[tokio::test]

@@ -8,11 +8,13 @@ mod endpoint;
 mod face;
 mod functions;
 mod measurement;
+mod objects;
 mod pipeline;
 mod preview;
 mod processes;
 mod s3;
 mod serve;
+mod size;
 mod split;
 mod up;
 
@@ -30,6 +32,8 @@ pub(crate) enum Bench {
     Classifier(classifier::BenchClassifier),
     /// Find the faces of a picture by a network
     Detector(detector::BenchDetector),
+    /// Find the objects of a picture by a network: SSD or Faster R-CNN
+    Objects(objects::BenchObjects),
     /// Read annotated pictures: a Ground Truth manifest and a TFRecord file
     Dataset(dataset::BenchDataset),
     /// Split a strip into JPEGs
@@ -53,6 +57,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Aging(aging) => aging::run(aging),
         Bench::Classifier(classifier) => classifier::run(classifier),
         Bench::Detector(detector) => detector::run(detector),
+        Bench::Objects(objects) => objects::run(objects),
         Bench::Dataset(dataset) => dataset::run(dataset),
         Bench::Split(split) => split::run(split),
         Bench::Serve(serve) => serve::run(serve),

@@ -166,6 +166,39 @@ fn bench_measures_every_stage() {
 }
 
 #[test]
+fn bench_measures_networks_that_find_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let measured = |arguments: &[&str]| -> Value {
+        let output = run(folder.path(), &[&["bench", "objects", "--runs", "1", "--json"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    // Of made-up weights, every anchor has a score, and the best hundred are detections.
+    let line = measured(&["--size", "70x50"]);
+    assert_eq!((&line["network"], &line["size"]), (&"SSD on MobileNetV2".into(), &serde_json::json!([70, 50])));
+    assert_eq!(line["detections"], 100, "{line}");
+    let (detect, forward) = (&line["milliseconds"]["detect"], &line["milliseconds"]["forward"]);
+    assert!(0.0 < forward.as_f64().unwrap() && forward.as_f64() < detect.as_f64(), "{line}");
+
+    let archive = repository().join("crates/vision/tests/golden/faster_rcnn/own_model/model.tar.gz");
+    let archive = flate2::read::GzDecoder::new(std::fs::File::open(archive).unwrap());
+    tar::Archive::new(archive).unpack(folder.path().join("model")).unwrap();
+    let photo = repository().join("examples/astronaut.png");
+    let line = measured(&[photo.to_str().unwrap(), "--model", "model", "--size", "96x64"]);
+    assert_eq!((&line["network"], &line["size"]), (&"Faster R-CNN on Layers18".into(), &serde_json::json!([96, 64])));
+    let times = line["milliseconds"].as_object().unwrap();
+    assert!(times.len() == 1 && times["detect"].as_f64().unwrap() > 0.0, "{line}");
+
+    let refused = run(folder.path(), &["bench", "objects", "--network", "yolo"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("faster-rcnn-r50"), "{}", stderr(&refused));
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let refused = run(folder.path(), &["bench", "objects", "--model", "empty"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("no SSD and no Faster R-CNN"), "{}", stderr(&refused));
+}
+
+#[test]
 fn bench_measures_an_endpoint_and_what_an_answer_costs() {
     let folder = tempfile::tempdir().unwrap();
     let archive = repository().join("crates/vision/tests/golden/faster_rcnn/own_model/model.tar.gz");
@@ -187,6 +220,11 @@ fn bench_measures_an_endpoint_and_what_an_answer_costs() {
 
     let refused = run(folder.path(), &["bench", "endpoint", "--model", "absent", "--price", "ml.m5.large=1"]);
     assert!(stderr(&refused).contains("--model absent is no folder"), "{}", stderr(&refused));
+    let array = ["bench", "endpoint", "prices.csv", "--content-type", "application/x-npy", "--model", "model"];
+    let refused = run(folder.path(), &array);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = stderr(&refused);
+    assert!(said.contains("ModelError: the model server answered 400: BAD_ARRAY: ") && !said.contains('\\'), "{said}");
     let refused = run(folder.path(), &["bench", "endpoint", "--model", "model", "--price", "ml.m5.large=cheap"]);
     assert!(stderr(&refused).contains("such as ml.g4dn.xlarge=0.736"), "{}", stderr(&refused));
 }

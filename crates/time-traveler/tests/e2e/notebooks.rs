@@ -5,17 +5,21 @@ use std::process::Command;
 
 use crate::face_weights::write_made_up;
 use crate::python::{python, run};
-use crate::support::{Up, repository, run as time_traveler};
+use crate::support::{BINARY, Up, repository, run as time_traveler};
 
 fn notebook(name: &str) {
+    notebooks(&[name]);
+}
+
+/// Runs notebooks one after the other, in one local cloud.
+fn notebooks(names: &[&str]) {
     let up = Up::start();
     let tests = repository().join("crates/time-traveler/tests/e2e");
-    let kept = Path::new("notebooks").join(name);
     // The executed notebooks are kept for inspection.
     let executed = Path::new(env!("CARGO_TARGET_TMPDIR")).join("notebooks");
-    let in_python = |script: &str| {
+    let in_python = |script: &str, name: &str| {
         let mut command = Command::new(python());
-        command.arg(tests.join(script)).arg(&kept).current_dir(repository());
+        command.arg(tests.join(script)).arg(Path::new("notebooks").join(name)).current_dir(repository());
         // The environment has only the variables that the notebook names.
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("TIME_TRAVELER_") || name.starts_with("AWS_")) {
@@ -25,6 +29,7 @@ fn notebook(name: &str) {
         command
     };
     // Only the notebooks of face detection read the checkpoint, that of the classifier the pets, and that of object detection the shapes.
+    // Those of Detectron make their pictures themselves.
     let data = tempfile::tempdir().unwrap();
     let checkpoint = data.path().join("made_up.safetensors");
     write_made_up(&checkpoint);
@@ -40,19 +45,22 @@ fn notebook(name: &str) {
         .unwrap();
     let photos = ["dataset", "make", "photos", "--pictures", "3", "--seed", "8"];
     assert!(time_traveler(data.path(), &photos).status.success());
-    run(in_python("run_notebook.py")
-        .arg(&executed)
-        .env("TIME_TRAVELER_CHECKPOINT", checkpoint)
-        .env("TIME_TRAVELER_PICTURES", data.path().join("pets/images"))
-        .env("TIME_TRAVELER_RECORDS", shapes)
-        .env("TIME_TRAVELER_PHOTOS", data.path().join("photos/images"))
-        .env("TIME_TRAVELER_STEPS", "10")
-        .env("TIME_TRAVELER_API", &up.api)
-        .env("AWS_ENDPOINT_URL", &up.aws)
-        .env("AWS_ACCESS_KEY_ID", "anything")
-        .env("AWS_SECRET_ACCESS_KEY", "goes")
-        .env("AWS_DEFAULT_REGION", "us-east-1"));
-    run(in_python("check_notebook.py").arg(executed.join(name)));
+    for name in names {
+        run(in_python("run_notebook.py", name)
+            .arg(&executed)
+            .env("TIME_TRAVELER_CHECKPOINT", &checkpoint)
+            .env("TIME_TRAVELER_PICTURES", data.path().join("pets/images"))
+            .env("TIME_TRAVELER_RECORDS", &shapes)
+            .env("TIME_TRAVELER_PHOTOS", data.path().join("photos/images"))
+            .env("TIME_TRAVELER_PROGRAM", BINARY)
+            .env("TIME_TRAVELER_STEPS", "10")
+            .env("TIME_TRAVELER_API", &up.api)
+            .env("AWS_ENDPOINT_URL", &up.aws)
+            .env("AWS_ACCESS_KEY_ID", "anything")
+            .env("AWS_SECRET_ACCESS_KEY", "goes")
+            .env("AWS_DEFAULT_REGION", "us-east-1"));
+        run(in_python("check_notebook.py", name).arg(executed.join(name)));
+    }
 }
 
 #[test]
@@ -83,4 +91,14 @@ fn the_notebook_of_the_classifier_runs_as_saved() {
 #[test]
 fn the_notebook_of_object_detection_runs_as_saved() {
     notebook("object-detection.ipynb");
+}
+
+#[test]
+fn the_notebooks_of_detectron_run_in_order_as_saved() {
+    notebooks(&[
+        "detectron-dataprep.ipynb",
+        "detectron-train.ipynb",
+        "detectron-evaluate.ipynb",
+        "detectron-deploy.ipynb",
+    ]);
 }

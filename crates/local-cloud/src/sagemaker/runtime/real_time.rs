@@ -107,7 +107,7 @@ pub(super) async fn invoke(endpoint: &str, serving: &Lease, headers: &HeaderMap,
         }
         Ok((status, failed, _, _, body)) => {
             let original = String::from_utf8_lossy(&body).into_owned();
-            model_error(status, &format!("{failed} with message {original:?}"), original)
+            model_error(status, &format!("{failed} with message \"{original}\""), original)
         }
         Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &error.to_string()),
     }

@@ -13,11 +13,11 @@ use serde_json::json;
 use vision::boxes::Thresholds;
 use vision::{ColorOrder, FaceDetector, FaceNetwork};
 
-use super::measurement::{median, report};
+use super::measurement::{measured, report};
+use super::size::Size;
 use crate::choice::Choice;
 use crate::memory;
 use crate::pictures::sample;
-use crate::processor;
 
 /// The networks under their names in `MODEL_NAME`.
 const NETWORKS: [(&str, FaceNetwork); 3] = [
@@ -66,23 +66,6 @@ impl FromStr for Network {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Size {
-    width: u32,
-    height: u32,
-}
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side));
-        let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
-        let (width, height) = sides.ok_or("two numbers from 1 to 8192 work, such as 640x480")?;
-        Ok(Self { width, height })
-    }
-}
-
 pub(crate) fn run(bench: &BenchDetector) -> anyhow::Result<()> {
     let checkpoint = match &bench.model {
         Some(folder) => Checkpoint::open(&model_folder::checkpoint(folder)?)?,
@@ -95,11 +78,7 @@ pub(crate) fn run(bench: &BenchDetector) -> anyhow::Result<()> {
     // An error would be found by this first run.
     detector.detect(&picture, ColorOrder::Rgb, NONE)?;
     let runs = usize::from(bench.runs);
-    let before = processor::used();
-    let time = median(runs, || drop(black_box(detector.detect(&picture, ColorOrder::Rgb, NONE))));
-    // The median has one run more, which warms up.
-    let used =
-        processor::used().zip(before).map(|(after, before)| (after - before).as_secs_f64() * 1e3 / (runs + 1) as f64);
+    let (time, used) = measured(runs, || drop(black_box(detector.detect(&picture, ColorOrder::Rgb, NONE))));
     let network = NETWORKS.iter().find(|(_, network)| *network == detector.network()).map(|(name, _)| *name);
     let mut more = vec![("network", json!(network)), ("size", json!([bench.size.width, bench.size.height]))];
     more.extend(used.map(|milliseconds| ("processorMilliseconds", json!(milliseconds))));

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use crate::processor;
+
 /// The median time of a piece of work in milliseconds, after one run that warms up.
 pub(super) fn median(runs: usize, work: impl Fn()) -> f64 {
     work();
@@ -13,6 +15,15 @@ pub(super) fn median(runs: usize, work: impl Fn()) -> f64 {
         start.elapsed().as_secs_f64() * 1e3
     };
     median_of((0..runs).map(timed).collect())
+}
+
+/// The same, and the mean time of the processor in milliseconds, of all threads. `None` where the system does not report it.
+pub(super) fn measured(runs: usize, work: impl Fn()) -> (f64, Option<f64>) {
+    let before = processor::used();
+    let time = median(runs, work);
+    let used = processor::used().zip(before).map(|(after, before)| (after - before).as_secs_f64() * 1e3);
+    // The median has one run more, which warms up.
+    (time, used.map(|milliseconds| milliseconds / (runs + 1) as f64))
 }
 
 /// The median of at least one value; of an even number, the upper one of the two in the middle.

@@ -1,8 +1,6 @@
-//! Times steps of training a classifier: forward, backward and update, on made-up pictures.
-//!
-//! `cargo run --release -p vision --example training_step -- resnet18 64 8 20`: body, size, batch, steps. It prints the median and the
-//! least time in milliseconds. `notebooks/compare_training_with_pytorch.py` runs the same with PyTorch, in turns.
+//! The step of a classifier: forward, backward and AdamW.
 
+use std::error::Error;
 use std::time::Instant;
 
 use burn::tensor::activation::log_softmax;
@@ -12,14 +10,17 @@ use nn::weights::Weights;
 use nn::{AdamW, Device, Group, Parameters, Random};
 use vision::classifier::{Body, Network};
 
+use crate::times::{self, Times};
+
 const CLASSES: usize = 5;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [body, size, batch, steps] = &arguments[..] else { return Err("BODY SIZE BATCH STEPS would work".into()) };
-    let (body, size, batch, steps): (Body, usize, usize, usize) =
-        (body.parse()?, size.parse()?, batch.parse()?, steps.parse()?);
-    let execution = if std::env::var_os("REFERENCE").is_some() { Execution::Burn } else { Execution::Kernels };
+pub(crate) fn run(
+    body: Body,
+    size: usize,
+    batch: usize,
+    steps: usize,
+    execution: Execution,
+) -> Result<(), Box<dyn Error>> {
     let load = |weights: &Weights| Network::load(&Loader::new(weights, execution), body, CLASSES);
     let mut parameters = Parameters::initial(Device::Cpu, 1, load);
     let mut optimizer = AdamW::new(0.99, 1e-8);
@@ -31,8 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::Cpu.burn();
     let pictures = Tensor::<4>::from_data(TensorData::new(values, [batch, size, size, 3]), (&device, DType::F32));
     let targets = Tensor::<2>::from_data(TensorData::new(targets, [batch, CLASSES]), (&device, DType::F32));
-    let mut times = Vec::new();
-    for _ in 0..steps + 2 {
+    let mut times = Times::new(["step", "forward", "backward", "update"]);
+    for _ in 0..steps + times::WARM_UP {
         let start = Instant::now();
         let pass = parameters.pass(random.bits());
         let logits = pass.network(load).forward(pictures.clone());
@@ -43,19 +44,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         parameters.apply(statistics);
         optimizer.step(&mut parameters, gradients, |_| Group { rate: 1e-5, momentum: 0.9, decay: 0.01 });
         let total = start.elapsed();
-        times.push([total, forward, backward, total - forward - backward].map(|time| 1e3 * time.as_secs_f64()));
+        times.push([total, forward, backward, total - forward - backward]);
     }
-    // The first steps take memory from the system.
-    times.drain(..2);
-    let column = |index: usize| {
-        let mut column: Vec<f64> = times.iter().map(|times| times[index]).collect();
-        column.sort_by(f64::total_cmp);
-        (column[column.len() / 2], column[0])
-    };
-    let names = ["step", "forward", "backward", "update"];
-    for (index, name) in names.into_iter().enumerate() {
-        let (median, least) = column(index);
-        println!("{name}: median {median:.1} ms, least {least:.1} ms");
-    }
+    times.print();
     Ok(())
 }
