@@ -34,7 +34,7 @@ class Figure(NamedTuple):
 # The figures of each notebook, in order.
 FIGURES = {
     "batch-transform.ipynb": [Figure(1, 4, across=(1, 1, 1, 2), drawn=(0, 1, 2, 3))],
-    "classifier.ipynb": [Figure(1, 4), Figure(1, 1)],
+    "classifier.ipynb": [Figure(1, 4), Figure(1, 1, trained=True)],
     "deploy.ipynb": [Figure(1, 1), Figure(1, 5, older=(0, 3, 4))],
     "detectron-dataprep.ipynb": [Figure(1, 4, drawn=(0, 1, 2, 3)), Figure(1, 1, across=(2,))],
     "detectron-deploy.ipynb": [Figure(1, 4, drawn=(0, 1, 2, 3), trained=True)],
@@ -82,8 +82,8 @@ WORDS = {
         r"^\w+_\d+\.jpg is \w+$",
         r"^class confidence top$",
         r"^probabilities fall: True$",
-        r"^right: 32 of 32$",
-        r"^confused pairs: 0$",
+        r"^right: (29|30|31|32) of 32$",
+        r"^confused pairs: [0-3](;|$)",
         r"^endpoint: gone \(ValidationException\)$",
         r"^configuration: gone \(ValidationException\)$",
         r"^model: gone \(ValidationException\)$",
@@ -218,9 +218,10 @@ WORDS = {
         r"^404 /jobs/notebook-text$",
     ],
 }
-# Lines with what a long training has found, and the least that the saved one has to show. The tests train for a few steps, so their lines have
-# other numbers.
+# Lines with what a training has found, and the least that the saved one has to show. The tests may train for a few steps, and another processor
+# rounds in another way, so their lines have other numbers.
 TRAINED = {
+    "classifier.ipynb": {r"^right: (\d+) of 32$": 29, r"^confused pairs: (\d+)": 0},
     "detectron-evaluate.ipynb": {
         r"^A\w+ +([0-9.]+) %$": 0,
         r"^AP +([0-9.]+) %$": 20,
@@ -350,10 +351,6 @@ def check_words(shown, expected):
         check(not found, shown.at(number), f"{line!r} depends on the machine or the time")
 
 
-def without_numbers(line):
-    return re.sub(r" *[0-9.]+", "#", line)
-
-
 def check_kept(kept, ran, figures, trained):
     """Checks that the saved outputs are those of the code."""
     is_trained = trained or any(figure.trained for figure in figures)
@@ -363,10 +360,11 @@ def check_kept(kept, ran, figures, trained):
     counts = [cell.execution_count for cell in kept.cells if cell.cell_type == "code"]
     check(counts == list(range(1, len(counts) + 1)), kept.path, f"it was not run from top to bottom: {counts}; {renew}")
     for (number, one), (_, other) in zip(kept.words, ran.words):
-        measured = [(float(found[1]), least) for pattern, least in trained.items() if (found := re.search(pattern, one))]
-        for value, least in measured:
-            check(value >= least, kept.at(number), f"{one!r} is saved, but the training has to reach {least}; {renew}")
-        same = one == other or (measured and without_numbers(one) == without_numbers(other))
+        same = one == other
+        for pattern, least in trained.items():
+            if found := re.search(pattern, one):
+                check(float(found[1]) >= least, kept.at(number), f"{one!r} is saved, but the training has to reach {least}; {renew}")
+                same = same or re.search(pattern, other) is not None
         check(same, kept.at(number), f"{one!r} is saved, but it prints {other!r}; {renew}")
         if not same:
             break

@@ -49,6 +49,8 @@ def executed(path, folder):
         notebook,
         timeout=SECONDS_PER_CELL,
         record_timing=False,
+        # A line may arrive in two parts.
+        coalesce_streams=True,
         kernel_name="python3",
         on_cell_execute=lambda cell, cell_index: reached.append(cell_index),
     )
