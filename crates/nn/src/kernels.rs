@@ -29,6 +29,7 @@ mod phases;
 mod prepared;
 mod scratch;
 mod squeeze_excitation;
+mod strassen;
 mod upsample_add;
 pub mod winograd;
 mod winograd_2d;
@@ -54,8 +55,9 @@ pub use peak::peak_operations;
 pub use phases::Phases;
 pub use scratch::Scratch;
 pub use squeeze_excitation::{ExciteAdd, SqueezeExcitation};
+pub use strassen::Strassen;
 pub use upsample_add::{UpsampleAdd, UpsampleMultiply};
-pub use winograd::{F23, F43, Stride2, Transposed, Winograd};
+pub use winograd::{F23, F43, F63, Stride2, Transposed, Winograd};
 pub use winograd_2d::{Tiling, Winograd2d};
 
 #[cfg(test)]

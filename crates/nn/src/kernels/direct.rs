@@ -94,8 +94,8 @@ impl Convolution for Direct {
         self.outputs
     }
 
-    fn out(&self, Extent { images, height, width }: Extent) -> Extent {
-        Extent { images, height: height.div_ceil(self.stride), width: width.div_ceil(self.stride) }
+    fn out(&self, extent: Extent) -> Extent {
+        extent.strided(self.stride)
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
@@ -176,22 +176,15 @@ impl WithSimd for Pointwise<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { work: Work { direct, maps, extent, out: out_extent }, epilogue, others, first, out } = self;
+        let Self { work: Work { direct, maps, extent, .. }, epilogue, others, first, out } = self;
         let Direct { inputs, outputs, stride, .. } = *direct;
         let count = out.len() / outputs;
         let lines = direct.weights.values().as_chunks::<COLUMNS>().0;
         let panels = Panels { lines, stride: inputs, depth: inputs, count: direct.panels() };
         let mut sink = Finished::<S>::new(outputs, epilogue, others, first, out);
-        let place = |pixel: usize| {
-            if stride == 1 {
-                return pixel;
-            }
-            let (line, column) = (pixel / out_extent.width, pixel % out_extent.width);
-            let (image, row) = (line / out_extent.height, line % out_extent.height);
-            (image * extent.height + row * stride) * extent.width + column * stride
-        };
         // A list also where rows are adjacent: the compiler would else compute each address in the innermost loop.
-        let rows: Vec<&[f32]> = (first..first + count).map(|pixel| &maps[place(pixel) * inputs..][..inputs]).collect();
+        let row = |pixel: usize| &maps[extent.under(stride, pixel) * inputs..][..inputs];
+        let rows: Vec<&[f32]> = (first..first + count).map(row).collect();
         gemm::multiply_into(simd, count, |row| rows[row], panels, &mut sink);
     }
 }

@@ -106,8 +106,8 @@ impl Convolution for Patches {
         self.outputs
     }
 
-    fn out(&self, Extent { images, height, width }: Extent) -> Extent {
-        Extent { images, height: height.div_ceil(self.stride), width: width.div_ceil(self.stride) }
+    fn out(&self, extent: Extent) -> Extent {
+        extent.strided(self.stride)
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {

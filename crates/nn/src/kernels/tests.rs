@@ -4,9 +4,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::{
-    Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, MapOp, Maps, MaxPool, NearestAdd,
-    PadChannels, Padding, Patches, Phases, Prologue, SqueezeExcitation, Stride2, TEST_INSTRUCTIONS, UpsampleAdd,
-    UpsampleMultiply, Winograd, Winograd2d,
+    Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, F63, MapOp, Maps, MaxPool, NearestAdd,
+    PadChannels, Padding, Patches, Phases, Prologue, SqueezeExcitation, Strassen, Stride2, TEST_INSTRUCTIONS,
+    UpsampleAdd, UpsampleMultiply, Winograd, Winograd2d,
 };
 
 /// Numbers between -1 and 1 that look random.
@@ -124,45 +124,55 @@ fn extents() -> impl Iterator<Item = Extent> {
     one.into_iter().chain(two)
 }
 
-fn keeps_any_size<F: Winograd>() {
+fn keeps_any_size<F: Winograd>(tolerance: f64) {
     for channels in CHANNELS {
         for extent in extents() {
             let mut case = Case::new(channels, 9, extent, extent.pixels());
             let mut out = vec![f32::NAN; channels[0] * extent.pixels()];
             let same = Winograd2d::<F>::new(&case.weights, channels[0], channels[1]);
             same.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
-            close(&out, &case.convolved(3, 1), 2e-4, &format!("{channels:?} channels of {extent:?}"));
+            close(&out, &case.convolved(3, 1), tolerance, &format!("{channels:?} channels of {extent:?}"));
             case.prologue = Prologue::default();
             same.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
-            close(&out, &case.convolved(3, 1), 2e-4, &format!("{channels:?} channels of {extent:?} alone"));
+            close(&out, &case.convolved(3, 1), tolerance, &format!("{channels:?} channels of {extent:?} alone"));
             let sparing = Winograd2d::<F>::sparing(&case.weights, channels[0], channels[1]);
             out.fill(f32::NAN);
             sparing.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
-            close(&out, &case.convolved(3, 1), 2e-4, &format!("{channels:?} channels of {extent:?}, sparing"));
+            close(&out, &case.convolved(3, 1), tolerance, &format!("{channels:?} channels of {extent:?}, sparing"));
         }
     }
 }
 
 #[test]
+fn f63_on_any_size() {
+    keeps_any_size::<F63>(5e-4);
+}
+
+#[test]
 fn f43_on_any_size() {
-    keeps_any_size::<F43>();
+    keeps_any_size::<F43>(2e-4);
 }
 
 #[test]
 fn f23_on_any_size() {
-    keeps_any_size::<F23>();
+    keeps_any_size::<F23>(2e-4);
 }
 
 #[test]
 fn half_on_any_size() {
     for channels in CHANNELS {
         for extent in extents() {
-            let half = Winograd2d::<Stride2>::new(&numbers(9 * channels[0] * channels[1], 2), channels[0], channels[1]);
+            let weights = numbers(9 * channels[0] * channels[1], 2);
+            let half = Winograd2d::<Stride2>::new(&weights, channels[0], channels[1]);
             let out_pixels = half.out(extent).pixels();
             let case = Case::new(channels, 9, extent, out_pixels);
             let mut out = vec![f32::NAN; channels[0] * out_pixels];
             half.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
             close(&out, &case.convolved(3, 2), 1e-4, &format!("{channels:?} channels of {extent:?}"));
+            out.fill(f32::NAN);
+            let sparing = Winograd2d::<Stride2>::sparing(&weights, channels[0], channels[1]);
+            sparing.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+            close(&out, &case.convolved(3, 2), 1e-4, &format!("{channels:?} channels of {extent:?}, sparing"));
         }
     }
 }
@@ -180,6 +190,27 @@ fn direct_on_any_size() {
                 direct.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
                 let what = format!("{channels:?} channels of {extent:?}, {side}, {stride}");
                 close(&out, &case.convolved(side, stride), 1e-4, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn strassen_on_any_size() {
+    for channels in [[32, 32], [96, 64], [160, 32]] {
+        for extent in extents() {
+            for stride in [1, 2] {
+                let strassen = Strassen::new(&numbers(channels[0] * channels[1], 2), channels, stride);
+                let out_pixels = strassen.out(extent).pixels();
+                let case = Case::new(channels, 1, extent, out_pixels);
+                let mut out = vec![f32::NAN; channels[0] * out_pixels];
+                strassen.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                close(
+                    &out,
+                    &case.convolved(1, stride),
+                    1e-4,
+                    &format!("{channels:?} channels of {extent:?}, {stride}"),
+                );
             }
         }
     }
@@ -270,10 +301,11 @@ fn depthwise_on_any_size() {
 #[test]
 fn others_are_added_before_the_activation() {
     let extent = Extent { images: 2, height: 9, width: 13 };
-    let convolutions: [(Box<dyn Convolution>, [usize; 2], usize); 5] = [
+    let convolutions: [(Box<dyn Convolution>, [usize; 2], usize); 6] = [
         (Box::new(Direct::new(&numbers(35 * 32, 2), [35, 32], 1, 1)), [35, 32], 1),
         (Box::new(Direct::new(&numbers(32 * 16 * 9, 2), [32, 16], 3, 1)), [32, 16], 3),
         (Box::new(Patches::new(&numbers(16 * 5, 2), [16, 5], 1, 1)), [16, 5], 1),
+        (Box::new(Strassen::new(&numbers(64 * 32, 2), [64, 32], 1)), [64, 32], 1),
         (Box::new(Winograd2d::<F43>::new(&numbers(32 * 16 * 9, 2), 32, 16)), [32, 16], 3),
         (Box::new(Winograd2d::<F23>::new(&numbers(32 * 16 * 9, 2), 32, 16)), [32, 16], 3),
     ];

@@ -5,7 +5,7 @@
 use pulp::Simd;
 
 /// The most inputs, products or outputs of a tile along an axis, over all algorithms.
-pub const MOST: usize = 7;
+pub const MOST: usize = 8;
 
 /// Values of a tile along an axis, for a vector of channels.
 pub type Values<S> = [<S as Simd>::f32s; MOST];
@@ -69,11 +69,11 @@ impl Winograd for F43 {
         let (near_even, near_odd) = ((first + a * a * third) / near, a * second / near);
         let (far_even, far_odd) = ((first + b * b * third) / far, b * second / far);
         let zero = first / (a * a * b * b);
-        [zero, near_even + near_odd, near_even - near_odd, far_even + far_odd, far_even - far_odd, third, 0.0]
+        [zero, near_even + near_odd, near_even - near_odd, far_even + far_odd, far_even - far_odd, third, 0.0, 0.0]
     }
 
     #[inline(always)]
-    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, none]: Values<S>) -> Values<S> {
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, none, _]: Values<S>) -> Values<S> {
         let (even, odd) = (more(simd, d4, -B2, d2), more(simd, d3, -B2, d1));
         let (even_far, odd_far) = (more(simd, d4, -A2, d2), more(simd, d3, -A2, d1));
         [
@@ -84,11 +84,12 @@ impl Winograd for F43 {
             more(simd, even_far, -B, odd_far),
             more(simd, more(simd, d5, -(A2 + B2), d3), A2 * B2, d1),
             none,
+            none,
         ]
     }
 
     #[inline(always)]
-    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, none]: Values<S>) -> Values<S> {
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, none, _]: Values<S>) -> Values<S> {
         let (near, near_odd) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
         let (far, far_odd) = (simd.add_f32s(m3, m4), simd.sub_f32s(m3, m4));
         // Products of the points' powers are exact.
@@ -102,6 +103,92 @@ impl Winograd for F43 {
             none,
             none,
             none,
+            none,
+        ]
+    }
+}
+
+/// Stride 1: F(6, 3) with the points 0, ±1/2, ±1, ±2 and infinity. It has a fifth fewer products than [`F43`], and four times its rounding
+/// errors. Its weights take 7.1 times the memory of the taps.
+#[derive(Clone, Copy, Debug)]
+pub struct F63;
+
+/// The squares of its points except 0 and 1.
+const C2: f32 = 0.25;
+const D2: f32 = 4.0;
+
+impl Winograd for F63 {
+    const OUTPUTS: usize = 6;
+    const STEP: usize = 6;
+    const PATCH: usize = 8;
+    const POSITIONS: usize = 8;
+    const WEIGHTS: usize = 8;
+
+    fn weight(position: usize) -> usize {
+        position
+    }
+
+    #[inline(always)]
+    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
+        let (c, d) = (f64::from(C2), f64::from(D2));
+        // The even and the odd part for the points of this square. The other two squares make the divisor.
+        let part = |square: f64, other: f64, another: f64| {
+            let divisor = 2.0 * square * (square - other) * (square - another);
+            ((first + square * third) / divisor, square.sqrt() * second / divisor)
+        };
+        let ((even_c, odd_c), (even_1, odd_1), (even_d, odd_d)) = (part(c, 1.0, d), part(1.0, c, d), part(d, c, 1.0));
+        [
+            first / (-c * d),
+            even_c + odd_c,
+            even_c - odd_c,
+            even_1 + odd_1,
+            even_1 - odd_1,
+            even_d + odd_d,
+            even_d - odd_d,
+            third,
+        ]
+    }
+
+    #[inline(always)]
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, d6, d7]: Values<S>) -> Values<S> {
+        // The polynomial of two squares, and that of all three.
+        let two = |low, middle, high, one: f32, other: f32| {
+            more(simd, more(simd, high, -(one + other), middle), one * other, low)
+        };
+        let three = |low, lower, higher, high| {
+            let sum = more(simd, more(simd, high, -(C2 + 1.0 + D2), higher), C2 + D2 + C2 * D2, lower);
+            more(simd, sum, -(C2 * D2), low)
+        };
+        let (even_c, odd_c) = (two(d2, d4, d6, 1.0, D2), two(d1, d3, d5, 1.0, D2));
+        let (even_1, odd_1) = (two(d2, d4, d6, C2, D2), two(d1, d3, d5, C2, D2));
+        let (even_d, odd_d) = (two(d2, d4, d6, C2, 1.0), two(d1, d3, d5, C2, 1.0));
+        [
+            three(d0, d2, d4, d6),
+            more(simd, even_c, 0.5, odd_c),
+            more(simd, even_c, -0.5, odd_c),
+            simd.add_f32s(even_1, odd_1),
+            simd.sub_f32s(even_1, odd_1),
+            more(simd, even_d, 2.0, odd_d),
+            more(simd, even_d, -2.0, odd_d),
+            three(d1, d3, d5, d7),
+        ]
+    }
+
+    #[inline(always)]
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6, m7]: Values<S>) -> Values<S> {
+        let (even_c, odd_c) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
+        let (even_1, odd_1) = (simd.add_f32s(m3, m4), simd.sub_f32s(m3, m4));
+        let (even_d, odd_d) = (simd.add_f32s(m5, m6), simd.sub_f32s(m5, m6));
+        let sum = |c, one, d, of_c: f32, of_d: f32| more(simd, more(simd, one, of_c, c), of_d, d);
+        [
+            simd.add_f32s(m0, simd.add_f32s(even_c, simd.add_f32s(even_1, even_d))),
+            sum(odd_c, odd_1, odd_d, 0.5, 2.0),
+            sum(even_c, even_1, even_d, C2, D2),
+            sum(odd_c, odd_1, odd_d, 0.5 * C2, 2.0 * D2),
+            sum(even_c, even_1, even_d, C2 * C2, D2 * D2),
+            simd.add_f32s(m7, sum(odd_c, odd_1, odd_d, 0.5 * C2 * C2, 2.0 * D2 * D2)),
+            m7,
+            m7,
         ]
     }
 }
@@ -124,20 +211,20 @@ impl Winograd for F23 {
     #[inline(always)]
     fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
         let (even, odd) = ((first + third) / 2.0, second / 2.0);
-        [first, even + odd, even - odd, third, 0.0, 0.0, 0.0]
+        [first, even + odd, even - odd, third, 0.0, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
     fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, none, ..]: Values<S>) -> Values<S> {
         let (a, b) = (simd.sub_f32s(d0, d2), simd.add_f32s(d1, d2));
         let (c, d) = (simd.sub_f32s(d2, d1), simd.sub_f32s(d3, d1));
-        [a, b, c, d, none, none, none]
+        [a, b, c, d, none, none, none, none]
     }
 
     #[inline(always)]
     fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, none, ..]: Values<S>) -> Values<S> {
         let (sum, difference) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
-        [simd.add_f32s(m0, sum), simd.add_f32s(difference, m3), none, none, none, none, none]
+        [simd.add_f32s(m0, sum), simd.add_f32s(difference, m3), none, none, none, none, none, none]
     }
 }
 
@@ -159,18 +246,18 @@ impl Winograd for Stride2 {
 
     #[inline(always)]
     fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        [first, first + third, third, second, 0.0, 0.0, 0.0]
+        [first, first + third, third, second, 0.0, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
-    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, none, _]: Values<S>) -> Values<S> {
-        [simd.sub_f32s(d0, d2), d2, simd.sub_f32s(d4, d2), d1, d3, none, none]
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, none, ..]: Values<S>) -> Values<S> {
+        [simd.sub_f32s(d0, d2), d2, simd.sub_f32s(d4, d2), d1, d3, none, none, none]
     }
 
     #[inline(always)]
-    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, none, _]: Values<S>) -> Values<S> {
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, none, ..]: Values<S>) -> Values<S> {
         let first = simd.add_f32s(simd.add_f32s(m0, m1), m3);
-        [first, simd.add_f32s(simd.add_f32s(m1, m2), m4), none, none, none, none, none]
+        [first, simd.add_f32s(simd.add_f32s(m1, m2), m4), none, none, none, none, none, none]
     }
 }
 
@@ -192,19 +279,19 @@ impl Winograd for Transposed {
 
     #[inline(always)]
     fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        [-third, (third + first) / 2.0, (third - first) / 2.0, first, second, 0.0, 0.0]
+        [-third, (third + first) / 2.0, (third - first) / 2.0, first, second, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
     fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, ..]: Values<S>) -> Values<S> {
         let (a, b) = (simd.sub_f32s(d2, d0), simd.add_f32s(d1, d2));
         let (c, d) = (simd.sub_f32s(d2, d1), simd.sub_f32s(d3, d1));
-        [a, b, c, d, d1, d2, d3]
+        [a, b, c, d, d1, d2, d3, d3]
     }
 
     #[inline(always)]
-    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6]: Values<S>) -> Values<S> {
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6, none]: Values<S>) -> Values<S> {
         let (sum, difference) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
-        [simd.add_f32s(m0, sum), m4, difference, m5, simd.add_f32s(sum, m3), m6, m6]
+        [simd.add_f32s(m0, sum), m4, difference, m5, simd.add_f32s(sum, m3), m6, none, none]
     }
 }

@@ -1,6 +1,7 @@
 //! Convolutions with 3x3 kernels by one [`Winograd`] algorithm along both axes.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -14,7 +15,7 @@ use super::huge_pages::HugePages;
 use super::packed::{Packed, Use};
 use super::scratch::Scratch;
 use super::winograd::{MOST, Winograd};
-use super::winograd_weights::{Transform, TransformTaps};
+use super::winograd_weights::{Transform, TransformRow};
 
 /// Tiles whose patches are adjacent in memory.
 const BLOCK: usize = 16;
@@ -23,9 +24,11 @@ const WORKING_SET: usize = 32 << 20;
 const LOCAL_SET: usize = 256 << 10;
 /// Weights up to this size, in bytes, are read again for every part of a map.
 const LOCAL_WEIGHTS: usize = 4 << 20;
-/// The memory for the transformed patches, and for the weights that are transformed at each run, in bytes.
+/// The memory for the transformed patches where weights are transformed at each run, in bytes.
 const PATCHES_SET: usize = 8 << 20;
-const WEIGHTS_SET: usize = 6 << 20;
+/// Panels whose weights a task transforms at once, and the fewest tiles that are worth it.
+const PANELS: usize = 4;
+const TILES: usize = 24;
 
 /// A convolution with a 3x3 kernel, whose weights are transformed.
 #[derive(Debug)]
@@ -44,13 +47,9 @@ enum Weights {
     Taps(HugePages),
 }
 
-/// Transformed weights of some panels of outputs.
+/// Some panels of outputs: the first one, and their number.
 #[derive(Clone, Copy)]
-struct Group<'a> {
-    lines: &'a [Line],
-    /// Lines from one pair of weights to the next.
-    stride: usize,
-    /// The first panel, and the number of panels.
+struct Group {
     first: usize,
     count: usize,
 }
@@ -109,36 +108,21 @@ impl<F: Winograd> Winograd2d<F> {
         self.inputs
     }
 
-    /// All weights.
+    /// All panels of outputs.
+    fn all(&self) -> Group {
+        Group { first: 0, count: self.outputs / COLUMNS }
+    }
+
+    /// The weights of a position, for all panels.
     ///
     /// # Panics
-    /// If they are not transformed.
-    fn transformed(&self) -> Group<'_> {
+    /// If the weights are not transformed.
+    fn panels(&self, position: usize) -> Panels<'_> {
         let Weights::Transformed(weights) = &self.weights else { panic!("weights that are transformed at each run") };
-        let count = self.outputs / COLUMNS;
-        Group { lines: weights.values().as_chunks().0, stride: count * self.inputs, first: 0, count }
-    }
-
-    /// The weights of a position.
-    fn panels<'a>(&self, group: Group<'a>, position: usize) -> Panels<'a> {
-        let depth = self.inputs;
+        let (depth, count) = (self.inputs, self.outputs / COLUMNS);
         let (y, x) = (F::weight(position / F::POSITIONS), F::weight(position % F::POSITIONS));
-        Panels { lines: &group.lines[(y * F::WEIGHTS + x) * group.stride..], stride: depth, depth, count: group.count }
-    }
-
-    /// Transforms the taps of some panels.
-    fn transform<'a>(&self, taps: &[Line], first: usize, count: usize, lines: &'a mut [Line]) -> Group<'a> {
-        // One line is unused, as in patches.
-        let stride = count * self.inputs + 1;
-        let mut tasks: Vec<Vec<&mut [Line]>> = (0..count).map(|_| Vec::new()).collect();
-        for matrix in lines.chunks_exact_mut(stride).take(F::WEIGHTS * F::WEIGHTS) {
-            matrix.chunks_exact_mut(self.inputs).zip(&mut tasks).for_each(|(panel, task)| task.push(panel));
-        }
-        tasks.into_par_iter().enumerate().for_each(|(index, mut matrices)| {
-            let taps = &taps[(first + index) * self.inputs * 9..][..self.inputs * 9];
-            arch().dispatch(TransformTaps::<F> { taps, matrices: &mut matrices, algorithm: PhantomData });
-        });
-        Group { lines, stride, first, count }
+        let lines = &weights.values().as_chunks().0[(y * F::WEIGHTS + x) * count * depth..];
+        Panels { lines, stride: depth, depth, count }
     }
 
     /// Lines from one tile's patch to the next tile's. One line is unused: strides of powers of two would share cache sets.
@@ -246,7 +230,7 @@ impl<F: Winograd> Tiling<'_, F> {
     /// If the weights are [transformed at each run](Winograd2d::sparing).
     pub fn band(self, row: usize, [patches, products]: &mut [Scratch; 2], band: &mut [f32]) {
         let (convolution, across, at_once) = (self.convolution, self.tiles[1], self.at_once());
-        let group = convolution.transformed();
+        let group = convolution.all();
         for tile in (0..across).step_by(at_once) {
             let tiles = at_once.min(across - tile);
             let patches = &mut patches.lines_mut()[..convolution.patch_lines(tiles)];
@@ -272,73 +256,100 @@ impl<F: Winograd> Tiling<'_, F> {
             // All tasks share each step on many tiles, so that weights are read once for all of them.
             Weights::Transformed(_) => {
                 let at_once = (convolution.tiles_within(WORKING_SET) / across).clamp(1, bands.len());
-                self.shared(first, bands, at_once, convolution.outputs / COLUMNS, |work| {
-                    work(convolution.transformed())
-                });
+                self.shared(first, bands, at_once);
             }
             Weights::Taps(taps) => {
-                let taps = taps.values().as_chunks().0;
                 let patch = convolution.patch_lines(BLOCK) / BLOCK * size_of::<Line>();
                 let at_once = (PATCHES_SET / patch / across).clamp(1, bands.len());
-                let panels = convolution.outputs / COLUMNS;
-                let pairs = F::WEIGHTS * F::WEIGHTS;
-                let most = (WEIGHTS_SET / (pairs * convolution.inputs * size_of::<Line>())).clamp(1, panels);
-                // Groups of about the same size.
-                let count = panels.div_ceil(panels.div_ceil(most));
-                let mut weights = Scratch::new(pairs * (count * convolution.inputs + 1) * COLUMNS);
-                self.shared(first, bands, at_once, count, |work| {
-                    for first in (0..panels).step_by(count) {
-                        let count = count.min(panels - first);
-                        work(convolution.transform(taps, first, count, weights.lines_mut()));
-                    }
-                });
+                self.with_taps(taps.values().as_chunks().0, first, bands, at_once);
             }
         }
     }
 
-    /// Computes `at_once` rows of tiles together. `groups` calls its argument with the weights, up to `panels` of them at a time.
-    fn shared(
-        self,
-        first: usize,
-        bands: &mut [&mut [f32]],
-        at_once: usize,
-        panels: usize,
-        mut groups: impl FnMut(&mut dyn FnMut(Group)),
-    ) {
+    /// Computes `at_once` rows of tiles together.
+    fn shared(self, first: usize, bands: &mut [&mut [f32]], at_once: usize) {
         let [_, across] = self.tiles;
-        let convolution = self.convolution;
+        let (convolution, group) = (self.convolution, self.convolution.all());
         let mut patches = Scratch::new(convolution.patch_lines(at_once * across) * COLUMNS);
-        let mut products = Scratch::new(Winograd2d::<F>::product_lines(at_once * across, panels) * COLUMNS);
+        let mut products = Scratch::new(Winograd2d::<F>::product_lines(at_once * across, group.count) * COLUMNS);
         for (index, bands) in bands.chunks_mut(at_once).enumerate() {
-            let tile = (first + index * at_once) * across;
-            let tiles = bands.len() * across;
-            let patches = &mut patches.lines_mut()[..convolution.patch_lines(tiles)];
-            patches.par_chunks_mut(convolution.patch_lines(BLOCK)).enumerate().for_each(|(block, out)| {
-                let tiles = BLOCK.min(tiles - block * BLOCK);
-                arch().dispatch(Patches { tiling: self, tile: tile + block * BLOCK, tiles, out });
+            let (tile, tiles) = ((first + index * at_once) * across, bands.len() * across);
+            let patches = self.patches(tile, tiles, patches.lines_mut());
+            let stride = Winograd2d::<F>::product_stride(tiles, group.count);
+            let products = &mut products.lines_mut()[..Winograd2d::<F>::product_lines(tiles, group.count)];
+            products.par_chunks_exact_mut(stride).enumerate().for_each(|(position, out)| {
+                let panels = convolution.panels(position);
+                arch().dispatch(Product { convolution, panels, patches, position, tiles: 0..tiles, out });
             });
-            let patches = &*patches;
-            groups(&mut |group: Group| {
-                let stride = Winograd2d::<F>::product_stride(tiles, group.count);
-                let products = &mut products.lines_mut()[..Winograd2d::<F>::product_lines(tiles, group.count)];
-                products.par_chunks_exact_mut(stride).enumerate().for_each(|(position, out)| {
-                    arch().dispatch(Product { convolution, group, patches, position, tiles, out });
-                });
-                let products = &*products;
-                bands.par_iter_mut().enumerate().for_each(|(index, band)| {
-                    let first = index * across;
-                    let range = first..first + across;
-                    arch().dispatch(Outputs { tiling: self, group, products, tile, tiles, range, band });
-                });
+            let products = &*products;
+            bands.par_iter_mut().enumerate().for_each(|(index, band)| {
+                let range = index * across..(index + 1) * across;
+                arch().dispatch(Outputs { tiling: self, group, products, tile, tiles, range, band });
             });
         }
+    }
+
+    /// Computes `at_once` rows of tiles together, with weights that are transformed for them. A task transforms those of some panels, and
+    /// multiplies them with a part of the tiles.
+    fn with_taps(self, taps: &[Line], first: usize, bands: &mut [&mut [f32]], at_once: usize) {
+        let [_, across] = self.tiles;
+        let convolution = self.convolution;
+        let (panels, threads) = (convolution.outputs / COLUMNS, rayon::current_num_threads());
+        let groups = panels.div_ceil(PANELS);
+        let group = |index: usize| Group { first: index * PANELS, count: PANELS.min(panels - index * PANELS) };
+        let most = (at_once * across / TILES).max(1);
+        let is_even = |parts: &usize| (groups * parts).is_multiple_of(threads) || groups * parts >= 4 * threads;
+        let parts = (1..most).find(is_even).unwrap_or(most);
+        let some = (at_once * across).div_ceil(parts);
+        let unit = Winograd2d::<F>::product_lines(some, PANELS);
+        let mut patches = Scratch::new(convolution.patch_lines(at_once * across) * COLUMNS);
+        let mut products = Scratch::new(parts * groups * unit * COLUMNS);
+        for (index, bands) in bands.chunks_mut(at_once).enumerate() {
+            let (tile, tiles) = ((first + index * at_once) * across, bands.len() * across);
+            let patches = self.patches(tile, tiles, patches.lines_mut());
+            let part = |index: usize| (index * some).min(tiles)..((index + 1) * some).min(tiles);
+            let memory = || Scratch::new(Transformed::<F>::lines(convolution.inputs) * COLUMNS);
+            products.lines_mut().par_chunks_exact_mut(unit).enumerate().for_each_init(
+                memory,
+                |weights, (index, out)| {
+                    let (group, tiles) = (group(index % groups), part(index / groups));
+                    let taps = &taps[group.first * convolution.inputs * 9..][..group.count * convolution.inputs * 9];
+                    let weights = weights.lines_mut();
+                    arch().dispatch(Transformed { convolution, taps, weights, patches, tiles, out });
+                },
+            );
+            let products = &*products.lines_mut();
+            bands.par_iter_mut().enumerate().for_each(|(index, band)| {
+                let range = index * across..(index + 1) * across;
+                for (index, products) in products.chunks_exact(unit).enumerate() {
+                    let (group, part) = (group(index % groups), part(index / groups));
+                    let range = range.start.max(part.start)..range.end.min(part.end);
+                    if range.is_empty() {
+                        continue;
+                    }
+                    let range = range.start - part.start..range.end - part.start;
+                    let (tile, tiles) = (tile + part.start, part.len());
+                    arch().dispatch(Outputs { tiling: self, group, products, tile, tiles, range, band });
+                }
+            });
+        }
+    }
+
+    /// Computes the transformed patches of some tiles.
+    fn patches<'a>(&self, tile: usize, tiles: usize, lines: &'a mut [Line]) -> &'a [Line] {
+        let patches = &mut lines[..self.convolution.patch_lines(tiles)];
+        patches.par_chunks_mut(self.convolution.patch_lines(BLOCK)).enumerate().for_each(|(block, out)| {
+            let tiles = BLOCK.min(tiles - block * BLOCK);
+            arch().dispatch(Patches { tiling: *self, tile: tile + block * BLOCK, tiles, out });
+        });
+        patches
     }
 }
 
 /// All steps on some tiles of a row.
 struct All<'a, F> {
     tiling: Tiling<'a, F>,
-    group: Group<'a>,
+    group: Group,
     tile: usize,
     tiles: usize,
     patches: &'a mut [Line],
@@ -359,7 +370,8 @@ impl<F: Winograd> WithSimd for All<'_, F> {
         }
         let stride = Winograd2d::<F>::product_stride(tiles, group.count);
         for (position, out) in products.chunks_exact_mut(stride).enumerate() {
-            Product { convolution, group, patches, position, tiles, out }.with_simd(simd);
+            let panels = convolution.panels(position);
+            Product { convolution, panels, patches, position, tiles: 0..tiles, out }.with_simd(simd);
         }
         Outputs { tiling, group, products, tile, tiles, range: 0..tiles, band }.with_simd(simd);
     }
@@ -442,10 +454,11 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
 /// Computes the products of one position: tile by output channel.
 struct Product<'a, F> {
     convolution: &'a Winograd2d<F>,
-    group: Group<'a>,
+    panels: Panels<'a>,
     patches: &'a [Line],
     position: usize,
-    tiles: usize,
+    /// The tiles to multiply, of those that have patches.
+    tiles: Range<usize>,
     out: &'a mut [Line],
 }
 
@@ -454,26 +467,79 @@ impl<F: Winograd> WithSimd for Product<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { convolution, group, patches, position, tiles, out } = self;
+        let Self { convolution, panels, patches, position, tiles, out } = self;
         let stride = convolution.patch_stride();
         let patch = |tile: usize| {
+            let tile = tiles.start + tile;
             let line = ((tile / BLOCK * F::POSITIONS * F::POSITIONS + position) * BLOCK + tile % BLOCK) * stride;
             patches[line..][..stride].as_flattened()
         };
-        gemm::multiply(simd, tiles, patch, convolution.panels(group, position), out, false);
+        gemm::multiply(simd, tiles.len(), patch, panels, out, false);
+    }
+}
+
+/// Transforms the weights of some panels, and computes the products of all positions.
+struct Transformed<'a, F> {
+    convolution: &'a Winograd2d<F>,
+    /// For each panel, for every input: a line of each tap.
+    taps: &'a [Line],
+    /// Memory for [`lines`](Self::lines).
+    weights: &'a mut [Line],
+    patches: &'a [Line],
+    tiles: Range<usize>,
+    out: &'a mut [Line],
+}
+
+impl<F: Winograd> Transformed<'_, F> {
+    /// Lines of a panel's weights. One is unused, as in patches.
+    fn stride(inputs: usize) -> usize {
+        inputs + 1
+    }
+
+    /// Lines of the weights of a row of positions.
+    fn lines(inputs: usize) -> usize {
+        F::WEIGHTS * PANELS * Self::stride(inputs)
+    }
+}
+
+impl<F: Winograd> WithSimd for Transformed<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { convolution, taps, weights, patches, tiles, out } = self;
+        let (depth, stride) = (convolution.inputs, Self::stride(convolution.inputs));
+        let count = taps.len() / (9 * depth);
+        let product = Winograd2d::<F>::product_stride(tiles.len(), count);
+        // A row at a time, so that its weights stay in the cache of a core.
+        for row in 0..F::WEIGHTS {
+            for (panel, taps) in taps.chunks_exact(9 * depth).enumerate() {
+                let lines = &mut weights[panel * stride..];
+                TransformRow::<F> { taps, row, lines, stride: PANELS * stride, algorithm: PhantomData }.with_simd(simd);
+            }
+            for y in (0..F::POSITIONS).filter(|y| F::weight(*y) == row) {
+                for x in 0..F::POSITIONS {
+                    let lines = &weights[F::weight(x) * PANELS * stride..];
+                    let panels = Panels { lines, stride, depth, count };
+                    let position = y * F::POSITIONS + x;
+                    let out = &mut out[position * product..][..product];
+                    Product { convolution, panels, patches, position, tiles: tiles.clone(), out }.with_simd(simd);
+                }
+            }
+        }
     }
 }
 
 /// Computes the output pixels of tiles of one row, in the channels of a group.
 struct Outputs<'a, F> {
     tiling: Tiling<'a, F>,
-    group: Group<'a>,
+    group: Group,
     products: &'a [Line],
     /// The first tile of the products, and their number.
     tile: usize,
     tiles: usize,
     /// The tiles to compute, counted from the first.
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     band: &'a mut [f32],
 }
 

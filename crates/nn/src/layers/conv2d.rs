@@ -13,8 +13,8 @@ use super::loader::{Budget, Execution, Loader};
 use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
-    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, PadChannels, Padding, Patches, Phases, Prologue, Stride2,
-    Winograd, Winograd2d, apply,
+    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, F63, PadChannels, Padding, Patches, Phases, Prologue,
+    Strassen, Stride2, Winograd, Winograd2d, apply,
 };
 use crate::training::{self, Activation, Form, activate, with_operations};
 
@@ -276,8 +276,12 @@ fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: u
     };
     let inputs = padded(inputs);
     let budget = loader.budget();
+    let [few, most] = budget.strassen;
     let transformed = outputs.is_multiple_of(COLUMNS);
     match (side, stride) {
+        (3, 1) if transformed && values.len() <= budget.f63 => {
+            same_size(winograd::<F63>(values, outputs, inputs, budget), dilation)
+        }
         (3, 1) if transformed && values.len() <= budget.f43 => {
             same_size(winograd::<F43>(values, outputs, inputs, budget), dilation)
         }
@@ -286,6 +290,9 @@ fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: u
         }
         (3, 2) if transformed && dilation == 1 && width >= budget.stride2 => {
             Arc::new(winograd::<Stride2>(values, outputs, inputs, budget))
+        }
+        (1, _) if Strassen::takes([outputs, inputs]) && (few..=most).contains(&values.len()) => {
+            Arc::new(Strassen::new(values, [outputs, inputs], stride))
         }
         _ => Arc::new(Direct::new(values, [outputs, inputs], side, stride).dilated(dilation)),
     }

@@ -26,24 +26,43 @@ impl Execution {
 /// The largest convolutions whose weights are transformed for Winograd's algorithms, which takes time and memory at loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Stride 1: the most weights for F(4, 3), which takes four times their memory.
+    /// Stride 1: the most weights for F(6, 3), which takes 7.1 times their memory, and is for large maps.
+    pub f63: usize,
+    /// The same for F(4, 3), which takes four times their memory.
     pub f43: usize,
-    /// Stride 1: the most weights for F(2, 3), which takes 1.8 times their memory.
+    /// The same for F(2, 3), which takes 1.8 times their memory.
     pub f23: usize,
     /// Stride 2: the smallest width of maps, in pixels. The transformation takes 1.8 times the memory.
     pub stride2: usize,
     /// The most weights that are transformed at loading. More are transformed at each run, which takes little time where maps are
     /// large, and no memory.
     pub kept: usize,
+    /// Kernels of one pixel: the fewest and the most weights for Strassen's algorithm, which takes 1.75 times their memory, and is for
+    /// large maps.
+    pub strassen: [usize; 2],
 }
 
 impl Budget {
     /// For a network that runs many times.
-    pub const GENEROUS: Self = Self { f43: 512 * 256 * 9, f23: 512 * 512 * 9, stride2: 64, kept: usize::MAX };
+    pub const GENEROUS: Self = Self {
+        f63: 0,
+        f43: 512 * 256 * 9,
+        f23: 512 * 512 * 9,
+        stride2: 64,
+        kept: usize::MAX,
+        strassen: [usize::MAX, 0],
+    };
     /// For a network that runs once in a while.
-    pub const SPARING: Self = Self { f43: 128 * 128 * 9, f23: 512 * 256 * 9, stride2: 64, kept: usize::MAX };
+    pub const SPARING: Self = Self { f43: 128 * 128 * 9, f23: 512 * 256 * 9, ..Self::GENEROUS };
     /// For a network of large maps.
-    pub const OF_LARGE_MAPS: Self = Self { f43: usize::MAX, f23: 0, stride2: 64, kept: 128 * 128 * 9 };
+    pub const OF_LARGE_MAPS: Self = Self {
+        f63: 256 * 512 * 9,
+        f43: usize::MAX,
+        f23: 0,
+        stride2: 64,
+        kept: 128 * 128 * 9,
+        strassen: [128 * 512, 512 * 1024],
+    };
 }
 
 /// What normalizations do in training.
