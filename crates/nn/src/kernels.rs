@@ -27,6 +27,7 @@ mod patches;
 mod peak;
 mod phases;
 mod prepared;
+mod region;
 mod scratch;
 mod squeeze_excitation;
 mod strassen;

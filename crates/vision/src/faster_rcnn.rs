@@ -15,7 +15,7 @@ pub mod training;
 use std::fmt;
 
 use burn::tensor::{FloatDType, Tensor, TensorData};
-use nn::layers::{Execution, Loader};
+use nn::layers::{Budget, Execution, Loader};
 use nn::weights::{self, Weights};
 use nn::{Device, Precision, in_pool, is_gpu};
 use picture::RgbImage;
@@ -78,7 +78,9 @@ impl FasterRcnn {
 
     fn with(identity: &Identity, device: Device, execution: Execution) -> Result<Self, VisionError> {
         let Identity { config, checkpoint } = identity;
-        let load = |weights: &Weights| Network::load(&Loader::new(weights, execution), &config.form);
+        let load = |weights: &Weights| {
+            Network::load(&Loader::new(weights, execution).with_budget(Budget::OF_LARGE_MAPS), &config.form)
+        };
         let network = weights::load(checkpoint, &device.burn(), FloatDType::F32, load)?;
         device.sync()?;
         Ok(Self { network, anchors: Anchors::new(&config.anchors), config: config.clone(), device })

@@ -1,4 +1,4 @@
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapRaw};
 use pulp::bytemuck;
 
 /// Numbers in memory of their own, zero at first, on huge pages where the system has them. With small pages, the first touch of
@@ -15,6 +15,11 @@ impl HugePages {
         #[cfg(target_os = "linux")]
         drop(pages.advise(memmap2::Advice::HugePage));
         Self(pages)
+    }
+
+    /// The same memory without the promise that it has one owner.
+    pub(super) fn into_raw(self) -> MmapRaw {
+        self.0.into()
     }
 
     pub(super) fn values(&self) -> &[f32] {

@@ -3,54 +3,61 @@ use std::sync::{Mutex, PoisonError};
 use pulp::bytemuck;
 
 use super::gemm::Line;
-use super::huge_pages::HugePages;
+use super::region::Range;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), used: 0, most: 0 });
 /// How much of it is kept, in numbers.
 const KEPT: usize = 96 << 20;
-/// The largest excess over the wanted size: a factor, and an allowance for small sizes.
-const TOO_LARGE: usize = 2;
-const LITTLE: usize = 1 << 20;
+/// What all sizes are multiples of, and the size of a region at least, in numbers: a page, and some megabytes.
+const PAGE: usize = 1 << 10;
+const REGION: usize = 1 << 20;
 /// The memory in use and not in use together, beyond the most that was ever in use: a share of that, and an allowance.
 const SPARE: usize = 2;
 const ALLOWED: usize = 2 << 20;
 
-/// All scratch memory.
+/// All scratch memory. A network's maps have many sizes, so that what was one large map is several small ones next.
 struct Pool {
-    /// What is not in use, in the order in which it was returned.
-    free: Vec<HugePages>,
+    /// What is not in use, in the order in which it was returned. No two ranges are beside each other.
+    free: Vec<Range>,
     /// Numbers in use, and the most there ever were.
     used: usize,
     most: usize,
 }
 
 impl Pool {
-    fn take(&mut self, count: usize) -> HugePages {
-        let fits = |pages: &HugePages| (count..=TOO_LARGE * count + LITTLE).contains(&pages.values().len());
-        let best = (0..self.free.len()).filter(|index| fits(&self.free[*index]));
-        let best = best.min_by_key(|index| self.free[*index].values().len());
-        let taken = best.map(|index| self.free.remove(index));
-        self.used += taken.as_ref().map_or(count, |pages| pages.values().len());
+    fn take(&mut self, count: usize) -> Range {
+        let count = count.max(1).next_multiple_of(PAGE);
+        self.used += count;
         self.most = self.most.max(self.used);
-        taken.unwrap_or_else(|| {
-            // Memory of other sizes makes room, since a network's maps have many sizes.
+        let best = (0..self.free.len()).filter(|index| self.free[*index].len() >= count);
+        let best = best.min_by_key(|index| self.free[*index].len());
+        let found = best.map(|index| self.free.remove(index)).unwrap_or_else(|| {
+            // What is too small makes room.
             self.limit((self.most + self.most / SPARE + ALLOWED).saturating_sub(self.used));
-            HugePages::new(count)
-        })
+            Range::new(count.max(REGION))
+        });
+        let (taken, others) = found.split(count);
+        self.free.extend(others);
+        taken
     }
 
-    fn put_back(&mut self, pages: HugePages) {
-        self.used -= pages.values().len();
-        self.free.push(pages);
+    fn put_back(&mut self, mut range: Range) {
+        self.used -= range.len();
+        while let Some(index) = self.free.iter().position(|other| other.is_beside(&range)) {
+            range = range.join(self.free.remove(index));
+        }
+        self.free.push(range);
         self.limit(KEPT);
     }
 
-    /// Returns memory to the system, the longest unused first, until at most `numbers` are kept.
+    /// Returns regions to the system, the longest unused first, until at most `numbers` are kept if none of those is in use in part.
     fn limit(&mut self, numbers: usize) {
-        let mut kept = self.free.iter().map(|pages| pages.values().len()).sum::<usize>();
-        while kept > numbers {
-            kept -= self.free.remove(0).values().len();
-        }
+        let mut kept = self.free.iter().map(Range::len).sum::<usize>();
+        self.free.retain(|range| {
+            let is_returned = kept > numbers && range.is_whole();
+            kept -= if is_returned { range.len() } else { 0 };
+            !is_returned
+        });
     }
 }
 
@@ -58,7 +65,7 @@ impl Pool {
 /// Its content is arbitrary at first.
 #[derive(Debug)]
 pub struct Scratch {
-    pages: Option<HugePages>,
+    range: Option<Range>,
     count: usize,
 }
 
@@ -68,20 +75,20 @@ impl Scratch {
     /// # Panics
     /// If the system has no memory for them.
     pub fn new(count: usize) -> Self {
-        let pages = POOL.lock().unwrap_or_else(PoisonError::into_inner).take(count.max(1));
-        Self { pages: Some(pages), count }
+        let range = POOL.lock().unwrap_or_else(PoisonError::into_inner).take(count);
+        Self { range: Some(range), count }
     }
 
     /// Its numbers.
     pub fn values(&self) -> &[f32] {
-        let pages = self.pages.as_ref().expect("scratch memory has its pages until it is dropped");
-        &pages.values()[..self.count]
+        let range = self.range.as_ref().expect("scratch memory has its range until it is dropped");
+        &range.values()[..self.count]
     }
 
     /// Its numbers.
     pub fn values_mut(&mut self) -> &mut [f32] {
-        let pages = self.pages.as_mut().expect("scratch memory has its pages until it is dropped");
-        &mut pages.values_mut()[..self.count]
+        let range = self.range.as_mut().expect("scratch memory has its range until it is dropped");
+        &mut range.values_mut()[..self.count]
     }
 
     /// Its numbers as lines, without an incomplete last one.
@@ -98,8 +105,8 @@ impl AsRef<[u8]> for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Some(pages) = self.pages.take() {
-            POOL.lock().unwrap_or_else(PoisonError::into_inner).put_back(pages);
+        if let Some(range) = self.range.take() {
+            POOL.lock().unwrap_or_else(PoisonError::into_inner).put_back(range);
         }
     }
 }
@@ -110,23 +117,62 @@ mod tests {
 
     const MILLION: usize = 1 << 20;
 
+    fn pool() -> Pool {
+        Pool { free: Vec::new(), used: 0, most: 0 }
+    }
+
     #[test]
-    fn memory_of_other_sizes_makes_room() {
-        let mut pool = Pool { free: Vec::new(), used: 0, most: 0 };
+    fn a_large_map_makes_several_small_ones() {
+        let mut pool = pool();
         let large = pool.take(40 * MILLION);
+        let address = large.values().as_ptr();
         pool.put_back(large);
-        assert_eq!((pool.free.len(), pool.used, pool.most), (1, 0, 40 * MILLION));
-        // To use more than twice what is needed would be a waste. There is room for both.
-        let small = pool.take(12 * MILLION);
-        assert_eq!((pool.free.len(), pool.used), (1, 12 * MILLION));
-        // Now there is not.
-        let smaller = pool.take(14 * MILLION);
-        assert_eq!((pool.free.len(), pool.used), (0, 26 * MILLION));
-        pool.put_back(small);
-        let again = pool.take(6 * MILLION);
-        assert_eq!((pool.free.len(), pool.used, again.values().len()), (0, 26 * MILLION, 12 * MILLION));
-        pool.put_back(smaller);
-        pool.put_back(again);
-        assert_eq!(pool.used, 0);
+        let parts = [12 * MILLION, 13 * MILLION, 15 * MILLION].map(|count| pool.take(count));
+        assert_eq!((pool.free.len(), pool.used, pool.most), (0, 40 * MILLION, 40 * MILLION));
+        let [first, second, third] = parts;
+        [first, third, second].into_iter().for_each(|part| pool.put_back(part));
+        // It is whole again.
+        assert_eq!((pool.free.len(), pool.used), (1, 0));
+        assert_eq!(pool.take(40 * MILLION).values().as_ptr(), address);
+    }
+
+    #[test]
+    fn the_smallest_that_is_large_enough_is_taken() {
+        let mut pool = pool();
+        let maps = [8, 2, 4].map(|millions| pool.take(millions * MILLION));
+        let address = maps[2].values().as_ptr();
+        maps.into_iter().for_each(|map| pool.put_back(map));
+        assert_eq!(pool.take(3 * MILLION).values().as_ptr(), address);
+        assert_eq!(pool.free.len(), 3);
+    }
+
+    #[test]
+    fn memory_that_is_too_small_makes_room() {
+        let mut pool = pool();
+        let maps = [20 * MILLION, 20 * MILLION].map(|count| pool.take(count));
+        maps.into_iter().for_each(|map| pool.put_back(map));
+        // One more than 40 million may be in memory by half of the most in use, and a little.
+        let larger = pool.take(30 * MILLION);
+        assert_eq!((pool.free.len(), pool.used, pool.most), (1, 30 * MILLION, 40 * MILLION));
+        let largest = pool.take(50 * MILLION);
+        assert_eq!((pool.free.len(), pool.used, pool.most), (1, 80 * MILLION, 80 * MILLION));
+        [larger, largest].into_iter().for_each(|map| pool.put_back(map));
+        assert_eq!((pool.free.len(), pool.used), (2, 0));
+    }
+
+    #[test]
+    fn some_of_it_is_kept() {
+        let mut pool = pool();
+        let maps = [60, 60].map(|millions| pool.take(millions * MILLION));
+        maps.into_iter().for_each(|map| pool.put_back(map));
+        assert_eq!(pool.free.iter().map(Range::len).collect::<Vec<_>>(), [60 * MILLION]);
+    }
+
+    #[test]
+    fn small_maps_share_a_region() {
+        let mut pool = pool();
+        let maps = [1, 1000, 5000].map(|count| pool.take(count));
+        assert_eq!(maps.each_ref().map(Range::len), [1024, 1024, 5120]);
+        assert!(maps[0].is_beside(&maps[1]) && maps[1].is_beside(&maps[2]));
     }
 }
