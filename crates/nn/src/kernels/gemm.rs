@@ -161,20 +161,27 @@ fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usi
         panels[index] = &S::as_simd_f32s(lines).0.as_chunks::<VECTORS>().0[..depth];
     }
     let mut found = [[[simd.splat_f32s(0.0); VECTORS]; PANELS]; ROWS];
-    for index in 0..depth {
-        let mut lines = [[simd.splat_f32s(0.0); VECTORS]; PANELS];
-        for panel in 0..PANELS {
-            lines[panel] = panels[panel][index];
-        }
-        for row in 0..ROWS {
-            let value = simd.splat_f32s(values[row][index]);
+    macro_rules! add {
+        ($index:expr, $row:ident, $panel:ident, $vector:ident, $value:ident, $line:ident, $sum:expr) => {
+            let mut lines = [[simd.splat_f32s(0.0); VECTORS]; PANELS];
             for panel in 0..PANELS {
-                for vector in 0..VECTORS {
-                    found[row][panel][vector] =
-                        simd.mul_add_e_f32s(value, lines[panel][vector], found[row][panel][vector]);
+                lines[panel] = panels[panel][$index];
+            }
+            for $row in 0..ROWS {
+                let $value = simd.splat_f32s(values[$row][$index]);
+                for $panel in 0..PANELS {
+                    for $vector in 0..VECTORS {
+                        let $line = lines[$panel][$vector];
+                        found[$row][$panel][$vector] = $sum;
+                    }
                 }
             }
-        }
+        };
+    }
+    // Without sums of zero, the registers are never in memory.
+    add!(0, row, panel, vector, value, line, simd.mul_f32s(value, line));
+    for index in 1..depth {
+        add!(index, row, panel, vector, value, line, simd.mul_add_e_f32s(value, line, found[row][panel][vector]));
     }
     sink.put(simd, first_row, first_panel, found);
 }

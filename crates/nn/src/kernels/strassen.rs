@@ -2,6 +2,8 @@
 //! 10.1007/BF02165411): seven products of halved matrices in place of eight. Cong and Xiao (2014, doi
 //! 10.1007/978-3-319-11179-7_36) applied it to convolutions.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -14,10 +16,13 @@ use super::huge_pages::HugePages;
 use super::prepared;
 use super::scratch::Scratch;
 
-/// Pixels that a task multiplies with all weights, at most.
+/// Pixels that a task multiplies with all weights, at most: with weights up to this size, in bytes, and with larger ones.
 const PIXELS: usize = 96;
-/// The memory for the sums of these pixels, in bytes.
-const SUMS: usize = 512 << 10;
+const LOCAL_WEIGHTS: usize = 4 << 20;
+const MANY_PIXELS: usize = 504;
+/// The memory for sums of pixels, in bytes, if it has these inputs at least.
+const SUMS: usize = 704 << 10;
+const INPUTS: usize = 256;
 /// Pixels of a half that are multiplied at once, with most instructions.
 const ROWS: usize = 6;
 /// Panels of a half of the outputs whose products are in memory together.
@@ -98,12 +103,40 @@ impl Strassen {
         (self.inputs / 2, self.outputs / 2 / COLUMNS)
     }
 
-    /// Pixels of a task, if each of `threads` has the same number of tasks.
-    fn at_once(&self, pixels: usize, threads: usize) -> usize {
-        let whole = 2 * ROWS;
-        let fit = 2 * SUMS / (PRODUCTS * self.half().0 * size_of::<f32>());
-        let most = (fit / whole * whole).clamp(whole, PIXELS);
-        pixels.div_ceil(pixels.div_ceil(most).next_multiple_of(threads)).next_multiple_of(whole)
+    /// Pixels of a task, at most.
+    fn most(&self) -> usize {
+        if size_of_val(self.weights.values()) <= LOCAL_WEIGHTS { PIXELS } else { MANY_PIXELS }
+    }
+
+    /// Inputs of a half whose sums are in memory together. No other number of pixels changes it, since the order of the terms would
+    /// change the results.
+    fn inputs_at_once(&self) -> usize {
+        let (depth, _) = self.half();
+        let most = (SUMS / (PRODUCTS * self.most() / 2 * size_of::<f32>())).max(INPUTS);
+        depth.div_ceil(depth.div_ceil(most)).next_multiple_of(COLUMNS)
+    }
+}
+
+/// The pixels of the output by twos, of which one is in the upper half of a matrix and the other in the lower one. They are neighbours in
+/// a row, and the last one of a row may be alone, so that the results are the same for any batch and any number of threads.
+#[derive(Clone, Copy)]
+struct Pairs {
+    width: usize,
+}
+
+impl Pairs {
+    fn of_row(self) -> usize {
+        self.width.div_ceil(2)
+    }
+
+    /// The number of the first pixel of a pair.
+    fn pixel(self, pair: usize) -> usize {
+        pair / self.of_row() * self.width + 2 * (pair % self.of_row())
+    }
+
+    /// Whether the pair has both pixels.
+    fn is_whole(self, pair: usize) -> bool {
+        2 * (pair % self.of_row()) + 1 < self.width
     }
 }
 
@@ -132,22 +165,40 @@ impl Convolution for Strassen {
         let mut memory = prepared::memory(prologue, maps);
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
         let epilogue = &epilogue.dense(self.outputs);
-        let some = self.at_once(self.out(extent).pixels(), rayon::current_num_threads());
+        let out_extent = self.out(extent);
+        let pairs = Pairs { width: out_extent.width };
+        let (count, threads) = (out_extent.images * out_extent.height * pairs.of_row(), rayon::current_num_threads());
+        // The same number of tasks for each thread.
+        let tasks = count.div_ceil(self.most() / 2).next_multiple_of(threads);
+        let some = count.div_ceil(tasks).next_multiple_of(ROWS);
         let (depth, panels) = self.half();
-        let of_row = [depth, panels.min(PANELS) * COLUMNS];
-        let memory = || of_row.map(|count| Scratch::new(PRODUCTS * (some / 2) * count));
+        let inputs = self.inputs_at_once();
+        // The products of one part of the inputs wait for those of the others.
+        let together = if inputs < depth { panels } else { panels.min(PANELS) };
+        let memory = || [inputs, together * COLUMNS].map(|of_row| Scratch::new(PRODUCTS * some * of_row));
         let zeros = vec![0.0; self.inputs];
-        out.par_chunks_mut(some * self.outputs).enumerate().for_each_init(memory, |[sums, products], (index, out)| {
-            let (first, count) = (index * some, out.len() / self.outputs);
-            let pixel = |index: usize| match index {
-                index if index < count => {
-                    &maps[extent.under(self.stride, first + index) * self.inputs..][..self.inputs]
-                }
-                _ => &zeros[..],
+        let mut rest = out;
+        let tasks: Vec<_> = (0..count)
+            .step_by(some)
+            .map(|first| {
+                let task = first..count.min(first + some);
+                let pixels = pairs.pixel(task.end) - pairs.pixel(first);
+                let out = rest.split_off_mut(..pixels * self.outputs).expect("the output has all pixels");
+                (task, out)
+            })
+            .collect();
+        tasks.into_par_iter().for_each_init(memory, |[sums, products], (task, out)| {
+            let pixel = |index: usize| &maps[extent.under(self.stride, index) * self.inputs..][..self.inputs];
+            let both = |pair: usize| {
+                let first = pairs.pixel(pair);
+                [pixel(first), if pairs.is_whole(pair) { pixel(first + 1) } else { &zeros }]
             };
-            let pixels: Vec<&[f32]> = (0..count.next_multiple_of(2)).map(pixel).collect();
+            let pixels: Vec<[&[f32]; 2]> = task.clone().map(both).collect();
+            let at_once = (inputs, together);
             let (sums, products) = (sums.values_mut(), products.lines_mut());
-            let work = Work { strassen: self, pixels: &pixels, sums, products, epilogue, others, first, out };
+            let first = task.start;
+            let work =
+                Work { strassen: self, pairs, first, pixels: &pixels, at_once, sums, products, epilogue, others, out };
             arch().dispatch(work);
         });
     }
@@ -156,16 +207,18 @@ impl Convolution for Strassen {
 /// Multiplies some pixels with all weights.
 struct Work<'a> {
     strassen: &'a Strassen,
-    /// As many for each half.
-    pixels: &'a [&'a [f32]],
-    /// Memory for the sums of pixels, and for the products of some panels.
+    pairs: Pairs,
+    /// The number of the first pair.
+    first: usize,
+    pixels: &'a [[&'a [f32]; 2]],
+    /// Inputs and panels of a half that are in memory together.
+    at_once: (usize, usize),
+    /// Memory for the sums of pixels, and for the products.
     sums: &'a mut [f32],
     products: &'a mut [Line],
     epilogue: &'a DenseEpilogue<'a>,
     /// Values that are added to those of `out`'s whole map before the activation; empty for none.
     others: &'a [f32],
-    /// The number of `out`'s first pixel.
-    first: usize,
     out: &'a mut [f32],
 }
 
@@ -174,30 +227,38 @@ impl WithSimd for Work<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { strassen, pixels, sums, products, epilogue, others, first, out } = self;
+        let Self { strassen, pairs, first, pixels, at_once: (inputs, together), sums, products, epilogue, others, out } =
+            self;
         let (depth, panels) = strassen.half();
-        let rows = pixels.len() / 2;
-        let sums = &mut sums[..PRODUCTS * rows * depth];
-        Sums { pixels, depth, out: sums }.with_simd(simd);
+        let rows = pixels.len();
         let lines = strassen.weights.values().as_chunks::<COLUMNS>().0;
-        for panel in (0..panels).step_by(PANELS) {
-            let count = PANELS.min(panels - panel);
+        for panel in (0..panels).step_by(together) {
+            let count = together.min(panels - panel);
             let products = &mut products[..PRODUCTS * rows * count];
-            let factors = sums.chunks_exact(rows * depth).zip(lines.chunks_exact(panels * depth));
-            for ((sums, lines), out) in factors.zip(products.chunks_exact_mut(rows * count)) {
-                let panels = Panels { lines: &lines[panel * depth..], stride: depth, depth, count };
-                gemm::multiply(simd, rows, |row| &sums[row * depth..][..depth], panels, out, false);
+            for input in (0..depth).step_by(inputs) {
+                let some = inputs.min(depth - input);
+                let sums = &mut sums[..PRODUCTS * rows * some];
+                if panel == 0 {
+                    Sums { pixels, inputs: input..input + some, out: sums }.with_simd(simd);
+                }
+                let factors = sums.chunks_exact(rows * some).zip(lines.chunks_exact(panels * depth));
+                for ((sums, lines), out) in factors.zip(products.chunks_exact_mut(rows * count)) {
+                    let panels = Panels { lines: &lines[panel * depth + input..], stride: depth, depth: some, count };
+                    gemm::multiply(simd, rows, |row| &sums[row * some..][..some], panels, out, input > 0);
+                }
             }
             let panels = (panel, count);
-            Outputs { strassen, products, rows, panels, epilogue, others, first, out: &mut *out }.with_simd(simd);
+            Outputs { strassen, pairs, first, products, rows, panels, epilogue, others, out: &mut *out }
+                .with_simd(simd);
         }
     }
 }
 
-/// Computes the sums of pixels for all products: product by row by input of a half.
+/// Computes the sums of some inputs of pixels for all products: product by row by input.
 struct Sums<'a> {
-    pixels: &'a [&'a [f32]],
-    depth: usize,
+    pixels: &'a [[&'a [f32]; 2]],
+    /// Of the inputs of a half.
+    inputs: Range<usize>,
     out: &'a mut [f32],
 }
 
@@ -206,14 +267,14 @@ impl WithSimd for Sums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pixels, depth, out } = self;
-        let (rows, vectors) = (pixels.len() / 2, depth / S::F32_LANES);
+        let Self { pixels, inputs, out } = self;
+        let (rows, vectors) = (pixels.len(), inputs.len() / S::F32_LANES);
         let out = S::as_mut_simd_f32s(out).0;
         for row in 0..rows {
-            let [upper, lower] = [pixels[row], pixels[rows + row]].map(|pixel| S::as_simd_f32s(pixel).0);
+            let [(a, b), (c, d)] = pixels[row].map(|pixel| pixel.split_at(pixel.len() / 2));
+            let [a, b, c, d] = [a, b, c, d].map(|half| S::as_simd_f32s(&half[inputs.clone()]).0);
             for vector in 0..vectors {
-                let (left, right) = (vector, vectors + vector);
-                let sums = sums(simd, [upper[left], upper[right], lower[left], lower[right]]);
+                let sums = sums(simd, [a[vector], b[vector], c[vector], d[vector]]);
                 for product in 0..PRODUCTS {
                     out[(product * rows + row) * vectors + vector] = sums[product];
                 }
@@ -225,6 +286,8 @@ impl WithSimd for Sums<'_> {
 /// Computes the outputs in some panels of each half.
 struct Outputs<'a> {
     strassen: &'a Strassen,
+    pairs: Pairs,
+    first: usize,
     /// Product by row by panel.
     products: &'a [Line],
     rows: usize,
@@ -232,7 +295,6 @@ struct Outputs<'a> {
     panels: (usize, usize),
     epilogue: &'a DenseEpilogue<'a>,
     others: &'a [f32],
-    first: usize,
     out: &'a mut [f32],
 }
 
@@ -241,14 +303,16 @@ impl WithSimd for Outputs<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { strassen, products, rows, panels: (panel, count), epilogue, others, first, out } = self;
+        let Self { strassen, pairs, first, products, rows, panels: (panel, count), epilogue, others, out } = self;
         let lanes = COLUMNS / S::F32_LANES;
         let (of_half, of_pixel) = (strassen.half().1 * lanes, strassen.outputs / S::F32_LANES);
         let epilogue = epilogue.simd::<S>();
         let products = S::as_simd_f32s(products.as_flattened()).0;
         let (others, out) = (S::as_simd_f32s(others).0, S::as_mut_simd_f32s(out).0);
-        let (vectors, pixels) = (count * lanes, out.len() / of_pixel);
+        let (vectors, first_pixel) = (count * lanes, pairs.pixel(first));
         for row in 0..rows {
+            let pixel = pairs.pixel(first + row);
+            let computed = if pairs.is_whole(first + row) { BLOCKS } else { BLOCKS / 2 };
             for vector in 0..vectors {
                 let mut found = [simd.splat_f32s(0.0); PRODUCTS];
                 for product in 0..PRODUCTS {
@@ -256,13 +320,9 @@ impl WithSimd for Outputs<'_> {
                 }
                 let found = blocks(simd, found);
                 for block in 0..BLOCKS {
-                    let pixel = block / 2 * rows + row;
-                    // The last half may lack a pixel.
-                    if pixel < pixels {
-                        let vector = block % 2 * of_half + panel * lanes + vector;
-                        let place = pixel * of_pixel + vector;
-                        let pixel = first + pixel;
-                        out[place] = match others.get(first * of_pixel + place) {
+                    if block < computed {
+                        let (pixel, vector) = (pixel + block / 2, block % 2 * of_half + panel * lanes + vector);
+                        out[(pixel - first_pixel) * of_pixel + vector] = match others.get(pixel * of_pixel + vector) {
                             Some(other) => epilogue.apply_added(simd, found[block], vector, pixel, *other),
                             None => epilogue.apply(simd, found[block], vector, pixel),
                         };

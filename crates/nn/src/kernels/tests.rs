@@ -299,6 +299,43 @@ fn depthwise_on_any_size() {
 }
 
 #[test]
+fn results_are_the_same_for_any_batch_and_any_number_of_threads() {
+    let channels = [64, 32];
+    let (weights, pixel_weights) = (numbers(9 * 64 * 32, 2), numbers(64 * 32, 2));
+    let convolutions: [Box<dyn Convolution>; 9] = [
+        Box::new(Direct::new(&pixel_weights, channels, 1, 1)),
+        Box::new(Direct::new(&weights, channels, 3, 2)),
+        Box::new(Patches::new(&weights, channels, 3, 1)),
+        Box::new(Strassen::new(&pixel_weights, channels, 1)),
+        Box::new(Strassen::new(&pixel_weights, channels, 2)),
+        Box::new(Winograd2d::<F43>::new(&weights, 64, 32)),
+        Box::new(Winograd2d::<F63>::new(&weights, 64, 32)),
+        Box::new(Winograd2d::<F63>::sparing(&weights, 64, 32)),
+        Box::new(Winograd2d::<Stride2>::sparing(&weights, 64, 32)),
+    ];
+    let extent = Extent { images: 3, height: 31, width: 27 };
+    let mut case = Case::new(channels, 9, extent, extent.pixels());
+    case.epilogue.noise = None;
+    let run = |convolution: &dyn Convolution, maps: &[f32], images: usize, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let extent = Extent { images, ..extent };
+        let mut out = vec![f32::NAN; convolution.out(extent).pixels() * channels[0]];
+        pool.install(|| convolution.forward(maps, extent, &case.prologue, &case.epilogue, &mut out));
+        out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    for convolution in &convolutions {
+        let all = run(&**convolution, &case.maps, 3, 1);
+        let what = &format!("{convolution:.0?}")[..60];
+        assert!(all == run(&**convolution, &case.maps, 3, 4), "4 threads: {what}");
+        let image = case.maps.len() / 3;
+        for (index, expected) in all.chunks_exact(all.len() / 3).enumerate() {
+            let alone = run(&**convolution, &case.maps[index * image..][..image], 1, 2);
+            assert!(alone == expected, "image {index} alone: {what}");
+        }
+    }
+}
+
+#[test]
 fn others_are_added_before_the_activation() {
     let extent = Extent { images: 2, height: 9, width: 13 };
     let convolutions: [(Box<dyn Convolution>, [usize; 2], usize); 6] = [

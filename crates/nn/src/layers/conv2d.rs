@@ -276,7 +276,6 @@ fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: u
     };
     let inputs = padded(inputs);
     let budget = loader.budget();
-    let [few, most] = budget.strassen;
     let transformed = outputs.is_multiple_of(COLUMNS);
     match (side, stride) {
         (3, 1) if transformed && values.len() <= budget.f63 => {
@@ -291,10 +290,25 @@ fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: u
         (3, 2) if transformed && dilation == 1 && width >= budget.stride2 => {
             Arc::new(winograd::<Stride2>(values, outputs, inputs, budget))
         }
-        (1, _) if Strassen::takes([outputs, inputs]) && (few..=most).contains(&values.len()) => {
-            Arc::new(Strassen::new(values, [outputs, inputs], stride))
-        }
+        (1, _) => pointwise(values, [outputs, inputs], stride, budget),
         _ => Arc::new(Direct::new(values, [outputs, inputs], side, stride).dilated(dilation)),
+    }
+}
+
+/// A convolution of single pixels, or the product of a linear layer with a matrix whose rows are pixels.
+pub(super) fn pointwise(
+    values: &[f32],
+    [outputs, inputs]: [usize; 2],
+    stride: usize,
+    budget: Budget,
+) -> Arc<dyn Convolution> {
+    let channels = [outputs, inputs];
+    if values.len() >= budget.strassen && Strassen::takes(channels) {
+        Arc::new(Strassen::new(values, channels, stride))
+    } else if inputs.is_multiple_of(COLUMNS) {
+        Arc::new(Direct::new(values, channels, 1, stride))
+    } else {
+        Arc::new(Patches::new(values, channels, 1, stride))
     }
 }
 
