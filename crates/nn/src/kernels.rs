@@ -1,9 +1,9 @@
 //! Convolutions on the CPU, and the operations around them, on feature maps whose channels are innermost (NHWC).
 //!
 //! Every convolution ends in a product of matrices ([`gemm`]): pixels, or values computed from them, times weights that were
-//! packed once. [`Winograd2d`] is for 3x3 kernels on large maps, [`Patches`] for few channels, [`Direct`] for the others.
-//! [`Depthwise`] convolutions are plain sums. Channelwise operations before and after a convolution are fused into it
-//! ([`Prologue`], [`Epilogue`]). A network adds its own kernels by [`MapOp`].
+//! packed once. [`Winograd2d`] is for 3x3 kernels on large maps, [`Strassen`] for kernels of one pixel there, [`Patches`] for few
+//! channels, [`Direct`] for the others. [`Depthwise`] convolutions are plain sums. Channelwise operations before and after a convolution
+//! are fused into it ([`Prologue`], [`Epilogue`]). A network adds its own kernels by [`MapOp`].
 
 #![allow(clippy::needless_range_loop, reason = "loops over registers and positions, several arrays at the same index")]
 
@@ -34,6 +34,7 @@ mod strassen;
 mod upsample_add;
 pub mod winograd;
 mod winograd_2d;
+mod winograd_taps;
 mod winograd_weights;
 
 #[cfg(any(test, feature = "test-instructions"))]

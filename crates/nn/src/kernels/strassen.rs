@@ -108,8 +108,8 @@ impl Strassen {
         if size_of_val(self.weights.values()) <= LOCAL_WEIGHTS { PIXELS } else { MANY_PIXELS }
     }
 
-    /// Inputs of a half whose sums are in memory together. No other number of pixels changes it, since the order of the terms would
-    /// change the results.
+    /// Inputs of a half whose sums are in memory together. It depends on no extent, since another order of the terms would change the
+    /// results.
     fn inputs_at_once(&self) -> usize {
         let (depth, _) = self.half();
         let most = (SUMS / (PRODUCTS * self.most() / 2 * size_of::<f32>())).max(INPUTS);
@@ -168,6 +168,9 @@ impl Convolution for Strassen {
         let out_extent = self.out(extent);
         let pairs = Pairs { width: out_extent.width };
         let (count, threads) = (out_extent.images * out_extent.height * pairs.of_row(), rayon::current_num_threads());
+        if count == 0 {
+            return;
+        }
         // The same number of tasks for each thread.
         let tasks = count.div_ceil(self.most() / 2).next_multiple_of(threads);
         let some = count.div_ceil(tasks).next_multiple_of(ROWS);

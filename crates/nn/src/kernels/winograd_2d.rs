@@ -15,7 +15,8 @@ use super::huge_pages::HugePages;
 use super::packed::{Packed, Use};
 use super::scratch::Scratch;
 use super::winograd::{MOST, Winograd};
-use super::winograd_weights::{Transform, TransformRow};
+use super::winograd_taps::{PANELS, Transformed};
+use super::winograd_weights::Transform;
 
 /// Tiles whose patches are adjacent in memory.
 const BLOCK: usize = 16;
@@ -26,8 +27,7 @@ const LOCAL_SET: usize = 256 << 10;
 const LOCAL_WEIGHTS: usize = 4 << 20;
 /// The memory for the transformed patches where weights are transformed at each run, in bytes.
 const PATCHES_SET: usize = 8 << 20;
-/// Panels whose weights a task transforms at once, and the fewest tiles that are worth it.
-const PANELS: usize = 4;
+/// The fewest tiles that are worth the transformation of their weights.
 const TILES: usize = 24;
 
 /// A convolution with a 3x3 kernel, whose weights are transformed.
@@ -135,7 +135,7 @@ impl<F: Winograd> Winograd2d<F> {
     }
 
     /// Lines from the products of one position to those of the next, for a number of panels.
-    fn product_stride(tiles: usize, panels: usize) -> usize {
+    pub(super) fn product_stride(tiles: usize, panels: usize) -> usize {
         tiles * panels + 1
     }
 
@@ -452,14 +452,14 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
 }
 
 /// Computes the products of one position: tile by output channel.
-struct Product<'a, F> {
-    convolution: &'a Winograd2d<F>,
-    panels: Panels<'a>,
-    patches: &'a [Line],
-    position: usize,
+pub(super) struct Product<'a, F> {
+    pub(super) convolution: &'a Winograd2d<F>,
+    pub(super) panels: Panels<'a>,
+    pub(super) patches: &'a [Line],
+    pub(super) position: usize,
     /// The tiles to multiply, of those that have patches.
-    tiles: Range<usize>,
-    out: &'a mut [Line],
+    pub(super) tiles: Range<usize>,
+    pub(super) out: &'a mut [Line],
 }
 
 impl<F: Winograd> WithSimd for Product<'_, F> {
@@ -475,58 +475,6 @@ impl<F: Winograd> WithSimd for Product<'_, F> {
             patches[line..][..stride].as_flattened()
         };
         gemm::multiply(simd, tiles.len(), patch, panels, out, false);
-    }
-}
-
-/// Transforms the weights of some panels, and computes the products of all positions.
-struct Transformed<'a, F> {
-    convolution: &'a Winograd2d<F>,
-    /// For each panel, for every input: a line of each tap.
-    taps: &'a [Line],
-    /// Memory for [`lines`](Self::lines).
-    weights: &'a mut [Line],
-    patches: &'a [Line],
-    tiles: Range<usize>,
-    out: &'a mut [Line],
-}
-
-impl<F: Winograd> Transformed<'_, F> {
-    /// Lines of a panel's weights. One is unused, as in patches.
-    fn stride(inputs: usize) -> usize {
-        inputs + 1
-    }
-
-    /// Lines of the weights of a row of positions.
-    fn lines(inputs: usize) -> usize {
-        F::WEIGHTS * PANELS * Self::stride(inputs)
-    }
-}
-
-impl<F: Winograd> WithSimd for Transformed<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { convolution, taps, weights, patches, tiles, out } = self;
-        let (depth, stride) = (convolution.inputs, Self::stride(convolution.inputs));
-        let count = taps.len() / (9 * depth);
-        let product = Winograd2d::<F>::product_stride(tiles.len(), count);
-        // A row at a time, so that its weights stay in the cache of a core.
-        for row in 0..F::WEIGHTS {
-            for (panel, taps) in taps.chunks_exact(9 * depth).enumerate() {
-                let lines = &mut weights[panel * stride..];
-                TransformRow::<F> { taps, row, lines, stride: PANELS * stride, algorithm: PhantomData }.with_simd(simd);
-            }
-            for y in (0..F::POSITIONS).filter(|y| F::weight(*y) == row) {
-                for x in 0..F::POSITIONS {
-                    let lines = &weights[F::weight(x) * PANELS * stride..];
-                    let panels = Panels { lines, stride, depth, count };
-                    let position = y * F::POSITIONS + x;
-                    let out = &mut out[position * product..][..product];
-                    Product { convolution, panels, patches, position, tiles: tiles.clone(), out }.with_simd(simd);
-                }
-            }
-        }
     }
 }
 
