@@ -131,7 +131,8 @@ class FasterRCNN(nn.Module):
         super().__init__()
         self.config = config
         channels, head = config["FPN"]["OUT_CHANNELS"], config["ROI_BOX_HEAD"]
-        classes, shapes = config["ROI_HEADS"]["NUM_CLASSES"], len(config["ANCHOR_GENERATOR"]["ASPECT_RATIOS"][0])
+        classes, generator = config["ROI_HEADS"]["NUM_CLASSES"], config["ANCHOR_GENERATOR"]
+        shapes = len(generator["SIZES"][0]) * len(generator["ASPECT_RATIOS"][0])
         self.backbone = Pyramid(config)
         rpn_head = nn.ModuleDict({
             "conv": nn.Conv2d(channels, channels, 3, padding=1),
@@ -152,7 +153,7 @@ class FasterRCNN(nn.Module):
             x = torch.relu(head["conv"](maps))
             scores = head["objectness_logits"](x)[0].permute(1, 2, 0).flatten()
             deltas = head["anchor_deltas"](x)[0].permute(1, 2, 0).reshape(-1, 4)
-            decoded = decode(deltas, anchors(sizes[level][0], generator, 4 << level, maps.shape[2:]), rpn["BBOX_REG_WEIGHTS"])
+            decoded = decode(deltas, anchors(sizes[level], generator, 4 << level, maps.shape[2:]), rpn["BBOX_REG_WEIGHTS"])
             best = scores.argsort(descending=True, stable=True)[: rpn["PRE_NMS_TOPK_TEST"]]
             of_level, scores = decoded[best].clamp(0, side), scores[best]
             filled = (of_level[:, 2:] > of_level[:, :2]).all(1)
@@ -186,9 +187,10 @@ class FasterRCNN(nn.Module):
         return sorted(found, key=lambda one: -one[0])[:100]
 
 
-def anchors(size, generator, stride, grid):
+def anchors(sizes, generator, stride, grid):
     ratios = torch.tensor(generator["ASPECT_RATIOS"][0], dtype=torch.float64)
-    widths = (size * size / ratios).sqrt()
+    widths = torch.cat([(size * size / ratios).sqrt() for size in sizes])
+    ratios = ratios.repeat(len(sizes))
     shapes = torch.stack([-widths, -widths * ratios, widths, widths * ratios], 1) / 2
     rows, columns = ((torch.arange(count) + generator["OFFSET"]) * stride for count in grid)
     rows, columns = torch.meshgrid(rows, columns, indexing="ij")
