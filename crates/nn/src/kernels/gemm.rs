@@ -178,7 +178,7 @@ fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usi
             }
         };
     }
-    // Without sums of zero, the registers are never in memory.
+    // The first terms are no sums with zero: the compiler would clear memory for the zeros of every block.
     add!(0, row, panel, vector, value, line, simd.mul_f32s(value, line));
     for index in 1..depth {
         add!(index, row, panel, vector, value, line, simd.mul_add_e_f32s(value, line, found[row][panel][vector]));

@@ -31,17 +31,17 @@ impl Range {
         Self { region: Arc::new(region), start: 0, count }
     }
 
-    /// How many numbers it has.
+    /// How many numbers the range has.
     pub(super) fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether it is all of its region.
+    /// Whether the range is all of its region.
     pub(super) fn is_whole(&self) -> bool {
         self.count == self.region.count
     }
 
-    /// Whether one begins where the other ends.
+    /// Whether one range begins where the other ends.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         let ends_before = |one: &Self, other: &Self| one.start + one.count == other.start;
         Arc::ptr_eq(&self.region, &other.region) && (ends_before(self, other) || ends_before(other, self))
@@ -50,7 +50,7 @@ impl Range {
     /// The first `count` numbers, and the others if there are any.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If the range has fewer numbers.
     pub(super) fn split(self, count: usize) -> (Self, Option<Self>) {
         assert!(count <= self.count, "{count} of {} numbers", self.count);
         let Self { region, start, count: all } = self;
@@ -61,7 +61,7 @@ impl Range {
     /// Joins ranges that are [beside](Self::is_beside) each other.
     ///
     /// # Panics
-    /// If they are not.
+    /// If the ranges are apart.
     pub(super) fn join(self, other: Self) -> Self {
         assert!(self.is_beside(&other), "{self:?} and {other:?}");
         Self { start: self.start.min(other.start), count: self.count + other.count, region: self.region }

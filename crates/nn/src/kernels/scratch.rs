@@ -8,7 +8,7 @@ use super::region::Range;
 static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), used: 0, most: 0 });
 /// How much of it is kept, in numbers.
 const KEPT: usize = 96 << 20;
-/// What all sizes are multiples of, and the size of a region at least, in numbers: a page, and some megabytes.
+/// Every size is a multiple of a page. A region has four megabytes or more. Both are in numbers.
 const PAGE: usize = 1 << 10;
 const REGION: usize = 1 << 20;
 /// The memory in use and not in use together, beyond the most that was ever in use: a share of that, and an allowance.
