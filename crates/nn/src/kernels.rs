@@ -8,6 +8,7 @@
 #![allow(clippy::needless_range_loop, reason = "loops over registers and positions, several arrays at the same index")]
 
 mod arch;
+mod concatenate;
 mod convolution;
 mod depthwise;
 mod direct;
@@ -40,6 +41,7 @@ mod winograd_weights;
 #[cfg(any(test, feature = "test-instructions"))]
 pub use arch::TEST_INSTRUCTIONS;
 pub use arch::arch;
+pub use concatenate::Concatenate;
 pub use convolution::{Convolution, convolve, convolve_add};
 pub use depthwise::Depthwise;
 pub use direct::Direct;
@@ -48,7 +50,7 @@ pub use fused::{DenseEpilogue, Epilogue, Prologue, SimdEpilogue, SimdPrologue};
 pub use max_pool::MaxPool;
 pub use nearest_add::NearestAdd;
 pub(crate) use ops::numbers;
-pub use ops::{MapOp, Maps, apply, data, merge};
+pub use ops::{MapOp, Maps, apply, data, join, merge};
 pub use packed::Use;
 pub use pad_channels::PadChannels;
 pub use padding::Padding;

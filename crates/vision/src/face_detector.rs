@@ -4,12 +4,14 @@ mod finding;
 
 use std::fmt;
 
-use burn::tensor::{FloatDType, Tensor, TensorData};
+use burn::tensor::{FloatDType, Tensor};
 use nn::checkpoint::{Checkpoint, CheckpointError};
+use nn::kernels::{self, Scratch};
 use nn::layers::{Execution, Loader};
 use nn::weights::{self, Weights};
 use nn::{Device, Precision, in_pool};
 use picture::RgbImage;
+use rayon::prelude::*;
 
 use crate::boxes::Thresholds;
 use crate::dsfd::{self, Dsfd};
@@ -222,16 +224,21 @@ impl FaceDetector {
     /// The picture as the networks take it: `(1, height, width, 3)`.
     fn prepare(&self, picture: &RgbImage, order: ColorOrder) -> Tensor<4> {
         let means = self.kind.means();
-        let mut values = Vec::with_capacity(picture.as_raw().len());
-        for [red, green, blue] in picture.as_raw().as_chunks().0 {
-            let received = match order {
-                ColorOrder::Rgb => [red, green, blue],
-                ColorOrder::Bgr => [blue, green, red],
-            };
-            values.extend([2, 1, 0].map(|channel| f32::from(*received[channel]) - means[channel]));
-        }
+        // The networks take blue first.
+        let taken = match order {
+            ColorOrder::Rgb => [2, 1, 0],
+            ColorOrder::Bgr => [0, 1, 2],
+        };
+        let row = 3 * picture.width() as usize;
+        let mut values = Scratch::new(picture.as_raw().len());
+        let rows = values.values_mut().par_chunks_exact_mut(row).zip(picture.as_raw().par_chunks_exact(row));
+        rows.for_each(|(values, row)| {
+            for (values, pixel) in values.as_chunks_mut().0.iter_mut().zip(row.as_chunks::<3>().0) {
+                *values = [0, 1, 2].map(|index| f32::from(pixel[taken[index]]) - means[2 - index]);
+            }
+        });
         let shape = [1, picture.height() as usize, picture.width() as usize, 3];
-        Tensor::from_data(TensorData::new(values, shape), &self.device.burn())
+        Tensor::from_data(kernels::data(values, shape), &self.device.burn())
     }
 }
 

@@ -7,6 +7,7 @@ use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
+use super::gemm::Line;
 use super::padding::Padding;
 use super::prepared;
 
@@ -103,6 +104,10 @@ impl<const SIDE: usize> WithSimd for Row<'_, SIDE> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let Depthwise { channels, stride, .. } = *self.depthwise;
+        let is_narrow = channels < S::F32_LANES && S::F32_LANES.is_multiple_of(channels);
+        if SIDE == 3 && stride == 1 && is_narrow && self.epilogue.is_quiet() {
+            return self.together(simd);
+        }
         if SIDE == 3 && channels.is_multiple_of(S::F32_LANES) {
             match stride {
                 1 => return self.whole::<S, 1, { PIXELS + 2 }>(simd),
@@ -177,6 +182,39 @@ impl<const SIDE: usize> Row<'_, SIDE> {
                     if place < width { lines[down][place * vectors + vector] } else { zero }
                 });
             }
+        }
+    }
+
+    /// Computes several pixels as one vector, with 3x3 kernels and a stride of 1. A vector has whole pixels.
+    #[inline(always)]
+    fn together<S: Simd>(self, simd: S) {
+        let Self { depthwise: Depthwise { channels, weights, .. }, rows, before, epilogue, out, .. } = self;
+        let channels = *channels;
+        let mut taps = [simd.splat_f32s(0.0); 9];
+        for (tap, weights) in taps.iter_mut().zip(weights.chunks_exact(channels)) {
+            let line: Line = std::array::from_fn(|lane| weights[lane % channels]);
+            *tap = S::as_simd_f32s(&line).0[0];
+        }
+        let epilogue = epilogue.simd::<S>();
+        // A vector of a row, from a place on that may lie before the map.
+        let load = |down: usize, place: usize| {
+            let row = rows[down];
+            if let Some(values) = row.get(place..place.wrapping_add(S::F32_LANES)) {
+                return S::as_simd_f32s(values).0[0];
+            }
+            let values: Line = std::array::from_fn(|lane| row.get(place.wrapping_add(lane)).copied().unwrap_or(0.0));
+            S::as_simd_f32s(&values).0[0]
+        };
+        for (index, out) in out.chunks_mut(S::F32_LANES).enumerate() {
+            let mut sum = simd.splat_f32s(0.0);
+            for down in 0..3 {
+                for across in 0..3 {
+                    let place = (index * S::F32_LANES + across * channels).wrapping_sub(before * channels);
+                    sum = simd.mul_add_e_f32s(load(down, place), taps[down * 3 + across], sum);
+                }
+            }
+            // No noise: any pixel will do.
+            simd.partial_store_f32s(out, epilogue.apply(simd, sum, 0, 0));
         }
     }
 

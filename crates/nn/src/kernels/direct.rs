@@ -8,7 +8,7 @@ use super::convolution::Convolution;
 use super::extent::Extent;
 use super::finish::{Finish, Finished};
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
-use super::gemm::{self, COLUMNS, Line, Panels};
+use super::gemm::{self, Adjacent, COLUMNS, Line, Panels};
 use super::packed::{Packed, Use};
 use super::prepared;
 use super::scratch::Scratch;
@@ -185,7 +185,7 @@ impl WithSimd for Pointwise<'_> {
         // A list also where rows are adjacent: the compiler would else compute each address in the innermost loop.
         let row = |pixel: usize| &maps[extent.under(stride, pixel) * inputs..][..inputs];
         let rows: Vec<&[f32]> = (first..first + count).map(row).collect();
-        gemm::multiply_into(simd, count, |row| rows[row], panels, &mut sink);
+        gemm::multiply_into(simd, count, |row| rows[row], Adjacent, panels, &mut sink);
     }
 }
 

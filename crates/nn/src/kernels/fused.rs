@@ -119,15 +119,14 @@ impl<S: Simd> SimdPrologue<'_, S> {
 }
 
 impl Epilogue {
-    /// The same with a value for each of `channels`, up to whole lines.
+    /// The same with a value for each of `channels`. They begin again up to whole lines.
     pub fn dense(&self, channels: usize) -> DenseEpilogue<'_> {
         let gain = self.gain.unwrap_or(1.0);
         let or = |values: &Option<Arc<[f32]>>, neutral: f32, gain: f32| -> Vec<f32> {
             let values = values.as_deref();
             let value = |channel: usize| values.map_or(neutral, |values| values[channel]);
-            let mut line: Vec<f32> = (0..channels).map(|channel| gain * value(channel)).collect();
-            line.resize(channels.next_multiple_of(COLUMNS), neutral);
-            line
+            let line = 0..channels.next_multiple_of(COLUMNS);
+            line.map(|channel| gain * value(channel % channels)).collect()
         };
         DenseEpilogue {
             scale: or(&self.scale, 1.0, gain),
@@ -141,6 +140,11 @@ impl Epilogue {
 }
 
 impl DenseEpilogue<'_> {
+    /// Whether there is no noise.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.noise.is_empty()
+    }
+
     /// The vectors of all channels.
     #[inline(always)]
     pub fn simd<S: Simd>(&self) -> SimdEpilogue<'_, S> {

@@ -27,6 +27,44 @@ impl<'a> Panels<'a> {
     }
 }
 
+/// Where the values of a row are, counted from its first one.
+pub trait Places: Copy {
+    /// The place after the last of `depth` values.
+    fn end(self, depth: usize) -> usize;
+
+    /// The place of a value.
+    fn of(self, index: usize) -> usize;
+}
+
+/// The values of a row are adjacent.
+#[derive(Clone, Copy, Debug)]
+pub struct Adjacent;
+
+impl Places for Adjacent {
+    #[inline(always)]
+    fn end(self, depth: usize) -> usize {
+        depth
+    }
+
+    #[inline(always)]
+    fn of(self, index: usize) -> usize {
+        index
+    }
+}
+
+/// A list of places, in ascending order.
+impl Places for &[usize] {
+    #[inline(always)]
+    fn end(self, depth: usize) -> usize {
+        self[..depth].last().map_or(0, |last| last + 1)
+    }
+
+    #[inline(always)]
+    fn of(self, index: usize) -> usize {
+        self[index]
+    }
+}
+
 /// Where the sums of a product go.
 pub trait Sink<S: Simd> {
     /// Takes the sums of some rows in some panels, from `row` and `panel` on.
@@ -52,15 +90,16 @@ pub fn multiply<'a, S: Simd>(
     out: &mut [Line],
     add: bool,
 ) {
-    multiply_into(simd, rows, row, weights, &mut Sums { out, stride: weights.count, add });
+    multiply_into(simd, rows, row, Adjacent, weights, &mut Sums { out, stride: weights.count, add });
 }
 
-/// The same with sums that go elsewhere from the registers.
+/// The same with values at these places of a row, and with sums that go elsewhere from the registers.
 #[inline(always)]
 pub fn multiply_into<'a, S: Simd>(
     simd: S,
     rows: usize,
     row: impl Fn(usize) -> &'a [f32],
+    places: impl Places,
     weights: Panels,
     sink: &mut impl Sink<S>,
 ) {
@@ -69,7 +108,7 @@ pub fn multiply_into<'a, S: Simd>(
             let mut done = 0;
             while done < rows {
                 $(if rows - done >= $rows {
-                    block::<S, $rows, $panels, $vectors>(simd, done, &row, weights, $first, sink);
+                    block::<S, $rows, $panels, $vectors>(simd, [done, $first], &row, places, weights, sink);
                     done += $rows;
                     continue;
                 })+
@@ -139,21 +178,21 @@ impl<S: Simd> Sink<S> for Sums<'_> {
     }
 }
 
-/// Multiplies `ROWS` rows with `PANELS` panels, from `first_row` and `first_panel` on.
+/// Multiplies `ROWS` rows with `PANELS` panels, from the first ones on.
 #[inline(always)]
 fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
     simd: S,
-    first_row: usize,
+    [first_row, first_panel]: [usize; 2],
     row: &impl Fn(usize) -> &'a [f32],
+    places: impl Places,
     weights: Panels,
-    first_panel: usize,
     sink: &mut impl Sink<S>,
 ) {
     let depth = weights.depth;
     // Slices of one length spare the bounds checks below.
     let mut values: [&[f32]; ROWS] = [&[]; ROWS];
     for index in 0..ROWS {
-        values[index] = &row(first_row + index)[..depth];
+        values[index] = &row(first_row + index)[..places.end(depth)];
     }
     let mut panels: [&[[S::f32s; VECTORS]]; PANELS] = [&[]; PANELS];
     for index in 0..PANELS {
@@ -167,8 +206,9 @@ fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usi
             for panel in 0..PANELS {
                 lines[panel] = panels[panel][$index];
             }
+            let place = places.of($index);
             for $row in 0..ROWS {
-                let $value = simd.splat_f32s(values[$row][$index]);
+                let $value = simd.splat_f32s(values[$row][place]);
                 for $panel in 0..PANELS {
                     for $vector in 0..VECTORS {
                         let $line = lines[$panel][$vector];

@@ -50,6 +50,12 @@ pub fn merge(op: impl MapOp + 'static, first: Tensor<4>, second: Tensor<4>) -> T
     dispatch(op, Inputs::Two(first.into_dispatch(), second.into_dispatch()))
 }
 
+/// Applies an operation to three batches of float32 maps, `(images, height, width, channels)`, on the CPU.
+pub fn join(op: impl MapOp + 'static, maps: [Tensor<4>; 3]) -> Tensor<4> {
+    let [first, second, third] = maps.map(Tensor::into_dispatch);
+    dispatch(op, Inputs::Three(first, second, third))
+}
+
 fn dispatch(op: impl MapOp + 'static, inputs: Inputs<Dispatch>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as MapOps>::map_op(inputs, Arc::new(op)))
 }
@@ -59,6 +65,7 @@ fn dispatch(op: impl MapOp + 'static, inputs: Inputs<Dispatch>) -> Tensor<4> {
 pub enum Inputs<B: Backend> {
     One(FloatTensor<B>),
     Two(FloatTensor<B>, FloatTensor<B>),
+    Three(FloatTensor<B>, FloatTensor<B>, FloatTensor<B>),
 }
 
 #[backend_extension(Flex)]
@@ -69,12 +76,16 @@ pub trait MapOps: Backend {
 impl MapOps for Flex {
     fn map_op(inputs: Inputs<Self>, op: Arc<dyn MapOp>) -> FloatTensor<Self> {
         FloatTensor::<Self>::from_data(match inputs {
-            Inputs::One(maps) => output(&*op, &[Maps::of(&maps.to_contiguous())]),
-            Inputs::Two(first, second) => {
-                output(&*op, &[Maps::of(&first.to_contiguous()), Maps::of(&second.to_contiguous())])
-            }
+            Inputs::One(maps) => of_tensors(&*op, [maps]),
+            Inputs::Two(first, second) => of_tensors(&*op, [first, second]),
+            Inputs::Three(first, second, third) => of_tensors(&*op, [first, second, third]),
         })
     }
+}
+
+fn of_tensors<const N: usize>(op: &dyn MapOp, tensors: [FloatTensor<Flex>; N]) -> TensorData {
+    let tensors = tensors.map(|maps| maps.to_contiguous());
+    output(op, &tensors.each_ref().map(Maps::of))
 }
 
 fn output(op: &dyn MapOp, inputs: &[Maps]) -> TensorData {

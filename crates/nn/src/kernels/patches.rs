@@ -1,4 +1,4 @@
-//! Convolutions of few channels: the pixels under a kernel are one row of a matrix.
+//! Convolutions of few channels: the pixels under a row of the kernel are adjacent in memory.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -8,13 +8,13 @@ use super::convolution::Convolution;
 use super::extent::Extent;
 use super::finish::Finished;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
-use super::gemm::{self, COLUMNS, Panels};
+use super::gemm::{self, Adjacent, COLUMNS, Panels, Places};
 use super::packed::{Packed, Use};
 use super::padding::Padding;
 use super::prepared;
 use super::scratch::Scratch;
 
-/// Pixels that a task multiplies with all weights.
+/// Pixels that a task multiplies with all weights, if the map has them, up to whole rows.
 const PIXELS: usize = 96;
 
 /// A convolution with a square kernel of an odd side, padded by half of it or as TensorFlow does, for any number of channels. [`Direct`](super::Direct)
@@ -65,39 +65,29 @@ impl Patches {
         self.outputs.div_ceil(COLUMNS)
     }
 
-    /// Values of a patch.
+    /// Values under the kernel.
     fn depth(&self) -> usize {
         self.side * self.side * self.inputs
     }
 
-    /// Copies the pixels under the kernel at some pixels of the output.
-    fn gather(&self, maps: &[f32], extent: Extent, first: usize, patches: &mut [f32]) {
-        let Self { inputs, side, stride, padding, .. } = *self;
-        let out = self.out(extent);
-        let [above, before] = [extent.height, extent.width].map(|length| padding.before(side, stride, length) as isize);
-        for (pixel, patch) in (first..).zip(patches.chunks_exact_mut(self.depth())) {
-            let (row, column) = (pixel / out.width, pixel % out.width);
-            let (image, row) = (row / out.height, row % out.height);
-            let top = (row * stride) as isize - above;
-            let left = (column * stride) as isize - before;
-            // The columns of the kernel that lie on the map.
-            let start = (-left).clamp(0, side as isize) as usize;
-            let end = (extent.width as isize - left).clamp(start as isize, side as isize) as usize;
-            for (y, patch) in (top..).zip(patch.chunks_exact_mut(side * inputs)) {
-                if !(0..extent.height as isize).contains(&y) {
-                    patch.fill(0.0);
-                    continue;
-                }
-                patch[..start * inputs].fill(0.0);
-                patch[end * inputs..].fill(0.0);
-                if start < end {
-                    let x = (left + start as isize) as usize;
-                    let from = ((image * extent.height + y as usize) * extent.width + x) * inputs;
-                    let count = (end - start) * inputs;
-                    patch[start * inputs..end * inputs].copy_from_slice(&maps[from..][..count]);
-                }
+    /// Copies rows of an image with their padding, from a row on that may be above it.
+    fn copy(&self, image: &[f32], extent: Extent, top: isize, padded: &mut [f32]) {
+        let row = extent.width * self.inputs;
+        let before = self.padding.before(self.side, self.stride, extent.width) * self.inputs;
+        for (y, padded) in (top..).zip(padded.chunks_exact_mut(self.pitch(extent))) {
+            if (0..extent.height as isize).contains(&y) {
+                padded[..before].fill(0.0);
+                padded[before..][..row].copy_from_slice(&image[y as usize * row..][..row]);
+                padded[before + row..].fill(0.0);
+            } else {
+                padded.fill(0.0);
             }
         }
+    }
+
+    /// Values of a row with its padding.
+    fn pitch(&self, extent: Extent) -> usize {
+        (extent.width + self.padding.both(self.side, self.stride, extent.width)) * self.inputs
     }
 }
 
@@ -127,29 +117,58 @@ impl Convolution for Patches {
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
         let (depth, outputs) = (self.depth(), self.outputs);
         let epilogue = &epilogue.dense(outputs);
-        // A kernel of one pixel takes the map as it is.
-        let in_place = self.side == 1 && self.stride == 1;
-        out.par_chunks_mut(PIXELS * outputs).enumerate().for_each_init(
-            || Scratch::new(if in_place { 0 } else { PIXELS * depth }),
-            |patches, (index, out)| {
-                let (first, count) = (index * PIXELS, out.len() / outputs);
-                let rows = if in_place {
-                    &maps[first * depth..][..count * depth]
-                } else {
-                    let patches = &mut patches.values_mut()[..count * depth];
-                    self.gather(maps, extent, first, patches);
-                    patches
-                };
-                arch().dispatch(Product { patches: self, rows, epilogue, others, first, out });
-            },
-        );
+        let lines = self.weights.values().as_chunks::<COLUMNS>().0;
+        let weights = Panels { lines, stride: depth, depth, count: self.panels() };
+        if self.side == 1 && self.stride == 1 {
+            // A kernel of one pixel takes the map as it is.
+            out.par_chunks_mut(PIXELS * outputs).enumerate().for_each(|(index, out)| {
+                let first = index * PIXELS;
+                let rows = maps[first * depth..].chunks_exact(depth).take(out.len() / outputs).collect();
+                let places = Adjacent;
+                arch().dispatch(Product { rows, places, weights, outputs, epilogue, others, first, out });
+            });
+            return;
+        }
+        let out_extent = self.out(extent);
+        let above = self.padding.before(self.side, self.stride, extent.height) as isize;
+        let pitch = self.pitch(extent);
+        let rows = PIXELS.div_ceil(out_extent.width).min(out_extent.height.div_ceil(rayon::current_num_threads()));
+        let images = maps.chunks_exact(extent.height * extent.width * self.inputs);
+        let bands = out.chunks_exact_mut(out_extent.height * out_extent.width * outputs).zip(images).enumerate();
+        let bands: Vec<_> = bands
+            .flat_map(|(number, (out, image))| {
+                let bands = out.chunks_mut(rows * out_extent.width * outputs).enumerate();
+                bands.map(move |(index, out)| (number * out_extent.height, index * rows, image, out))
+            })
+            .collect();
+        let of_kernel = self.side * self.inputs;
+        let places: Vec<usize> = (0..depth).map(|index| index / of_kernel * pitch + index % of_kernel).collect();
+        let span = (self.side - 1) * pitch + of_kernel;
+        let memory = || Scratch::new(((rows - 1) * self.stride + self.side) * pitch);
+        bands.into_par_iter().for_each_init(memory, |padded, (rows_before, row, image, out)| {
+            self.copy(image, extent, (row * self.stride) as isize - above, padded.values_mut());
+            let padded = padded.values();
+            let step = self.stride * self.inputs;
+            let mut rows = Vec::with_capacity(out.len() / outputs);
+            for row in 0..out.len() / (out_extent.width * outputs) {
+                let values = &padded[row * self.stride * pitch..];
+                rows.extend((0..out_extent.width).map(|column| &values[column * step..][..span]));
+            }
+            let places = &places[..];
+            let first = (rows_before + row) * out_extent.width;
+            arch().dispatch(Product { rows, places, weights, outputs, epilogue, others, first, out });
+        });
     }
 }
 
-/// Multiplies patches with all weights.
-struct Product<'a> {
-    patches: &'a Patches,
-    rows: &'a [f32],
+/// Multiplies the pixels under the kernel with all weights.
+struct Product<'a, P> {
+    /// For each pixel of the output: the values from the first one under the kernel on.
+    rows: Vec<&'a [f32]>,
+    /// Those under the kernel.
+    places: P,
+    weights: Panels<'a>,
+    outputs: usize,
     epilogue: &'a DenseEpilogue<'a>,
     /// Values that are added to those of `out`'s whole map before the activation; empty for none.
     others: &'a [f32],
@@ -158,18 +177,13 @@ struct Product<'a> {
     out: &'a mut [f32],
 }
 
-impl WithSimd for Product<'_> {
+impl<P: Places> WithSimd for Product<'_, P> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { patches, rows, epilogue, others, first, out } = self;
-        let depth = patches.depth();
-        let lines = patches.weights.values().as_chunks::<COLUMNS>().0;
-        let panels = Panels { lines, stride: depth, depth, count: patches.panels() };
-        let mut sink = Finished::<S>::new(patches.outputs, epilogue, others, first, out);
-        // A list of rows: the compiler would else compute each address in the innermost loop.
-        let rows: Vec<&[f32]> = rows.chunks_exact(depth).collect();
-        gemm::multiply_into(simd, rows.len(), |row| rows[row], panels, &mut sink);
+        let Self { rows, places, weights, outputs, epilogue, others, first, out } = self;
+        let mut sink = Finished::<S>::new(outputs, epilogue, others, first, out);
+        gemm::multiply_into(simd, rows.len(), |row| rows[row], places, weights, &mut sink);
     }
 }

@@ -4,9 +4,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::{
-    Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, F63, MapOp, Maps, MaxPool, NearestAdd,
-    PadChannels, Padding, Patches, Phases, Prologue, SqueezeExcitation, Strassen, Stride2, TEST_INSTRUCTIONS,
-    UpsampleAdd, UpsampleMultiply, Winograd, Winograd2d,
+    Concatenate, Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, F63, MapOp, Maps, MaxPool,
+    NearestAdd, PadChannels, Padding, Patches, Phases, Prologue, SqueezeExcitation, Strassen, Stride2,
+    TEST_INSTRUCTIONS, UpsampleAdd, UpsampleMultiply, Winograd, Winograd2d,
 };
 
 /// Numbers between -1 and 1 that look random.
@@ -274,7 +274,7 @@ fn patches_on_any_size() {
 
 #[test]
 fn depthwise_on_any_size() {
-    for (channels, side) in [(8, 3), (16, 3), (24, 3), (37, 3), (64, 3), (37, 5), (48, 5)] {
+    for (channels, side) in [(4, 3), (8, 3), (16, 3), (24, 3), (37, 3), (64, 3), (37, 5), (48, 5)] {
         let taps = side * side;
         for extent in extents() {
             for stride in [1, 2] {
@@ -292,6 +292,9 @@ fn depthwise_on_any_size() {
                 depthwise.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
                 let what = format!("{channels} channels of {extent:?}, {side}, {stride}");
                 close(&out, &case.convolved(side, stride), 1e-5, &what);
+                case.epilogue.noise = None;
+                depthwise.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                close(&out, &case.convolved(side, stride), 1e-5, &format!("{what}, without noise"));
             }
         }
     }
@@ -301,10 +304,11 @@ fn depthwise_on_any_size() {
 fn results_are_the_same_for_any_batch_and_any_number_of_threads() {
     let channels = [64, 32];
     let (weights, pixel_weights) = (numbers(9 * 64 * 32, 2), numbers(64 * 32, 2));
-    let convolutions: [Box<dyn Convolution>; 9] = [
+    let convolutions: [Box<dyn Convolution>; 10] = [
         Box::new(Direct::new(&pixel_weights, channels, 1, 1)),
         Box::new(Direct::new(&weights, channels, 3, 2)),
         Box::new(Patches::new(&weights, channels, 3, 1)),
+        Box::new(Patches::new(&weights, channels, 3, 2)),
         Box::new(Strassen::new(&pixel_weights, channels, 1)),
         Box::new(Strassen::new(&pixel_weights, channels, 2)),
         Box::new(Winograd2d::<F43>::new(&weights, 64, 32)),
@@ -414,6 +418,21 @@ fn the_nearest_pixel_is_added() {
         })
         .collect();
     close(&out, &expected, 1e-6, "nearest");
+}
+
+#[test]
+fn channels_are_one_after_the_other() {
+    let extent = Extent { images: 2, height: 3, width: 5 };
+    let channels = [32, 5, 16];
+    let values = [0, 1, 2].map(|index| numbers(extent.pixels() * channels[index], index as u32));
+    let inputs = [0, 1, 2].map(|index| Maps { values: &values[index], extent, channels: channels[index] });
+    assert_eq!(Concatenate.shape(&inputs), (extent, 53));
+    let mut out = vec![f32::NAN; extent.pixels() * 53];
+    Concatenate.forward(&inputs, &mut out);
+    let expected: Vec<f32> = (0..extent.pixels())
+        .flat_map(|pixel| [0, 1, 2].map(|index| &values[index][pixel * channels[index]..][..channels[index]]).concat())
+        .collect();
+    assert_eq!(out, expected);
 }
 
 #[test]

@@ -260,7 +260,9 @@ impl<F: Winograd> Tiling<'_, F> {
             }
             Weights::Taps(taps) => {
                 let patch = convolution.patch_lines(BLOCK) / BLOCK * size_of::<Line>();
-                let at_once = (PATCHES_SET / patch / across).clamp(1, bands.len());
+                let most = (PATCHES_SET / patch / across).clamp(1, bands.len());
+                // All parts have about as many rows.
+                let at_once = bands.len().div_ceil(bands.len().div_ceil(most));
                 self.with_taps(taps.values().as_chunks().0, first, bands, at_once);
             }
         }

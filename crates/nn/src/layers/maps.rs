@@ -5,7 +5,7 @@ use burn::tensor::module::{interpolate, max_pool2d};
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 
 use super::loader::Execution;
-use crate::kernels::{MaxPool, NearestAdd, UpsampleMultiply, apply, merge};
+use crate::kernels::{Concatenate, MaxPool, NearestAdd, UpsampleMultiply, apply, join, merge};
 use crate::training;
 
 impl Execution {
@@ -42,8 +42,11 @@ impl Execution {
     }
 
     /// The channels of all maps, one after the other.
-    pub fn concatenate(self, maps: Vec<Tensor<4>>) -> Tensor<4> {
-        Tensor::cat(maps, self.channels())
+    pub fn concatenate(self, maps: [Tensor<4>; 3]) -> Tensor<4> {
+        match self {
+            Self::Kernels if !maps.iter().any(Tensor::is_autodiff) => join(Concatenate, maps),
+            _ => Tensor::cat(maps.into(), self.channels()),
+        }
     }
 
     /// The largest value of each channel, `(images, channels)`: `torch.nn.AdaptiveMaxPool2d(1)`.

@@ -40,6 +40,6 @@ impl EnhanceModule {
         let shared = cpm2.forward(x, None, &RELU);
         let two = cpm3.forward(shared.clone(), None, &RELU);
         let three = cpm5.forward(cpm4.forward(shared, None, &RELU), None, &RELU);
-        self.execution.concatenate(vec![one, two, three])
+        self.execution.concatenate([one, two, three])
     }
 }

@@ -1,12 +1,16 @@
 //! From a network's outputs for one picture to faces.
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 
 use super::Face;
 use crate::boxes::{Number, Priors, Selected, Thresholds, decode, decode_points, select, softmax};
 use crate::dsfd;
 use crate::retinaface;
 use crate::vision_error::VisionError;
+
+/// Scores that a task computes, at least.
+const SCORES: usize = 1 << 10;
 
 /// Boxes are computed in 64 bits, as the reference code does.
 pub(super) fn of_retinaface(
@@ -16,7 +20,7 @@ pub(super) fn of_retinaface(
 ) -> Result<Vec<Face>, VisionError> {
     let retinaface::Outputs { classes, boxes, points } = outputs;
     let classes = values(classes)?;
-    let scores = scores(classes.as_chunks().0.iter().copied())?;
+    let scores = scores(classes.as_chunks().0)?;
     let (boxes, points) = (values(boxes)?, values(points)?);
     let (boxes, points) = (boxes.as_chunks::<4>().0, points.as_chunks::<2>().0.as_chunks::<5>().0);
     let priors = Priors::new(&retinaface::LEVELS, width, height);
@@ -43,7 +47,7 @@ pub(super) fn of_dsfd(
         logits.extend(used(conf)?.as_chunks().0.iter().map(|values| dsfd::logits(level, *values)));
         offsets.extend(used(loc)?.as_chunks::<4>().0);
     }
-    let scores = scores(logits.into_iter())?;
+    let scores = scores(&logits)?;
     let priors = Priors::new(&dsfd::LEVELS, width, height);
     let corners = |prior: usize| decode(dsfd::prior(&priors, prior), offsets[prior]);
     let selected = select(&scores, corners, thresholds);
@@ -58,12 +62,12 @@ fn face<T: Number>(selected: Selected<T>, [width, height]: [usize; 2], landmarks
     Face { corners: [across(left), down(top), across(right), down(bottom)], score, landmarks, prior }
 }
 
-fn scores(logits: impl Iterator<Item = [f32; 2]>) -> Result<Vec<f32>, VisionError> {
-    let score = |logits: [f32; 2]| {
-        let score = softmax(logits);
+fn scores(logits: &[[f32; 2]]) -> Result<Vec<f32>, VisionError> {
+    let score = |logits: &[f32; 2]| {
+        let score = softmax(*logits);
         if score.is_finite() { Ok(score) } else { Err(VisionError::NotFinite) }
     };
-    logits.map(score).collect()
+    logits.par_iter().with_min_len(SCORES).map(score).collect()
 }
 
 /// The values of all levels, one after the other.

@@ -35,6 +35,6 @@ impl ContextModule {
         // The activation after the concatenation is a plain one.
         let five = conv5x5.forward_leaky(wider.clone(), 0.0);
         let seven = second.forward_leaky(first.forward_leaky(wider, *slope), 0.0);
-        execution.concatenate(vec![conv3x3.forward_leaky(x, 0.0), five, seven])
+        execution.concatenate([conv3x3.forward_leaky(x, 0.0), five, seven])
     }
 }
