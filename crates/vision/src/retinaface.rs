@@ -67,15 +67,45 @@ enum Extractor {
     MobileNetV1(Box<MobileNetV1>),
 }
 
-/// What the network answers for a batch, level by level: values of each prior innermost.
-#[derive(Debug)]
-pub struct Outputs {
-    /// `(images, priors, 2)`: logits of the background and of a face.
-    pub classes: [Tensor<3>; 3],
-    /// `(images, priors, 4)`: offsets of the box.
-    pub boxes: [Tensor<3>; 3],
-    /// `(images, priors, 10)`: offsets of the points.
-    pub points: [Tensor<3>; 3],
+/// The values of a cell of a level: for each of the [heads](HEADS), those of both priors.
+pub type Cell = [f32; SQUARES * (2 + 4 + 10)];
+
+/// What the network answers for a prior.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    cell: &'a Cell,
+    square: usize,
+}
+
+impl<'a> Answer<'a> {
+    /// For the prior of an index, from the cells of all levels.
+    ///
+    /// # Panics
+    /// If there are not as many priors.
+    pub fn new(cells: &[&'a Cell], prior: usize) -> Self {
+        Self { cell: cells[prior / SQUARES], square: prior % SQUARES }
+    }
+
+    /// The logits of the background and of a face.
+    pub fn logits(self) -> [f32; 2] {
+        self.values(0)
+    }
+
+    /// The offsets of the box.
+    pub fn box_offsets(self) -> [f32; 4] {
+        self.values(SQUARES * 2)
+    }
+
+    /// The offsets of the five points.
+    pub fn point_offsets(self) -> [[f32; 2]; 5] {
+        let offsets: [f32; 10] = self.values(SQUARES * (2 + 4));
+        std::array::from_fn(|point| [offsets[2 * point], offsets[2 * point + 1]])
+    }
+
+    /// Of a head whose values begin there.
+    fn values<const N: usize>(self, first: usize) -> [f32; N] {
+        *self.cell[first + self.square * N..].first_chunk().expect("a cell has the values of all heads")
+    }
 }
 
 /// The maps on the way, largest first.
@@ -116,14 +146,16 @@ impl RetinaFace {
         }
     }
 
-    /// Pictures `(images, height, width, 3)`: channels minus their [means](MEANS), in reversed order.
-    pub fn forward(&self, pictures: Tensor<4>) -> Outputs {
+    /// The [cells](Cell) of each level, `(images, height, width, values)`, for pictures `(images, height, width, 3)`: channels minus
+    /// their [means](MEANS), in reversed order.
+    pub fn forward(&self, pictures: Tensor<4>) -> [Tensor<4>; 3] {
         let [large, middle, small] = self.fpn.forward(self.body(pictures));
         // The maps of a level are freed before those of the next one are computed.
-        let level = |level: usize, maps: Tensor<4>| self.head(level, self.ssh[level].forward(maps));
-        let levels = [level(0, large), level(1, middle), level(2, small)];
-        let [[class0, box0, point0], [class1, box1, point1], [class2, box2, point2]] = levels;
-        Outputs { classes: [class0, class1, class2], boxes: [box0, box1, box2], points: [point0, point1, point2] }
+        let level = |level: usize, maps: Tensor<4>| {
+            let maps = self.ssh[level].forward(maps);
+            self.execution.channels_innermost(self.heads[level].forward(maps, None, &After::Nothing))
+        };
+        [level(0, large), level(1, middle), level(2, small)]
     }
 
     fn body(&self, pictures: Tensor<4>) -> [Tensor<4>; 3] {
@@ -142,19 +174,6 @@ impl RetinaFace {
         let [large, middle, small] = fpn.clone();
         let ssh = [first.forward(large), second.forward(middle), third.forward(small)];
         Features { body, fpn, ssh }
-    }
-
-    /// Classes, boxes and points of a level.
-    fn head(&self, level: usize, maps: Tensor<4>) -> [Tensor<3>; 3] {
-        let out = self.execution.channels_innermost(self.heads[level].forward(maps, None, &After::Nothing));
-        let [images, height, width, _] = out.dims();
-        let mut first = 0;
-        HEADS.map(|(_, values)| {
-            let channels = SQUARES * values;
-            let head = out.clone().narrow(3, first, channels);
-            first += channels;
-            head.reshape([images, height * width * SQUARES, values])
-        })
     }
 }
 

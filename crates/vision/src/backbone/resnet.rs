@@ -166,9 +166,10 @@ impl Block {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (last, convs) = self.convs.split_last().expect("a block has convolutions");
-        let shortcut = self.downsample.as_ref().map_or_else(|| x.clone(), |conv| conv.forward(x.clone()));
-        let x = convs.iter().fold(x, |x, conv| conv.forward_leaky(x, 0.0));
-        last.forward_add(x, shortcut)
+        // The shortcut comes last: its maps are large, and the convolutions before need not wait beside them.
+        let inner = convs.iter().fold(x.clone(), |x, conv| conv.forward_leaky(x, 0.0));
+        let shortcut = self.downsample.iter().fold(x, |x, conv| conv.forward(x));
+        last.forward_add(inner, shortcut)
     }
 }
 

@@ -1,12 +1,12 @@
 //! From a network's outputs for one picture to faces.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::Face;
 use crate::boxes::{Number, Priors, Selected, Thresholds, decode, decode_points, select, softmax};
 use crate::dsfd;
-use crate::retinaface;
+use crate::retinaface::{self, Answer, Cell};
 use crate::vision_error::VisionError;
 
 /// Scores that a task computes, at least.
@@ -14,20 +14,20 @@ const SCORES: usize = 1 << 10;
 
 /// Boxes are computed in 64 bits, as the reference code does.
 pub(super) fn of_retinaface(
-    outputs: retinaface::Outputs,
+    levels: [Tensor<4>; 3],
     [width, height]: [usize; 2],
     thresholds: Thresholds,
 ) -> Result<Vec<Face>, VisionError> {
-    let retinaface::Outputs { classes, boxes, points } = outputs;
-    let classes = values(classes)?;
-    let scores = scores(classes.as_chunks().0)?;
-    let (boxes, points) = (values(boxes)?, values(points)?);
-    let (boxes, points) = (boxes.as_chunks::<4>().0, points.as_chunks::<2>().0.as_chunks::<5>().0);
+    let levels = levels.into_iter().map(Tensor::try_into_data).collect::<Result<Vec<_>, _>>()?;
+    let cells = levels.iter().flat_map(|level| floats(level).as_chunks().0);
+    let cells: Vec<&Cell> = cells.collect();
     let priors = Priors::new(&retinaface::LEVELS, width, height);
-    let corners = |prior: usize| decode(priors.at(prior), boxes[prior]);
+    let answer = |prior: usize| Answer::new(&cells, prior);
+    let scores = scores(priors.count(), |prior| answer(prior).logits())?;
+    let corners = |prior: usize| decode(priors.at(prior), answer(prior).box_offsets());
     let selected = select(&scores, corners, thresholds);
     let face = |selected: Selected<f64>| {
-        let landmarks = decode_points(priors.at(selected.prior), points[selected.prior]);
+        let landmarks = decode_points(priors.at(selected.prior), answer(selected.prior).point_offsets());
         let landmarks = landmarks.map(|[x, y]| [x * width as f64, y * height as f64]);
         face(selected, [width, height], Some(landmarks))
     };
@@ -40,14 +40,14 @@ pub(super) fn of_dsfd(
     [width, height]: [usize; 2],
     thresholds: Thresholds,
 ) -> Result<Vec<Face>, VisionError> {
-    let mut logits = Vec::new();
+    let mut logits: Vec<[f32; 2]> = Vec::new();
     let mut offsets: Vec<[f32; 4]> = Vec::new();
     for (level, (loc, conf)) in outputs.loc.into_iter().zip(outputs.conf).enumerate() {
-        let used = |maps: Tensor<4>| values([maps.narrow(3, 0, 4)]);
-        logits.extend(used(conf)?.as_chunks().0.iter().map(|values| dsfd::logits(level, *values)));
-        offsets.extend(used(loc)?.as_chunks::<4>().0);
+        let used = |maps: Tensor<4>| maps.narrow(3, 0, 4).try_into_data();
+        logits.extend(floats(&used(conf)?).as_chunks().0.iter().map(|values| dsfd::logits(level, *values)));
+        offsets.extend(floats(&used(loc)?).as_chunks::<4>().0);
     }
-    let scores = scores(&logits)?;
+    let scores = scores(logits.len(), |prior| logits[prior])?;
     let priors = Priors::new(&dsfd::LEVELS, width, height);
     let corners = |prior: usize| decode(dsfd::prior(&priors, prior), offsets[prior]);
     let selected = select(&scores, corners, thresholds);
@@ -62,20 +62,15 @@ fn face<T: Number>(selected: Selected<T>, [width, height]: [usize; 2], landmarks
     Face { corners: [across(left), down(top), across(right), down(bottom)], score, landmarks, prior }
 }
 
-fn scores(logits: &[[f32; 2]]) -> Result<Vec<f32>, VisionError> {
-    let score = |logits: &[f32; 2]| {
-        let score = softmax(*logits);
+/// The scores of so many priors.
+fn scores(priors: usize, logits: impl Fn(usize) -> [f32; 2] + Sync) -> Result<Vec<f32>, VisionError> {
+    let score = |prior: usize| {
+        let score = softmax(logits(prior));
         if score.is_finite() { Ok(score) } else { Err(VisionError::NotFinite) }
     };
-    logits.par_iter().with_min_len(SCORES).map(score).collect()
+    (0..priors).into_par_iter().with_min_len(SCORES).map(score).collect()
 }
 
-/// The values of all levels, one after the other.
-fn values<const D: usize>(levels: impl IntoIterator<Item = Tensor<D>>) -> Result<Vec<f32>, VisionError> {
-    let mut all = Vec::new();
-    for level in levels {
-        let data = level.try_into_data()?;
-        all.extend_from_slice(data.as_slice().expect("the outputs are float32"));
-    }
-    Ok(all)
+fn floats(data: &TensorData) -> &[f32] {
+    data.as_slice().expect("the outputs are float32")
 }

@@ -21,11 +21,16 @@ fn flat<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.clone().into_data().try_into_vec_as().unwrap()
 }
 
-fn heads_are(what: &str, outputs: &Outputs, answer: impl Fn(&str, usize) -> Vec<f64>) {
+fn heads_are(what: &str, levels: &[Tensor<4>; 3], answer: impl Fn(&str, usize) -> Vec<f64>) {
     for level in 0..3 {
-        let heads = [("box", &outputs.boxes), ("cls", &outputs.classes), ("lmk", &outputs.points)];
-        for (name, values) in heads {
-            let found = golden::doubles(&flat(&values[level]));
+        let values = flat(&levels[level]);
+        let cells: Vec<&Cell> = values.as_chunks().0.iter().collect();
+        let answers = (0..SQUARES * cells.len()).map(|prior| Answer::new(&cells, prior));
+        let boxes: Vec<f32> = answers.clone().flat_map(Answer::box_offsets).collect();
+        let classes: Vec<f32> = answers.clone().flat_map(Answer::logits).collect();
+        let points: Vec<f32> = answers.flat_map(Answer::point_offsets).flatten().collect();
+        for (name, values) in [("box", boxes), ("cls", classes), ("lmk", points)] {
+            let found = golden::doubles(&values);
             golden::close(&format!("{what}: {name}_{level}"), &found, &answer(name, level), TOLERANCE);
         }
     }
