@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use super::arch::arch;
 use super::extent::Extent;
 use super::fused::{Epilogue, Prologue};
-use super::ops::{MapOp, Maps, apply, merge};
+use super::ops::{AddOp, MapOp, Maps, add, apply};
+use super::scratch::Scratch;
 
 /// A convolution whose weights are prepared for a kernel of the CPU.
 pub trait Convolution: fmt::Debug + Send + Sync {
@@ -23,22 +24,15 @@ pub trait Convolution: fmt::Debug + Send + Sync {
     /// Convolves maps into `out`, every value of which is written.
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]);
 
-    /// The same with the values of `others`, maps of the output's extent, added before the activation. The epilogue has no gain.
-    fn forward_add(
-        &self,
-        maps: &[f32],
-        extent: Extent,
-        prologue: &Prologue,
-        epilogue: &Epilogue,
-        others: &[f32],
-        out: &mut [f32],
-    ) {
+    /// The same with the values that `out` holds added before the activation. The epilogue has no gain.
+    fn forward_add(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
         let sum = Epilogue { slope: None, ceiling: None, ..epilogue.clone() };
-        self.forward(maps, extent, prologue, &sum, out);
+        let mut convolved = Scratch::new(out.len());
+        self.forward(maps, extent, prologue, &sum, convolved.values_mut());
         let outputs = self.outputs();
         let (slope, ceiling) = (epilogue.slope.as_deref(), epilogue.ceiling);
         let row = self.out(extent).width * outputs;
-        out.par_chunks_exact_mut(row).zip(others.par_chunks_exact(row)).for_each(|(out, others)| {
+        out.par_chunks_exact_mut(row).zip(convolved.values().par_chunks_exact(row)).for_each(|(out, others)| {
             arch().dispatch(AddActivate { slope, ceiling, outputs, others, out });
         });
     }
@@ -89,7 +83,7 @@ pub fn convolve_add(
     prologue: Prologue,
     epilogue: Epilogue,
 ) -> Tensor<4> {
-    merge(Convolve { convolution, prologue, epilogue }, maps, others)
+    add(Convolve { convolution, prologue, epilogue }, maps, others)
 }
 
 #[derive(Debug)]
@@ -106,10 +100,12 @@ impl MapOp for Convolve {
 
     fn forward(&self, inputs: &[Maps], out: &mut [f32]) {
         let Maps { values, extent, .. } = inputs[0];
-        let Self { convolution, prologue, epilogue } = self;
-        match inputs.get(1) {
-            Some(others) => convolution.forward_add(values, extent, prologue, epilogue, others.values, out),
-            None => convolution.forward(values, extent, prologue, epilogue, out),
-        }
+        self.convolution.forward(values, extent, &self.prologue, &self.epilogue, out);
+    }
+}
+
+impl AddOp for Convolve {
+    fn add(&self, Maps { values, extent, .. }: Maps, _: Extent, sums: &mut [f32]) {
+        self.convolution.forward_add(values, extent, &self.prologue, &self.epilogue, sums);
     }
 }

@@ -99,18 +99,17 @@ impl Convolution for Direct {
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
-        self.forward_add(maps, extent, prologue, epilogue, &[], out);
+        self.run(maps, extent, prologue, epilogue, false, out);
     }
 
-    fn forward_add(
-        &self,
-        maps: &[f32],
-        extent: Extent,
-        prologue: &Prologue,
-        epilogue: &Epilogue,
-        others: &[f32],
-        out: &mut [f32],
-    ) {
+    fn forward_add(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
+        self.run(maps, extent, prologue, epilogue, true, out);
+    }
+}
+
+impl Direct {
+    /// Convolves maps into `out`, or adds to what it holds.
+    fn run(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
         let mut memory = prepared::memory(prologue, maps);
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
         let epilogue = epilogue.dense(self.outputs);
@@ -123,7 +122,7 @@ impl Convolution for Direct {
             let some = some.min(pixels.div_ceil(threads).next_multiple_of(ROWS));
             out.par_chunks_mut(some * self.outputs).enumerate().for_each(|(index, out)| {
                 let (first, epilogue) = (index * some, &epilogue);
-                arch().dispatch(Pointwise { work, epilogue, others, first, out });
+                arch().dispatch(Pointwise { work, epilogue, adds, first, out });
             });
             return;
         }
@@ -137,7 +136,7 @@ impl Convolution for Direct {
                     let sums = [&*sums];
                     let (outputs, skipped, at_once) = (self.outputs, first, panels);
                     let epilogue = &epilogue;
-                    arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, others, first, out });
+                    arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, adds, first, out });
                 },
             );
             return;
@@ -156,7 +155,7 @@ impl Convolution for Direct {
             let first = index * some;
             let (outputs, skipped) = (self.outputs, 0);
             let epilogue = &epilogue;
-            arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, others, first, out });
+            arch().dispatch(Finish { outputs, sums: &sums, at_once, skipped, epilogue, adds, first, out });
         });
     }
 }
@@ -165,7 +164,7 @@ impl Convolution for Direct {
 struct Pointwise<'a> {
     work: Work<'a>,
     epilogue: &'a DenseEpilogue<'a>,
-    others: &'a [f32],
+    adds: bool,
     /// The number of the first pixel.
     first: usize,
     out: &'a mut [f32],
@@ -176,12 +175,12 @@ impl WithSimd for Pointwise<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { work: Work { direct, maps, extent, .. }, epilogue, others, first, out } = self;
+        let Self { work: Work { direct, maps, extent, .. }, epilogue, adds, first, out } = self;
         let Direct { inputs, outputs, stride, .. } = *direct;
         let count = out.len() / outputs;
         let lines = direct.weights.values().as_chunks::<COLUMNS>().0;
         let panels = Panels { lines, stride: inputs, depth: inputs, count: direct.panels() };
-        let mut sink = Finished::<S>::new(outputs, epilogue, others, first, out);
+        let mut sink = Finished::<S>::new(outputs, epilogue, adds, first, out);
         // A list also where rows are adjacent: the compiler would else compute each address in the innermost loop.
         let row = |pixel: usize| &maps[extent.under(stride, pixel) * inputs..][..inputs];
         let rows: Vec<&[f32]> = (first..first + count).map(row).collect();

@@ -16,8 +16,8 @@ pub(super) struct Finish<'a> {
     /// Pixels before the sums' first.
     pub(super) skipped: usize,
     pub(super) epilogue: &'a DenseEpilogue<'a>,
-    /// Values that are added to those of `out`'s whole map before the activation; empty for none.
-    pub(super) others: &'a [f32],
+    /// Whether the values that `out` holds are added before the activation.
+    pub(super) adds: bool,
     /// The number of `out`'s first pixel.
     pub(super) first: usize,
     pub(super) out: &'a mut [f32],
@@ -28,7 +28,7 @@ impl WithSimd for Finish<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { outputs, sums, at_once, skipped, epilogue, others, first, out } = self;
+        let Self { outputs, sums, at_once, skipped, epilogue, adds, first, out } = self;
         let (vectors, simd_epilogue) = (COLUMNS / S::F32_LANES, epilogue.simd::<S>());
         let panels = outputs.div_ceil(COLUMNS);
         // The lines of each panel, and the lines from pixel to pixel there.
@@ -37,22 +37,21 @@ impl WithSimd for Finish<'_> {
             .map(|(task, index)| (&sums[task][index..], at_once.min(panels - task * at_once)))
             .collect();
         for (pixel, out) in (first..).zip(out.chunks_exact_mut(outputs)) {
-            let others = if others.is_empty() { others } else { &others[pixel * outputs..][..outputs] };
             for (panel, (out, (lines, width))) in out.chunks_mut(COLUMNS).zip(&places).enumerate() {
                 let line = &lines[(pixel - skipped) * width];
-                let others = if others.is_empty() { others } else { &others[panel * COLUMNS..][..out.len()] };
                 if out.len() == COLUMNS {
-                    let (values, others) = (S::as_simd_f32s(line).0, S::as_simd_f32s(others).0);
+                    let values = S::as_simd_f32s(line).0;
                     for (index, out) in S::as_mut_simd_f32s(out).0.iter_mut().enumerate() {
                         let vector = panel * vectors + index;
-                        *out = match others.get(index) {
-                            Some(other) => simd_epilogue.apply_added(simd, values[index], vector, pixel, *other),
-                            None => simd_epilogue.apply(simd, values[index], vector, pixel),
+                        *out = if adds {
+                            simd_epilogue.apply_added(simd, values[index], vector, pixel, *out)
+                        } else {
+                            simd_epilogue.apply(simd, values[index], vector, pixel)
                         };
                     }
                 } else {
                     for (index, (out, value)) in out.iter_mut().zip(line).enumerate() {
-                        let other = others.get(index).copied().unwrap_or(0.0);
+                        let other = if adds { *out } else { 0.0 };
                         *out = epilogue.apply_added(*value, panel * COLUMNS + index, pixel, other);
                     }
                 }
@@ -65,7 +64,7 @@ impl WithSimd for Finish<'_> {
 pub(super) struct Finished<'a, S: Simd> {
     outputs: usize,
     vectors: SimdEpilogue<'a, S>,
-    others: &'a [f32],
+    adds: bool,
     first: usize,
     out: &'a mut [f32],
 }
@@ -76,11 +75,11 @@ impl<'a, S: Simd> Finished<'a, S> {
     pub(super) fn new(
         outputs: usize,
         epilogue: &'a DenseEpilogue<'a>,
-        others: &'a [f32],
+        adds: bool,
         first: usize,
         out: &'a mut [f32],
     ) -> Self {
-        Self { outputs, vectors: epilogue.simd::<S>(), others, first, out }
+        Self { outputs, vectors: epilogue.simd::<S>(), adds, first, out }
     }
 }
 
@@ -105,17 +104,10 @@ impl<S: Simd> Finished<'_, S> {
                 .0
                 .first_chunk_mut::<PANELS>()
                 .expect("whole panels");
-            let others: Option<&[[S::f32s; VECTORS]; PANELS]> = (!self.others.is_empty()).then(|| {
-                let others = &self.others[of_row(self.first + row + index)..][..PANELS * COLUMNS];
-                S::as_simd_f32s(others).0.as_chunks::<VECTORS>().0.first_chunk::<PANELS>().expect("whole panels")
-            });
             for panel in 0..PANELS {
                 for vector in 0..VECTORS {
                     let values = vectors.shifted(simd, sums[index][panel][vector], panel, vector);
-                    let values = match others {
-                        Some(others) => vectors.added(simd, values, others[panel][vector]),
-                        None => values,
-                    };
+                    let values = if self.adds { vectors.added(simd, values, out[panel][vector]) } else { values };
                     out[panel][vector] = vectors.activated(simd, values, panel, vector);
                 }
             }
@@ -128,29 +120,24 @@ impl<S: Simd> Finished<'_, S> {
         let (channel, pixel) = (panel * COLUMNS, self.first + row);
         let count = COLUMNS.min(self.outputs - channel);
         let out = &mut self.out[row * self.outputs + channel..][..count];
-        let others = match self.others {
-            [] => &[],
-            others => &others[pixel * self.outputs + channel..][..count],
-        };
         if count == COLUMNS {
-            let (out, others) = (S::as_mut_simd_f32s(out).0, S::as_simd_f32s(others).0);
+            let out = S::as_mut_simd_f32s(out).0;
             for index in 0..VECTORS {
                 let vector = panel * VECTORS + index;
-                out[index] = match others.get(index) {
-                    Some(other) => self.vectors.apply_added(simd, sums[index], vector, pixel, *other),
-                    None => self.vectors.apply(simd, sums[index], vector, pixel),
+                out[index] = if self.adds {
+                    self.vectors.apply_added(simd, sums[index], vector, pixel, out[index])
+                } else {
+                    self.vectors.apply(simd, sums[index], vector, pixel)
                 };
             }
             return;
         }
-        let of_others = others.chunks(S::F32_LANES).map(Some).chain(std::iter::repeat(None));
-        for ((index, out), others) in out.chunks_mut(S::F32_LANES).enumerate().zip(of_others) {
+        for (index, out) in out.chunks_mut(S::F32_LANES).enumerate() {
             let vector = panel * VECTORS + index;
-            let values = match others {
-                Some(others) => {
-                    self.vectors.apply_added(simd, sums[index], vector, pixel, simd.partial_load_f32s(others))
-                }
-                None => self.vectors.apply(simd, sums[index], vector, pixel),
+            let values = if self.adds {
+                self.vectors.apply_added(simd, sums[index], vector, pixel, simd.partial_load_f32s(out))
+            } else {
+                self.vectors.apply(simd, sums[index], vector, pixel)
             };
             simd.partial_store_f32s(out, values);
         }

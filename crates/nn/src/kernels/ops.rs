@@ -6,10 +6,15 @@ use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType, Flex, backend_extension};
-use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use rayon::prelude::*;
 
+use super::data::data;
 use super::extent::Extent;
 use super::scratch::Scratch;
+
+/// Numbers that a task copies.
+const COPIED: usize = 1 << 14;
 
 /// An operation on feature maps: maps in, maps out.
 pub trait MapOp: fmt::Debug + Send + Sync {
@@ -18,6 +23,12 @@ pub trait MapOp: fmt::Debug + Send + Sync {
 
     /// Computes the output. What `out` holds before is arbitrary, so every value has to be written.
     fn forward(&self, inputs: &[Maps], out: &mut [f32]);
+}
+
+/// An operation that adds to feature maps.
+pub trait AddOp: fmt::Debug + Send + Sync {
+    /// Adds to `sums`, maps of this extent, in place.
+    fn add(&self, maps: Maps, extent: Extent, sums: &mut [f32]);
 }
 
 /// A batch of float32 feature maps, with the channels innermost.
@@ -56,6 +67,12 @@ pub fn join(op: impl MapOp + 'static, maps: [Tensor<4>; 3]) -> Tensor<4> {
     dispatch(op, Inputs::Three(first, second, third))
 }
 
+/// Adds to float32 maps, `(images, height, width, channels)`, on the CPU: in their own memory if they have no other owner.
+pub fn add(op: impl AddOp + 'static, maps: Tensor<4>, sums: Tensor<4>) -> Tensor<4> {
+    let inputs = Inputs::Two(maps.into_dispatch(), sums.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as MapOps>::add_op(inputs, Arc::new(op)))
+}
+
 fn dispatch(op: impl MapOp + 'static, inputs: Inputs<Dispatch>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as MapOps>::map_op(inputs, Arc::new(op)))
 }
@@ -71,6 +88,7 @@ pub enum Inputs<B: Backend> {
 #[backend_extension(Flex)]
 pub trait MapOps: Backend {
     fn map_op(#[extension_type] inputs: Inputs<Self>, op: Arc<dyn MapOp>) -> FloatTensor<Self>;
+    fn add_op(#[extension_type] inputs: Inputs<Self>, op: Arc<dyn AddOp>) -> FloatTensor<Self>;
 }
 
 impl MapOps for Flex {
@@ -80,6 +98,25 @@ impl MapOps for Flex {
             Inputs::Two(first, second) => of_tensors(&*op, [first, second]),
             Inputs::Three(first, second, third) => of_tensors(&*op, [first, second, third]),
         })
+    }
+
+    fn add_op(inputs: Inputs<Self>, op: Arc<dyn AddOp>) -> FloatTensor<Self> {
+        let Inputs::Two(maps, sums) = inputs else { panic!("maps, and maps to add to") };
+        let maps = maps.to_contiguous();
+        // A copy of the tensor would own the memory too.
+        let mut sums = if sums.is_contiguous() { sums } else { sums.to_contiguous() };
+        let Maps { extent, channels, .. } = Maps::of(&sums);
+        let range = sums.layout().start_offset()..;
+        let count = extent.pixels() * channels;
+        if let Some(values) = sums.try_storage_mut() {
+            op.add(Maps::of(&maps), extent, &mut values[range][..count]);
+            return sums;
+        }
+        let mut copy = Scratch::new(count);
+        let rows = copy.values_mut().par_chunks_mut(COPIED).zip(numbers(&sums).par_chunks(COPIED));
+        rows.for_each(|(to, from)| to.copy_from_slice(from));
+        op.add(Maps::of(&maps), extent, copy.values_mut());
+        FloatTensor::<Self>::from_data(data(copy, [extent.images, extent.height, extent.width, channels]))
     }
 }
 
@@ -93,12 +130,6 @@ fn output(op: &dyn MapOp, inputs: &[Maps]) -> TensorData {
     let mut scratch = Scratch::new(images * height * width * channels);
     op.forward(inputs, scratch.values_mut());
     data(scratch, [images, height, width, channels])
-}
-
-/// The data of a float32 tensor in scratch memory, row-major, which are not copied.
-pub fn data<const D: usize>(scratch: Scratch, shape: [usize; D]) -> TensorData {
-    let bytes = Bytes::from_shared(bytes::Bytes::from_owner(scratch), AllocationProperty::Other);
-    TensorData::from_bytes(bytes, shape, DType::F32)
 }
 
 /// The numbers of a contiguous tensor.

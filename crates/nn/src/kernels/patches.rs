@@ -101,18 +101,17 @@ impl Convolution for Patches {
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
-        self.forward_add(maps, extent, prologue, epilogue, &[], out);
+        self.run(maps, extent, prologue, epilogue, false, out);
     }
 
-    fn forward_add(
-        &self,
-        maps: &[f32],
-        extent: Extent,
-        prologue: &Prologue,
-        epilogue: &Epilogue,
-        others: &[f32],
-        out: &mut [f32],
-    ) {
+    fn forward_add(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
+        self.run(maps, extent, prologue, epilogue, true, out);
+    }
+}
+
+impl Patches {
+    /// Convolves maps into `out`, or adds to what it holds.
+    fn run(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
         let mut memory = prepared::memory(prologue, maps);
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
         let (depth, outputs) = (self.depth(), self.outputs);
@@ -125,7 +124,7 @@ impl Convolution for Patches {
                 let first = index * PIXELS;
                 let rows = maps[first * depth..].chunks_exact(depth).take(out.len() / outputs).collect();
                 let places = Adjacent;
-                arch().dispatch(Product { rows, places, weights, outputs, epilogue, others, first, out });
+                arch().dispatch(Product { rows, places, weights, outputs, epilogue, adds, first, out });
             });
             return;
         }
@@ -156,7 +155,7 @@ impl Convolution for Patches {
             }
             let places = &places[..];
             let first = (rows_before + row) * out_extent.width;
-            arch().dispatch(Product { rows, places, weights, outputs, epilogue, others, first, out });
+            arch().dispatch(Product { rows, places, weights, outputs, epilogue, adds, first, out });
         });
     }
 }
@@ -170,8 +169,8 @@ struct Product<'a, P> {
     weights: Panels<'a>,
     outputs: usize,
     epilogue: &'a DenseEpilogue<'a>,
-    /// Values that are added to those of `out`'s whole map before the activation; empty for none.
-    others: &'a [f32],
+    /// Whether the values that `out` holds are added before the activation.
+    adds: bool,
     /// The number of `out`'s first pixel.
     first: usize,
     out: &'a mut [f32],
@@ -182,8 +181,8 @@ impl<P: Places> WithSimd for Product<'_, P> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, places, weights, outputs, epilogue, others, first, out } = self;
-        let mut sink = Finished::<S>::new(outputs, epilogue, others, first, out);
+        let Self { rows, places, weights, outputs, epilogue, adds, first, out } = self;
+        let mut sink = Finished::<S>::new(outputs, epilogue, adds, first, out);
         gemm::multiply_into(simd, rows.len(), |row| rows[row], places, weights, &mut sink);
     }
 }

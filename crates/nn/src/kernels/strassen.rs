@@ -150,18 +150,17 @@ impl Convolution for Strassen {
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
-        self.forward_add(maps, extent, prologue, epilogue, &[], out);
+        self.run(maps, extent, prologue, epilogue, false, out);
     }
 
-    fn forward_add(
-        &self,
-        maps: &[f32],
-        extent: Extent,
-        prologue: &Prologue,
-        epilogue: &Epilogue,
-        others: &[f32],
-        out: &mut [f32],
-    ) {
+    fn forward_add(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
+        self.run(maps, extent, prologue, epilogue, true, out);
+    }
+}
+
+impl Strassen {
+    /// Convolves maps into `out`, or adds to what it holds.
+    fn run(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
         let mut memory = prepared::memory(prologue, maps);
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
         let epilogue = &epilogue.dense(self.outputs);
@@ -201,7 +200,7 @@ impl Convolution for Strassen {
             let (sums, products) = (sums.values_mut(), products.lines_mut());
             let first = task.start;
             let work =
-                Work { strassen: self, pairs, first, pixels: &pixels, at_once, sums, products, epilogue, others, out };
+                Work { strassen: self, pairs, first, pixels: &pixels, at_once, sums, products, epilogue, adds, out };
             arch().dispatch(work);
         });
     }
@@ -220,8 +219,8 @@ struct Work<'a> {
     sums: &'a mut [f32],
     products: &'a mut [Line],
     epilogue: &'a DenseEpilogue<'a>,
-    /// Values that are added to those of `out`'s whole map before the activation; empty for none.
-    others: &'a [f32],
+    /// Whether the values that `out` holds are added before the activation.
+    adds: bool,
     out: &'a mut [f32],
 }
 
@@ -230,7 +229,7 @@ impl WithSimd for Work<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { strassen, pairs, first, pixels, at_once: (inputs, together), sums, products, epilogue, others, out } =
+        let Self { strassen, pairs, first, pixels, at_once: (inputs, together), sums, products, epilogue, adds, out } =
             self;
         let (depth, panels) = strassen.half();
         let rows = pixels.len();
@@ -251,8 +250,7 @@ impl WithSimd for Work<'_> {
                 }
             }
             let panels = (panel, count);
-            Outputs { strassen, pairs, first, products, rows, panels, epilogue, others, out: &mut *out }
-                .with_simd(simd);
+            Outputs { strassen, pairs, first, products, rows, panels, epilogue, adds, out: &mut *out }.with_simd(simd);
         }
     }
 }
@@ -297,7 +295,7 @@ struct Outputs<'a> {
     /// The first panel, and the number of panels.
     panels: (usize, usize),
     epilogue: &'a DenseEpilogue<'a>,
-    others: &'a [f32],
+    adds: bool,
     out: &'a mut [f32],
 }
 
@@ -306,12 +304,12 @@ impl WithSimd for Outputs<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { strassen, pairs, first, products, rows, panels: (panel, count), epilogue, others, out } = self;
+        let Self { strassen, pairs, first, products, rows, panels: (panel, count), epilogue, adds, out } = self;
         let lanes = COLUMNS / S::F32_LANES;
         let (of_half, of_pixel) = (strassen.half().1 * lanes, strassen.outputs / S::F32_LANES);
         let epilogue = epilogue.simd::<S>();
         let products = S::as_simd_f32s(products.as_flattened()).0;
-        let (others, out) = (S::as_simd_f32s(others).0, S::as_mut_simd_f32s(out).0);
+        let out = S::as_mut_simd_f32s(out).0;
         let (vectors, first_pixel) = (count * lanes, pairs.pixel(first));
         for row in 0..rows {
             let pixel = pairs.pixel(first + row);
@@ -325,9 +323,11 @@ impl WithSimd for Outputs<'_> {
                 for block in 0..BLOCKS {
                     if block < computed {
                         let (pixel, vector) = (pixel + block / 2, block % 2 * of_half + panel * lanes + vector);
-                        out[(pixel - first_pixel) * of_pixel + vector] = match others.get(pixel * of_pixel + vector) {
-                            Some(other) => epilogue.apply_added(simd, found[block], vector, pixel, *other),
-                            None => epilogue.apply(simd, found[block], vector, pixel),
+                        let out = &mut out[(pixel - first_pixel) * of_pixel + vector];
+                        *out = if adds {
+                            epilogue.apply_added(simd, found[block], vector, pixel, *out)
+                        } else {
+                            epilogue.apply(simd, found[block], vector, pixel)
                         };
                     }
                 }

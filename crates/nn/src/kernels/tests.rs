@@ -353,8 +353,8 @@ fn others_are_added_before_the_activation() {
         let mut case = Case::new(channels, side * side, extent, extent.pixels());
         case.epilogue.gain = None;
         let others = numbers(channels[0] * extent.pixels(), 9);
-        let mut out = vec![f32::NAN; others.len()];
-        convolution.forward_add(&case.maps, extent, &case.prologue, &case.epilogue, &others, &mut out);
+        let mut out = others.clone();
+        convolution.forward_add(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
         let slope = case.epilogue.slope.take().unwrap();
         case.epilogue.slope = Some(vec![1.0; channels[0]].into());
         let ceiling = f64::from(case.epilogue.ceiling.take().unwrap());

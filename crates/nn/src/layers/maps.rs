@@ -5,7 +5,7 @@ use burn::tensor::module::{interpolate, max_pool2d};
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 
 use super::loader::Execution;
-use crate::kernels::{Concatenate, MaxPool, NearestAdd, UpsampleMultiply, apply, join, merge};
+use crate::kernels::{Concatenate, MaxPool, NearestAdd, UpsampleMultiply, add, apply, join, merge};
 use crate::training;
 
 impl Execution {
@@ -88,7 +88,7 @@ impl Execution {
                 let [maps, others] = [maps, others].map(|maps| maps.permute([0, 3, 1, 2]));
                 Self::Burn.nearest_add(maps, others).permute([0, 2, 3, 1])
             }
-            Self::Kernels => merge(NearestAdd, maps, others),
+            Self::Kernels => add(NearestAdd, maps, others),
         }
     }
 
