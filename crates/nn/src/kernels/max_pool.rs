@@ -1,5 +1,7 @@
 //! The largest values of windows.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -29,20 +31,29 @@ impl MapOp for MaxPool {
         let row = extent.width * channels;
         out.par_chunks_exact_mut(out_extent.width * channels).enumerate().for_each(|(index, out)| {
             let (image, y) = (index / out_extent.height, index % out_extent.height);
-            let rows = &values[(image * extent.height + (y * self.stride).saturating_sub(self.side / 2)) * row..];
-            let end = (y * self.stride + self.side / 2 + 1).min(extent.height);
-            let rows = &rows[..(end - (y * self.stride).saturating_sub(self.side / 2)) * row];
-            arch().dispatch(Row { pool: *self, rows, row, channels, out });
+            let rows = self.under(y, extent.height).map(|y| &values[(image * extent.height + y) * row..][..row]);
+            self.row(&rows.collect::<Vec<_>>(), channels, out);
         });
+    }
+}
+
+impl MaxPool {
+    /// The rows of an image of this height under a row of the output.
+    pub(super) fn under(self, row: usize, height: usize) -> Range<usize> {
+        let centre = row * self.stride;
+        centre.saturating_sub(self.side / 2)..(centre + self.side / 2 + 1).min(height)
+    }
+
+    /// Computes a row of the output from the rows [under](Self::under) it.
+    pub(super) fn row(self, rows: &[&[f32]], channels: usize, out: &mut [f32]) {
+        arch().dispatch(Row { pool: self, rows, channels, out });
     }
 }
 
 /// Computes a row of the output from the rows under its windows.
 struct Row<'a> {
     pool: MaxPool,
-    rows: &'a [f32],
-    /// Numbers of a row of the input.
-    row: usize,
+    rows: &'a [&'a [f32]],
     channels: usize,
     out: &'a mut [f32],
 }
@@ -52,12 +63,12 @@ impl WithSimd for Row<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { pool: MaxPool { side, stride }, rows, row, channels, out } = self;
-        let width = row / channels;
+        let Self { pool: MaxPool { side, stride }, rows, channels, out } = self;
+        let width = rows[0].len() / channels;
         for (x, out) in out.chunks_exact_mut(channels).enumerate() {
             out.fill(f32::NEG_INFINITY);
             let columns = (x * stride).saturating_sub(side / 2)..(x * stride + side / 2 + 1).min(width);
-            for line in rows.chunks_exact(row) {
+            for line in rows {
                 for column in columns.clone() {
                     let values = &line[column * channels..][..channels];
                     out.iter_mut()

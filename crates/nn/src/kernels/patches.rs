@@ -69,26 +69,6 @@ impl Patches {
     fn depth(&self) -> usize {
         self.side * self.side * self.inputs
     }
-
-    /// Copies rows of an image with their padding, from a row on that may be above it.
-    fn copy(&self, image: &[f32], extent: Extent, top: isize, padded: &mut [f32]) {
-        let row = extent.width * self.inputs;
-        let before = self.padding.before(self.side, self.stride, extent.width) * self.inputs;
-        for (y, padded) in (top..).zip(padded.chunks_exact_mut(self.pitch(extent))) {
-            if (0..extent.height as isize).contains(&y) {
-                padded[..before].fill(0.0);
-                padded[before..][..row].copy_from_slice(&image[y as usize * row..][..row]);
-                padded[before + row..].fill(0.0);
-            } else {
-                padded.fill(0.0);
-            }
-        }
-    }
-
-    /// Values of a row with its padding.
-    fn pitch(&self, extent: Extent) -> usize {
-        (extent.width + self.padding.both(self.side, self.stride, extent.width)) * self.inputs
-    }
 }
 
 impl Convolution for Patches {
@@ -116,10 +96,10 @@ impl Patches {
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
         let (depth, outputs) = (self.depth(), self.outputs);
         let epilogue = &epilogue.dense(outputs);
-        let lines = self.weights.values().as_chunks::<COLUMNS>().0;
-        let weights = Panels { lines, stride: depth, depth, count: self.panels() };
         if self.side == 1 && self.stride == 1 {
             // A kernel of one pixel takes the map as it is.
+            let lines = self.weights.values().as_chunks::<COLUMNS>().0;
+            let weights = Panels { lines, stride: depth, depth, count: self.panels() };
             out.par_chunks_mut(PIXELS * outputs).enumerate().for_each(|(index, out)| {
                 let first = index * PIXELS;
                 let rows = maps[first * depth..].chunks_exact(depth).take(out.len() / outputs).collect();
@@ -129,34 +109,91 @@ impl Patches {
             return;
         }
         let out_extent = self.out(extent);
-        let above = self.padding.before(self.side, self.stride, extent.height) as isize;
-        let pitch = self.pitch(extent);
+        let bands = Bands::new(self, extent, epilogue, adds);
         let rows = PIXELS.div_ceil(out_extent.width).min(out_extent.height.div_ceil(rayon::current_num_threads()));
         let images = maps.chunks_exact(extent.height * extent.width * self.inputs);
-        let bands = out.chunks_exact_mut(out_extent.height * out_extent.width * outputs).zip(images).enumerate();
-        let bands: Vec<_> = bands
+        let tasks = out.chunks_exact_mut(out_extent.height * out_extent.width * outputs).zip(images).enumerate();
+        let tasks: Vec<_> = tasks
             .flat_map(|(number, (out, image))| {
                 let bands = out.chunks_mut(rows * out_extent.width * outputs).enumerate();
                 bands.map(move |(index, out)| (number * out_extent.height, index * rows, image, out))
             })
             .collect();
-        let of_kernel = self.side * self.inputs;
-        let places: Vec<usize> = (0..depth).map(|index| index / of_kernel * pitch + index % of_kernel).collect();
-        let span = (self.side - 1) * pitch + of_kernel;
-        let memory = || Scratch::new(((rows - 1) * self.stride + self.side) * pitch);
-        bands.into_par_iter().for_each_init(memory, |padded, (rows_before, row, image, out)| {
-            self.copy(image, extent, (row * self.stride) as isize - above, padded.values_mut());
-            let padded = padded.values();
-            let step = self.stride * self.inputs;
-            let mut rows = Vec::with_capacity(out.len() / outputs);
-            for row in 0..out.len() / (out_extent.width * outputs) {
-                let values = &padded[row * self.stride * pitch..];
-                rows.extend((0..out_extent.width).map(|column| &values[column * step..][..span]));
+        tasks.into_par_iter().for_each_init(
+            || bands.memory(rows),
+            |padded, (rows_before, row, image, out)| {
+                let first = (rows_before + row) * out_extent.width;
+                bands.convolve(image, row, first, padded.values_mut(), out);
+            },
+        );
+    }
+}
+
+/// A convolution of some rows at a time.
+#[derive(Debug)]
+pub(super) struct Bands<'a> {
+    patches: &'a Patches,
+    extent: Extent,
+    epilogue: &'a DenseEpilogue<'a>,
+    adds: bool,
+    /// The values under the kernel, from the first one on, in rows with their padding.
+    places: Vec<usize>,
+}
+
+impl<'a> Bands<'a> {
+    /// Of maps of an extent. `adds` is whether the values that the output holds are added before the activation.
+    pub(super) fn new(patches: &'a Patches, extent: Extent, epilogue: &'a DenseEpilogue, adds: bool) -> Self {
+        let of_kernel = patches.side * patches.inputs;
+        let mut bands = Self { patches, extent, epilogue, adds, places: Vec::new() };
+        let pitch = bands.pitch();
+        bands.places = (0..patches.depth()).map(|index| index / of_kernel * pitch + index % of_kernel).collect();
+        bands
+    }
+
+    /// Memory for the input of so many rows of the output.
+    pub(super) fn memory(&self, rows: usize) -> Scratch {
+        Scratch::new(((rows - 1) * self.patches.stride + self.patches.side) * self.pitch())
+    }
+
+    /// Computes as many rows of an image as `out` has, from a row on whose first pixel has this number.
+    pub(super) fn convolve(&self, image: &[f32], row: usize, first: usize, padded: &mut [f32], out: &mut [f32]) {
+        let Self { patches, extent, epilogue, adds, ref places } = *self;
+        let Patches { inputs, outputs, stride, .. } = *patches;
+        self.copy(image, row, padded);
+        let (pitch, depth, width) = (self.pitch(), patches.depth(), patches.out(extent).width);
+        let span = places.last().map_or(0, |last| last + 1);
+        let mut rows = Vec::with_capacity(out.len() / outputs);
+        for row in 0..out.len() / (width * outputs) {
+            let values = &padded[row * stride * pitch..];
+            rows.extend((0..width).map(|column| &values[column * stride * inputs..][..span]));
+        }
+        let lines = patches.weights.values().as_chunks::<COLUMNS>().0;
+        let weights = Panels { lines, stride: depth, depth, count: patches.panels() };
+        arch().dispatch(Product { rows, places: &places[..], weights, outputs, epilogue, adds, first, out });
+    }
+
+    /// Copies the rows of an image under those of the output, from one on, with their padding.
+    fn copy(&self, image: &[f32], row: usize, padded: &mut [f32]) {
+        let Patches { inputs, side, stride, padding, .. } = *self.patches;
+        let Extent { height, width, .. } = self.extent;
+        let above = padding.before(side, stride, height);
+        let before = padding.before(side, stride, width) * inputs;
+        for (index, padded) in padded.chunks_exact_mut(self.pitch()).enumerate() {
+            let y = (row * stride + index).wrapping_sub(above);
+            if y < height {
+                padded[..before].fill(0.0);
+                padded[before..][..width * inputs].copy_from_slice(&image[y * width * inputs..][..width * inputs]);
+                padded[before + width * inputs..].fill(0.0);
+            } else {
+                padded.fill(0.0);
             }
-            let places = &places[..];
-            let first = (rows_before + row) * out_extent.width;
-            arch().dispatch(Product { rows, places, weights, outputs, epilogue, adds, first, out });
-        });
+        }
+    }
+
+    /// Values of a row with its padding.
+    fn pitch(&self) -> usize {
+        let Patches { inputs, side, stride, padding, .. } = *self.patches;
+        (self.extent.width + padding.both(side, stride, self.extent.width)) * inputs
     }
 }
 

@@ -8,9 +8,10 @@ use super::region::Range;
 static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), used: 0, most: 0 });
 /// How much of it is kept, in numbers.
 const KEPT: usize = 96 << 20;
-/// Every size is a multiple of a page. A region has four megabytes or more. Both are in numbers.
+/// Every size is a multiple of a page. A region has 64 megabytes or more, of which the system provides what was touched: in a large one,
+/// what several small maps leave behind has room for a larger one. Both are in numbers.
 const PAGE: usize = 1 << 10;
-const REGION: usize = 1 << 20;
+const REGION: usize = 16 << 20;
 /// The memory in use and not in use together, beyond the most that was ever in use: a share of that, and an allowance.
 const SPARE: usize = 2;
 const ALLOWED: usize = 2 << 20;
@@ -139,10 +140,10 @@ mod tests {
     #[test]
     fn the_smallest_that_is_large_enough_is_taken() {
         let mut pool = pool();
-        let maps = [8, 2, 4].map(|millions| pool.take(millions * MILLION));
+        let maps = [40, 20, 30].map(|millions| pool.take(millions * MILLION));
         let address = maps[2].values().as_ptr();
         maps.into_iter().for_each(|map| pool.put_back(map));
-        assert_eq!(pool.take(3 * MILLION).values().as_ptr(), address);
+        assert_eq!(pool.take(25 * MILLION).values().as_ptr(), address);
         assert_eq!(pool.free.len(), 3);
     }
 

@@ -3,11 +3,14 @@
 use std::process::Command;
 use std::sync::Arc;
 
+use burn::tensor::Tensor;
+
 use super::{
-    Concatenate, Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, F63, MapOp, Maps, MaxPool,
-    NearestAdd, PadChannels, Padding, Patches, Phases, Prologue, SqueezeExcitation, Strassen, Stride2,
-    TEST_INSTRUCTIONS, UpsampleAdd, UpsampleMultiply, Winograd, Winograd2d,
+    AddOp, Concatenate, Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, F63, MapOp, Maps,
+    MaxPool, NearestAdd, PadChannels, Padding, Patches, Phases, Pooled, Prologue, Scratch, SqueezeExcitation, Strassen,
+    Stride2, TEST_INSTRUCTIONS, UpsampleAdd, UpsampleMultiply, Winograd, Winograd2d, add, data,
 };
+use crate::DeviceChoice;
 
 /// Numbers between -1 and 1 that look random.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
@@ -304,11 +307,12 @@ fn depthwise_on_any_size() {
 fn results_are_the_same_for_any_batch_and_any_number_of_threads() {
     let channels = [64, 32];
     let (weights, pixel_weights) = (numbers(9 * 64 * 32, 2), numbers(64 * 32, 2));
-    let convolutions: [Box<dyn Convolution>; 10] = [
+    let convolutions: [Box<dyn Convolution>; 11] = [
         Box::new(Direct::new(&pixel_weights, channels, 1, 1)),
         Box::new(Direct::new(&weights, channels, 3, 2)),
         Box::new(Patches::new(&weights, channels, 3, 1)),
         Box::new(Patches::new(&weights, channels, 3, 2)),
+        Box::new(Pooled::new(Patches::new(&weights, channels, 3, 2))),
         Box::new(Strassen::new(&pixel_weights, channels, 1)),
         Box::new(Strassen::new(&pixel_weights, channels, 2)),
         Box::new(Winograd2d::<F43>::new(&weights, 64, 32)),
@@ -403,12 +407,35 @@ fn the_largest_of_a_window() {
 }
 
 #[test]
+fn a_convolution_pools_as_it_goes() {
+    for (channels, side) in [([32, 3], 7), ([17, 5], 3)] {
+        for extent in extents() {
+            let weights = numbers(channels[0] * channels[1] * side * side, 2);
+            let patches = || Patches::new(&weights, channels, side, 2);
+            let whole = patches().out(extent);
+            let case = Case::new(channels, side * side, extent, whole.height * whole.width);
+            let mut maps = vec![f32::NAN; whole.pixels() * channels[0]];
+            patches().forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut maps);
+            let maps = [Maps { values: &maps, extent: whole, channels: channels[0] }];
+            let pool = MaxPool { side: 3, stride: 2 };
+            let (pooled, _) = pool.shape(&maps);
+            let mut expected = vec![f32::NAN; pooled.pixels() * channels[0]];
+            pool.forward(&maps, &mut expected);
+            let convolution = Pooled::new(patches());
+            assert_eq!(convolution.out(extent), pooled);
+            let mut out = vec![f32::NAN; expected.len()];
+            convolution.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+            assert_eq!(out, expected, "{channels:?} channels of {extent:?}");
+        }
+    }
+}
+
+#[test]
 fn the_nearest_pixel_is_added() {
     let (from, to) = (Extent { images: 2, height: 4, width: 5 }, Extent { images: 2, height: 7, width: 9 });
     let (maps, others) = (numbers(from.pixels() * 5, 1), numbers(to.pixels() * 5, 2));
-    let mut out = vec![f32::NAN; others.len()];
-    let inputs = [Maps { values: &maps, extent: from, channels: 5 }, Maps { values: &others, extent: to, channels: 5 }];
-    NearestAdd.forward(&inputs, &mut out);
+    let mut out = others.clone();
+    NearestAdd.add(Maps { values: &maps, extent: from, channels: 5 }, to, &mut out);
     let expected: Vec<f64> = (0..others.len())
         .map(|index| {
             let (pixel, channel) = (index / 5, index % 5);
@@ -418,6 +445,30 @@ fn the_nearest_pixel_is_added() {
         })
         .collect();
     close(&out, &expected, 1e-6, "nearest");
+}
+
+#[test]
+fn maps_with_one_owner_are_added_to_in_their_memory() {
+    let device = DeviceChoice::Cpu.find().unwrap().burn();
+    let tensor = |values: &[f32]| {
+        let mut scratch = Scratch::new(values.len());
+        scratch.values_mut().copy_from_slice(values);
+        let address = scratch.values().as_ptr();
+        (Tensor::<4>::from_data(data(scratch, [1, 2, 2, 16]), &device), address)
+    };
+    let sums: Vec<f32> = (0..64).map(|value| value as f32).collect();
+    let doubled: Vec<f32> = sums.iter().map(|value| 2.0 * value).collect();
+    let is = |tensor: Tensor<4>, values: &[f32], address: *const f32| {
+        let data = tensor.into_data();
+        let found: &[f32] = data.as_slice().unwrap();
+        assert_eq!(found, values);
+        found.as_ptr() == address
+    };
+    let ((maps, _), (alone, address)) = (tensor(&sums), tensor(&sums));
+    assert!(is(add(NearestAdd, maps.clone(), alone), &doubled, address), "its own memory");
+    let (shared, address) = tensor(&sums);
+    assert!(!is(add(NearestAdd, maps, shared.clone()), &doubled, address), "the memory of another owner");
+    assert!(is(shared, &sums, address), "another owner's maps");
 }
 
 #[test]

@@ -13,8 +13,8 @@ use super::loader::{Budget, Execution, Loader};
 use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
-    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, F63, PadChannels, Padding, Patches, Phases, Prologue,
-    Strassen, Stride2, Winograd, Winograd2d, apply,
+    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, F63, PadChannels, Padding, Patches, Phases, Pooled,
+    Prologue, Strassen, Stride2, Winograd, Winograd2d, apply,
 };
 use crate::training::{self, Activation, Form, activate, with_operations};
 
@@ -46,6 +46,8 @@ pub struct Conv2d {
     outputs: usize,
     /// Whether it trains on maps with the channels innermost.
     is_innermost: bool,
+    /// Whether the maps are pooled after the layers after the convolution.
+    is_pooled: bool,
 }
 
 impl Conv2d {
@@ -83,6 +85,17 @@ impl Conv2d {
         Self::of_channels(loader, channels, side, stride, Padding::Same)
     }
 
+    /// From inputs to outputs, without a bias, for few inputs. After the layers after it comes `torch.nn.MaxPool2d(3, stride=2,
+    /// padding=1)`.
+    pub fn pooled(loader: &Loader, [inputs, outputs]: [usize; 2], side: usize, stride: usize) -> Self {
+        let form = Form { inputs, side, stride, padding: Padding::Centred, dilation: 1, depthwise: false };
+        let weight = loader.tensor("weight", [outputs, inputs, side, side]);
+        let weight = Kernel::new(loader, weight, |values| -> Arc<dyn Convolution> {
+            Arc::new(Pooled::new(Patches::new(values, [outputs, inputs], side, stride)))
+        });
+        Self { is_pooled: true, ..Self::of_weight(loader, weight, form, outputs) }
+    }
+
     fn of_channels(loader: &Loader, inputs: usize, side: usize, stride: usize, padding: Padding) -> Self {
         Self::of_form(loader, Form { inputs, side, stride, padding, dilation: 1, depthwise: true }, inputs, 0)
     }
@@ -100,7 +113,7 @@ impl Conv2d {
         let weight = Kernel::new(loader, weight, |values| prepare(loader, values, form, outputs, 0));
         let is_innermost = loader.execution() == Execution::Kernels && matches!(weight, Kernel::Plain(_));
         let execution = if is_innermost { Execution::Burn } else { loader.execution() };
-        Self { weight, bias: Some(Channelwise::new(bias, execution)), form, outputs, is_innermost }
+        Self { weight, bias: Some(Channelwise::new(bias, execution)), form, outputs, is_innermost, is_pooled: false }
     }
 
     fn of_form(loader: &Loader, form: Form, outputs: usize, width: usize) -> Self {
@@ -109,8 +122,12 @@ impl Conv2d {
         let form = if stride == 1 { Form { padding: Padding::Centred, ..form } } else { form };
         let weight = loader.tensor("weight", [outputs, if depthwise { 1 } else { inputs }, side, side]);
         let weight = Kernel::new(loader, weight, |values| prepare(loader, values, form, outputs, width));
+        Self::of_weight(loader, weight, form, outputs)
+    }
+
+    fn of_weight(loader: &Loader, weight: Kernel<dyn Convolution>, form: Form, outputs: usize) -> Self {
         let is_innermost = loader.execution() == Execution::Kernels && matches!(weight, Kernel::Plain(_));
-        Self { weight, bias: None, form, outputs, is_innermost }
+        Self { weight, bias: None, form, outputs, is_innermost, is_pooled: false }
     }
 
     /// With the bias of the loader's module.
@@ -121,14 +138,16 @@ impl Conv2d {
 
     /// Convolves `x`. The normalization `before` comes before the convolution, and `after` after it.
     pub fn forward(&self, x: Tensor<4>, before: Option<&BatchNorm2d>, after: &After) -> Tensor<4> {
+        let pooled = |maps, execution: Execution| if self.is_pooled { execution.max_pool(maps, 3, 2) } else { maps };
         match &self.weight {
             Kernel::Plain(weight) if self.is_innermost => {
                 let x = before.map_or(x.clone(), |norm| norm.train(x, None, Activation::NONE));
-                self.trained(x, weight, None, after)
+                pooled(self.trained(x, weight, None, after), Execution::Kernels)
             }
             Kernel::Plain(weight) => {
                 let x = before.map_or(x.clone(), |norm| norm.forward(x));
-                self.activated(self.normalized(self.convolved(x, weight), after), after)
+                let x = self.activated(self.normalized(self.convolved(x, weight), after), after);
+                pooled(x, Execution::Burn)
             }
             Kernel::Prepared(convolution) => {
                 let x = self.padded(x);

@@ -26,6 +26,11 @@ impl ConvNorm {
         Self { conv: Conv2d::depthwise(conv, channels, stride), norm: BatchNorm2d::load(norm, channels) }
     }
 
+    /// The same for few channels, followed by `torch.nn.MaxPool2d(3, stride=2, padding=1)`.
+    pub fn pooled(conv: &Loader, norm: &Loader, channels: [usize; 2], side: usize, stride: usize) -> Self {
+        Self { conv: Conv2d::pooled(conv, channels, side, stride), norm: BatchNorm2d::load(norm, channels[1]) }
+    }
+
     /// With the bias of the convolution's module, whose loader this is.
     pub fn with_bias(self, conv: &Loader) -> Self {
         Self { conv: self.conv.with_bias(conv), ..self }

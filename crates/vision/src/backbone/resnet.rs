@@ -1,7 +1,7 @@
 //! ResNet (He et al. 2016, arXiv 1512.03385) as torchvision and Detectron2 have it.
 
 use burn::tensor::Tensor;
-use nn::layers::{Execution, Loader};
+use nn::layers::Loader;
 
 use super::conv_norm::ConvNorm;
 
@@ -92,20 +92,17 @@ const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 
 /// From pictures of three channels to maps of 64 channels at a quarter of the size.
 #[derive(Debug)]
-pub struct Stem {
-    conv: ConvNorm,
-    execution: Execution,
-}
+pub struct Stem(ConvNorm);
 
 impl Stem {
     /// From the loaders of the convolution and of the normalization.
     pub fn load(conv: &Loader, norm: &Loader) -> Self {
-        Self { conv: ConvNorm::named(conv, norm, [3, WIDTHS[0]], 7, 2), execution: conv.execution() }
+        Self(ConvNorm::pooled(conv, norm, [3, WIDTHS[0]], 7, 2))
     }
 
     /// In the layout of the loader's execution.
     pub fn forward(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.execution.max_pool(self.conv.forward_leaky(pictures, 0.0), 3, 2)
+        self.0.forward_leaky(pictures, 0.0)
     }
 }
 

@@ -1,0 +1,75 @@
+//! Convolutions of few channels whose maps are pooled at once.
+
+use rayon::prelude::*;
+
+use super::convolution::Convolution;
+use super::extent::Extent;
+use super::fused::{Epilogue, Prologue};
+use super::max_pool::MaxPool;
+use super::patches::{Bands, Patches};
+use super::prepared;
+use super::scratch::Scratch;
+
+/// Tasks of a thread.
+const TASKS: usize = 4;
+/// A window of 3x3 pixels at every second one.
+const POOL: MaxPool = MaxPool { side: 3, stride: 2 };
+
+/// A convolution, and `torch.nn.MaxPool2d(3, stride=2, padding=1)`. Its maps are four times as large as their pooled ones, and only
+/// the rows of a window are in memory.
+#[derive(Debug)]
+pub struct Pooled(Patches);
+
+impl Pooled {
+    /// With the convolution before.
+    pub fn new(convolution: Patches) -> Self {
+        Self(convolution)
+    }
+}
+
+impl Convolution for Pooled {
+    fn outputs(&self) -> usize {
+        self.0.outputs()
+    }
+
+    fn out(&self, extent: Extent) -> Extent {
+        self.0.out(extent).strided(POOL.stride)
+    }
+
+    fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
+        let Self(convolution) = self;
+        let inputs = maps.len() / extent.pixels();
+        let mut memory = prepared::memory(prologue, maps);
+        let maps = prepared::prepared(prologue, maps, inputs, &mut memory);
+        let epilogue = epilogue.dense(convolution.outputs());
+        let bands = &Bands::new(convolution, extent, &epilogue, false);
+        let (whole, pooled) = (convolution.out(extent), self.out(extent));
+        let (row, pooled_row) = (whole.width * self.outputs(), pooled.width * self.outputs());
+        // A task computes the rows that it shares with its neighbour once more.
+        let some = pooled.height.div_ceil(TASKS * rayon::current_num_threads());
+        let images = maps.chunks_exact(extent.height * extent.width * inputs).enumerate();
+        let images = out.chunks_exact_mut(pooled.height * pooled_row).zip(images);
+        let tasks: Vec<_> = images
+            .flat_map(|(out, image)| {
+                let parts = out.chunks_mut(some * pooled_row).enumerate();
+                parts.map(move |(index, out)| (index * some, image, out))
+            })
+            .collect();
+        let memory = || [bands.memory(1), Scratch::new(POOL.side * row)];
+        tasks.into_par_iter().for_each_init(memory, |[padded, rows], (first, (number, image), out)| {
+            // Each row has the place of the one that is a window above it.
+            let place = |y: usize| y % POOL.side * row..(y % POOL.side + 1) * row;
+            let mut done = POOL.under(first, whole.height).start;
+            for (y, out) in (first..).zip(out.chunks_exact_mut(pooled_row)) {
+                let under = POOL.under(y, whole.height);
+                for y in done..under.end {
+                    let pixel = (number * whole.height + y) * whole.width;
+                    bands.convolve(image, y, pixel, padded.values_mut(), &mut rows.values_mut()[place(y)]);
+                }
+                done = under.end;
+                let rows: Vec<&[f32]> = under.map(|y| &rows.values()[place(y)]).collect();
+                POOL.row(&rows, self.outputs(), out);
+            }
+        });
+    }
+}
