@@ -21,7 +21,7 @@ const PIXELS: usize = 96;
 const LOCAL_WEIGHTS: usize = 4 << 20;
 const MANY_PIXELS: usize = 504;
 /// The memory for sums of pixels, in bytes, if it has these inputs at least.
-const SUMS: usize = 704 << 10;
+const SUMS_SET: usize = 704 << 10;
 const INPUTS: usize = 256;
 /// Pixels of a half that are multiplied at once, with most instructions.
 const ROWS: usize = 6;
@@ -42,10 +42,34 @@ const OF_WEIGHTS: [[f32; BLOCKS]; PRODUCTS] = [
     [0.0, 0.0, 1.0, 1.0],
 ];
 
-/// For each product, its sum of the blocks of pixels. Rows are pixels, and columns are inputs.
+/// The pixels' factor of a product. Rows are pixels, and columns are inputs.
+#[derive(Clone, Copy)]
+enum Factor {
+    /// A sum of blocks, of this index.
+    Sum(usize),
+    /// The first half of the inputs of the first pixels of pairs.
+    UpperLeft,
+    /// The second half of the inputs of the others.
+    LowerRight,
+}
+
+/// Sums of blocks.
+const SUMS: usize = 5;
+
+const OF_PIXELS: [Factor; PRODUCTS] = [
+    Factor::Sum(0),
+    Factor::Sum(1),
+    Factor::UpperLeft,
+    Factor::LowerRight,
+    Factor::Sum(2),
+    Factor::Sum(3),
+    Factor::Sum(4),
+];
+
+/// The sums of the blocks of pixels.
 #[inline(always)]
-fn sums<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; BLOCKS]) -> [S::f32s; PRODUCTS] {
-    [simd.add_f32s(a, d), simd.add_f32s(c, d), a, d, simd.add_f32s(a, b), simd.sub_f32s(c, a), simd.sub_f32s(b, d)]
+fn sums<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; BLOCKS]) -> [S::f32s; SUMS] {
+    [simd.add_f32s(a, d), simd.add_f32s(c, d), simd.add_f32s(a, b), simd.sub_f32s(c, a), simd.sub_f32s(b, d)]
 }
 
 /// The blocks of the output, from the products. Rows are pixels, and columns are outputs.
@@ -112,7 +136,7 @@ impl Strassen {
     /// results.
     fn inputs_at_once(&self) -> usize {
         let (depth, _) = self.half();
-        let most = (SUMS / (PRODUCTS * self.most() / 2 * size_of::<f32>())).max(INPUTS);
+        let most = (SUMS_SET / (PRODUCTS * self.most() / 2 * size_of::<f32>())).max(INPUTS);
         depth.div_ceil(depth.div_ceil(most)).next_multiple_of(COLUMNS)
     }
 }
@@ -177,7 +201,10 @@ impl Strassen {
         let inputs = self.inputs_at_once();
         // The products of one part of the inputs wait for those of the others.
         let together = if inputs < depth { panels } else { panels.min(PANELS) };
-        let memory = || [inputs, together * COLUMNS].map(|of_row| Scratch::new(PRODUCTS * some * of_row));
+        let memory = || {
+            let [sums, products] = [some * inputs, some * together * COLUMNS].map(stride);
+            [Scratch::new(SUMS * sums), Scratch::new(PRODUCTS * products)]
+        };
         let zeros = vec![0.0; self.inputs];
         let mut rest = out;
         let tasks: Vec<_> = (0..count)
@@ -204,6 +231,11 @@ impl Strassen {
             arch().dispatch(work);
         });
     }
+}
+
+/// Numbers from one of several matrices of so many to the next one. A line is unused: strides of powers of two would share cache sets.
+fn stride(numbers: usize) -> usize {
+    numbers + COLUMNS
 }
 
 /// Multiplies some pixels with all weights.
@@ -236,26 +268,33 @@ impl WithSimd for Work<'_> {
         let lines = strassen.weights.values().as_chunks::<COLUMNS>().0;
         for panel in (0..panels).step_by(together) {
             let count = together.min(panels - panel);
-            let products = &mut products[..PRODUCTS * rows * count];
+            let of_product = stride(rows * count * COLUMNS) / COLUMNS;
             for input in (0..depth).step_by(inputs) {
                 let some = inputs.min(depth - input);
-                let sums = &mut sums[..PRODUCTS * rows * some];
+                let of_sum = stride(rows * some);
                 if panel == 0 {
-                    Sums { pixels, inputs: input..input + some, out: sums }.with_simd(simd);
+                    Sums { pixels, inputs: input..input + some, out: &mut *sums }.with_simd(simd);
                 }
-                let factors = sums.chunks_exact(rows * some).zip(lines.chunks_exact(panels * depth));
-                for ((sums, lines), out) in factors.zip(products.chunks_exact_mut(rows * count)) {
-                    let panels = Panels { lines: &lines[panel * depth + input..], stride: depth, depth: some, count };
-                    gemm::multiply(simd, rows, |row| &sums[row * some..][..some], panels, out, input > 0);
+                for product in 0..PRODUCTS {
+                    let factor: Vec<&[f32]> = match OF_PIXELS[product] {
+                        Factor::Sum(index) => sums[index * of_sum..].chunks_exact(some).take(rows).collect(),
+                        Factor::UpperLeft => pixels.iter().map(|[upper, _]| &upper[input..][..some]).collect(),
+                        Factor::LowerRight => pixels.iter().map(|[_, lower]| &lower[depth + input..][..some]).collect(),
+                    };
+                    let lines = &lines[(product * panels + panel) * depth + input..];
+                    let panels = Panels { lines, stride: depth, depth: some, count };
+                    let out = &mut products[product * of_product..][..rows * count];
+                    gemm::multiply(simd, rows, |row| factor[row], panels, out, input > 0);
                 }
             }
             let panels = (panel, count);
+            let products = &*products;
             Outputs { strassen, pairs, first, products, rows, panels, epilogue, adds, out: &mut *out }.with_simd(simd);
         }
     }
 }
 
-/// Computes the sums of some inputs of pixels for all products: product by row by input.
+/// Computes the sums of some inputs of pixels: sum by row by input.
 struct Sums<'a> {
     pixels: &'a [[&'a [f32]; 2]],
     /// Of the inputs of a half.
@@ -270,14 +309,15 @@ impl WithSimd for Sums<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { pixels, inputs, out } = self;
         let (rows, vectors) = (pixels.len(), inputs.len() / S::F32_LANES);
+        let of_sum = stride(rows * inputs.len()) / S::F32_LANES;
         let out = S::as_mut_simd_f32s(out).0;
         for row in 0..rows {
             let [(a, b), (c, d)] = pixels[row].map(|pixel| pixel.split_at(pixel.len() / 2));
             let [a, b, c, d] = [a, b, c, d].map(|half| S::as_simd_f32s(&half[inputs.clone()]).0);
             for vector in 0..vectors {
                 let sums = sums(simd, [a[vector], b[vector], c[vector], d[vector]]);
-                for product in 0..PRODUCTS {
-                    out[(product * rows + row) * vectors + vector] = sums[product];
+                for sum in 0..SUMS {
+                    out[sum * of_sum + row * vectors + vector] = sums[sum];
                 }
             }
         }
@@ -311,13 +351,14 @@ impl WithSimd for Outputs<'_> {
         let products = S::as_simd_f32s(products.as_flattened()).0;
         let out = S::as_mut_simd_f32s(out).0;
         let (vectors, first_pixel) = (count * lanes, pairs.pixel(first));
+        let of_product = stride(rows * count * COLUMNS) / S::F32_LANES;
         for row in 0..rows {
             let pixel = pairs.pixel(first + row);
             let computed = if pairs.is_whole(first + row) { BLOCKS } else { BLOCKS / 2 };
             for vector in 0..vectors {
                 let mut found = [simd.splat_f32s(0.0); PRODUCTS];
                 for product in 0..PRODUCTS {
-                    found[product] = products[(product * rows + row) * vectors + vector];
+                    found[product] = products[product * of_product + row * vectors + vector];
                 }
                 let found = blocks(simd, found);
                 for block in 0..BLOCKS {
