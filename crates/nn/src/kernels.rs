@@ -28,6 +28,7 @@ mod padding;
 mod patches;
 mod peak;
 mod phases;
+mod pixels;
 mod pooled;
 mod prepared;
 mod region;
@@ -60,12 +61,13 @@ pub use padding::Padding;
 pub use patches::Patches;
 pub use peak::peak_operations;
 pub use phases::Phases;
+pub use pixels::{Pixels, Pointwise, Source, convolve_both};
 pub use pooled::Pooled;
 pub use scratch::Scratch;
 pub use squeeze_excitation::{ExciteAdd, SqueezeExcitation};
 pub use strassen::Strassen;
 pub use upsample_add::{UpsampleAdd, UpsampleMultiply};
-pub use winograd::{F23, F43, F63, Stride2, Transposed, Winograd};
+pub use winograd::{F23, F43, F63, Stride2, Stride2F42, Transposed, Winograd};
 pub use winograd_2d::{Tiling, Winograd2d};
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod maps;
 mod prelu;
 mod same_conv2d;
 mod squeeze_excitation;
+mod sum_conv2d;
 
 pub use batch_norm1d::BatchNorm1d;
 pub use batch_norm2d::BatchNorm2d;
@@ -25,3 +26,4 @@ pub use loader::{Budget, Execution, Loader, Norms};
 pub use prelu::{PReLU, leak};
 pub use same_conv2d::SameConv2d;
 pub use squeeze_excitation::SqueezeExcitation;
+pub use sum_conv2d::SumConv2d;

@@ -10,6 +10,7 @@ use super::finish::{Finish, Finished};
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, Adjacent, COLUMNS, Line, Panels};
 use super::packed::{Packed, Use};
+use super::pixels::{Pixels, Pointwise, Source};
 use super::prepared;
 use super::scratch::Scratch;
 
@@ -112,20 +113,14 @@ impl Direct {
     fn run(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
         let mut memory = prepared::memory(prologue, maps);
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
+        if self.side == 1 {
+            let source = Source { maps, extent, channels: self.inputs, stride: self.stride };
+            return self.multiply(Pixels::of(source), epilogue, adds, out);
+        }
         let epilogue = epilogue.dense(self.outputs);
         let work = Work { direct: self, maps, extent, out: self.out(extent) };
         let (pixels, panels) = (work.out.pixels(), self.panels());
         let threads = rayon::current_num_threads();
-        if self.side == 1 {
-            // Whole sums stay in registers. Large weights are read for as many pixels as each core has.
-            let some = if size_of_val(self.weights.values()) <= LOCAL_WEIGHTS { PIXELS } else { MANY_PIXELS };
-            let some = some.min(pixels.div_ceil(threads).next_multiple_of(ROWS));
-            out.par_chunks_mut(some * self.outputs).enumerate().for_each(|(index, out)| {
-                let (first, epilogue) = (index * some, &epilogue);
-                arch().dispatch(Pointwise { work, epilogue, adds, first, out });
-            });
-            return;
-        }
         if size_of_val(self.weights.values()) <= LOCAL_WEIGHTS && pixels >= PIXELS * threads {
             out.par_chunks_mut(PIXELS * self.outputs).enumerate().for_each_init(
                 || Scratch::new(PIXELS * panels * COLUMNS),
@@ -160,31 +155,54 @@ impl Direct {
     }
 }
 
+impl Pointwise for Direct {
+    /// Whole sums stay in registers.
+    ///
+    /// # Panics
+    /// If the kernel has more than one pixel.
+    fn multiply(&self, pixels: Pixels, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
+        assert_eq!(self.side, 1, "the side of the kernel");
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let epilogue = &epilogue.dense(outputs);
+        let lines = self.weights.values().as_chunks::<COLUMNS>().0;
+        let weights = Panels { lines, stride: inputs, depth: inputs, count: self.panels() };
+        // Large weights are read for as many pixels as each core has.
+        let some = if size_of_val(self.weights.values()) <= LOCAL_WEIGHTS { PIXELS } else { MANY_PIXELS };
+        let of_thread = pixels.out().pixels().div_ceil(rayon::current_num_threads());
+        let some = some.min(of_thread.next_multiple_of(ROWS));
+        out.par_chunks_mut(some * outputs).enumerate().for_each_init(
+            || pixels.memory(some),
+            |memory, (index, out)| {
+                let first = index * some;
+                // A list also where rows are adjacent: the compiler would else compute each address in the innermost loop.
+                let rows = &pixels.some(first..first + out.len() / outputs, memory)[..];
+                arch().dispatch(Whole { rows, weights, outputs, epilogue, adds, first, out });
+            },
+        );
+    }
+}
+
 /// Computes some pixels by a kernel of one pixel.
-struct Pointwise<'a> {
-    work: Work<'a>,
+struct Whole<'a> {
+    rows: &'a [&'a [f32]],
+    weights: Panels<'a>,
+    outputs: usize,
     epilogue: &'a DenseEpilogue<'a>,
+    /// Whether the values that `out` holds are added before the activation.
     adds: bool,
     /// The number of the first pixel.
     first: usize,
     out: &'a mut [f32],
 }
 
-impl WithSimd for Pointwise<'_> {
+impl WithSimd for Whole<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { work: Work { direct, maps, extent, .. }, epilogue, adds, first, out } = self;
-        let Direct { inputs, outputs, stride, .. } = *direct;
-        let count = out.len() / outputs;
-        let lines = direct.weights.values().as_chunks::<COLUMNS>().0;
-        let panels = Panels { lines, stride: inputs, depth: inputs, count: direct.panels() };
+        let Self { rows, weights, outputs, epilogue, adds, first, out } = self;
         let mut sink = Finished::<S>::new(outputs, epilogue, adds, first, out);
-        // A list also where rows are adjacent: the compiler would else compute each address in the innermost loop.
-        let row = |pixel: usize| &maps[extent.under(stride, pixel) * inputs..][..inputs];
-        let rows: Vec<&[f32]> = (first..first + count).map(row).collect();
-        gemm::multiply_into(simd, count, |row| rows[row], Adjacent, panels, &mut sink);
+        gemm::multiply_into(simd, rows.len(), |row| rows[row], Adjacent, weights, &mut sink);
     }
 }
 

@@ -13,6 +13,7 @@ use super::extent::Extent;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Line, Panels};
 use super::huge_pages::HugePages;
+use super::pixels::{Pixels, Pointwise, Source};
 use super::prepared;
 use super::scratch::Scratch;
 
@@ -187,8 +188,15 @@ impl Strassen {
     fn run(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
         let mut memory = prepared::memory(prologue, maps);
         let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
+        let source = Source { maps, extent, channels: self.inputs, stride: self.stride };
+        self.multiply(Pixels::of(source), epilogue, adds, out);
+    }
+}
+
+impl Pointwise for Strassen {
+    fn multiply(&self, pixels: Pixels, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
         let epilogue = &epilogue.dense(self.outputs);
-        let out_extent = self.out(extent);
+        let out_extent = pixels.out();
         let pairs = Pairs { width: out_extent.width };
         let (count, threads) = (out_extent.images * out_extent.height * pairs.of_row(), rayon::current_num_threads());
         if count == 0 {
@@ -203,7 +211,7 @@ impl Strassen {
         let together = if inputs < depth { panels } else { panels.min(PANELS) };
         let memory = || {
             let [sums, products] = [some * inputs, some * together * COLUMNS].map(stride);
-            [Scratch::new(SUMS * sums), Scratch::new(PRODUCTS * products)]
+            [pixels.memory(2 * some), Scratch::new(SUMS * sums), Scratch::new(PRODUCTS * products)]
         };
         let zeros = vec![0.0; self.inputs];
         let mut rest = out;
@@ -216,11 +224,12 @@ impl Strassen {
                 (task, out)
             })
             .collect();
-        tasks.into_par_iter().for_each_init(memory, |[sums, products], (task, out)| {
-            let pixel = |index: usize| &maps[extent.under(self.stride, index) * self.inputs..][..self.inputs];
+        tasks.into_par_iter().for_each_init(memory, |[rows, sums, products], (task, out)| {
+            let start = pairs.pixel(task.start);
+            let rows = pixels.some(start..pairs.pixel(task.end), rows);
             let both = |pair: usize| {
-                let first = pairs.pixel(pair);
-                [pixel(first), if pairs.is_whole(pair) { pixel(first + 1) } else { &zeros }]
+                let first = pairs.pixel(pair) - start;
+                [rows[first], if pairs.is_whole(pair) { rows[first + 1] } else { &zeros }]
             };
             let pixels: Vec<[&[f32]; 2]> = task.clone().map(both).collect();
             let at_once = (inputs, together);

@@ -1,16 +1,15 @@
 //! Kernels against plain sums in double precision, on maps of odd sizes, borders included.
 
+mod maps;
+
 use std::process::Command;
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
-
 use super::{
-    AddOp, Concatenate, Convolution, Depthwise, Direct, Epilogue, ExciteAdd, Extent, F23, F43, F63, MapOp, Maps,
-    MaxPool, NearestAdd, PadChannels, Padding, Patches, Phases, Pooled, Prologue, Scratch, SqueezeExcitation, Strassen,
-    Stride2, TEST_INSTRUCTIONS, UpsampleAdd, UpsampleMultiply, Winograd, Winograd2d, add, data,
+    Convolution, Depthwise, Direct, Epilogue, Extent, F23, F43, F63, MapOp, Maps, MaxPool, Padding, Patches, Phases,
+    Pixels, Pointwise, Pooled, Prologue, Source, Strassen, Stride2, Stride2F42, TEST_INSTRUCTIONS, Winograd,
+    Winograd2d,
 };
-use crate::DeviceChoice;
 
 /// Numbers between -1 and 1 that look random.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
@@ -161,21 +160,63 @@ fn f23_on_any_size() {
     keeps_any_size::<F23>(2e-4);
 }
 
-#[test]
-fn half_on_any_size() {
+fn halves_any_size<F: Winograd>() {
     for channels in CHANNELS {
         for extent in extents() {
             let weights = numbers(9 * channels[0] * channels[1], 2);
-            let half = Winograd2d::<Stride2>::new(&weights, channels[0], channels[1]);
+            let half = Winograd2d::<F>::new(&weights, channels[0], channels[1]);
             let out_pixels = half.out(extent).pixels();
             let case = Case::new(channels, 9, extent, out_pixels);
             let mut out = vec![f32::NAN; channels[0] * out_pixels];
             half.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
             close(&out, &case.convolved(3, 2), 1e-4, &format!("{channels:?} channels of {extent:?}"));
             out.fill(f32::NAN);
-            let sparing = Winograd2d::<Stride2>::sparing(&weights, channels[0], channels[1]);
+            let sparing = Winograd2d::<F>::sparing(&weights, channels[0], channels[1]);
             sparing.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
             close(&out, &case.convolved(3, 2), 1e-4, &format!("{channels:?} channels of {extent:?}, sparing"));
+        }
+    }
+}
+
+#[test]
+fn half_on_any_size() {
+    halves_any_size::<Stride2>();
+}
+
+#[test]
+fn half_by_larger_tiles_on_any_size() {
+    halves_any_size::<Stride2F42>();
+}
+
+#[test]
+fn the_pixels_of_two_maps_are_multiplied_as_one() {
+    for extent in extents() {
+        let (outputs, inputs, stride) = (64, [32, 96], 2);
+        let all = inputs[0] + inputs[1];
+        let small = Extent { height: extent.height.div_ceil(stride), width: extent.width.div_ceil(stride), ..extent };
+        let maps = [numbers(small.pixels() * inputs[0], 1), numbers(extent.pixels() * inputs[1], 2)];
+        let sources = [(small, 1), (extent, stride)].into_iter().zip(&maps).zip(inputs);
+        let sources = sources.map(|(((extent, stride), maps), channels)| Source { maps, extent, channels, stride });
+        let [first, second] = sources.collect::<Vec<_>>().try_into().unwrap();
+        // The same pixels as one map.
+        let mut case = Case::new([outputs, all], 1, small, small.height * small.width);
+        case.prologue = Prologue::default();
+        for (index, pixel) in case.maps.chunks_exact_mut(all).enumerate() {
+            let (line, column) = (index / small.width, index % small.width);
+            let (image, row) = (line / small.height, line % small.height);
+            let other = (image * extent.height + row * stride) * extent.width + column * stride;
+            pixel[..inputs[0]].copy_from_slice(&maps[0][index * inputs[0]..][..inputs[0]]);
+            pixel[inputs[0]..].copy_from_slice(&maps[1][other * inputs[1]..][..inputs[1]]);
+        }
+        let direct = Direct::new(&case.weights, [outputs, all], 1, 1);
+        let strassen = Strassen::new(&case.weights, [outputs, all], 1);
+        for convolution in [&direct as &dyn Pointwise, &strassen] {
+            let mut out = vec![f32::NAN; small.pixels() * outputs];
+            convolution.multiply(Pixels::of_both(first, second), &case.epilogue, false, &mut out);
+            close(&out, &case.convolved(1, 1), 2e-4, &format!("{extent:?}"));
+            let mut of_one = vec![f32::NAN; out.len()];
+            convolution.forward(&case.maps, small, &case.prologue, &case.epilogue, &mut of_one);
+            assert_eq!(out, of_one, "{extent:?}");
         }
     }
 }
@@ -307,7 +348,7 @@ fn depthwise_on_any_size() {
 fn results_are_the_same_for_any_batch_and_any_number_of_threads() {
     let channels = [64, 32];
     let (weights, pixel_weights) = (numbers(9 * 64 * 32, 2), numbers(64 * 32, 2));
-    let convolutions: [Box<dyn Convolution>; 11] = [
+    let convolutions: [Box<dyn Convolution>; 12] = [
         Box::new(Direct::new(&pixel_weights, channels, 1, 1)),
         Box::new(Direct::new(&weights, channels, 3, 2)),
         Box::new(Patches::new(&weights, channels, 3, 1)),
@@ -319,6 +360,7 @@ fn results_are_the_same_for_any_batch_and_any_number_of_threads() {
         Box::new(Winograd2d::<F63>::new(&weights, 64, 32)),
         Box::new(Winograd2d::<F63>::sparing(&weights, 64, 32)),
         Box::new(Winograd2d::<Stride2>::sparing(&weights, 64, 32)),
+        Box::new(Winograd2d::<Stride2F42>::new(&weights, 64, 32)),
     ];
     let extent = Extent { images: 3, height: 31, width: 27 };
     let mut case = Case::new(channels, 9, extent, extent.pixels());
@@ -376,37 +418,6 @@ fn others_are_added_before_the_activation() {
 }
 
 #[test]
-fn the_largest_of_a_window() {
-    for extent in extents() {
-        let (channels, pool) = (17, MaxPool { side: 3, stride: 2 });
-        // All values are below zero: those of a padding with zeros would be larger.
-        let maps: Vec<f32> = numbers(extent.pixels() * channels, 1).into_iter().map(|value| value - 2.0).collect();
-        let inputs = [Maps { values: &maps, extent, channels }];
-        let (out_extent, _) = pool.shape(&inputs);
-        assert_eq!((out_extent.height, out_extent.width), (extent.height.div_ceil(2), extent.width.div_ceil(2)));
-        let mut out = vec![f32::NAN; out_extent.pixels() * channels];
-        pool.forward(&inputs, &mut out);
-        let mut expected = Vec::new();
-        for pixel in 0..out_extent.pixels() {
-            let (image, place) =
-                (pixel / (out_extent.height * out_extent.width), pixel % (out_extent.height * out_extent.width));
-            let (y, x) = (2 * (place / out_extent.width), 2 * (place % out_extent.width));
-            for channel in 0..channels {
-                let mut largest = f32::NEG_INFINITY;
-                for row in y.saturating_sub(1)..(y + 2).min(extent.height) {
-                    for column in x.saturating_sub(1)..(x + 2).min(extent.width) {
-                        let value = maps[((image * extent.height + row) * extent.width + column) * channels + channel];
-                        largest = largest.max(value);
-                    }
-                }
-                expected.push(f64::from(largest));
-            }
-        }
-        close(&out, &expected, 0.0, &format!("{extent:?}"));
-    }
-}
-
-#[test]
 fn a_convolution_pools_as_it_goes() {
     for (channels, side) in [([32, 3], 7), ([17, 5], 3)] {
         for extent in extents() {
@@ -428,79 +439,6 @@ fn a_convolution_pools_as_it_goes() {
             assert_eq!(out, expected, "{channels:?} channels of {extent:?}");
         }
     }
-}
-
-#[test]
-fn the_nearest_pixel_is_added() {
-    let (from, to) = (Extent { images: 2, height: 4, width: 5 }, Extent { images: 2, height: 7, width: 9 });
-    let (maps, others) = (numbers(from.pixels() * 5, 1), numbers(to.pixels() * 5, 2));
-    let mut out = others.clone();
-    NearestAdd.add(Maps { values: &maps, extent: from, channels: 5 }, to, &mut out);
-    let expected: Vec<f64> = (0..others.len())
-        .map(|index| {
-            let (pixel, channel) = (index / 5, index % 5);
-            let (image, y, x) = (pixel / 63, pixel / 9 % 7, pixel % 9);
-            let source = ((image * 4 + y / 2) * 5 + x / 2) * 5 + channel;
-            f64::from(maps[source]) + f64::from(others[index])
-        })
-        .collect();
-    close(&out, &expected, 1e-6, "nearest");
-}
-
-#[test]
-fn maps_with_one_owner_are_added_to_in_their_memory() {
-    let device = DeviceChoice::Cpu.find().unwrap().burn();
-    let tensor = |values: &[f32]| {
-        let mut scratch = Scratch::new(values.len());
-        scratch.values_mut().copy_from_slice(values);
-        let address = scratch.values().as_ptr();
-        (Tensor::<4>::from_data(data(scratch, [1, 2, 2, 16]), &device), address)
-    };
-    let sums: Vec<f32> = (0..64).map(|value| value as f32).collect();
-    let doubled: Vec<f32> = sums.iter().map(|value| 2.0 * value).collect();
-    let is = |tensor: Tensor<4>, values: &[f32], address: *const f32| {
-        let data = tensor.into_data();
-        let found: &[f32] = data.as_slice().unwrap();
-        assert_eq!(found, values);
-        found.as_ptr() == address
-    };
-    let ((maps, _), (alone, address)) = (tensor(&sums), tensor(&sums));
-    assert!(is(add(NearestAdd, maps.clone(), alone), &doubled, address), "its own memory");
-    let (shared, address) = tensor(&sums);
-    assert!(!is(add(NearestAdd, maps, shared.clone()), &doubled, address), "the memory of another owner");
-    assert!(is(shared, &sums, address), "another owner's maps");
-}
-
-#[test]
-fn channels_are_one_after_the_other() {
-    let extent = Extent { images: 2, height: 3, width: 5 };
-    let channels = [32, 5, 16];
-    let values = [0, 1, 2].map(|index| numbers(extent.pixels() * channels[index], index as u32));
-    let inputs = [0, 1, 2].map(|index| Maps { values: &values[index], extent, channels: channels[index] });
-    assert_eq!(Concatenate.shape(&inputs), (extent, 53));
-    let mut out = vec![f32::NAN; extent.pixels() * 53];
-    Concatenate.forward(&inputs, &mut out);
-    let expected: Vec<f32> = (0..extent.pixels())
-        .flat_map(|pixel| [0, 1, 2].map(|index| &values[index][pixel * channels[index]..][..channels[index]]).concat())
-        .collect();
-    assert_eq!(out, expected);
-}
-
-#[test]
-fn upsampled_maps_are_multiplied() {
-    let (from, to) = (Extent { images: 1, height: 3, width: 4 }, Extent { images: 1, height: 5, width: 7 });
-    let (maps, others) = (numbers(from.pixels() * 16, 1), numbers(to.pixels() * 16, 2));
-    let zeros = vec![0.0; others.len()];
-    let upsampled = |others: &[f32], op: &dyn MapOp| {
-        let mut out = vec![f32::NAN; others.len()];
-        let inputs =
-            [Maps { values: &maps, extent: from, channels: 16 }, Maps { values: others, extent: to, channels: 16 }];
-        op.forward(&inputs, &mut out);
-        out
-    };
-    let expected = upsampled(&zeros, &UpsampleAdd).into_iter().zip(&others);
-    let expected: Vec<f64> = expected.map(|(value, other)| f64::from(value) * f64::from(*other)).collect();
-    close(&upsampled(&others, &UpsampleMultiply), &expected, 1e-6, "the product");
 }
 
 #[test]
@@ -530,81 +468,7 @@ fn an_image_does_not_depend_on_its_neighbours() {
     }
 }
 
-#[test]
-fn excite_weighs_channels_and_adds_every_other_pixel() {
-    for stride in [1, 2] {
-        let (extent, channels, squeezed) = (Extent { images: 2, height: 3, width: 5 }, 32, 2);
-        let other_extent = Extent { images: 2, height: 3 * stride, width: 5 * stride };
-        let (maps, others) = (numbers(extent.pixels() * channels, 1), numbers(other_extent.pixels() * channels, 2));
-        let (fc1, fc2) = (numbers(squeezed * channels, 3), numbers(channels * squeezed, 4));
-        let mut out = vec![f32::NAN; maps.len()];
-        let layers = Arc::new(SqueezeExcitation::new(channels, fc1.clone(), fc2.clone()));
-        let inputs =
-            [Maps { values: &maps, extent, channels }, Maps { values: &others, extent: other_extent, channels }];
-        ExciteAdd { layers, stride }.forward(&inputs, &mut out);
-
-        let mut expected = Vec::new();
-        for (image, maps) in maps.chunks_exact(15 * channels).enumerate() {
-            let mean =
-                |channel: usize| maps[channel..].iter().step_by(channels).map(|v| f64::from(*v)).sum::<f64>() / 15.0;
-            let unit = |unit: usize| {
-                (0..channels).map(|c| f64::from(fc1[unit * channels + c]) * mean(c)).sum::<f64>().max(0.0)
-            };
-            let units: Vec<f64> = (0..squeezed).map(unit).collect();
-            for pixel in 0..15 {
-                for channel in 0..channels {
-                    let sum: f64 = (0..squeezed).map(|u| f64::from(fc2[channel * squeezed + u]) * units[u]).sum();
-                    let (y, x) = (pixel / 5 * stride, pixel % 5 * stride);
-                    let other = ((image * 3 * stride + y) * 5 * stride + x) * channels + channel;
-                    let value = f64::from(maps[pixel * channels + channel]) / (1.0 + (-sum).exp());
-                    expected.push(value + f64::from(others[other]));
-                }
-            }
-        }
-        close(&out, &expected, 1e-5, &format!("stride {stride}"));
-    }
-}
-
-#[test]
-fn padded_channels_are_zero() {
-    let (extent, values) = (Extent { images: 2, height: 3, width: 5 }, numbers(30 * 3, 1));
-    let inputs = [Maps { values: &values, extent, channels: 3 }];
-    assert_eq!(PadChannels(16).shape(&inputs), (extent, 16));
-    let mut out = vec![f32::NAN; 30 * 16];
-    PadChannels(16).forward(&inputs, &mut out);
-    for (out, values) in out.chunks_exact(16).zip(values.chunks_exact(3)) {
-        assert!(out[..3] == *values && out[3..] == [0.0; 13]);
-    }
-}
-
-#[test]
-fn upsampling_keeps_the_corners() {
-    let (from, to) = (Extent { images: 2, height: 2, width: 3 }, Extent { images: 2, height: 4, width: 5 });
-    let (maps, others) = (numbers(from.pixels() * 16, 1), numbers(to.pixels() * 16, 2));
-    let mut out = vec![f32::NAN; others.len()];
-    let inputs =
-        [Maps { values: &maps, extent: from, channels: 16 }, Maps { values: &others, extent: to, channels: 16 }];
-    UpsampleAdd.forward(&inputs, &mut out);
-    let value =
-        |image: usize, y: usize, x: usize, channel: usize| f64::from(maps[((image * 2 + y) * 3 + x) * 16 + channel]);
-    let mut expected = Vec::new();
-    for pixel in 0..to.pixels() {
-        let (image, y, x) = (pixel / 20, pixel / 5 % 4, pixel % 5);
-        let (down, across) = (y as f64 / 3.0, x as f64 / 2.0);
-        let (left, right) = (across.floor() as usize, (across.floor() as usize + 1).min(2));
-        for channel in 0..16 {
-            let row = |y| {
-                let share = across.fract();
-                value(image, y, left, channel) * (1.0 - share) + value(image, y, right, channel) * share
-            };
-            let upsampled = row(0) * (1.0 - down) + row(1) * down;
-            expected.push(upsampled + f64::from(others[pixel * 16 + channel]));
-        }
-    }
-    close(&out, &expected, 1e-5, "upsampled");
-}
-
-/// All tests of this file again with narrower vector instructions, or none. They run in another process, since the environment
+/// All tests of this module again with narrower vector instructions, or none. They run in another process, since the environment
 /// variable applies to a whole process.
 #[test]
 #[cfg(target_arch = "x86_64")]

@@ -5,7 +5,7 @@
 use pulp::Simd;
 
 /// The most inputs, products or outputs of a tile along an axis, over all algorithms.
-pub const MOST: usize = 8;
+pub const MOST: usize = 9;
 
 /// Values of a tile along an axis, for a vector of channels.
 pub type Values<S> = [<S as Simd>::f32s; MOST];
@@ -69,11 +69,11 @@ impl Winograd for F43 {
         let (near_even, near_odd) = ((first + a * a * third) / near, a * second / near);
         let (far_even, far_odd) = ((first + b * b * third) / far, b * second / far);
         let zero = first / (a * a * b * b);
-        [zero, near_even + near_odd, near_even - near_odd, far_even + far_odd, far_even - far_odd, third, 0.0, 0.0]
+        [zero, near_even + near_odd, near_even - near_odd, far_even + far_odd, far_even - far_odd, third, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
-    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, none, _]: Values<S>) -> Values<S> {
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, none, ..]: Values<S>) -> Values<S> {
         let (even, odd) = (more(simd, d4, -B2, d2), more(simd, d3, -B2, d1));
         let (even_far, odd_far) = (more(simd, d4, -A2, d2), more(simd, d3, -A2, d1));
         [
@@ -85,11 +85,12 @@ impl Winograd for F43 {
             more(simd, more(simd, d5, -(A2 + B2), d3), A2 * B2, d1),
             none,
             none,
+            none,
         ]
     }
 
     #[inline(always)]
-    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, none, _]: Values<S>) -> Values<S> {
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, none, ..]: Values<S>) -> Values<S> {
         let (near, near_odd) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
         let (far, far_odd) = (simd.add_f32s(m3, m4), simd.sub_f32s(m3, m4));
         // Products of the points' powers are exact.
@@ -100,6 +101,7 @@ impl Winograd for F43 {
             simd.mul_f32s(simd.splat_f32s(A), first),
             simd.mul_f32s(simd.splat_f32s(A2), second),
             more(simd, m5, A2 * A, third),
+            none,
             none,
             none,
             none,
@@ -146,11 +148,12 @@ impl Winograd for F63 {
             even_d + odd_d,
             even_d - odd_d,
             third,
+            0.0,
         ]
     }
 
     #[inline(always)]
-    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, d6, d7]: Values<S>) -> Values<S> {
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, d6, d7, none]: Values<S>) -> Values<S> {
         // The polynomial of two squares, and that of all three.
         let two = |low, middle, high, one: f32, other: f32| {
             more(simd, more(simd, high, -(one + other), middle), one * other, low)
@@ -171,11 +174,12 @@ impl Winograd for F63 {
             more(simd, even_d, 2.0, odd_d),
             more(simd, even_d, -2.0, odd_d),
             three(d1, d3, d5, d7),
+            none,
         ]
     }
 
     #[inline(always)]
-    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6, m7]: Values<S>) -> Values<S> {
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6, m7, none]: Values<S>) -> Values<S> {
         let (even_c, odd_c) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
         let (even_1, odd_1) = (simd.add_f32s(m3, m4), simd.sub_f32s(m3, m4));
         let (even_d, odd_d) = (simd.add_f32s(m5, m6), simd.sub_f32s(m5, m6));
@@ -187,8 +191,9 @@ impl Winograd for F63 {
             sum(odd_c, odd_1, odd_d, 0.5 * C2, 2.0 * D2),
             sum(even_c, even_1, even_d, C2 * C2, D2 * D2),
             simd.add_f32s(m7, sum(odd_c, odd_1, odd_d, 0.5 * C2 * C2, 2.0 * D2 * D2)),
-            m7,
-            m7,
+            none,
+            none,
+            none,
         ]
     }
 }
@@ -211,20 +216,20 @@ impl Winograd for F23 {
     #[inline(always)]
     fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
         let (even, odd) = ((first + third) / 2.0, second / 2.0);
-        [first, even + odd, even - odd, third, 0.0, 0.0, 0.0, 0.0]
+        [first, even + odd, even - odd, third, 0.0, 0.0, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
     fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, none, ..]: Values<S>) -> Values<S> {
         let (a, b) = (simd.sub_f32s(d0, d2), simd.add_f32s(d1, d2));
         let (c, d) = (simd.sub_f32s(d2, d1), simd.sub_f32s(d3, d1));
-        [a, b, c, d, none, none, none, none]
+        [a, b, c, d, none, none, none, none, none]
     }
 
     #[inline(always)]
     fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, none, ..]: Values<S>) -> Values<S> {
         let (sum, difference) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
-        [simd.add_f32s(m0, sum), simd.add_f32s(difference, m3), none, none, none, none, none, none]
+        [simd.add_f32s(m0, sum), simd.add_f32s(difference, m3), none, none, none, none, none, none, none]
     }
 }
 
@@ -246,18 +251,75 @@ impl Winograd for Stride2 {
 
     #[inline(always)]
     fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        [first, first + third, third, second, 0.0, 0.0, 0.0, 0.0]
+        [first, first + third, third, second, 0.0, 0.0, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
     fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, none, ..]: Values<S>) -> Values<S> {
-        [simd.sub_f32s(d0, d2), d2, simd.sub_f32s(d4, d2), d1, d3, none, none, none]
+        [simd.sub_f32s(d0, d2), d2, simd.sub_f32s(d4, d2), d1, d3, none, none, none, none]
     }
 
     #[inline(always)]
     fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, none, ..]: Values<S>) -> Values<S> {
         let first = simd.add_f32s(simd.add_f32s(m0, m1), m3);
-        [first, simd.add_f32s(simd.add_f32s(m1, m2), m4), none, none, none, none, none, none]
+        [first, simd.add_f32s(simd.add_f32s(m1, m2), m4), none, none, none, none, none, none, none]
+    }
+}
+
+/// The same by F(4, 2) with the points 0, ±1, 2 and infinity. It has a fifth fewer products than [`Stride2`]. Its weights take four times the
+/// memory of the taps.
+#[derive(Clone, Copy, Debug)]
+pub struct Stride2F42;
+
+impl Winograd for Stride2F42 {
+    const OUTPUTS: usize = 4;
+    const STEP: usize = 8;
+    const PATCH: usize = 9;
+    const POSITIONS: usize = 9;
+    const WEIGHTS: usize = 6;
+
+    fn weight(position: usize) -> usize {
+        position.min(5)
+    }
+
+    #[inline(always)]
+    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
+        let (one, minus_one) = (-(first + third) / 2.0, -(first - third) / 6.0);
+        [first / 2.0, one, minus_one, (first + 2.0 * third) / 6.0, third, second, 0.0, 0.0, 0.0]
+    }
+
+    #[inline(always)]
+    fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, d6, d7, d8]: Values<S>) -> Values<S> {
+        // The even values are those under the outer taps.
+        let (low, high) = (simd.sub_f32s(d6, d2), simd.sub_f32s(d8, d4));
+        [
+            more(simd, low, 2.0, simd.sub_f32s(d0, d4)),
+            more(simd, simd.sub_f32s(d6, d4), -2.0, d2),
+            more(simd, more(simd, d6, -3.0, d4), 2.0, d2),
+            low,
+            more(simd, high, -2.0, low),
+            d1,
+            d3,
+            d5,
+            d7,
+        ]
+    }
+
+    #[inline(always)]
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6, m7, m8]: Values<S>) -> Values<S> {
+        let (sum, difference) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
+        let last = simd.add_f32s(more(simd, difference, 8.0, m3), m4);
+        [
+            simd.add_f32s(simd.add_f32s(simd.add_f32s(m0, sum), m3), m5),
+            simd.add_f32s(more(simd, difference, 2.0, m3), m6),
+            simd.add_f32s(more(simd, sum, 4.0, m3), m7),
+            simd.add_f32s(last, m8),
+            m8,
+            m8,
+            m8,
+            m8,
+            m8,
+        ]
     }
 }
 
@@ -279,19 +341,19 @@ impl Winograd for Transposed {
 
     #[inline(always)]
     fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        [-third, (third + first) / 2.0, (third - first) / 2.0, first, second, 0.0, 0.0, 0.0]
+        [-third, (third + first) / 2.0, (third - first) / 2.0, first, second, 0.0, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
     fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, ..]: Values<S>) -> Values<S> {
         let (a, b) = (simd.sub_f32s(d2, d0), simd.add_f32s(d1, d2));
         let (c, d) = (simd.sub_f32s(d2, d1), simd.sub_f32s(d3, d1));
-        [a, b, c, d, d1, d2, d3, d3]
+        [a, b, c, d, d1, d2, d3, d3, d3]
     }
 
     #[inline(always)]
-    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6, none]: Values<S>) -> Values<S> {
+    fn outputs<S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5, m6, none, _]: Values<S>) -> Values<S> {
         let (sum, difference) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
-        [simd.add_f32s(m0, sum), m4, difference, m5, simd.add_f32s(sum, m3), m6, none, none]
+        [simd.add_f32s(m0, sum), m4, difference, m5, simd.add_f32s(sum, m3), m6, none, none, none]
     }
 }

@@ -13,8 +13,8 @@ use super::loader::{Budget, Execution, Loader};
 use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
-    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, F63, PadChannels, Padding, Patches, Phases, Pooled,
-    Prologue, Strassen, Stride2, Winograd, Winograd2d, apply,
+    self, Convolution, Depthwise, Direct, Epilogue, F23, F43, F63, PadChannels, Padding, Patches, Phases, Pointwise,
+    Pooled, Prologue, Strassen, Stride2, Stride2F42, Winograd, Winograd2d, apply,
 };
 use crate::training::{self, Activation, Form, activate, with_operations};
 
@@ -306,6 +306,10 @@ fn prepare(loader: &Loader, values: &[f32], form: Form, outputs: usize, width: u
         (3, 1) if transformed && values.len() <= budget.f23 => {
             same_size(winograd::<F23>(values, outputs, inputs, budget), dilation)
         }
+        // F(4, 2) is for large maps, as F(6, 3) is.
+        (3, 2) if transformed && dilation == 1 && width >= budget.stride2 && budget.f63 > 0 => {
+            Arc::new(winograd::<Stride2F42>(values, outputs, inputs, budget))
+        }
         (3, 2) if transformed && dilation == 1 && width >= budget.stride2 => {
             Arc::new(winograd::<Stride2>(values, outputs, inputs, budget))
         }
@@ -321,13 +325,19 @@ pub(super) fn pointwise(
     stride: usize,
     budget: Budget,
 ) -> Arc<dyn Convolution> {
-    let channels = [outputs, inputs];
+    if inputs.is_multiple_of(COLUMNS) {
+        of_pixels(values, [outputs, inputs], stride, budget)
+    } else {
+        Arc::new(Patches::new(values, [outputs, inputs], 1, stride))
+    }
+}
+
+/// The same for inputs of whole lines.
+pub(super) fn of_pixels(values: &[f32], channels: [usize; 2], stride: usize, budget: Budget) -> Arc<dyn Pointwise> {
     if values.len() >= budget.strassen && Strassen::takes(channels) {
         Arc::new(Strassen::new(values, channels, stride))
-    } else if inputs.is_multiple_of(COLUMNS) {
-        Arc::new(Direct::new(values, channels, 1, stride))
     } else {
-        Arc::new(Patches::new(values, channels, 1, stride))
+        Arc::new(Direct::new(values, channels, 1, stride))
     }
 }
 

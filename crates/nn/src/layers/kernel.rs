@@ -30,7 +30,7 @@ impl<C: ?Sized> Kernel<C> {
 }
 
 /// The values of a float32 tensor.
-fn floats(values: &TensorData) -> &[f32] {
+pub(super) fn floats(values: &TensorData) -> &[f32] {
     values.as_slice().expect("weights for the kernels are float32")
 }
 

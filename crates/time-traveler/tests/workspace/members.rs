@@ -59,6 +59,7 @@ const RULES: [Rule; 12] = [
         external: Only(&[
             "burn",
             "burn-cubecl",
+            "burn-std",
             "bytes",
             "crc32c",
             "crc32fast",

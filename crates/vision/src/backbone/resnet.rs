@@ -1,7 +1,7 @@
 //! ResNet (He et al. 2016, arXiv 1512.03385) as torchvision and Detectron2 have it.
 
 use burn::tensor::Tensor;
-use nn::layers::Loader;
+use nn::layers::{Loader, SumConv2d};
 
 use super::conv_norm::ConvNorm;
 
@@ -67,21 +67,23 @@ pub enum Style {
 }
 
 impl Style {
-    fn conv(self, block: &Loader, index: usize, channels: [usize; 2], side: usize, stride: usize) -> ConvNorm {
+    /// The loaders of a convolution and of its normalization.
+    fn conv<'a>(self, block: &Loader<'a>, index: usize) -> [Loader<'a>; 2] {
         let conv = block.at(format!("conv{index}"));
         let norm = match self {
             Self::Torchvision => block.at(format!("bn{index}")),
             Self::Detectron2 { .. } => conv.at("norm"),
         };
-        ConvNorm::named(&conv, &norm, channels, side, stride)
+        [conv, norm]
     }
 
-    fn shortcut(self, block: &Loader, channels: [usize; 2], stride: usize) -> ConvNorm {
+    /// The same of the shortcut.
+    fn shortcut<'a>(self, block: &Loader<'a>) -> [Loader<'a>; 2] {
         match self {
-            Self::Torchvision => ConvNorm::load(&block.at("downsample"), channels, 1, stride),
+            Self::Torchvision => [0, 1].map(|layer| block.at("downsample").at(layer)),
             Self::Detectron2 { .. } => {
                 let conv = block.at("shortcut");
-                ConvNorm::named(&conv, &conv.at("norm"), channels, 1, stride)
+                [conv.clone(), conv.at("norm")]
             }
         }
     }
@@ -140,33 +142,60 @@ impl Stage {
 /// `BasicBlock`, or `Bottleneck` where the outputs are more than the width.
 #[derive(Debug)]
 struct Block {
+    /// All but the last.
     convs: Vec<ConvNorm>,
-    /// `None` where the shortcut is the input.
-    downsample: Option<ConvNorm>,
+    end: End,
+}
+
+/// The last convolution of a block, and its shortcut.
+#[derive(Debug)]
+enum End {
+    /// The shortcut is the input.
+    Plain(ConvNorm),
+    /// The shortcut has a convolution.
+    Downsampled(ConvNorm, ConvNorm),
+    /// The same, with both convolutions as one.
+    Sum(SumConv2d),
 }
 
 impl Block {
     fn load(loader: &Loader, [inputs, width, outputs]: [usize; 3], stride: usize, style: Style) -> Self {
-        let conv = |index, channels, side, stride| style.conv(loader, index, channels, side, stride);
-        let convs = if width == outputs {
-            vec![conv(1, [inputs, width], 3, stride), conv(2, [width, outputs], 3, 1)]
+        let conv = |index, channels, side, stride| {
+            let [conv, norm] = style.conv(loader, index);
+            ConvNorm::named(&conv, &norm, channels, side, stride)
+        };
+        let is_basic = width == outputs;
+        let (convs, last, side) = if is_basic {
+            (vec![conv(1, [inputs, width], 3, stride)], 2, 3)
         } else {
             let (first, second) = match style {
                 Style::Detectron2 { stride_in_1x1: true } => (stride, 1),
                 _ => (1, stride),
             };
-            vec![conv(1, [inputs, width], 1, first), conv(2, [width; 2], 3, second), conv(3, [width, outputs], 1, 1)]
+            (vec![conv(1, [inputs, width], 1, first), conv(2, [width; 2], 3, second)], 3, 1)
         };
-        let downsample = (inputs != outputs || stride != 1).then(|| style.shortcut(loader, [inputs, outputs], stride));
-        Self { convs, downsample }
+        let end = if inputs == outputs && stride == 1 {
+            End::Plain(conv(last, [width, outputs], side, 1))
+        } else {
+            let ([last_conv, last_norm], [down, down_norm]) = (style.conv(loader, last), style.shortcut(loader));
+            let parts = [(&last_conv, &last_norm, width), (&down, &down_norm, inputs)];
+            let sum = if is_basic { None } else { SumConv2d::load(parts, outputs, stride) };
+            sum.map(End::Sum).unwrap_or_else(|| {
+                let last = conv(last, [width, outputs], side, 1);
+                End::Downsampled(last, ConvNorm::named(&down, &down_norm, [inputs, outputs], 1, stride))
+            })
+        };
+        Self { convs, end }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let (last, convs) = self.convs.split_last().expect("a block has convolutions");
-        // The shortcut comes last: its maps are large, and the convolutions before need not wait beside them.
-        let inner = convs.iter().fold(x.clone(), |x, conv| conv.forward_leaky(x, 0.0));
-        let shortcut = self.downsample.iter().fold(x, |x, conv| conv.forward(x));
-        last.forward_add(inner, shortcut)
+        let inner = self.convs.iter().fold(x.clone(), |x, conv| conv.forward_leaky(x, 0.0));
+        match &self.end {
+            End::Plain(conv) => conv.forward_add(inner, x),
+            // The shortcut comes last: its maps are large, and the convolutions before need not wait beside them.
+            End::Downsampled(conv, downsample) => conv.forward_add(inner, downsample.forward(x)),
+            End::Sum(convs) => convs.forward(inner, x),
+        }
     }
 }
 
