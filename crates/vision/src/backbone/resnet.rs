@@ -151,9 +151,9 @@ struct Block {
 #[derive(Debug)]
 enum End {
     /// The shortcut is the input.
-    Plain(ConvNorm),
+    Plain(Box<ConvNorm>),
     /// The shortcut has a convolution.
-    Downsampled(ConvNorm, ConvNorm),
+    Downsampled(Box<[ConvNorm; 2]>),
     /// The same, with both convolutions as one.
     Sum(SumConv2d),
 }
@@ -175,14 +175,15 @@ impl Block {
             (vec![conv(1, [inputs, width], 1, first), conv(2, [width; 2], 3, second)], 3, 1)
         };
         let end = if inputs == outputs && stride == 1 {
-            End::Plain(conv(last, [width, outputs], side, 1))
+            End::Plain(Box::new(conv(last, [width, outputs], side, 1)))
         } else {
             let ([last_conv, last_norm], [down, down_norm]) = (style.conv(loader, last), style.shortcut(loader));
             let parts = [(&last_conv, &last_norm, width), (&down, &down_norm, inputs)];
             let sum = if is_basic { None } else { SumConv2d::load(parts, outputs, stride) };
             sum.map(End::Sum).unwrap_or_else(|| {
                 let last = conv(last, [width, outputs], side, 1);
-                End::Downsampled(last, ConvNorm::named(&down, &down_norm, [inputs, outputs], 1, stride))
+                let downsample = ConvNorm::named(&down, &down_norm, [inputs, outputs], 1, stride);
+                End::Downsampled(Box::new([last, downsample]))
             })
         };
         Self { convs, end }
@@ -193,7 +194,10 @@ impl Block {
         match &self.end {
             End::Plain(conv) => conv.forward_add(inner, x),
             // The shortcut comes last: its maps are large, and the convolutions before need not wait beside them.
-            End::Downsampled(conv, downsample) => conv.forward_add(inner, downsample.forward(x)),
+            End::Downsampled(convs) => {
+                let [conv, downsample] = &**convs;
+                conv.forward_add(inner, downsample.forward(x))
+            }
             End::Sum(convs) => convs.forward(inner, x),
         }
     }

@@ -22,8 +22,8 @@ fn flat<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
 }
 
 fn heads_are(what: &str, levels: &[Tensor<4>; 3], answer: impl Fn(&str, usize) -> Vec<f64>) {
-    for level in 0..3 {
-        let values = flat(&levels[level]);
+    for (level, maps) in levels.iter().enumerate() {
+        let values = flat(maps);
         let cells: Vec<&Cell> = values.as_chunks().0.iter().collect();
         let answers = (0..SQUARES * cells.len()).map(|prior| Answer::new(&cells, prior));
         let boxes: Vec<f32> = answers.clone().flat_map(Answer::box_offsets).collect();
