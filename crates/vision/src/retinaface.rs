@@ -23,8 +23,12 @@ pub const LEVELS: [Level; 3] = [
 /// Priors of a cell.
 const SQUARES: usize = 2;
 
+/// The values of a prior: logits, offsets of the box, and offsets of the points.
+const CLASSES: usize = 2;
+const OFFSETS: usize = 4;
+const POINTS: usize = 10;
 /// The heads, and the values of a prior.
-const HEADS: [(&str, usize); 3] = [("ClassHead", 2), ("BboxHead", 4), ("LandmarkHead", 10)];
+const HEADS: [(&str, usize); 3] = [("ClassHead", CLASSES), ("BboxHead", OFFSETS), ("LandmarkHead", POINTS)];
 
 /// The feature extractor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +72,7 @@ enum Extractor {
 }
 
 /// The values of a cell of a level: for each of the [heads](HEADS), those of both priors.
-pub type Cell = [f32; SQUARES * (2 + 4 + 10)];
+pub type Cell = [f32; SQUARES * (CLASSES + OFFSETS + POINTS)];
 
 /// What the network answers for a prior.
 #[derive(Clone, Copy, Debug)]
@@ -93,16 +97,16 @@ impl<'a> Answer<'a> {
 
     /// The offsets of the box.
     pub fn box_offsets(self) -> [f32; 4] {
-        self.values(SQUARES * 2)
+        self.values(SQUARES * CLASSES)
     }
 
     /// The offsets of the five points.
     pub fn point_offsets(self) -> [[f32; 2]; 5] {
-        let offsets: [f32; 10] = self.values(SQUARES * (2 + 4));
+        let offsets: [f32; POINTS] = self.values(SQUARES * (CLASSES + OFFSETS));
         std::array::from_fn(|point| [offsets[2 * point], offsets[2 * point + 1]])
     }
 
-    /// Of a head whose values begin there.
+    /// The values of a head. `first` is where those of the head begin in a cell.
     fn values<const N: usize>(self, first: usize) -> [f32; N] {
         *self.cell[first + self.square * N..].first_chunk().expect("a cell has the values of all heads")
     }

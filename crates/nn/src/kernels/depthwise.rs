@@ -105,7 +105,7 @@ impl<const SIDE: usize> WithSimd for Row<'_, SIDE> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let Depthwise { channels, stride, .. } = *self.depthwise;
         let is_narrow = channels < S::F32_LANES && S::F32_LANES.is_multiple_of(channels);
-        if SIDE == 3 && stride == 1 && is_narrow && self.epilogue.is_quiet() {
+        if SIDE == 3 && stride == 1 && is_narrow && self.epilogue.simd::<S>().is_quiet() {
             return self.together(simd);
         }
         if SIDE == 3 && channels.is_multiple_of(S::F32_LANES) {

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
-use super::finish::{Finish, Finished};
-use super::fused::{DenseEpilogue, Epilogue, Prologue};
+use super::finish::{self, Finish};
+use super::fused::{Epilogue, Prologue};
 use super::gemm::{self, Adjacent, COLUMNS, Line, Panels};
 use super::packed::{Packed, Use};
 use super::pixels::{Pixels, Pointwise, Source};
@@ -176,33 +176,10 @@ impl Pointwise for Direct {
                 let first = index * some;
                 // A list also where rows are adjacent: the compiler would else compute each address in the innermost loop.
                 let rows = &pixels.some(first..first + out.len() / outputs, memory)[..];
-                arch().dispatch(Whole { rows, weights, outputs, epilogue, adds, first, out });
+                let places = Adjacent;
+                arch().dispatch(finish::Product { rows, places, weights, outputs, epilogue, adds, first, out });
             },
         );
-    }
-}
-
-/// Computes some pixels by a kernel of one pixel.
-struct Whole<'a> {
-    rows: &'a [&'a [f32]],
-    weights: Panels<'a>,
-    outputs: usize,
-    epilogue: &'a DenseEpilogue<'a>,
-    /// Whether the values that `out` holds are added before the activation.
-    adds: bool,
-    /// The number of the first pixel.
-    first: usize,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for Whole<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, weights, outputs, epilogue, adds, first, out } = self;
-        let mut sink = Finished::<S>::new(outputs, epilogue, adds, first, out);
-        gemm::multiply_into(simd, rows.len(), |row| rows[row], Adjacent, weights, &mut sink);
     }
 }
 

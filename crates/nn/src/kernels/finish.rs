@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::fused::{DenseEpilogue, SimdEpilogue};
-use super::gemm::{COLUMNS, Line, Sink};
+use super::gemm::{self, COLUMNS, Line, Panels, Places, Sink};
 
 /// Applies the epilogue to the sums of some pixels.
 pub(super) struct Finish<'a> {
@@ -61,7 +61,7 @@ impl WithSimd for Finish<'_> {
 }
 
 /// Applies the epilogue to sums that are complete in registers.
-pub(super) struct Finished<'a, S: Simd> {
+struct Finished<'a, S: Simd> {
     outputs: usize,
     vectors: SimdEpilogue<'a, S>,
     adds: bool,
@@ -72,13 +72,7 @@ pub(super) struct Finished<'a, S: Simd> {
 impl<'a, S: Simd> Finished<'a, S> {
     /// The parameters have the names and meanings of [`Finish`]'s.
     #[inline(always)]
-    pub(super) fn new(
-        outputs: usize,
-        epilogue: &'a DenseEpilogue<'a>,
-        adds: bool,
-        first: usize,
-        out: &'a mut [f32],
-    ) -> Self {
+    fn new(outputs: usize, epilogue: &'a DenseEpilogue<'a>, adds: bool, first: usize, out: &'a mut [f32]) -> Self {
         Self { outputs, vectors: epilogue.simd::<S>(), adds, first, out }
     }
 }
@@ -161,5 +155,33 @@ impl<S: Simd> Sink<S> for Finished<'_, S> {
                 self.put_any(simd, row + index, panel + place, sums[index][place]);
             }
         }
+    }
+}
+
+/// Multiplies rows with all weights, and applies the epilogue to the sums in registers.
+pub(super) struct Product<'a, P> {
+    /// For each pixel of the output: values, from the first one that a weight belongs to.
+    pub(super) rows: &'a [&'a [f32]],
+    /// The places of the others.
+    pub(super) places: P,
+    pub(super) weights: Panels<'a>,
+    /// Output channels.
+    pub(super) outputs: usize,
+    pub(super) epilogue: &'a DenseEpilogue<'a>,
+    /// Whether the values that `out` holds are added before the activation.
+    pub(super) adds: bool,
+    /// The number of `out`'s first pixel.
+    pub(super) first: usize,
+    pub(super) out: &'a mut [f32],
+}
+
+impl<P: Places> WithSimd for Product<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, places, weights, outputs, epilogue, adds, first, out } = self;
+        let mut sink = Finished::<S>::new(outputs, epilogue, adds, first, out);
+        gemm::multiply_into(simd, rows.len(), |row| rows[row], places, weights, &mut sink);
     }
 }

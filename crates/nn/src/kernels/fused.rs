@@ -119,7 +119,7 @@ impl<S: Simd> SimdPrologue<'_, S> {
 }
 
 impl Epilogue {
-    /// The same with a value for each of `channels`. They begin again up to whole lines.
+    /// The same with a value for each of `channels`. The values begin again where the channels do not fill the last line.
     pub fn dense(&self, channels: usize) -> DenseEpilogue<'_> {
         let gain = self.gain.unwrap_or(1.0);
         let or = |values: &Option<Arc<[f32]>>, neutral: f32, gain: f32| -> Vec<f32> {
@@ -140,11 +140,6 @@ impl Epilogue {
 }
 
 impl DenseEpilogue<'_> {
-    /// Whether there is no noise.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.noise.is_empty()
-    }
-
     /// The vectors of all channels.
     #[inline(always)]
     pub fn simd<S: Simd>(&self) -> SimdEpilogue<'_, S> {

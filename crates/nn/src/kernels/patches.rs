@@ -1,14 +1,13 @@
 //! Convolutions of few channels: the pixels under a row of the kernel are adjacent in memory.
 
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
-use super::finish::Finished;
+use super::finish::Product;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
-use super::gemm::{self, Adjacent, COLUMNS, Panels, Places};
+use super::gemm::{Adjacent, COLUMNS, Panels};
 use super::packed::{Packed, Use};
 use super::padding::Padding;
 use super::prepared;
@@ -102,8 +101,8 @@ impl Patches {
             let weights = Panels { lines, stride: depth, depth, count: self.panels() };
             out.par_chunks_mut(PIXELS * outputs).enumerate().for_each(|(index, out)| {
                 let first = index * PIXELS;
-                let rows = maps[first * depth..].chunks_exact(depth).take(out.len() / outputs).collect();
-                let places = Adjacent;
+                let rows: Vec<&[f32]> = maps[first * depth..].chunks_exact(depth).take(out.len() / outputs).collect();
+                let (rows, places) = (&rows[..], Adjacent);
                 arch().dispatch(Product { rows, places, weights, outputs, epilogue, adds, first, out });
             });
             return;
@@ -136,7 +135,7 @@ pub(super) struct Bands<'a> {
     extent: Extent,
     epilogue: &'a DenseEpilogue<'a>,
     adds: bool,
-    /// The values under the kernel, from the first one on, in rows with their padding.
+    /// The places of the values under the kernel, counted from the first one. Rows have their padding.
     places: Vec<usize>,
 }
 
@@ -150,12 +149,13 @@ impl<'a> Bands<'a> {
         bands
     }
 
-    /// Memory for the input of so many rows of the output.
+    /// Memory for the rows of the input that `rows` rows of the output depend on.
     pub(super) fn memory(&self, rows: usize) -> Scratch {
         Scratch::new(((rows - 1) * self.patches.stride + self.patches.side) * self.pitch())
     }
 
-    /// Computes as many rows of an image as `out` has, from a row on whose first pixel has this number.
+    /// Computes the rows of the output that `out` has room for. The first one is `row` of the image, and `first` is the number of its first
+    /// pixel.
     pub(super) fn convolve(&self, image: &[f32], row: usize, first: usize, padded: &mut [f32], out: &mut [f32]) {
         let Self { patches, extent, epilogue, adds, ref places } = *self;
         let Patches { inputs, outputs, stride, .. } = *patches;
@@ -169,10 +169,11 @@ impl<'a> Bands<'a> {
         }
         let lines = patches.weights.values().as_chunks::<COLUMNS>().0;
         let weights = Panels { lines, stride: depth, depth, count: patches.panels() };
-        arch().dispatch(Product { rows, places: &places[..], weights, outputs, epilogue, adds, first, out });
+        let (rows, places) = (&rows[..], &places[..]);
+        arch().dispatch(Product { rows, places, weights, outputs, epilogue, adds, first, out });
     }
 
-    /// Copies the rows of an image under those of the output, from one on, with their padding.
+    /// Copies the rows of the input that the output depends on from `row` on, with their padding.
     fn copy(&self, image: &[f32], row: usize, padded: &mut [f32]) {
         let Patches { inputs, side, stride, padding, .. } = *self.patches;
         let Extent { height, width, .. } = self.extent;
@@ -194,32 +195,5 @@ impl<'a> Bands<'a> {
     fn pitch(&self) -> usize {
         let Patches { inputs, side, stride, padding, .. } = *self.patches;
         (self.extent.width + padding.both(side, stride, self.extent.width)) * inputs
-    }
-}
-
-/// Multiplies the pixels under the kernel with all weights.
-struct Product<'a, P> {
-    /// For each pixel of the output: the values from the first one under the kernel on.
-    rows: Vec<&'a [f32]>,
-    /// Those under the kernel.
-    places: P,
-    weights: Panels<'a>,
-    outputs: usize,
-    epilogue: &'a DenseEpilogue<'a>,
-    /// Whether the values that `out` holds are added before the activation.
-    adds: bool,
-    /// The number of `out`'s first pixel.
-    first: usize,
-    out: &'a mut [f32],
-}
-
-impl<P: Places> WithSimd for Product<'_, P> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, places, weights, outputs, epilogue, adds, first, out } = self;
-        let mut sink = Finished::<S>::new(outputs, epilogue, adds, first, out);
-        gemm::multiply_into(simd, rows.len(), |row| rows[row], places, weights, &mut sink);
     }
 }

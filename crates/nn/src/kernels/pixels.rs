@@ -46,12 +46,12 @@ pub struct Pixels<'a> {
 }
 
 impl<'a> Pixels<'a> {
-    /// Of a map.
+    /// The pixels of one map.
     pub fn of(source: Source<'a>) -> Self {
         Self { first: source, second: None }
     }
 
-    /// Of two maps with as many pixels.
+    /// The pixels of two maps, which have as many of them.
     ///
     /// # Panics
     /// If the numbers of pixels differ.
@@ -65,12 +65,12 @@ impl<'a> Pixels<'a> {
         self.first.out()
     }
 
-    /// Memory for [`some`](Self::some) of them.
+    /// The memory that [`some`](Self::some) needs for `count` pixels.
     pub(super) fn memory(&self, count: usize) -> Scratch {
         Scratch::new(self.second.map_or(0, |second| count * (self.first.channels + second.channels)))
     }
 
-    /// Some of them: in place, or copied where they come from two maps.
+    /// The pixels of a range. Those of one map are read in place, and those of two maps are copied.
     pub(super) fn some<'b>(&self, range: Range<usize>, memory: &'b mut Scratch) -> Vec<&'b [f32]>
     where
         'a: 'b,

@@ -242,7 +242,8 @@ impl Pointwise for Strassen {
     }
 }
 
-/// Numbers from one of several matrices of so many to the next one. A line is unused: strides of powers of two would share cache sets.
+/// The distance from the first number of a matrix to that of the next one, where each matrix has `numbers` of them. A line between them is
+/// unused: matrices at distances of powers of two would share cache sets.
 fn stride(numbers: usize) -> usize {
     numbers + COLUMNS
 }

@@ -290,7 +290,7 @@ impl Winograd for Stride2F42 {
 
     #[inline(always)]
     fn patch<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5, d6, d7, d8]: Values<S>) -> Values<S> {
-        // The even values are those under the outer taps.
+        // d0, d2 and so on lie under the outer taps, the others under the middle one.
         let (low, high) = (simd.sub_f32s(d6, d2), simd.sub_f32s(d8, d4));
         [
             more(simd, low, 2.0, simd.sub_f32s(d0, d4)),

@@ -32,7 +32,8 @@ pub struct Budget {
     pub f43: usize,
     /// The same for F(2, 3), which takes 1.8 times their memory.
     pub f23: usize,
-    /// Stride 2: the smallest width of maps, in pixels. The transformation takes 1.8 times the memory.
+    /// Stride 2: the smallest width of maps, in pixels. The transformation takes 1.8 times the memory, and four times for large maps, where
+    /// it is that of F(4, 2).
     pub stride2: usize,
     /// The most weights that are transformed at loading. More are transformed at each run, which takes little time where maps are
     /// large, and no memory.

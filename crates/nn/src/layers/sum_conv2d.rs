@@ -20,8 +20,8 @@ pub struct SumConv2d {
 }
 
 impl SumConv2d {
-    /// From the loaders of each convolution and its normalization, and their inputs. The second one has a stride. `None` for Burn's
-    /// operations and for training.
+    /// `parts` are the loaders of each convolution and of its normalization, and its inputs. The stride is that of the second convolution.
+    /// Burn's operations and training have no such layer: `None`.
     pub fn load(parts: [(&Loader, &Loader, usize); 2], outputs: usize, stride: usize) -> Option<Self> {
         let [(first, ..), _] = parts;
         if first.execution() == Execution::Burn || first.weights().training().is_some() {
@@ -48,7 +48,7 @@ impl SumConv2d {
         Some(Self { convolution, stride, epilogue })
     }
 
-    /// Of `x` and of `others`.
+    /// Convolves `x` by the first convolution and `others` by the second one.
     pub fn forward(&self, x: Tensor<4>, others: Tensor<4>) -> Tensor<4> {
         convolve_both(x, others, self.stride, self.convolution.clone(), self.epilogue.clone())
     }

@@ -77,7 +77,7 @@ impl Style {
         [conv, norm]
     }
 
-    /// The same of the shortcut.
+    /// The loaders of the shortcut's convolution and of its normalization.
     fn shortcut<'a>(self, block: &Loader<'a>) -> [Loader<'a>; 2] {
         match self {
             Self::Torchvision => [0, 1].map(|layer| block.at("downsample").at(layer)),

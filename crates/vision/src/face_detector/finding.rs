@@ -62,7 +62,7 @@ fn face<T: Number>(selected: Selected<T>, [width, height]: [usize; 2], landmarks
     Face { corners: [across(left), down(top), across(right), down(bottom)], score, landmarks, prior }
 }
 
-/// The scores of so many priors.
+/// The score of each of `priors` priors, from their logits.
 fn scores(priors: usize, logits: impl Fn(usize) -> [f32; 2] + Sync) -> Result<Vec<f32>, VisionError> {
     let score = |prior: usize| {
         let score = softmax(logits(prior));
