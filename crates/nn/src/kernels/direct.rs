@@ -8,7 +8,7 @@ use super::convolution::Convolution;
 use super::extent::Extent;
 use super::finish::{self, Finish};
 use super::fused::{Epilogue, Prologue};
-use super::gemm::{self, Adjacent, COLUMNS, Line, Panels};
+use super::gemm::{self, COLUMNS, Far, Line, Panels};
 use super::packed::{Packed, Use};
 use super::pixels::{Pixels, Pointwise, Source};
 use super::prepared;
@@ -176,7 +176,7 @@ impl Pointwise for Direct {
                 let first = index * some;
                 // A list also where rows are adjacent: the compiler would else compute each address in the innermost loop.
                 let rows = &pixels.some(first..first + out.len() / outputs, memory)[..];
-                let places = Adjacent;
+                let places = Far;
                 arch().dispatch(finish::Product { rows, places, weights, outputs, epilogue, adds, first, out });
             },
         );

@@ -4,6 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::fused::{DenseEpilogue, SimdEpilogue};
 use super::gemm::{self, COLUMNS, Line, Panels, Places, Sink};
+use super::prefetch::will_write;
 
 /// Applies the epilogue to the sums of some pixels.
 pub(super) struct Finish<'a> {
@@ -139,6 +140,15 @@ impl<S: Simd> Finished<'_, S> {
 }
 
 impl<S: Simd> Sink<S> for Finished<'_, S> {
+    #[inline(always)]
+    fn expect<const ROWS: usize, const PANELS: usize>(&mut self, row: usize, panel: usize) {
+        for index in 0..ROWS {
+            for place in 0..PANELS {
+                will_write(self.out, (row + index) * self.outputs + (panel + place) * COLUMNS);
+            }
+        }
+    }
+
     #[inline(always)]
     fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
         &mut self,

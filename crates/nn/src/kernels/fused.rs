@@ -69,6 +69,15 @@ pub(super) struct PanelEpilogue<'a, S: Simd, const VECTORS: usize, const PANELS:
     ceiling: S::f32s,
 }
 
+/// One vector of a [`SimdEpilogue`] without noise.
+#[derive(Clone, Copy)]
+pub(super) struct VectorEpilogue<S: Simd> {
+    scale: S::f32s,
+    shift: S::f32s,
+    slope: S::f32s,
+    ceiling: S::f32s,
+}
+
 /// A [`DenseEpilogue`] as vectors of channels.
 pub struct SimdEpilogue<'a, S: Simd> {
     scale: &'a [S::f32s],
@@ -205,6 +214,17 @@ impl<S: Simd, const VECTORS: usize, const PANELS: usize> PanelEpilogue<'_, S, VE
     }
 }
 
+impl<S: Simd> VectorEpilogue<S> {
+    /// Applies the epilogue to the vector of any pixel.
+    #[inline(always)]
+    pub(super) fn apply(&self, simd: S, values: S::f32s) -> S::f32s {
+        let values = simd.mul_add_e_f32s(values, self.scale, self.shift);
+        let below = simd.mul_f32s(values, self.slope);
+        let values = simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values);
+        simd.min_f32s(values, self.ceiling)
+    }
+}
+
 impl<'a, S: Simd> SimdEpilogue<'a, S> {
     /// Whether there is no noise.
     #[inline(always)]
@@ -229,6 +249,14 @@ impl<'a, S: Simd> SimdEpilogue<'a, S> {
             gain: simd.splat_f32s(self.gain),
             ceiling: simd.splat_f32s(self.ceiling),
         }
+    }
+
+    /// The parameters of one vector.
+    #[inline(always)]
+    pub(super) fn of_vector(&self, simd: S, vector: usize) -> VectorEpilogue<S> {
+        let Self { scale, shift, slope, ceiling, .. } = *self;
+        let ceiling = simd.splat_f32s(ceiling);
+        VectorEpilogue { scale: scale[vector], shift: shift[vector], slope: slope[vector], ceiling }
     }
 
     /// Applies the epilogue to one vector of a pixel.

@@ -2,6 +2,8 @@
 
 use pulp::Simd;
 
+use super::prefetch::will_read;
+
 /// Output channels whose weights are adjacent in memory. Numbers of channels are multiples of it.
 pub const COLUMNS: usize = 16;
 /// The weights of one input for [`COLUMNS`] outputs, or the values of as many channels.
@@ -29,6 +31,9 @@ impl<'a> Panels<'a> {
 
 /// Where the values of a row are, counted from its first one.
 pub trait Places: Copy {
+    /// Whether the rows after come into the cache ahead.
+    const ARE_FAR: bool = false;
+
     /// The place after the last of `depth` values.
     fn end(self, depth: usize) -> usize;
 
@@ -41,6 +46,24 @@ pub trait Places: Copy {
 pub struct Adjacent;
 
 impl Places for Adjacent {
+    #[inline(always)]
+    fn end(self, depth: usize) -> usize {
+        depth
+    }
+
+    #[inline(always)]
+    fn of(self, index: usize) -> usize {
+        index
+    }
+}
+
+/// The values of a row are adjacent, and not yet in the core's cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Far;
+
+impl Places for Far {
+    const ARE_FAR: bool = true;
+
     #[inline(always)]
     fn end(self, depth: usize) -> usize {
         depth
@@ -67,6 +90,10 @@ impl Places for &[usize] {
 
 /// Where the sums of a product go.
 pub trait Sink<S: Simd> {
+    /// Hears of sums that will be put, before they are computed.
+    #[inline(always)]
+    fn expect<const ROWS: usize, const PANELS: usize>(&mut self, _row: usize, _panel: usize) {}
+
     /// Takes the sums of some rows in some panels, from `row` and `panel` on.
     fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
         &mut self,
@@ -108,7 +135,7 @@ pub fn multiply_into<'a, S: Simd>(
             let mut done = 0;
             while done < rows {
                 $(if rows - done >= $rows {
-                    block::<S, $rows, $panels, $vectors>(simd, [done, $first], &row, places, weights, sink);
+                    block::<S, _, $rows, $panels, $vectors>(simd, rows, [done, $first], &row, places, weights, sink);
                     done += $rows;
                     continue;
                 })+
@@ -147,12 +174,12 @@ pub fn multiply_into<'a, S: Simd>(
 }
 
 /// Sums in memory: a line for each panel of each row.
-struct Sums<'a> {
-    out: &'a mut [Line],
+pub(super) struct Sums<'a> {
+    pub(super) out: &'a mut [Line],
     /// Lines from row to row.
-    stride: usize,
+    pub(super) stride: usize,
     /// Whether the sums are added to its values.
-    add: bool,
+    pub(super) add: bool,
 }
 
 impl<S: Simd> Sink<S> for Sums<'_> {
@@ -178,13 +205,14 @@ impl<S: Simd> Sink<S> for Sums<'_> {
     }
 }
 
-/// Multiplies `ROWS` rows with `PANELS` panels, from the first ones on.
+/// Multiplies `ROWS` of all rows with `PANELS` panels, from the first ones on.
 #[inline(always)]
-fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+fn block<'a, S: Simd, P: Places, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
     simd: S,
+    rows: usize,
     [first_row, first_panel]: [usize; 2],
     row: &impl Fn(usize) -> &'a [f32],
-    places: impl Places,
+    places: P,
     weights: Panels,
     sink: &mut impl Sink<S>,
 ) {
@@ -199,6 +227,7 @@ fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usi
         let lines = weights.panel(first_panel + index).as_flattened();
         panels[index] = &S::as_simd_f32s(lines).0.as_chunks::<VECTORS>().0[..depth];
     }
+    sink.expect::<ROWS, PANELS>(first_row, first_panel);
     let mut found = [[[simd.splat_f32s(0.0); VECTORS]; PANELS]; ROWS];
     macro_rules! add {
         ($index:expr, $row:ident, $panel:ident, $vector:ident, $value:ident, $line:ident, $sum:expr) => {
@@ -220,8 +249,37 @@ fn block<'a, S: Simd, const ROWS: usize, const PANELS: usize, const VECTORS: usi
     }
     // The first terms are no sums with zero: the compiler would clear memory for the zeros of every block.
     add!(0, row, panel, vector, value, line, simd.mul_f32s(value, line));
-    for index in 1..depth {
-        add!(index, row, panel, vector, value, line, simd.mul_add_e_f32s(value, line, found[row][panel][vector]));
+    macro_rules! add_all {
+        ($range:expr) => {
+            for index in $range {
+                add!(
+                    index,
+                    row,
+                    panel,
+                    vector,
+                    value,
+                    line,
+                    simd.mul_add_e_f32s(value, line, found[row][panel][vector])
+                );
+            }
+        };
+    }
+    if P::ARE_FAR {
+        let mut next: [&[f32]; ROWS] = [&[]; ROWS];
+        for index in 0..ROWS {
+            next[index] = row((first_row + ROWS + index).min(rows - 1));
+        }
+        let mut first = 1;
+        while first < depth {
+            let end = depth.min(first + COLUMNS);
+            for index in 0..ROWS {
+                will_read(next[index], places.of(first));
+            }
+            add_all!(first..end);
+            first = end;
+        }
+    } else {
+        add_all!(1..depth);
     }
     sink.put(simd, first_row, first_panel, found);
 }

@@ -10,6 +10,7 @@ use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{Adjacent, COLUMNS, Panels};
 use super::packed::{Packed, Use};
 use super::padding::Padding;
+use super::pooled::{ByRow, Rows};
 use super::prepared;
 use super::scratch::Scratch;
 
@@ -128,9 +129,31 @@ impl Patches {
     }
 }
 
+impl ByRow for Patches {
+    type Rows<'a> = Bands<'a>;
+
+    fn rows<'a>(&'a self, extent: Extent, epilogue: &'a DenseEpilogue) -> Bands<'a> {
+        Bands::new(self, extent, epilogue, false)
+    }
+}
+
+impl Rows for Bands<'_> {
+    type Memory = Scratch;
+
+    fn memory(&self) -> Scratch {
+        self.memory(1)
+    }
+
+    fn start(&self, _: &mut Scratch, _: usize) {}
+
+    fn convolve(&self, image: &[f32], row: usize, first: usize, memory: &mut Scratch, out: &mut [f32]) {
+        self.convolve(image, row, first, memory.values_mut(), out);
+    }
+}
+
 /// A convolution of some rows at a time.
 #[derive(Debug)]
-pub(super) struct Bands<'a> {
+pub struct Bands<'a> {
     patches: &'a Patches,
     extent: Extent,
     epilogue: &'a DenseEpilogue<'a>,
@@ -141,7 +164,7 @@ pub(super) struct Bands<'a> {
 
 impl<'a> Bands<'a> {
     /// Of maps of an extent. `adds` is whether the values that the output holds are added before the activation.
-    pub(super) fn new(patches: &'a Patches, extent: Extent, epilogue: &'a DenseEpilogue, adds: bool) -> Self {
+    fn new(patches: &'a Patches, extent: Extent, epilogue: &'a DenseEpilogue, adds: bool) -> Self {
         let of_kernel = patches.side * patches.inputs;
         let mut bands = Self { patches, extent, epilogue, adds, places: Vec::new() };
         let pitch = bands.pitch();
@@ -150,13 +173,13 @@ impl<'a> Bands<'a> {
     }
 
     /// Memory for the rows of the input that `rows` rows of the output depend on.
-    pub(super) fn memory(&self, rows: usize) -> Scratch {
+    fn memory(&self, rows: usize) -> Scratch {
         Scratch::new(((rows - 1) * self.patches.stride + self.patches.side) * self.pitch())
     }
 
     /// Computes the rows of the output that `out` has room for. The first one is `row` of the image, and `first` is the number of its first
     /// pixel.
-    pub(super) fn convolve(&self, image: &[f32], row: usize, first: usize, padded: &mut [f32], out: &mut [f32]) {
+    fn convolve(&self, image: &[f32], row: usize, first: usize, padded: &mut [f32], out: &mut [f32]) {
         let Self { patches, extent, epilogue, adds, ref places } = *self;
         let Patches { inputs, outputs, stride, .. } = *patches;
         self.copy(image, row, padded);

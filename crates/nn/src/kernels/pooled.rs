@@ -1,12 +1,11 @@
-//! Convolutions of few channels whose maps are pooled at once.
+//! Convolutions whose maps are pooled at once.
 
 use rayon::prelude::*;
 
 use super::convolution::Convolution;
 use super::extent::Extent;
-use super::fused::{Epilogue, Prologue};
+use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::max_pool::MaxPool;
-use super::patches::{Bands, Patches};
 use super::prepared;
 use super::scratch::Scratch;
 
@@ -18,16 +17,42 @@ const POOL: MaxPool = MaxPool { side: 3, stride: 2 };
 /// A convolution, and `torch.nn.MaxPool2d(3, stride=2, padding=1)`. Its maps are four times as large as their pooled ones, and only
 /// the rows of a window are in memory.
 #[derive(Debug)]
-pub struct Pooled(Patches);
+pub struct Pooled<C>(C);
 
-impl Pooled {
+/// A convolution that can compute some rows of its output.
+pub trait ByRow: Convolution {
+    /// How it computes them.
+    type Rows<'a>: Rows
+    where
+        Self: 'a;
+
+    /// For maps of an extent.
+    fn rows<'a>(&'a self, extent: Extent, epilogue: &'a DenseEpilogue) -> Self::Rows<'a>;
+}
+
+/// The rows of a convolution's output.
+pub trait Rows: Sync {
+    /// What a task needs.
+    type Memory: Send;
+
+    /// Memory of a task.
+    fn memory(&self) -> Self::Memory;
+
+    /// The next row will be this one of an image, and each one after it is the next.
+    fn start(&self, memory: &mut Self::Memory, row: usize);
+
+    /// Computes a row of an image. `first` is the number of its first pixel, through all images.
+    fn convolve(&self, image: &[f32], row: usize, first: usize, memory: &mut Self::Memory, out: &mut [f32]);
+}
+
+impl<C: ByRow> Pooled<C> {
     /// With the convolution before.
-    pub fn new(convolution: Patches) -> Self {
+    pub fn new(convolution: C) -> Self {
         Self(convolution)
     }
 }
 
-impl Convolution for Pooled {
+impl<C: ByRow> Convolution for Pooled<C> {
     fn outputs(&self) -> usize {
         self.0.outputs()
     }
@@ -42,7 +67,7 @@ impl Convolution for Pooled {
         let mut memory = prepared::memory(prologue, maps);
         let maps = prepared::prepared(prologue, maps, inputs, &mut memory);
         let epilogue = epilogue.dense(convolution.outputs());
-        let bands = &Bands::new(convolution, extent, &epilogue, false);
+        let convolved = &convolution.rows(extent, &epilogue);
         let (whole, pooled) = (convolution.out(extent), self.out(extent));
         let (row, pooled_row) = (whole.width * self.outputs(), pooled.width * self.outputs());
         // A task computes the rows that it shares with its neighbour once more.
@@ -55,16 +80,17 @@ impl Convolution for Pooled {
                 parts.map(move |(index, out)| (index * some, image, out))
             })
             .collect();
-        let memory = || [bands.memory(1), Scratch::new(POOL.side * row)];
-        tasks.into_par_iter().for_each_init(memory, |[padded, rows], (first, (number, image), out)| {
+        let memory = || (convolved.memory(), Scratch::new(POOL.side * row));
+        tasks.into_par_iter().for_each_init(memory, |(memory, rows), (first, (number, image), out)| {
             // Each row has the place of the one that is a window above it.
             let place = |y: usize| y % POOL.side * row..(y % POOL.side + 1) * row;
             let mut done = POOL.under(first, whole.height).start;
+            convolved.start(memory, done);
             for (y, out) in (first..).zip(out.chunks_exact_mut(pooled_row)) {
                 let under = POOL.under(y, whole.height);
                 for y in done..under.end {
                     let pixel = (number * whole.height + y) * whole.width;
-                    bands.convolve(image, y, pixel, padded.values_mut(), &mut rows.values_mut()[place(y)]);
+                    convolved.convolve(image, y, pixel, memory, &mut rows.values_mut()[place(y)]);
                 }
                 done = under.end;
                 let rows: Vec<&[f32]> = under.map(|y| &rows.values()[place(y)]).collect();

@@ -11,9 +11,10 @@ use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
-use super::gemm::{self, COLUMNS, Line, Panels};
+use super::gemm::{self, Adjacent, COLUMNS, Line, Panels, Sink};
 use super::huge_pages::HugePages;
 use super::pixels::{Pixels, Pointwise, Source};
+use super::prefetch::will_write;
 use super::prepared;
 use super::scratch::Scratch;
 
@@ -202,9 +203,10 @@ impl Pointwise for Strassen {
         if count == 0 {
             return;
         }
-        // The same number of tasks for each thread.
-        let tasks = count.div_ceil(self.most() / 2).next_multiple_of(threads);
-        let some = count.div_ceil(tasks).next_multiple_of(ROWS);
+        // The same number of tasks for each thread, and about as many blocks of rows for each task.
+        let blocks = count.div_ceil(ROWS);
+        let tasks = count.div_ceil(self.most() / 2).next_multiple_of(threads).min(blocks);
+        let some = blocks.div_ceil(tasks) * ROWS;
         let (depth, panels) = self.half();
         let inputs = self.inputs_at_once();
         // The products of one part of the inputs wait for those of the others.
@@ -215,11 +217,11 @@ impl Pointwise for Strassen {
         };
         let zeros = vec![0.0; self.inputs];
         let mut rest = out;
-        let tasks: Vec<_> = (0..count)
-            .step_by(some)
-            .map(|first| {
-                let task = first..count.min(first + some);
-                let pixels = pairs.pixel(task.end) - pairs.pixel(first);
+        let start = |task: usize| count.min(task * blocks / tasks * ROWS);
+        let tasks: Vec<_> = (0..tasks)
+            .map(|task| {
+                let task = start(task)..start(task + 1);
+                let pixels = pairs.pixel(task.end) - pairs.pixel(task.start);
                 let out = rest.split_off_mut(..pixels * self.outputs).expect("the output has all pixels");
                 (task, out)
             })
@@ -285,6 +287,9 @@ impl WithSimd for Work<'_> {
                 if panel == 0 {
                     Sums { pixels, inputs: input..input + some, out: &mut *sums }.with_simd(simd);
                 }
+                // The outputs follow after the last part of the inputs.
+                let is_last = input + some == depth;
+                let map = &*out;
                 for product in 0..PRODUCTS {
                     let factor: Vec<&[f32]> = match OF_PIXELS[product] {
                         Factor::Sum(index) => sums[index * of_sum..].chunks_exact(some).take(rows).collect(),
@@ -294,7 +299,10 @@ impl WithSimd for Work<'_> {
                     let lines = &lines[(product * panels + panel) * depth + input..];
                     let panels = Panels { lines, stride: depth, depth: some, count };
                     let out = &mut products[product * of_product..][..rows * count];
-                    gemm::multiply(simd, rows, |row| factor[row], panels, out, input > 0);
+                    let sums = gemm::Sums { out, stride: count, add: input > 0 };
+                    let turn = is_last.then_some(product);
+                    let mut sink = Products { sums, turn, strassen, pairs, first, panel, map };
+                    gemm::multiply_into(simd, rows, |row| factor[row], Adjacent, panels, &mut sink);
                 }
             }
             let panels = (panel, count);
@@ -331,6 +339,45 @@ impl WithSimd for Sums<'_> {
                 }
             }
         }
+    }
+}
+
+/// Puts the sums of a product into memory. While they are computed, the part of the map that outputs will be in comes into the cache.
+struct Products<'a> {
+    sums: gemm::Sums<'a>,
+    /// Which row of a block has its turn.
+    turn: Option<usize>,
+    strassen: &'a Strassen,
+    pairs: Pairs,
+    /// The numbers of the first pair, and of the first panel of a half.
+    first: usize,
+    panel: usize,
+    map: &'a [f32],
+}
+
+impl<S: Simd> Sink<S> for Products<'_> {
+    #[inline(always)]
+    fn expect<const ROWS: usize, const PANELS: usize>(&mut self, row: usize, panel: usize) {
+        let Some(turn) = self.turn.filter(|turn| *turn < ROWS) else { return };
+        let outputs = self.strassen.outputs;
+        let pixel = self.pairs.pixel(self.first + row + turn) - self.pairs.pixel(self.first);
+        for block in 0..BLOCKS {
+            let values = (pixel + block / 2) * outputs + block % 2 * (outputs / 2);
+            for place in 0..PANELS {
+                will_write(self.map, values + (self.panel + panel + place) * COLUMNS);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        panel: usize,
+        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+    ) {
+        self.sums.put(simd, row, panel, sums);
     }
 }
 

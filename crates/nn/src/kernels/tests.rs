@@ -5,10 +5,11 @@ mod maps;
 use std::process::Command;
 use std::sync::Arc;
 
+use super::pooled::ByRow;
 use super::{
     Convolution, Depthwise, Direct, Epilogue, Extent, F23, F43, F63, MapOp, Maps, MaxPool, Padding, Patches, Phases,
-    Pixels, Pointwise, Pooled, Prologue, Source, Strassen, Stride2, Stride2F42, TEST_INSTRUCTIONS, Winograd,
-    Winograd2d,
+    Pixels, Pointwise, Pooled, Prologue, Source, Strassen, Stride2, Stride2F42, Strided7x7, TEST_INSTRUCTIONS,
+    Winograd, Winograd2d,
 };
 
 /// Numbers between -1 and 1 that look random.
@@ -317,6 +318,24 @@ fn patches_on_any_size() {
 }
 
 #[test]
+fn strided_7x7_on_any_size() {
+    for channels in [[64, 3], [16, 1], [32, 9]] {
+        for extent in extents() {
+            let weights = numbers(channels[0] * channels[1] * 49, 2);
+            let convolution = Strided7x7::new(&weights, channels);
+            let out_pixels = convolution.out(extent).pixels();
+            let mut case = Case::new(channels, 49, extent, out_pixels);
+            let mut out = vec![f32::NAN; channels[0] * out_pixels];
+            for prologue in [case.prologue.clone(), Prologue::default()] {
+                case.prologue = prologue;
+                convolution.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+                close(&out, &case.convolved(7, 2), 1e-4, &format!("{channels:?} channels of {extent:?}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn depthwise_on_any_size() {
     for (channels, side) in [(4, 3), (8, 3), (16, 3), (24, 3), (37, 3), (64, 3), (37, 5), (48, 5)] {
         let taps = side * side;
@@ -348,12 +367,15 @@ fn depthwise_on_any_size() {
 fn results_are_the_same_for_any_batch_and_any_number_of_threads() {
     let channels = [64, 32];
     let (weights, pixel_weights) = (numbers(9 * 64 * 32, 2), numbers(64 * 32, 2));
-    let convolutions: [Box<dyn Convolution>; 12] = [
+    let large_weights = numbers(49 * 64 * 32, 2);
+    let convolutions: [Box<dyn Convolution>; 14] = [
         Box::new(Direct::new(&pixel_weights, channels, 1, 1)),
         Box::new(Direct::new(&weights, channels, 3, 2)),
         Box::new(Patches::new(&weights, channels, 3, 1)),
         Box::new(Patches::new(&weights, channels, 3, 2)),
         Box::new(Pooled::new(Patches::new(&weights, channels, 3, 2))),
+        Box::new(Strided7x7::new(&large_weights, channels)),
+        Box::new(Pooled::new(Strided7x7::new(&large_weights, channels))),
         Box::new(Strassen::new(&pixel_weights, channels, 1)),
         Box::new(Strassen::new(&pixel_weights, channels, 2)),
         Box::new(Winograd2d::<F43>::new(&weights, 64, 32)),
@@ -419,25 +441,29 @@ fn others_are_added_before_the_activation() {
 
 #[test]
 fn a_convolution_pools_as_it_goes() {
-    for (channels, side) in [([32, 3], 7), ([17, 5], 3)] {
-        for extent in extents() {
-            let weights = numbers(channels[0] * channels[1] * side * side, 2);
-            let patches = || Patches::new(&weights, channels, side, 2);
-            let whole = patches().out(extent);
-            let case = Case::new(channels, side * side, extent, whole.height * whole.width);
-            let mut maps = vec![f32::NAN; whole.pixels() * channels[0]];
-            patches().forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut maps);
-            let maps = [Maps { values: &maps, extent: whole, channels: channels[0] }];
-            let pool = MaxPool { side: 3, stride: 2 };
-            let (pooled, _) = pool.shape(&maps);
-            let mut expected = vec![f32::NAN; pooled.pixels() * channels[0]];
-            pool.forward(&maps, &mut expected);
-            let convolution = Pooled::new(patches());
-            assert_eq!(convolution.out(extent), pooled);
-            let mut out = vec![f32::NAN; expected.len()];
-            convolution.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
-            assert_eq!(out, expected, "{channels:?} channels of {extent:?}");
-        }
+    pools_as_it_goes([32, 3], 7, |weights| Patches::new(weights, [32, 3], 7, 2));
+    pools_as_it_goes([17, 5], 3, |weights| Patches::new(weights, [17, 5], 3, 2));
+    pools_as_it_goes([32, 3], 7, |weights| Strided7x7::new(weights, [32, 3]));
+}
+
+#[track_caller]
+fn pools_as_it_goes<C: ByRow>(channels: [usize; 2], side: usize, convolution: impl Fn(&[f32]) -> C) {
+    let weights = numbers(channels[0] * channels[1] * side * side, 2);
+    let (convolution, pooled) = (convolution(&weights), Pooled::new(convolution(&weights)));
+    for extent in extents() {
+        let whole = convolution.out(extent);
+        let case = Case::new(channels, side * side, extent, whole.height * whole.width);
+        let mut maps = vec![f32::NAN; whole.pixels() * channels[0]];
+        convolution.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut maps);
+        let maps = [Maps { values: &maps, extent: whole, channels: channels[0] }];
+        let pool = MaxPool { side: 3, stride: 2 };
+        let (out_extent, _) = pool.shape(&maps);
+        let mut expected = vec![f32::NAN; out_extent.pixels() * channels[0]];
+        pool.forward(&maps, &mut expected);
+        assert_eq!(pooled.out(extent), out_extent);
+        let mut out = vec![f32::NAN; expected.len()];
+        pooled.forward(&case.maps, extent, &case.prologue, &case.epilogue, &mut out);
+        assert_eq!(out, expected, "{channels:?} channels of {extent:?}");
     }
 }
 

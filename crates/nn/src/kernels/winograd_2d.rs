@@ -10,16 +10,21 @@ use super::arch::arch;
 use super::convolution::Convolution;
 use super::extent::Extent;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
-use super::gemm::{self, COLUMNS, Line, Panels};
+use super::gemm::{self, Adjacent, COLUMNS, Far, Line, Panels, Places, Sums};
 use super::huge_pages::HugePages;
 use super::packed::{Packed, Use};
+use super::prefetch::{will_read, will_write};
 use super::scratch::Scratch;
 use super::winograd::{MOST, Winograd};
 use super::winograd_taps::{PANELS, Transformed};
 use super::winograd_weights::Transform;
 
-/// Tiles whose patches are adjacent in memory.
-const BLOCK: usize = 16;
+/// Tiles whose patches are adjacent in memory. A core transforms them alone.
+const BLOCK: usize = 4;
+/// The fewest tiles that a task computes at once, in all steps.
+const AT_ONCE: usize = 16;
+/// The most vectors of a pixel of which a core's innermost cache holds a patch.
+const FEW_VECTORS: usize = 8;
 /// The memory for the transformed values of the tiles in work, in bytes: if all cores share the tiles, and if one core has its own.
 const WORKING_SET: usize = 32 << 20;
 const LOCAL_SET: usize = 256 << 10;
@@ -212,8 +217,8 @@ pub struct Tiling<'a, F> {
 impl<F: Winograd> Tiling<'_, F> {
     /// The tiles of a row that one task computes at once.
     fn at_once(&self) -> usize {
-        let tiles = self.convolution.tiles_within(LOCAL_SET) / BLOCK * BLOCK;
-        tiles.clamp(BLOCK, self.tiles[1].next_multiple_of(BLOCK))
+        let tiles = self.convolution.tiles_within(LOCAL_SET) / AT_ONCE * AT_ONCE;
+        tiles.clamp(AT_ONCE, self.tiles[1].next_multiple_of(AT_ONCE))
     }
 
     /// Scratch memory of one task for [`band`](Self::band): its patches and its products.
@@ -244,9 +249,10 @@ impl<F: Winograd> Tiling<'_, F> {
     pub fn bands(self, first: usize, bands: &mut [&mut [f32]]) {
         let [_, across] = self.tiles;
         let convolution = self.convolution;
+        let threads = rayon::current_num_threads();
         let is_local = |weights: &Packed| size_of_val(weights.values()) <= LOCAL_WEIGHTS;
         match &convolution.weights {
-            Weights::Transformed(weights) if is_local(weights) && bands.len() >= 2 * rayon::current_num_threads() => {
+            Weights::Transformed(weights) if is_local(weights) && bands.len() > threads && is_even(bands.len()) => {
                 // Each task does all steps on its own tiles.
                 let scratch = || self.scratch();
                 bands.par_iter_mut().enumerate().for_each_init(scratch, |scratch, (index, band)| {
@@ -261,8 +267,8 @@ impl<F: Winograd> Tiling<'_, F> {
             Weights::Taps(taps) => {
                 let patch = convolution.patch_lines(BLOCK) / BLOCK * size_of::<Line>();
                 let most = (PATCHES_SET / patch / across).clamp(1, bands.len());
-                // All parts have about as many rows.
-                let at_once = bands.len().div_ceil(bands.len().div_ceil(most));
+                // All parts have about as many rows, and each core has as many of them.
+                let at_once = bands.len().div_ceil(bands.len().div_ceil(most)).next_multiple_of(threads).min(most);
                 self.with_taps(taps.values().as_chunks().0, first, bands, at_once);
             }
         }
@@ -281,7 +287,7 @@ impl<F: Winograd> Tiling<'_, F> {
             let products = &mut products.lines_mut()[..Winograd2d::<F>::product_lines(tiles, group.count)];
             products.par_chunks_exact_mut(stride).enumerate().for_each(|(position, out)| {
                 let panels = convolution.panels(position);
-                arch().dispatch(Product { convolution, panels, patches, position, tiles: 0..tiles, out });
+                arch().dispatch(Product { convolution, panels, patches, places: Far, position, tiles: 0..tiles, out });
             });
             let products = &*products;
             bands.par_iter_mut().enumerate().for_each(|(index, band)| {
@@ -296,12 +302,11 @@ impl<F: Winograd> Tiling<'_, F> {
     fn with_taps(self, taps: &[Line], first: usize, bands: &mut [&mut [f32]], at_once: usize) {
         let [_, across] = self.tiles;
         let convolution = self.convolution;
-        let (panels, threads) = (convolution.outputs / COLUMNS, rayon::current_num_threads());
+        let panels = convolution.outputs / COLUMNS;
         let groups = panels.div_ceil(PANELS);
         let group = |index: usize| Group { first: index * PANELS, count: PANELS.min(panels - index * PANELS) };
         let most = (at_once * across / TILES).max(1);
-        let is_even = |parts: &usize| (groups * parts).is_multiple_of(threads) || groups * parts >= 4 * threads;
-        let parts = (1..most).find(is_even).unwrap_or(most);
+        let parts = (1..most).find(|parts| is_even(groups * parts)).unwrap_or(most);
         let some = (at_once * across).div_ceil(parts);
         let unit = Winograd2d::<F>::product_lines(some, PANELS);
         let mut patches = Scratch::new(convolution.patch_lines(at_once * across) * COLUMNS);
@@ -348,6 +353,12 @@ impl<F: Winograd> Tiling<'_, F> {
     }
 }
 
+/// Whether each core has about as many of the tasks.
+fn is_even(tasks: usize) -> bool {
+    let threads = rayon::current_num_threads();
+    tasks.is_multiple_of(threads) || tasks >= 4 * threads
+}
+
 /// All steps on some tiles of a row.
 struct All<'a, F> {
     tiling: Tiling<'a, F>,
@@ -373,7 +384,7 @@ impl<F: Winograd> WithSimd for All<'_, F> {
         let stride = Winograd2d::<F>::product_stride(tiles, group.count);
         for (position, out) in products.chunks_exact_mut(stride).enumerate() {
             let panels = convolution.panels(position);
-            Product { convolution, panels, patches, position, tiles: 0..tiles, out }.with_simd(simd);
+            Product { convolution, panels, patches, places: Adjacent, position, tiles: 0..tiles, out }.with_simd(simd);
         }
         Outputs { tiling, group, products, tile, tiles, range: 0..tiles, band }.with_simd(simd);
     }
@@ -401,6 +412,8 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
         let stride = convolution.patch_stride() * COLUMNS / S::F32_LANES;
         let zero = simd.splat_f32s(0.0);
         let mut columns = [[zero; MOST]; MOST];
+        // The same channels of the next tile, or those after the next ones.
+        let ahead = if vectors <= FEW_VECTORS { F::STEP * vectors } else { 2 };
         for index in 0..tiles {
             let (row, column) = ((tile + index) / across, (tile + index) % across);
             let (image, row) = (row / down, row % down);
@@ -408,6 +421,11 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
             let (top, left) = (above + row * F::STEP, column * F::STEP);
             let inside = |first: usize, size: usize| first > 0 && first - 1 + F::PATCH <= size;
             let origin = (image * height + top).wrapping_sub(1).wrapping_mul(width).wrapping_add(left).wrapping_sub(1);
+            let is_inside = inside(top, height) && inside(left, width);
+            let mut lines: [&[S::f32s]; MOST] = [&[]; MOST];
+            for y in (0..F::PATCH).filter(|_| is_inside) {
+                lines[y] = &maps[(origin + y * width) * vectors..][..F::PATCH * vectors];
+            }
             let out = &mut out[index * stride..];
             macro_rules! tile {
                 ($y:ident, $x:ident, $vector:ident, $value:expr) => {
@@ -431,6 +449,13 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
                     }
                 };
             }
+            macro_rules! inner {
+                ($y:ident, $x:ident, $vector:ident) => {{
+                    let index = $x * vectors + $vector;
+                    will_read(lines[$y], index + ahead);
+                    lines[$y][index]
+                }};
+            }
             macro_rules! value {
                 ($y:ident, $x:ident, $vector:ident) => {
                     maps[origin.wrapping_add($y * width + $x).wrapping_mul(vectors) + $vector]
@@ -441,10 +466,10 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
                     if (1..=height).contains(&(top + $y)) && (1..=width).contains(&(left + $x)) { $value } else { zero }
                 };
             }
-            match (prologue.simd::<S>(), inside(top, height) && inside(left, width)) {
-                (None, true) => tile!(y, x, vector, value!(y, x, vector)),
+            match (prologue.simd::<S>(), is_inside) {
+                (None, true) => tile!(y, x, vector, inner!(y, x, vector)),
                 (None, false) => tile!(y, x, vector, or_zero!(y, x, value!(y, x, vector))),
-                (Some(prologue), true) => tile!(y, x, vector, prologue.apply(simd, value!(y, x, vector), vector)),
+                (Some(prologue), true) => tile!(y, x, vector, prologue.apply(simd, inner!(y, x, vector), vector)),
                 (Some(prologue), false) => {
                     tile!(y, x, vector, or_zero!(y, x, prologue.apply(simd, value!(y, x, vector), vector)))
                 }
@@ -454,29 +479,31 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
 }
 
 /// Computes the products of one position: tile by output channel.
-pub(super) struct Product<'a, F> {
+pub(super) struct Product<'a, F, P> {
     pub(super) convolution: &'a Winograd2d<F>,
     pub(super) panels: Panels<'a>,
     pub(super) patches: &'a [Line],
+    pub(super) places: P,
     pub(super) position: usize,
     /// The tiles to multiply, of those that have patches.
     pub(super) tiles: Range<usize>,
     pub(super) out: &'a mut [Line],
 }
 
-impl<F: Winograd> WithSimd for Product<'_, F> {
+impl<F: Winograd, P: Places> WithSimd for Product<'_, F, P> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { convolution, panels, patches, position, tiles, out } = self;
+        let Self { convolution, panels, patches, places, position, tiles, out } = self;
         let stride = convolution.patch_stride();
         let patch = |tile: usize| {
             let tile = tiles.start + tile;
             let line = ((tile / BLOCK * F::POSITIONS * F::POSITIONS + position) * BLOCK + tile % BLOCK) * stride;
             patches[line..][..stride].as_flattened()
         };
-        gemm::multiply(simd, tiles.len(), patch, panels, out, false);
+        let mut sums = Sums { out, stride: panels.count, add: false };
+        gemm::multiply_into(simd, tiles.len(), patch, places, panels, &mut sums);
     }
 }
 
@@ -515,8 +542,9 @@ impl<F: Winograd> WithSimd for Outputs<'_, F> {
             let columns = F::OUTPUTS.min(width - column);
             let products = &products[index * computed..];
             macro_rules! tile {
-                ($y:ident, $x:ident, $vector:ident, $value:ident, $finished:expr) => {
+                ($y:ident, $x:ident, $vector:ident, $value:ident, $end:ident = $parameters:expr, $finished:expr) => {
                     for $vector in 0..computed {
+                        let $end = $parameters;
                         for x in 0..F::POSITIONS {
                             let mut values = [zero; MOST];
                             for y in 0..F::POSITIONS {
@@ -529,21 +557,35 @@ impl<F: Winograd> WithSimd for Outputs<'_, F> {
                         }
                         for $y in 0..rows {
                             let values = F::outputs(simd, between[$y]);
+                            let line = &mut band[($y * stride + column) * vectors..][..columns * vectors];
                             for $x in 0..F::OUTPUTS {
-                                if $x < columns {
+                                let index = $x * vectors + skipped + $vector;
+                                if let Some(out) = line.get_mut(index) {
                                     let $value = values[$x];
-                                    band[($y * stride + column + $x) * vectors + skipped + $vector] = $finished;
+                                    *out = $finished;
                                 }
+                                will_write(line, index + 1);
                             }
                         }
                     }
                 };
             }
             match &epilogue {
-                None => tile!(y, x, vector, value, value),
+                None => tile!(y, x, vector, value, _end = None::<()>, value),
+                Some(epilogue) if epilogue.is_quiet() => {
+                    tile!(
+                        y,
+                        x,
+                        vector,
+                        value,
+                        end = epilogue.of_vector(simd, skipped + vector),
+                        end.apply(simd, value)
+                    );
+                }
                 Some(epilogue) => {
                     let first = pixel + row * F::OUTPUTS * width + column;
-                    tile!(y, x, vector, value, epilogue.apply(simd, value, skipped + vector, first + y * width + x));
+                    let apply = |value, vector, index| epilogue.apply(simd, value, skipped + vector, first + index);
+                    tile!(y, x, vector, value, end = apply, end(value, vector, y * width + x));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::gemm::{Line, Panels};
+use super::gemm::{Far, Line, Panels};
 use super::winograd::Winograd;
 use super::winograd_2d::{Product, Winograd2d};
 use super::winograd_weights::TransformRow;
@@ -58,7 +58,8 @@ impl<F: Winograd> WithSimd for Transformed<'_, F> {
                     let panels = Panels { lines, stride, depth, count };
                     let position = y * F::POSITIONS + x;
                     let out = &mut out[position * product..][..product];
-                    Product { convolution, panels, patches, position, tiles: tiles.clone(), out }.with_simd(simd);
+                    Product { convolution, panels, patches, places: Far, position, tiles: tiles.clone(), out }
+                        .with_simd(simd);
                 }
             }
         }

@@ -14,7 +14,7 @@ use super::prelu::{PReLU, leak};
 use crate::kernels::gemm::COLUMNS;
 use crate::kernels::{
     self, Convolution, Depthwise, Direct, Epilogue, F23, F43, F63, PadChannels, Padding, Patches, Phases, Pointwise,
-    Pooled, Prologue, Strassen, Stride2, Stride2F42, Winograd, Winograd2d, apply,
+    Pooled, Prologue, Strassen, Stride2, Stride2F42, Strided7x7, Winograd, Winograd2d, apply,
 };
 use crate::training::{self, Activation, Form, activate, with_operations};
 
@@ -91,7 +91,12 @@ impl Conv2d {
         let form = Form { inputs, side, stride, padding: Padding::Centred, dilation: 1, depthwise: false };
         let weight = loader.tensor("weight", [outputs, inputs, side, side]);
         let weight = Kernel::new(loader, weight, |values| -> Arc<dyn Convolution> {
-            Arc::new(Pooled::new(Patches::new(values, [outputs, inputs], side, stride)))
+            // F(5, 4) is for large maps, as F(6, 3) is.
+            if (side, stride) == (7, 2) && outputs.is_multiple_of(COLUMNS) && loader.budget().f63 > 0 {
+                Arc::new(Pooled::new(Strided7x7::new(values, [outputs, inputs])))
+            } else {
+                Arc::new(Pooled::new(Patches::new(values, [outputs, inputs], side, stride)))
+            }
         });
         Self { is_pooled: true, ..Self::of_weight(loader, weight, form, outputs) }
     }
