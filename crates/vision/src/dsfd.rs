@@ -124,17 +124,20 @@ impl Dsfd {
 
     /// Pictures `(images, height, width, 3)`: channels minus their [means](MEANS), in reversed order.
     pub fn forward(&self, pictures: Tensor<4>) -> Outputs {
-        let layers = self.layers(pictures);
-        let [_, _, _, c4, c5, c6] = layers.clone();
-        let [p1, p2, p3] = self.pyramid(layers);
-        // The enhanced maps of a level are freed before those of the next one are computed.
+        let [c1, c2, c3, c4, c5, c6] = self.layers(pictures);
+        // The maps of a level are freed before those of the next one are computed. The largest comes last, when all others are free.
         let level = |level: usize, maps: Tensor<4>| {
             let enhanced = self.enhance[level].forward(maps);
             let head = |heads: &[Head; 6], maps| self.execution.channels_innermost(heads[level].forward(maps));
             [head(&self.loc, enhanced.clone()), head(&self.conf, enhanced)]
         };
-        let [l1, l2, l3] = [level(0, p1), level(1, p2), level(2, p3)];
-        let levels = [l1, l2, l3, level(3, c4), level(4, c5), level(5, c6)];
+        let [l6, l5, l4] = [level(5, c6), level(4, c5), level(3, c4.clone())];
+        let p3 = self.multiplied(0, c4, c3);
+        let l3 = level(2, p3.clone());
+        let p2 = self.multiplied(1, p3, c2);
+        let l2 = level(1, p2.clone());
+        let l1 = level(0, self.multiplied(2, p2, c1));
+        let levels = [l1, l2, l3, l4, l5, l6];
         let [loc, conf] = [0, 1].map(|head| levels.each_ref().map(|level| level[head].clone()));
         Outputs { loc, conf }
     }
@@ -154,23 +157,20 @@ impl Dsfd {
         [c1, c2, c3, c4, c5, c6]
     }
 
-    /// The maps of the three largest sizes, each multiplied with the smaller one, and not added.
-    fn pyramid(&self, [c1, c2, c3, c4, ..]: [Tensor<4>; 6]) -> [Tensor<4>; 3] {
-        let mut top = c4;
-        let [p3, p2, p1] = [(0, c3), (1, c2), (2, c1)].map(|(level, maps)| {
-            let smaller = self.lateral[level].forward(top.clone(), None, &After::Nothing);
-            let maps = self.smooth[level].forward(maps, None, &After::Nothing);
-            top = self.execution.bilinear_multiply(smaller, maps);
-            top.clone()
-        });
-        [p1, p2, p3]
+    /// The maps of a level of the pyramid, 0 for the smallest: those of the layers, multiplied with those of the smaller level and not added.
+    fn multiplied(&self, level: usize, smaller: Tensor<4>, maps: Tensor<4>) -> Tensor<4> {
+        let smaller = self.lateral[level].forward(smaller, None, &After::Nothing);
+        let maps = self.smooth[level].forward(maps, None, &After::Nothing);
+        self.execution.bilinear_multiply(smaller, maps)
     }
 
     #[cfg(test)]
     pub(crate) fn features(&self, pictures: Tensor<4>) -> Features {
         let layers = self.layers(pictures);
-        let pyramid = self.pyramid(layers.clone());
-        let [_, _, _, c4, c5, c6] = &layers;
+        let [c1, c2, c3, c4, c5, c6] = &layers;
+        let p3 = self.multiplied(0, c4.clone(), c3.clone());
+        let p2 = self.multiplied(1, p3.clone(), c2.clone());
+        let pyramid = [self.multiplied(2, p2.clone(), c1.clone()), p2, p3];
         let [p1, p2, p3] = &pyramid;
         let inputs = [p1, p2, p3, c4, c5, c6];
         let enhanced = [0, 1, 2, 3, 4, 5].map(|level| self.enhance[level].forward(inputs[level].clone()));

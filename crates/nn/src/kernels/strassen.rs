@@ -14,7 +14,7 @@ use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, Adjacent, COLUMNS, Line, Panels, Sink};
 use super::huge_pages::HugePages;
 use super::pixels::{Pixels, Pointwise, Source};
-use super::prefetch::will_write;
+use super::prefetch::{will_read, will_write};
 use super::prepared;
 use super::scratch::Scratch;
 
@@ -29,6 +29,8 @@ const INPUTS: usize = 256;
 const ROWS: usize = 6;
 /// Panels of a half of the outputs whose products are in memory together.
 const PANELS: usize = 4;
+/// Pairs of pixels from the one that is added to the one that comes into the cache.
+const AHEAD: usize = 2;
 /// Products, and blocks of each matrix: upper left, upper right, lower left and lower right.
 const PRODUCTS: usize = 7;
 const BLOCKS: usize = 4;
@@ -326,13 +328,17 @@ impl WithSimd for Sums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { pixels, inputs, out } = self;
-        let (rows, vectors) = (pixels.len(), inputs.len() / S::F32_LANES);
+        let (rows, vectors, depth) = (pixels.len(), inputs.len() / S::F32_LANES, pixels[0][0].len() / 2);
         let of_sum = stride(rows * inputs.len()) / S::F32_LANES;
         let out = S::as_mut_simd_f32s(out).0;
         for row in 0..rows {
-            let [(a, b), (c, d)] = pixels[row].map(|pixel| pixel.split_at(pixel.len() / 2));
+            let [(a, b), (c, d)] = pixels[row].map(|pixel| pixel.split_at(depth));
             let [a, b, c, d] = [a, b, c, d].map(|half| S::as_simd_f32s(&half[inputs.clone()]).0);
+            let later = pixels[(row + AHEAD).min(rows - 1)].map(|pixel| pixel.split_at(depth));
             for vector in 0..vectors {
+                for half in later.iter().flat_map(|(left, right)| [left, right]) {
+                    will_read(half, inputs.start + vector * S::F32_LANES);
+                }
                 let sums = sums(simd, [a[vector], b[vector], c[vector], d[vector]]);
                 for sum in 0..SUMS {
                     out[sum * of_sum + row * vectors + vector] = sums[sum];

@@ -36,7 +36,7 @@ pub trait Winograd: Copy + std::fmt::Debug + Send + Sync + 'static {
 
 /// `a + factor * b`.
 #[inline(always)]
-fn more<S: Simd>(simd: S, a: S::f32s, factor: f32, b: S::f32s) -> S::f32s {
+pub(super) fn more<S: Simd>(simd: S, a: S::f32s, factor: f32, b: S::f32s) -> S::f32s {
     simd.mul_add_e_f32s(simd.splat_f32s(factor), b, a)
 }
 

@@ -31,7 +31,7 @@ const LOCAL_SET: usize = 256 << 10;
 /// Weights up to this size, in bytes, are read again for every part of a map.
 const LOCAL_WEIGHTS: usize = 4 << 20;
 /// The memory for the transformed patches where weights are transformed at each run, in bytes.
-const PATCHES_SET: usize = 8 << 20;
+const PATCHES_SET: usize = 10 << 20;
 /// The fewest tiles that are worth the transformation of their weights.
 const TILES: usize = 24;
 

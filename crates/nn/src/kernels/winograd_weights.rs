@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use pulp::{Simd, WithSimd};
 
 use super::gemm::{COLUMNS, Line};
-use super::winograd::{MOST, Winograd};
+use super::winograd::{MOST, Winograd, more};
 
 /// Transforms the weights of a panel.
 pub(super) struct Transform<'a, 'b, F> {
@@ -72,6 +72,7 @@ impl<F: Winograd> WithSimd for TransformRow<'_, F> {
         // The transformation is linear. The compiler knows its factors, but not the row.
         let factors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(F::weights);
         let down = factors.map(|factors| simd.splat_f32s(factors[row] as f32));
+        let scaled = |factor: f64, values: S::f32s| simd.mul_f32s(simd.splat_f32s(factor as f32), values);
         let vectors = COLUMNS / S::F32_LANES;
         for (input, taps) in taps.chunks_exact(9).enumerate() {
             let taps = S::as_simd_f32s(taps.as_flattened()).0;
@@ -82,14 +83,18 @@ impl<F: Winograd> WithSimd for TransformRow<'_, F> {
                     let sum = simd.mul_add_e_f32s(down[1], tap(1), simd.mul_f32s(down[0], tap(0)));
                     column[x] = simd.mul_add_e_f32s(down[2], tap(2), sum);
                 }
+                // The weights of a point and of its negative share the sum of the outer taps.
+                let mut outer = simd.splat_f32s(0.0);
                 for x in 0..F::WEIGHTS {
-                    let mut sum = simd.splat_f32s(0.0);
-                    for tap in 0..3 {
-                        let factor = factors[tap][x] as f32;
-                        if factor != 0.0 {
-                            sum = simd.mul_add_e_f32s(simd.splat_f32s(factor), column[tap], sum);
-                        }
+                    let [first, middle, last] = factors.map(|factors| factors[x]);
+                    if x == 0 || [first, last] != [0, 2].map(|tap| factors[tap][x - 1]) {
+                        outer = match (first != 0.0, last != 0.0) {
+                            (true, true) => more(simd, scaled(first, column[0]), last as f32, column[2]),
+                            (true, false) => scaled(first, column[0]),
+                            _ => scaled(last, column[2]),
+                        };
                     }
+                    let sum = if middle == 0.0 { outer } else { more(simd, outer, middle as f32, column[1]) };
                     S::as_mut_simd_f32s(&mut lines[x * stride + input]).0[vector] = sum;
                 }
             }
