@@ -157,7 +157,8 @@ impl Dsfd {
         [c1, c2, c3, c4, c5, c6]
     }
 
-    /// The maps of a level of the pyramid, 0 for the smallest: those of the layers, multiplied with those of the smaller level and not added.
+    /// A level of the pyramid, where 0 is the smallest of the three: `maps` of the layers times those of the smaller level. Other pyramids
+    /// add them.
     fn multiplied(&self, level: usize, smaller: Tensor<4>, maps: Tensor<4>) -> Tensor<4> {
         let smaller = self.lateral[level].forward(smaller, None, &After::Nothing);
         let maps = self.smooth[level].forward(maps, None, &After::Nothing);

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::fused::{DenseEpilogue, SimdEpilogue};
 use super::gemm::{self, COLUMNS, Line, Panels, Places, Sink};
-use super::prefetch::will_write;
+use super::prefetch::prefetch_write;
 
 /// Applies the epilogue to the sums of some pixels.
 pub(super) struct Finish<'a> {
@@ -141,10 +141,10 @@ impl<S: Simd> Finished<'_, S> {
 
 impl<S: Simd> Sink<S> for Finished<'_, S> {
     #[inline(always)]
-    fn expect<const ROWS: usize, const PANELS: usize>(&mut self, row: usize, panel: usize) {
+    fn prefetch<const ROWS: usize, const PANELS: usize>(&mut self, row: usize, panel: usize) {
         for index in 0..ROWS {
             for place in 0..PANELS {
-                will_write(self.out, (row + index) * self.outputs + (panel + place) * COLUMNS);
+                prefetch_write(self.out, (row + index) * self.outputs + (panel + place) * COLUMNS);
             }
         }
     }

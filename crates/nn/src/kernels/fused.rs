@@ -208,20 +208,23 @@ impl<S: Simd, const VECTORS: usize, const PANELS: usize> PanelEpilogue<'_, S, VE
 
     #[inline(always)]
     pub(super) fn activated(&self, simd: S, values: S::f32s, panel: usize, vector: usize) -> S::f32s {
-        let below = simd.mul_f32s(values, self.slope[panel][vector]);
-        let values = simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values);
-        simd.min_f32s(values, self.ceiling)
+        activated(simd, values, self.slope[panel][vector], self.ceiling)
     }
+}
+
+/// Applies the slope below zero, and the ceiling.
+#[inline(always)]
+fn activated<S: Simd>(simd: S, values: S::f32s, slope: S::f32s, ceiling: S::f32s) -> S::f32s {
+    let below = simd.mul_f32s(values, slope);
+    let values = simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values);
+    simd.min_f32s(values, ceiling)
 }
 
 impl<S: Simd> VectorEpilogue<S> {
     /// Applies the epilogue to the vector of any pixel.
     #[inline(always)]
     pub(super) fn apply(&self, simd: S, values: S::f32s) -> S::f32s {
-        let values = simd.mul_add_e_f32s(values, self.scale, self.shift);
-        let below = simd.mul_f32s(values, self.slope);
-        let values = simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values);
-        simd.min_f32s(values, self.ceiling)
+        activated(simd, simd.mul_add_e_f32s(values, self.scale, self.shift), self.slope, self.ceiling)
     }
 }
 
@@ -284,8 +287,6 @@ impl<'a, S: Simd> SimdEpilogue<'a, S> {
 
     #[inline(always)]
     fn activated(&self, simd: S, values: S::f32s, vector: usize) -> S::f32s {
-        let below = simd.mul_f32s(values, self.slope[vector]);
-        let values = simd.select_f32s(simd.less_than_f32s(values, simd.splat_f32s(0.0)), below, values);
-        simd.min_f32s(values, simd.splat_f32s(self.ceiling))
+        activated(simd, values, self.slope[vector], simd.splat_f32s(self.ceiling))
     }
 }

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::prefetch::will_read;
+use super::prefetch::prefetch_read;
 
 /// Output channels whose weights are adjacent in memory. Numbers of channels are multiples of it.
 pub const COLUMNS: usize = 16;
@@ -29,33 +29,29 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// Where the values of a row are, counted from its first one.
+/// Where the values of a row are, counted from its first one. They are adjacent by default.
 pub trait Places: Copy {
-    /// Whether the rows after come into the cache ahead.
+    /// Whether the next rows are brought into the cache while these are multiplied.
     const ARE_FAR: bool = false;
 
     /// The place after the last of `depth` values.
-    fn end(self, depth: usize) -> usize;
+    #[inline(always)]
+    fn end(self, depth: usize) -> usize {
+        depth
+    }
 
     /// The place of a value.
-    fn of(self, index: usize) -> usize;
+    #[inline(always)]
+    fn of(self, index: usize) -> usize {
+        index
+    }
 }
 
 /// The values of a row are adjacent.
 #[derive(Clone, Copy, Debug)]
 pub struct Adjacent;
 
-impl Places for Adjacent {
-    #[inline(always)]
-    fn end(self, depth: usize) -> usize {
-        depth
-    }
-
-    #[inline(always)]
-    fn of(self, index: usize) -> usize {
-        index
-    }
-}
+impl Places for Adjacent {}
 
 /// The values of a row are adjacent, and not yet in the core's cache.
 #[derive(Clone, Copy, Debug)]
@@ -63,16 +59,6 @@ pub struct Far;
 
 impl Places for Far {
     const ARE_FAR: bool = true;
-
-    #[inline(always)]
-    fn end(self, depth: usize) -> usize {
-        depth
-    }
-
-    #[inline(always)]
-    fn of(self, index: usize) -> usize {
-        index
-    }
 }
 
 /// A list of places, in ascending order.
@@ -90,9 +76,9 @@ impl Places for &[usize] {
 
 /// Where the sums of a product go.
 pub trait Sink<S: Simd> {
-    /// Hears of sums that will be put, before they are computed.
+    /// Brings the memory that sums of these rows and panels will be put into to the cache, before they are computed.
     #[inline(always)]
-    fn expect<const ROWS: usize, const PANELS: usize>(&mut self, _row: usize, _panel: usize) {}
+    fn prefetch<const ROWS: usize, const PANELS: usize>(&mut self, _row: usize, _panel: usize) {}
 
     /// Takes the sums of some rows in some panels, from `row` and `panel` on.
     fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
@@ -227,7 +213,7 @@ fn block<'a, S: Simd, P: Places, const ROWS: usize, const PANELS: usize, const V
         let lines = weights.panel(first_panel + index).as_flattened();
         panels[index] = &S::as_simd_f32s(lines).0.as_chunks::<VECTORS>().0[..depth];
     }
-    sink.expect::<ROWS, PANELS>(first_row, first_panel);
+    sink.prefetch::<ROWS, PANELS>(first_row, first_panel);
     let mut found = [[[simd.splat_f32s(0.0); VECTORS]; PANELS]; ROWS];
     macro_rules! add {
         ($index:expr, $row:ident, $panel:ident, $vector:ident, $value:ident, $line:ident, $sum:expr) => {
@@ -273,7 +259,7 @@ fn block<'a, S: Simd, P: Places, const ROWS: usize, const PANELS: usize, const V
         while first < depth {
             let end = depth.min(first + COLUMNS);
             for index in 0..ROWS {
-                will_read(next[index], places.of(first));
+                prefetch_read(next[index], places.of(first));
             }
             add_all!(first..end);
             first = end;

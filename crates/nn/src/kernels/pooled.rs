@@ -21,24 +21,24 @@ pub struct Pooled<C>(C);
 
 /// A convolution that can compute some rows of its output.
 pub trait ByRow: Convolution {
-    /// How it computes them.
+    /// Computes the rows.
     type Rows<'a>: Rows
     where
         Self: 'a;
 
-    /// For maps of an extent.
+    /// The rows of the output for maps of an extent.
     fn rows<'a>(&'a self, extent: Extent, epilogue: &'a DenseEpilogue) -> Self::Rows<'a>;
 }
 
 /// The rows of a convolution's output.
 pub trait Rows: Sync {
-    /// What a task needs.
+    /// What a task keeps from row to row.
     type Memory: Send;
 
     /// Memory of a task.
     fn memory(&self) -> Self::Memory;
 
-    /// The next row will be this one of an image, and each one after it is the next.
+    /// Begins an image at `row`. The rows are computed in order from there.
     fn start(&self, memory: &mut Self::Memory, row: usize);
 
     /// Computes a row of an image. `first` is the number of its first pixel, through all images.

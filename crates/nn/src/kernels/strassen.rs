@@ -14,7 +14,7 @@ use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, Adjacent, COLUMNS, Line, Panels, Sink};
 use super::huge_pages::HugePages;
 use super::pixels::{Pixels, Pointwise, Source};
-use super::prefetch::{will_read, will_write};
+use super::prefetch::{prefetch_read, prefetch_write};
 use super::prepared;
 use super::scratch::Scratch;
 
@@ -29,7 +29,7 @@ const INPUTS: usize = 256;
 const ROWS: usize = 6;
 /// Panels of a half of the outputs whose products are in memory together.
 const PANELS: usize = 4;
-/// Pairs of pixels from the one that is added to the one that comes into the cache.
+/// Pairs of pixels from the one in work to the one that is prefetched.
 const AHEAD: usize = 2;
 /// Products, and blocks of each matrix: upper left, upper right, lower left and lower right.
 const PRODUCTS: usize = 7;
@@ -205,7 +205,7 @@ impl Pointwise for Strassen {
         if count == 0 {
             return;
         }
-        // The same number of tasks for each thread, and about as many blocks of rows for each task.
+        // The same number of tasks for each thread, and about the same number of blocks of rows for each task.
         let blocks = count.div_ceil(ROWS);
         let tasks = count.div_ceil(self.most() / 2).next_multiple_of(threads).min(blocks);
         let some = blocks.div_ceil(tasks) * ROWS;
@@ -337,7 +337,7 @@ impl WithSimd for Sums<'_> {
             let later = pixels[(row + AHEAD).min(rows - 1)].map(|pixel| pixel.split_at(depth));
             for vector in 0..vectors {
                 for half in later.iter().flat_map(|(left, right)| [left, right]) {
-                    will_read(half, inputs.start + vector * S::F32_LANES);
+                    prefetch_read(half, inputs.start + vector * S::F32_LANES);
                 }
                 let sums = sums(simd, [a[vector], b[vector], c[vector], d[vector]]);
                 for sum in 0..SUMS {
@@ -348,10 +348,10 @@ impl WithSimd for Sums<'_> {
     }
 }
 
-/// Puts the sums of a product into memory. While they are computed, the part of the map that outputs will be in comes into the cache.
+/// Puts the sums of a product into memory. While they are computed, the memory of the outputs is brought into the cache.
 struct Products<'a> {
     sums: gemm::Sums<'a>,
-    /// Which row of a block has its turn.
+    /// The pair of each block whose outputs this product prefetches. A part of the inputs that is not the last one prefetches none.
     turn: Option<usize>,
     strassen: &'a Strassen,
     pairs: Pairs,
@@ -363,14 +363,14 @@ struct Products<'a> {
 
 impl<S: Simd> Sink<S> for Products<'_> {
     #[inline(always)]
-    fn expect<const ROWS: usize, const PANELS: usize>(&mut self, row: usize, panel: usize) {
+    fn prefetch<const ROWS: usize, const PANELS: usize>(&mut self, row: usize, panel: usize) {
         let Some(turn) = self.turn.filter(|turn| *turn < ROWS) else { return };
         let outputs = self.strassen.outputs;
         let pixel = self.pairs.pixel(self.first + row + turn) - self.pairs.pixel(self.first);
         for block in 0..BLOCKS {
             let values = (pixel + block / 2) * outputs + block % 2 * (outputs / 2);
             for place in 0..PANELS {
-                will_write(self.map, values + (self.panel + panel + place) * COLUMNS);
+                prefetch_write(self.map, values + (self.panel + panel + place) * COLUMNS);
             }
         }
     }

@@ -27,7 +27,7 @@ const PAIR: usize = 2;
 /// Outputs of a tile, and its products.
 const OUTPUTS: usize = 5;
 const POSITIONS: usize = 8;
-/// Rows of the output that a task computes, and those of the input that they depend on.
+/// Rows of the output that share the transformed rows in memory, and how many rows of the input these are.
 const AT_ONCE: usize = 8;
 const KEPT: usize = SIDE + (AT_ONCE - 1) * STRIDE;
 

@@ -13,17 +13,17 @@ use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, Adjacent, COLUMNS, Far, Line, Panels, Places, Sums};
 use super::huge_pages::HugePages;
 use super::packed::{Packed, Use};
-use super::prefetch::{will_read, will_write};
+use super::prefetch::{prefetch_read, prefetch_write};
 use super::scratch::Scratch;
 use super::winograd::{MOST, Winograd};
 use super::winograd_taps::{PANELS, Transformed};
 use super::winograd_weights::Transform;
 
-/// Tiles whose patches are adjacent in memory. A core transforms them alone.
+/// Tiles whose patches are adjacent in memory. One task transforms them.
 const BLOCK: usize = 4;
 /// The fewest tiles that a task computes at once, in all steps.
 const AT_ONCE: usize = 16;
-/// The most vectors of a pixel of which a core's innermost cache holds a patch.
+/// A patch of pixels that have up to so many vectors fits into a core's innermost cache.
 const FEW_VECTORS: usize = 8;
 /// The memory for the transformed values of the tiles in work, in bytes: if all cores share the tiles, and if one core has its own.
 const WORKING_SET: usize = 32 << 20;
@@ -267,7 +267,7 @@ impl<F: Winograd> Tiling<'_, F> {
             Weights::Taps(taps) => {
                 let patch = convolution.patch_lines(BLOCK) / BLOCK * size_of::<Line>();
                 let most = (PATCHES_SET / patch / across).clamp(1, bands.len());
-                // All parts have about as many rows, and each core has as many of them.
+                // All parts have about the same number of rows, and so do all cores.
                 let at_once = bands.len().div_ceil(bands.len().div_ceil(most)).next_multiple_of(threads).min(most);
                 self.with_taps(taps.values().as_chunks().0, first, bands, at_once);
             }
@@ -353,7 +353,7 @@ impl<F: Winograd> Tiling<'_, F> {
     }
 }
 
-/// Whether each core has about as many of the tasks.
+/// Whether all cores get about the same number of tasks.
 fn is_even(tasks: usize) -> bool {
     let threads = rayon::current_num_threads();
     tasks.is_multiple_of(threads) || tasks >= 4 * threads
@@ -452,7 +452,7 @@ impl<F: Winograd> WithSimd for Patches<'_, F> {
             macro_rules! inner {
                 ($y:ident, $x:ident, $vector:ident) => {{
                     let index = $x * vectors + $vector;
-                    will_read(lines[$y], index + ahead);
+                    prefetch_read(lines[$y], index + ahead);
                     lines[$y][index]
                 }};
             }
@@ -564,7 +564,7 @@ impl<F: Winograd> WithSimd for Outputs<'_, F> {
                                     let $value = values[$x];
                                     *out = $finished;
                                 }
-                                will_write(line, index + 1);
+                                prefetch_write(line, index + 1);
                             }
                         }
                     }
