@@ -5,8 +5,8 @@
     python notebooks/compare_detectors.py --time-traveler target/release/time-traveler
 
 The networks are written here in plain PyTorch, with the names of their checkpoints and with made-up weights, as the tests have them.
-All programs read the same weights. For PyTorch and ONNX Runtime, the time is from a tensor to the scores and offsets of all priors. For
-`time-traveler` it is from a picture to the scores of all priors. The programs take turns, and the median counts.
+All programs read the same weights. The time is from a tensor of a picture to the scores and offsets of all priors. The programs take
+turns, and the median counts.
 
 Times are those of a clock, and of the processor. On a busy machine only the latter can be compared, with --threads 1: threads that
 wait for each other use the processor too. Memory is the peak of a process of each program's own, which does nothing but load the
@@ -283,7 +283,7 @@ def compare(options, network, width, height, folder):
         for name, program in programs.items():
             times[name].append(measured(options.runs, program))
         answer = bench(options, network, folder, width, height, options.runs)
-        times["time-traveler"].append((answer["milliseconds"]["detect"], answer["processorMilliseconds"]))
+        times["time-traveler"].append((answer["milliseconds"]["forward"], answer["processorMilliseconds"]["forward"]))
         turns = (f"{name} {turn[-1][0]:.1f} ({turn[-1][1]:.1f}) ms" for name, turn in times.items())
         print(f"  {what}: {', '.join(turns)}", flush=True)
     for index, kind in enumerate(["clock", "processor"]):

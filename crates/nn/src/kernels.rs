@@ -40,6 +40,8 @@ mod strided_7x7;
 mod upsample_add;
 pub mod winograd;
 mod winograd_2d;
+mod winograd_outputs;
+mod winograd_patches;
 mod winograd_taps;
 mod winograd_weights;
 

@@ -18,6 +18,8 @@ use crate::dsfd::{self, Dsfd};
 use crate::retinaface::{self, Body, RetinaFace};
 use crate::vision_error::VisionError;
 
+pub use finding::Predictions;
+
 /// A network that finds faces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaceNetwork {
@@ -145,6 +147,10 @@ enum Network {
     Dsfd(Box<Dsfd>),
 }
 
+/// A picture on a device, with the mean subtracted: `(1, height, width, 3)`.
+#[derive(Clone, Debug)]
+pub struct Prepared(Tensor<4>);
+
 impl FaceDetector {
     /// Loads the network of a checkpoint, in 32 bits.
     ///
@@ -190,18 +196,44 @@ impl FaceDetector {
         order: ColorOrder,
         thresholds: Thresholds,
     ) -> Result<Vec<Face>, VisionError> {
-        let (width, height) = (picture.width() as usize, picture.height() as usize);
-        if width == 0 || height == 0 {
+        if picture.width() == 0 || picture.height() == 0 {
             return Ok(Vec::new());
         }
-        in_pool(|| {
-            let pictures = self.prepare(picture, order);
-            match &self.network {
-                Network::RetinaFace(network) => {
-                    finding::of_retinaface(network.forward(pictures), [width, height], thresholds)
-                }
-                Network::Dsfd(network) => finding::of_dsfd(network.forward(pictures), [width, height], thresholds),
+        in_pool(|| Ok(self.forward(self.prepare(picture, order))?.faces(thresholds)))
+    }
+
+    /// A picture as the network takes it: the first step of [`detect`](Self::detect).
+    ///
+    /// # Panics
+    /// If the picture has no pixels.
+    pub fn prepare(&self, picture: &RgbImage, order: ColorOrder) -> Prepared {
+        let means = self.kind.means();
+        // The networks take blue first.
+        let taken = match order {
+            ColorOrder::Rgb => [2, 1, 0],
+            ColorOrder::Bgr => [0, 1, 2],
+        };
+        let row = 3 * picture.width() as usize;
+        let mut values = Scratch::new(picture.as_raw().len());
+        let rows = values.values_mut().par_chunks_exact_mut(row).zip(picture.as_raw().par_chunks_exact(row));
+        rows.for_each(|(values, row)| {
+            for (values, pixel) in values.as_chunks_mut().0.iter_mut().zip(row.as_chunks::<3>().0) {
+                *values = [0, 1, 2].map(|index| f32::from(pixel[taken[index]]) - means[2 - index]);
             }
+        });
+        let shape = [1, picture.height() as usize, picture.width() as usize, 3];
+        Prepared(Tensor::from_data(kernels::data(values, shape), &self.device.burn()))
+    }
+
+    /// What the network predicts: the second step of [`detect`](Self::detect).
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub fn forward(&self, Prepared(picture): Prepared) -> Result<Predictions, VisionError> {
+        let [_, height, width, _] = picture.dims();
+        in_pool(|| match &self.network {
+            Network::RetinaFace(network) => Predictions::of_retinaface(network.forward(picture), [width, height]),
+            Network::Dsfd(network) => Predictions::of_dsfd(network.forward(picture), [width, height]),
         })
     }
 
@@ -219,26 +251,6 @@ impl FaceDetector {
             Network::Dsfd(network) => network,
             Network::RetinaFace(_) => panic!("another network"),
         }
-    }
-
-    /// The picture as the networks take it: `(1, height, width, 3)`.
-    fn prepare(&self, picture: &RgbImage, order: ColorOrder) -> Tensor<4> {
-        let means = self.kind.means();
-        // The networks take blue first.
-        let taken = match order {
-            ColorOrder::Rgb => [2, 1, 0],
-            ColorOrder::Bgr => [0, 1, 2],
-        };
-        let row = 3 * picture.width() as usize;
-        let mut values = Scratch::new(picture.as_raw().len());
-        let rows = values.values_mut().par_chunks_exact_mut(row).zip(picture.as_raw().par_chunks_exact(row));
-        rows.for_each(|(values, row)| {
-            for (values, pixel) in values.as_chunks_mut().0.iter_mut().zip(row.as_chunks::<3>().0) {
-                *values = [0, 1, 2].map(|index| f32::from(pixel[taken[index]]) - means[2 - index]);
-            }
-        });
-        let shape = [1, picture.height() as usize, picture.width() as usize, 3];
-        Tensor::from_data(kernels::data(values, shape), &self.device.burn())
     }
 }
 

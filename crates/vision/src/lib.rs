@@ -14,7 +14,7 @@ pub mod ssd;
 pub mod train;
 mod vision_error;
 
-pub use face_detector::{ColorOrder, Face, FaceDetector, FaceNetwork, Identity, identify};
+pub use face_detector::{ColorOrder, Face, FaceDetector, FaceNetwork, Identity, Predictions, Prepared, identify};
 pub use vision_error::VisionError;
 
 #[cfg(test)]

@@ -79,32 +79,24 @@ impl<'a, S: Simd> Finished<'a, S> {
 }
 
 impl<S: Simd> Finished<'_, S> {
-    /// Whole panels of pixels without noise: their parameters are read once for all rows.
+    /// Whole panels of a pixel without noise.
     #[inline(always)]
-    fn put_whole<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    fn put_whole<const PANELS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         row: usize,
         panel: usize,
-        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+        sums: [[S::f32s; VECTORS]; PANELS],
     ) {
-        let channel = panel * COLUMNS;
         let vectors = self.vectors.some::<VECTORS, PANELS>(simd, panel);
-        let of_row = |row: usize| row * self.outputs + channel;
-        for index in 0..ROWS {
-            let out = &mut self.out[of_row(row + index)..][..PANELS * COLUMNS];
-            let out = S::as_mut_simd_f32s(out)
-                .0
-                .as_chunks_mut::<VECTORS>()
-                .0
-                .first_chunk_mut::<PANELS>()
-                .expect("whole panels");
-            for panel in 0..PANELS {
-                for vector in 0..VECTORS {
-                    let values = vectors.shifted(simd, sums[index][panel][vector], panel, vector);
-                    let values = if self.adds { vectors.added(simd, values, out[panel][vector]) } else { values };
-                    out[panel][vector] = vectors.activated(simd, values, panel, vector);
-                }
+        let out = &mut self.out[row * self.outputs + panel * COLUMNS..][..PANELS * COLUMNS];
+        let out =
+            S::as_mut_simd_f32s(out).0.as_chunks_mut::<VECTORS>().0.first_chunk_mut::<PANELS>().expect("whole panels");
+        for panel in 0..PANELS {
+            for vector in 0..VECTORS {
+                let values = vectors.shifted(simd, sums[panel][vector], panel, vector);
+                let values = if self.adds { vectors.added(simd, values, out[panel][vector]) } else { values };
+                out[panel][vector] = vectors.activated(simd, values, panel, vector);
             }
         }
     }
@@ -150,20 +142,18 @@ impl<S: Simd> Sink<S> for Finished<'_, S> {
     }
 
     #[inline(always)]
-    fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    fn put<const PANELS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         row: usize,
         panel: usize,
-        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+        sums: [[S::f32s; VECTORS]; PANELS],
     ) {
         if self.vectors.is_quiet() && (panel + PANELS) * COLUMNS <= self.outputs {
             return self.put_whole(simd, row, panel, sums);
         }
-        for index in 0..ROWS {
-            for place in 0..PANELS {
-                self.put_any(simd, row + index, panel + place, sums[index][place]);
-            }
+        for place in 0..PANELS {
+            self.put_any(simd, row, panel + place, sums[place]);
         }
     }
 }

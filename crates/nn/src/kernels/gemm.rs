@@ -80,13 +80,13 @@ pub trait Sink<S: Simd> {
     #[inline(always)]
     fn prefetch<const ROWS: usize, const PANELS: usize>(&mut self, _row: usize, _panel: usize) {}
 
-    /// Takes the sums of some rows in some panels, from `row` and `panel` on.
-    fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    /// Takes the sums of a row in some panels, from `panel` on.
+    fn put<const PANELS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         row: usize,
         panel: usize,
-        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+        sums: [[S::f32s; VECTORS]; PANELS],
     );
 }
 
@@ -170,22 +170,20 @@ pub(super) struct Sums<'a> {
 
 impl<S: Simd> Sink<S> for Sums<'_> {
     #[inline(always)]
-    fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    fn put<const PANELS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         row: usize,
         panel: usize,
-        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+        sums: [[S::f32s; VECTORS]; PANELS],
     ) {
-        for index in 0..ROWS {
-            let lines = &mut self.out[(row + index) * self.stride + panel..][..PANELS];
-            let lines = S::as_mut_simd_f32s(lines.as_flattened_mut()).0.as_chunks_mut::<VECTORS>().0;
-            let lines: &mut [[S::f32s; VECTORS]; PANELS] = lines.first_chunk_mut().expect("whole panels");
-            for panel in 0..PANELS {
-                for vector in 0..VECTORS {
-                    let sum = sums[index][panel][vector];
-                    lines[panel][vector] = if self.add { simd.add_f32s(lines[panel][vector], sum) } else { sum };
-                }
+        let lines = &mut self.out[row * self.stride + panel..][..PANELS];
+        let lines = S::as_mut_simd_f32s(lines.as_flattened_mut()).0.as_chunks_mut::<VECTORS>().0;
+        let lines: &mut [[S::f32s; VECTORS]; PANELS] = lines.first_chunk_mut().expect("whole panels");
+        for panel in 0..PANELS {
+            for vector in 0..VECTORS {
+                let sum = sums[panel][vector];
+                lines[panel][vector] = if self.add { simd.add_f32s(lines[panel][vector], sum) } else { sum };
             }
         }
     }
@@ -267,5 +265,13 @@ fn block<'a, S: Simd, P: Places, const ROWS: usize, const PANELS: usize, const V
     } else {
         add_all!(1..depth);
     }
-    sink.put(simd, first_row, first_panel, found);
+    // Each row has a constant index. With a loop, the compiler would keep the sums in memory, and store them after every few terms.
+    macro_rules! put {
+        ($($index:literal),+) => {
+            $(if $index < ROWS {
+                sink.put(simd, first_row + $index, first_panel, found[$index]);
+            })+
+        };
+    }
+    put!(0, 1, 2, 3, 4, 5, 6, 7);
 }

@@ -376,12 +376,12 @@ impl<S: Simd> Sink<S> for Products<'_> {
     }
 
     #[inline(always)]
-    fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    fn put<const PANELS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         row: usize,
         panel: usize,
-        sums: [[[S::f32s; VECTORS]; PANELS]; ROWS],
+        sums: [[S::f32s; VECTORS]; PANELS],
     ) {
         self.sums.put(simd, row, panel, sums);
     }

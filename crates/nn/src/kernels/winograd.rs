@@ -23,15 +23,29 @@ pub trait Winograd: Copy + std::fmt::Debug + Send + Sync + 'static {
     const POSITIONS: usize;
     /// Distinct transformed weights.
     const WEIGHTS: usize;
+    /// The factors of the three taps in each of them: the matrix G of the paper. Rows after the first [`WEIGHTS`](Self::WEIGHTS) are
+    /// arbitrary.
+    const FACTORS: [[f64; 3]; MOST];
 
     /// The transformed weight of a position.
     fn weight(position: usize) -> usize;
     /// Transforms the weights of three taps. Values after the first [`WEIGHTS`](Self::WEIGHTS) are arbitrary.
-    fn weights(taps: [f64; 3]) -> [f64; MOST];
+    #[inline(always)]
+    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
+        Self::FACTORS.map(|[a, b, c]| a * first + b * second + c * third)
+    }
     /// Transforms the first [`PATCH`](Self::PATCH) values into the first [`POSITIONS`](Self::POSITIONS) ones.
     fn patch<S: Simd>(simd: S, inputs: Values<S>) -> Values<S>;
     /// Transforms the first [`POSITIONS`](Self::POSITIONS) values into the first [`OUTPUTS`](Self::OUTPUTS) ones.
     fn outputs<S: Simd>(simd: S, products: Values<S>) -> Values<S>;
+}
+
+/// A row of [factors](Winograd::FACTORS) after the last one.
+const NONE: [f64; 3] = [0.0; 3];
+
+/// The factors of the taps in the weight of a point.
+const fn of_point(point: f64, divisor: f64) -> [f64; 3] {
+    [1.0 / divisor, point / divisor, point * point / divisor]
 }
 
 /// `a + factor * b`.
@@ -57,19 +71,24 @@ impl Winograd for F43 {
     const PATCH: usize = 6;
     const POSITIONS: usize = 6;
     const WEIGHTS: usize = 6;
+    const FACTORS: [[f64; 3]; MOST] = {
+        let (a, b) = (A as f64, B as f64);
+        let (near, far) = (2.0 * a * a * (a * a - b * b), 2.0 * b * b * (b * b - a * a));
+        [
+            [1.0 / (a * a * b * b), 0.0, 0.0],
+            of_point(a, near),
+            of_point(-a, near),
+            of_point(b, far),
+            of_point(-b, far),
+            [0.0, 0.0, 1.0],
+            NONE,
+            NONE,
+            NONE,
+        ]
+    };
 
     fn weight(position: usize) -> usize {
         position
-    }
-
-    #[inline(always)]
-    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        let (a, b) = (f64::from(A), f64::from(B));
-        let (near, far) = (2.0 * a * a * (a * a - b * b), 2.0 * b * b * (b * b - a * a));
-        let (near_even, near_odd) = ((first + a * a * third) / near, a * second / near);
-        let (far_even, far_odd) = ((first + b * b * third) / far, b * second / far);
-        let zero = first / (a * a * b * b);
-        [zero, near_even + near_odd, near_even - near_odd, far_even + far_odd, far_even - far_odd, third, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
@@ -125,31 +144,25 @@ impl Winograd for F63 {
     const PATCH: usize = 8;
     const POSITIONS: usize = 8;
     const WEIGHTS: usize = 8;
+    const FACTORS: [[f64; 3]; MOST] = {
+        let (c, d) = (C2 as f64, D2 as f64);
+        let (of_c, of_1, of_d) =
+            (2.0 * c * (c - 1.0) * (c - d), 2.0 * (1.0 - c) * (1.0 - d), 2.0 * d * (d - c) * (d - 1.0));
+        [
+            [-1.0 / (c * d), 0.0, 0.0],
+            of_point(0.5, of_c),
+            of_point(-0.5, of_c),
+            of_point(1.0, of_1),
+            of_point(-1.0, of_1),
+            of_point(2.0, of_d),
+            of_point(-2.0, of_d),
+            [0.0, 0.0, 1.0],
+            NONE,
+        ]
+    };
 
     fn weight(position: usize) -> usize {
         position
-    }
-
-    #[inline(always)]
-    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        let (c, d) = (f64::from(C2), f64::from(D2));
-        // The even and the odd part for the points of this square. The other two squares make the divisor.
-        let part = |square: f64, other: f64, another: f64| {
-            let divisor = 2.0 * square * (square - other) * (square - another);
-            ((first + square * third) / divisor, square.sqrt() * second / divisor)
-        };
-        let ((even_c, odd_c), (even_1, odd_1), (even_d, odd_d)) = (part(c, 1.0, d), part(1.0, c, d), part(d, c, 1.0));
-        [
-            first / (-c * d),
-            even_c + odd_c,
-            even_c - odd_c,
-            even_1 + odd_1,
-            even_1 - odd_1,
-            even_d + odd_d,
-            even_d - odd_d,
-            third,
-            0.0,
-        ]
     }
 
     #[inline(always)]
@@ -208,15 +221,11 @@ impl Winograd for F23 {
     const PATCH: usize = 4;
     const POSITIONS: usize = 4;
     const WEIGHTS: usize = 4;
+    const FACTORS: [[f64; 3]; MOST] =
+        [[1.0, 0.0, 0.0], of_point(1.0, 2.0), of_point(-1.0, 2.0), [0.0, 0.0, 1.0], NONE, NONE, NONE, NONE, NONE];
 
     fn weight(position: usize) -> usize {
         position
-    }
-
-    #[inline(always)]
-    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        let (even, odd) = ((first + third) / 2.0, second / 2.0);
-        [first, even + odd, even - odd, third, 0.0, 0.0, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
@@ -244,14 +253,11 @@ impl Winograd for Stride2 {
     const PATCH: usize = 5;
     const POSITIONS: usize = 5;
     const WEIGHTS: usize = 4;
+    const FACTORS: [[f64; 3]; MOST] =
+        [[1.0, 0.0, 0.0], [1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0], NONE, NONE, NONE, NONE, NONE];
 
     fn weight(position: usize) -> usize {
         position.min(3)
-    }
-
-    #[inline(always)]
-    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        [first, first + third, third, second, 0.0, 0.0, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
@@ -277,15 +283,20 @@ impl Winograd for Stride2F42 {
     const PATCH: usize = 9;
     const POSITIONS: usize = 9;
     const WEIGHTS: usize = 6;
+    const FACTORS: [[f64; 3]; MOST] = [
+        [0.5, 0.0, 0.0],
+        [-0.5, 0.0, -0.5],
+        [-1.0 / 6.0, 0.0, 1.0 / 6.0],
+        [1.0 / 6.0, 0.0, 1.0 / 3.0],
+        [0.0, 0.0, 1.0],
+        [0.0, 1.0, 0.0],
+        NONE,
+        NONE,
+        NONE,
+    ];
 
     fn weight(position: usize) -> usize {
         position.min(5)
-    }
-
-    #[inline(always)]
-    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        let (one, minus_one) = (-(first + third) / 2.0, -(first - third) / 6.0);
-        [first / 2.0, one, minus_one, (first + 2.0 * third) / 6.0, third, second, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]
@@ -334,14 +345,11 @@ impl Winograd for Transposed {
     const PATCH: usize = 4;
     const POSITIONS: usize = 7;
     const WEIGHTS: usize = 5;
+    const FACTORS: [[f64; 3]; MOST] =
+        [[0.0, 0.0, -1.0], [0.5, 0.0, 0.5], [-0.5, 0.0, 0.5], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], NONE, NONE, NONE, NONE];
 
     fn weight(position: usize) -> usize {
         position.min(4)
-    }
-
-    #[inline(always)]
-    fn weights([first, second, third]: [f64; 3]) -> [f64; MOST] {
-        [-third, (third + first) / 2.0, (third - first) / 2.0, first, second, 0.0, 0.0, 0.0, 0.0]
     }
 
     #[inline(always)]

@@ -13,18 +13,17 @@ use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, Adjacent, COLUMNS, Far, Line, Panels, Places, Sums};
 use super::huge_pages::HugePages;
 use super::packed::{Packed, Use};
-use super::prefetch::{prefetch_read, prefetch_write};
 use super::scratch::Scratch;
-use super::winograd::{MOST, Winograd};
+use super::winograd::Winograd;
+use super::winograd_outputs::Outputs;
+use super::winograd_patches::Patches;
 use super::winograd_taps::{PANELS, Transformed};
 use super::winograd_weights::Transform;
 
 /// Tiles whose patches are adjacent in memory. One task transforms them.
-const BLOCK: usize = 4;
+pub(super) const BLOCK: usize = 4;
 /// The fewest tiles that a task computes at once, in all steps.
 const AT_ONCE: usize = 16;
-/// A patch of pixels that have up to so many vectors fits into a core's innermost cache.
-const FEW_VECTORS: usize = 8;
 /// The memory for the transformed values of the tiles in work, in bytes: if all cores share the tiles, and if one core has its own.
 const WORKING_SET: usize = 32 << 20;
 const LOCAL_SET: usize = 256 << 10;
@@ -38,8 +37,8 @@ const TILES: usize = 24;
 /// A convolution with a 3x3 kernel, whose weights are transformed.
 #[derive(Debug)]
 pub struct Winograd2d<F> {
-    inputs: usize,
-    outputs: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
     weights: Weights,
     algorithm: PhantomData<F>,
 }
@@ -54,9 +53,9 @@ enum Weights {
 
 /// Some panels of outputs: the first one, and their number.
 #[derive(Clone, Copy)]
-struct Group {
-    first: usize,
-    count: usize,
+pub(super) struct Group {
+    pub(super) first: usize,
+    pub(super) count: usize,
 }
 
 impl<F: Winograd> Winograd2d<F> {
@@ -131,7 +130,7 @@ impl<F: Winograd> Winograd2d<F> {
     }
 
     /// Lines from one tile's patch to the next tile's. One line is unused: strides of powers of two would share cache sets.
-    fn patch_stride(&self) -> usize {
+    pub(super) fn patch_stride(&self) -> usize {
         self.inputs / COLUMNS + 1
     }
 
@@ -390,94 +389,6 @@ impl<F: Winograd> WithSimd for All<'_, F> {
     }
 }
 
-/// Computes the transformed patches of up to [`BLOCK`] tiles: position by tile by channel.
-struct Patches<'a, F> {
-    tiling: Tiling<'a, F>,
-    tile: usize,
-    tiles: usize,
-    out: &'a mut [Line],
-}
-
-impl<F: Winograd> WithSimd for Patches<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiling, tile, tiles, out } = self;
-        let Tiling { convolution, maps, extent, prologue, tiles: [down, across], above, .. } = tiling;
-        let Extent { height, width, .. } = extent;
-        let maps = S::as_simd_f32s(maps).0;
-        let out = S::as_mut_simd_f32s(out.as_flattened_mut()).0;
-        let vectors = convolution.inputs / S::F32_LANES;
-        let stride = convolution.patch_stride() * COLUMNS / S::F32_LANES;
-        let zero = simd.splat_f32s(0.0);
-        let mut columns = [[zero; MOST]; MOST];
-        // The same channels of the next tile, or those after the next ones.
-        let ahead = if vectors <= FEW_VECTORS { F::STEP * vectors } else { 2 };
-        for index in 0..tiles {
-            let (row, column) = ((tile + index) / across, (tile + index) % across);
-            let (image, row) = (row / down, row % down);
-            // A patch begins one row and one column before its tile.
-            let (top, left) = (above + row * F::STEP, column * F::STEP);
-            let inside = |first: usize, size: usize| first > 0 && first - 1 + F::PATCH <= size;
-            let origin = (image * height + top).wrapping_sub(1).wrapping_mul(width).wrapping_add(left).wrapping_sub(1);
-            let is_inside = inside(top, height) && inside(left, width);
-            let mut lines: [&[S::f32s]; MOST] = [&[]; MOST];
-            for y in (0..F::PATCH).filter(|_| is_inside) {
-                lines[y] = &maps[(origin + y * width) * vectors..][..F::PATCH * vectors];
-            }
-            let out = &mut out[index * stride..];
-            macro_rules! tile {
-                ($y:ident, $x:ident, $vector:ident, $value:expr) => {
-                    for $vector in 0..vectors {
-                        for $x in 0..F::PATCH {
-                            let mut values = [zero; MOST];
-                            for $y in 0..F::PATCH {
-                                values[$y] = $value;
-                            }
-                            let values = F::patch(simd, values);
-                            for position in 0..F::POSITIONS {
-                                columns[position][$x] = values[position];
-                            }
-                        }
-                        for y in 0..F::POSITIONS {
-                            let values = F::patch(simd, columns[y]);
-                            for x in 0..F::POSITIONS {
-                                out[(y * F::POSITIONS + x) * BLOCK * stride + $vector] = values[x];
-                            }
-                        }
-                    }
-                };
-            }
-            macro_rules! inner {
-                ($y:ident, $x:ident, $vector:ident) => {{
-                    let index = $x * vectors + $vector;
-                    prefetch_read(lines[$y], index + ahead);
-                    lines[$y][index]
-                }};
-            }
-            macro_rules! value {
-                ($y:ident, $x:ident, $vector:ident) => {
-                    maps[origin.wrapping_add($y * width + $x).wrapping_mul(vectors) + $vector]
-                };
-            }
-            macro_rules! or_zero {
-                ($y:ident, $x:ident, $value:expr) => {
-                    if (1..=height).contains(&(top + $y)) && (1..=width).contains(&(left + $x)) { $value } else { zero }
-                };
-            }
-            match (prologue.simd::<S>(), is_inside) {
-                (None, true) => tile!(y, x, vector, inner!(y, x, vector)),
-                (None, false) => tile!(y, x, vector, or_zero!(y, x, value!(y, x, vector))),
-                (Some(prologue), true) => tile!(y, x, vector, prologue.apply(simd, inner!(y, x, vector), vector)),
-                (Some(prologue), false) => {
-                    tile!(y, x, vector, or_zero!(y, x, prologue.apply(simd, value!(y, x, vector), vector)))
-                }
-            }
-        }
-    }
-}
-
 /// Computes the products of one position: tile by output channel.
 pub(super) struct Product<'a, F, P> {
     pub(super) convolution: &'a Winograd2d<F>,
@@ -504,90 +415,5 @@ impl<F: Winograd, P: Places> WithSimd for Product<'_, F, P> {
         };
         let mut sums = Sums { out, stride: panels.count, add: false };
         gemm::multiply_into(simd, tiles.len(), patch, places, panels, &mut sums);
-    }
-}
-
-/// Computes the output pixels of tiles of one row, in the channels of a group.
-struct Outputs<'a, F> {
-    tiling: Tiling<'a, F>,
-    group: Group,
-    products: &'a [Line],
-    /// The first tile of the products, and their number.
-    tile: usize,
-    tiles: usize,
-    /// The tiles to compute, counted from the first.
-    range: Range<usize>,
-    band: &'a mut [f32],
-}
-
-impl<F: Winograd> WithSimd for Outputs<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiling, group, products, tile, tiles, range, band } = self;
-        let Tiling { convolution, tiles: [down, across], stride, width, epilogue, pixel, .. } = tiling;
-        let products = S::as_simd_f32s(products.as_flattened()).0;
-        let band = S::as_mut_simd_f32s(band).0;
-        let vectors = convolution.outputs / S::F32_LANES;
-        let of_line = COLUMNS / S::F32_LANES;
-        let (skipped, computed) = (group.first * of_line, group.count * of_line);
-        let position_stride = Winograd2d::<F>::product_stride(tiles, group.count) * of_line;
-        let epilogue = epilogue.map(|epilogue| epilogue.simd::<S>());
-        let rows = band.len() / (stride * vectors);
-        let zero = simd.splat_f32s(0.0);
-        let mut between = [[zero; MOST]; MOST];
-        for index in range {
-            let (row, column) = ((tile + index) / across % down, (tile + index) % across * F::OUTPUTS);
-            let columns = F::OUTPUTS.min(width - column);
-            let products = &products[index * computed..];
-            macro_rules! tile {
-                ($y:ident, $x:ident, $vector:ident, $value:ident, $end:ident = $parameters:expr, $finished:expr) => {
-                    for $vector in 0..computed {
-                        let $end = $parameters;
-                        for x in 0..F::POSITIONS {
-                            let mut values = [zero; MOST];
-                            for y in 0..F::POSITIONS {
-                                values[y] = products[(y * F::POSITIONS + x) * position_stride + $vector];
-                            }
-                            let values = F::outputs(simd, values);
-                            for y in 0..F::OUTPUTS {
-                                between[y][x] = values[y];
-                            }
-                        }
-                        for $y in 0..rows {
-                            let values = F::outputs(simd, between[$y]);
-                            let line = &mut band[($y * stride + column) * vectors..][..columns * vectors];
-                            for $x in 0..F::OUTPUTS {
-                                let index = $x * vectors + skipped + $vector;
-                                if let Some(out) = line.get_mut(index) {
-                                    let $value = values[$x];
-                                    *out = $finished;
-                                }
-                                prefetch_write(line, index + 1);
-                            }
-                        }
-                    }
-                };
-            }
-            match &epilogue {
-                None => tile!(y, x, vector, value, _end = None::<()>, value),
-                Some(epilogue) if epilogue.is_quiet() => {
-                    tile!(
-                        y,
-                        x,
-                        vector,
-                        value,
-                        end = epilogue.of_vector(simd, skipped + vector),
-                        end.apply(simd, value)
-                    );
-                }
-                Some(epilogue) => {
-                    let first = pixel + row * F::OUTPUTS * width + column;
-                    let apply = |value, vector, index| epilogue.apply(simd, value, skipped + vector, first + index);
-                    tile!(y, x, vector, value, end = apply, end(value, vector, y * width + x));
-                }
-            }
-        }
     }
 }

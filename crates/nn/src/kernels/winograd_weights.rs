@@ -69,9 +69,7 @@ impl<F: Winograd> WithSimd for TransformRow<'_, F> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { taps, row, lines, stride, .. } = self;
-        // The transformation is linear. The compiler knows its factors, but not the row.
-        let factors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(F::weights);
-        let down = factors.map(|factors| simd.splat_f32s(factors[row] as f32));
+        let down = F::FACTORS[row].map(|factor| simd.splat_f32s(factor as f32));
         let scaled = |factor: f64, values: S::f32s| simd.mul_f32s(simd.splat_f32s(factor as f32), values);
         let vectors = COLUMNS / S::F32_LANES;
         for (input, taps) in taps.chunks_exact(9).enumerate() {
@@ -86,8 +84,9 @@ impl<F: Winograd> WithSimd for TransformRow<'_, F> {
                 // The weights of a point and of its negative share the sum of the outer taps.
                 let mut outer = simd.splat_f32s(0.0);
                 for x in 0..F::WEIGHTS {
-                    let [first, middle, last] = factors.map(|factors| factors[x]);
-                    if x == 0 || [first, last] != [0, 2].map(|tap| factors[tap][x - 1]) {
+                    let [first, middle, last] = F::FACTORS[x];
+                    let shares = x > 0 && [first, last] == [F::FACTORS[x - 1][0], F::FACTORS[x - 1][2]];
+                    if !shares {
                         outer = match (first != 0.0, last != 0.0) {
                             (true, true) => more(simd, scaled(first, column[0]), last as f32, column[2]),
                             (true, false) => scaled(first, column[0]),

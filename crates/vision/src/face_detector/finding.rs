@@ -12,46 +12,73 @@ use crate::vision_error::VisionError;
 /// Scores that a task computes, at least.
 const SCORES: usize = 1 << 10;
 
-/// Boxes are computed in 64 bits, as the reference code does.
-pub(super) fn of_retinaface(
-    levels: [Tensor<4>; 3],
-    [width, height]: [usize; 2],
-    thresholds: Thresholds,
-) -> Result<Vec<Face>, VisionError> {
-    let levels = levels.into_iter().map(Tensor::try_into_data).collect::<Result<Vec<_>, _>>()?;
-    let cells = levels.iter().flat_map(|level| floats(level).as_chunks().0);
-    let cells: Vec<&Cell> = cells.collect();
-    let priors = Priors::new(&retinaface::LEVELS, width, height);
-    let answer = |prior: usize| Answer::new(&cells, prior);
-    let scores = scores(priors.count(), |prior| answer(prior).logits())?;
-    let corners = |prior: usize| decode(priors.at(prior), answer(prior).box_offsets());
-    let selected = select(&scores, corners, thresholds);
-    let face = |selected: Selected<f64>| {
-        let landmarks = decode_points(priors.at(selected.prior), answer(selected.prior).point_offsets());
-        let landmarks = landmarks.map(|[x, y]| [x * width as f64, y * height as f64]);
-        face(selected, [width, height], Some(landmarks))
-    };
-    Ok(selected.into_iter().map(face).collect())
+/// What a network predicts for each prior of a picture.
+#[derive(Debug)]
+pub struct Predictions {
+    size: [usize; 2],
+    scores: Vec<f32>,
+    offsets: Offsets,
 }
 
-/// Boxes are computed in 32 bits, as the reference code does.
-pub(super) fn of_dsfd(
-    outputs: dsfd::Outputs,
-    [width, height]: [usize; 2],
-    thresholds: Thresholds,
-) -> Result<Vec<Face>, VisionError> {
-    let mut logits: Vec<[f32; 2]> = Vec::new();
-    let mut offsets: Vec<[f32; 4]> = Vec::new();
-    for (level, (loc, conf)) in outputs.loc.into_iter().zip(outputs.conf).enumerate() {
-        let used = |maps: Tensor<4>| maps.narrow(3, 0, 4).try_into_data();
-        logits.extend(floats(&used(conf)?).as_chunks().0.iter().map(|values| dsfd::logits(level, *values)));
-        offsets.extend(floats(&used(loc)?).as_chunks::<4>().0);
+/// The offsets from priors to boxes, and to points if the network has them.
+#[derive(Debug)]
+enum Offsets {
+    /// The network's outputs for each level.
+    RetinaFace([TensorData; 3]),
+    Dsfd(Vec<[f32; 4]>),
+}
+
+impl Predictions {
+    pub(super) fn of_retinaface(levels: [Tensor<4>; 3], size: [usize; 2]) -> Result<Self, VisionError> {
+        let [first, second, third] = levels.map(Tensor::try_into_data);
+        let levels = [first?, second?, third?];
+        let cells = cells(&levels);
+        let priors = Priors::new(&retinaface::LEVELS, size[0], size[1]).count();
+        let scores = scores(priors, |prior| Answer::new(&cells, prior).logits())?;
+        Ok(Self { size, scores, offsets: Offsets::RetinaFace(levels) })
     }
-    let scores = scores(logits.len(), |prior| logits[prior])?;
-    let priors = Priors::new(&dsfd::LEVELS, width, height);
-    let corners = |prior: usize| decode(dsfd::prior(&priors, prior), offsets[prior]);
-    let selected = select(&scores, corners, thresholds);
-    Ok(selected.into_iter().map(|selected| face(selected, [width, height], None)).collect())
+
+    pub(super) fn of_dsfd(outputs: dsfd::Outputs, size: [usize; 2]) -> Result<Self, VisionError> {
+        let mut logits: Vec<[f32; 2]> = Vec::new();
+        let mut offsets: Vec<[f32; 4]> = Vec::new();
+        for (level, (loc, conf)) in outputs.loc.into_iter().zip(outputs.conf).enumerate() {
+            let used = |maps: Tensor<4>| maps.narrow(3, 0, 4).try_into_data();
+            logits.extend(floats(&used(conf)?).as_chunks().0.iter().map(|values| dsfd::logits(level, *values)));
+            offsets.extend(floats(&used(loc)?).as_chunks::<4>().0);
+        }
+        let scores = scores(logits.len(), |prior| logits[prior])?;
+        Ok(Self { size, scores, offsets: Offsets::Dsfd(offsets) })
+    }
+
+    /// The faces of the picture, best first. Their boxes are computed in 64 bits for RetinaFace and in 32 bits for DSFD, as the reference
+    /// code does.
+    pub fn faces(&self, thresholds: Thresholds) -> Vec<Face> {
+        let Self { size: [width, height], scores, offsets } = self;
+        let size = [*width, *height];
+        match offsets {
+            Offsets::RetinaFace(levels) => {
+                let cells = cells(levels);
+                let priors = Priors::new(&retinaface::LEVELS, *width, *height);
+                let answer = |prior: usize| Answer::new(&cells, prior);
+                let corners = |prior: usize| decode(priors.at(prior), answer(prior).box_offsets());
+                let face = |selected: Selected<f64>| {
+                    let landmarks = decode_points(priors.at(selected.prior), answer(selected.prior).point_offsets());
+                    face(selected, size, Some(landmarks.map(|[x, y]| [x * *width as f64, y * *height as f64])))
+                };
+                select(scores, corners, thresholds).into_iter().map(face).collect()
+            }
+            Offsets::Dsfd(offsets) => {
+                let priors = Priors::new(&dsfd::LEVELS, *width, *height);
+                let corners = |prior: usize| decode(dsfd::prior(&priors, prior), offsets[prior]);
+                select(scores, corners, thresholds).into_iter().map(|selected| face(selected, size, None)).collect()
+            }
+        }
+    }
+}
+
+/// The answers of all levels, cell by cell.
+fn cells(levels: &[TensorData; 3]) -> Vec<&Cell> {
+    levels.iter().flat_map(|level| floats(level).as_chunks().0).collect()
 }
 
 fn face<T: Number>(selected: Selected<T>, [width, height]: [usize; 2], landmarks: Option<[[f64; 2]; 5]>) -> Face {

@@ -10,7 +10,7 @@ pub(crate) fn detector_of(network: FaceNetwork, list: &str, salt: u64) -> FaceDe
 
 /// A picture as the networks take it.
 pub(crate) fn prepared(detector: &FaceDetector, picture: &RgbImage, order: ColorOrder) -> Tensor<4> {
-    detector.prepare(picture, order)
+    detector.prepare(picture, order).0
 }
 
 /// RetinaFace on MobileNetV1 with made-up weights.
