@@ -30,7 +30,7 @@ pub(crate) enum Bench {
     Aging(aging::BenchAging),
     /// Tell the class of a picture by a network
     Classifier(classifier::BenchClassifier),
-    /// Find the faces of a picture by a network
+    /// Find the faces of a picture by a network, and run the network alone ("forward")
     Detector(detector::BenchDetector),
     /// Find the objects of a picture by a network: SSD or Faster R-CNN
     Objects(objects::BenchObjects),

@@ -44,7 +44,7 @@ pub(crate) struct BenchDetector {
     #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_possible_values = true,
         value_parser = Choice::<DeviceChoice>::of(&["auto", "cpu", "cuda"]))]
     device: DeviceChoice,
-    /// Number of runs; the median of their times is reported
+    /// Number of runs of each measurement; the median of their times is reported
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
     /// Print the times as one line of JSON
