@@ -5,6 +5,7 @@
 //! | `serve` with the preview engine, or with SAM on a GPU; `up` | two | returned |
 //! | `serve` with SAM on a CPU | two | kept |
 //! | `age`, `bench aging` with SAM on a CPU | glibc's default | kept |
+//! | `bench detector` | glibc's default | returned |
 
 /// Limits all threads to two arenas. By default, glibc keeps strip-sized blocks per arena, up to eight arenas per core: the
 /// resident memory of a server would grow with the interleaving of its threads.

@@ -5,10 +5,11 @@ mod enhance;
 mod head;
 
 use burn::tensor::Tensor;
-use nn::layers::{After, Budget, Conv2d, Execution, Loader};
+use nn::layers::{After, Conv2d, Execution, Loader};
 
 use crate::backbone::{ConvNorm, Depth, Stage, Stem};
 use crate::boxes::{Level, Priors};
+use crate::face_detector::BUDGET;
 use enhance::EnhanceModule;
 use head::Head;
 
@@ -85,7 +86,7 @@ pub fn prior(priors: &Priors, index: usize) -> [f32; 4] {
 impl Dsfd {
     /// Under the names of the published checkpoint.
     pub fn load(loader: &Loader) -> Self {
-        let loader = &loader.clone().with_budget(Budget::OF_LARGE_MAPS);
+        let loader = &loader.clone().with_budget(BUDGET);
         let depth = Depth::Layers152;
         let layer = |index: usize| loader.at(format!("layer{index}"));
         let stage = |index: usize| {

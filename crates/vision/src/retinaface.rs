@@ -4,10 +4,11 @@
 mod context;
 
 use burn::tensor::Tensor;
-use nn::layers::{After, Budget, Conv2d, Execution, Loader};
+use nn::layers::{After, Conv2d, Execution, Loader};
 
 use crate::backbone::{Depth, Fpn, MobileNetV1, ResNet};
 use crate::boxes::Level;
+use crate::face_detector::BUDGET;
 use context::ContextModule;
 
 /// What is subtracted from the channels in the order in which a picture is handed over, before the order is reversed. The training
@@ -124,7 +125,7 @@ pub(crate) struct Features {
 impl RetinaFace {
     /// Under the names of the published checkpoints.
     pub fn load(loader: &Loader, body: Body) -> Self {
-        let loader = &loader.clone().with_budget(Budget::OF_LARGE_MAPS);
+        let loader = &loader.clone().with_budget(BUDGET);
         let channels = body.channels();
         let (extractor, inputs) = match body {
             Body::ResNet50 => {

@@ -339,7 +339,8 @@ pub(super) fn pointwise(
 
 /// The same for inputs of whole lines.
 pub(super) fn of_pixels(values: &[f32], channels: [usize; 2], stride: usize, budget: Budget) -> Arc<dyn Pointwise> {
-    if values.len() >= budget.strassen && Strassen::takes(channels) {
+    let [fewest, most] = budget.strassen;
+    if (fewest..=most).contains(&values.len()) && Strassen::takes(channels) {
         Arc::new(Strassen::new(values, channels, stride))
     } else {
         Arc::new(Direct::new(values, channels, 1, stride))

@@ -38,19 +38,32 @@ pub struct Budget {
     /// The most weights that are transformed at loading. More are transformed at each run, which takes little time where maps are
     /// large, and no memory.
     pub kept: usize,
-    /// Kernels of one pixel: the fewest weights for Strassen's algorithm, which takes 1.75 times their memory, and is for large maps.
-    pub strassen: usize,
+    /// Kernels of one pixel: the fewest and the most weights for Strassen's algorithm, which takes 1.75 times their memory, and is for large
+    /// maps.
+    pub strassen: [usize; 2],
 }
 
 impl Budget {
     /// For a network that runs many times.
-    pub const GENEROUS: Self =
-        Self { f63: 0, f43: 512 * 256 * 9, f23: 512 * 512 * 9, stride2: 64, kept: usize::MAX, strassen: usize::MAX };
+    pub const GENEROUS: Self = Self {
+        f63: 0,
+        f43: 512 * 256 * 9,
+        f23: 512 * 512 * 9,
+        stride2: 64,
+        kept: usize::MAX,
+        strassen: [usize::MAX; 2],
+    };
     /// For a network that runs once in a while.
     pub const SPARING: Self = Self { f43: 128 * 128 * 9, f23: 512 * 256 * 9, ..Self::GENEROUS };
     /// For a network of large maps.
-    pub const OF_LARGE_MAPS: Self =
-        Self { f63: 256 * 512 * 9, f43: usize::MAX, f23: 0, stride2: 64, kept: 128 * 128 * 9, strassen: 128 * 512 };
+    pub const OF_LARGE_MAPS: Self = Self {
+        f63: 256 * 512 * 9,
+        f43: usize::MAX,
+        f23: 0,
+        stride2: 64,
+        kept: 128 * 128 * 9,
+        strassen: [128 * 512, usize::MAX],
+    };
 }
 
 /// What normalizations do in training.

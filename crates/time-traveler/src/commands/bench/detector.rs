@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use container::model_folder;
+use container::{heap, model_folder};
 use image::imageops::{self, FilterType};
 use nn::DeviceChoice;
 use nn::checkpoint::Checkpoint;
@@ -67,6 +67,8 @@ impl FromStr for Network {
 }
 
 pub(crate) fn run(bench: &BenchDetector) -> anyhow::Result<()> {
+    // The kernels' maps are not on this heap, and what the loading frees goes back to the system.
+    heap::return_large_blocks();
     let checkpoint = match &bench.model {
         Some(folder) => Checkpoint::open(&model_folder::checkpoint(folder)?)?,
         None => nn::made_up("made-up weights", bench.network.0.tensors(), spread),
