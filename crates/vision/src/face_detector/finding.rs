@@ -24,14 +24,13 @@ pub struct Predictions {
 #[derive(Debug)]
 enum Offsets {
     /// The network's outputs for each level.
-    RetinaFace([TensorData; 3]),
+    RetinaFace(Vec<TensorData>),
     Dsfd(Vec<[f32; 4]>),
 }
 
 impl Predictions {
     pub(super) fn of_retinaface(levels: [Tensor<4>; 3], size: [usize; 2]) -> Result<Self, VisionError> {
-        let [first, second, third] = levels.map(Tensor::try_into_data);
-        let levels = [first?, second?, third?];
+        let levels = levels.into_iter().map(Tensor::try_into_data).collect::<Result<Vec<_>, _>>()?;
         let cells = cells(&levels);
         let priors = Priors::new(&retinaface::LEVELS, size[0], size[1]).count();
         let scores = scores(priors, |prior| Answer::new(&cells, prior).logits())?;
@@ -77,7 +76,7 @@ impl Predictions {
 }
 
 /// The answers of all levels, cell by cell.
-fn cells(levels: &[TensorData; 3]) -> Vec<&Cell> {
+fn cells(levels: &[TensorData]) -> Vec<&Cell> {
     levels.iter().flat_map(|level| floats(level).as_chunks().0).collect()
 }
 
