@@ -5,11 +5,10 @@ mod enhance;
 mod head;
 
 use burn::tensor::Tensor;
-use nn::layers::{After, Conv2d, Execution, Loader};
+use nn::layers::{After, Budget, Conv2d, Execution, Loader};
 
 use crate::backbone::{ConvNorm, Depth, Stage, Stem};
 use crate::boxes::{Level, Priors};
-use crate::face_detector::BUDGET;
 use enhance::EnhanceModule;
 use head::Head;
 
@@ -82,6 +81,9 @@ pub fn logits(level: usize, [first, second, third, last]: [f32; 4]) -> [f32; 2] 
 pub fn prior(priors: &Priors, index: usize) -> [f32; 4] {
     priors.at(index).map(|value| (value as f32).clamp(0.0, 1.0))
 }
+
+/// The weights take 481 MB, and those of faster algorithms would take 150 MB more. They would save little time.
+const BUDGET: Budget = Budget { kept: 128 * 64 * 9, strassen: [usize::MAX; 2], ..Budget::OF_LARGE_MAPS };
 
 impl Dsfd {
     /// Under the names of the published checkpoint.

@@ -7,7 +7,7 @@ use std::fmt;
 use burn::tensor::{FloatDType, Tensor};
 use nn::checkpoint::{Checkpoint, CheckpointError};
 use nn::kernels::{self, Scratch};
-use nn::layers::{Budget, Execution, Loader};
+use nn::layers::{Execution, Loader};
 use nn::weights::{self, Weights};
 use nn::{Device, Precision, in_pool};
 use picture::RgbImage;
@@ -146,10 +146,6 @@ enum Network {
     RetinaFace(Box<RetinaFace>),
     Dsfd(Box<Dsfd>),
 }
-
-/// The implementation of the networks. The last stage of ResNet-50 begins with a convolution of 3 million weights for few pixels: Strassen's
-/// algorithm gains no time there, and takes 9 MB.
-pub(crate) const BUDGET: Budget = Budget { strassen: [128 * 512, 1024 * 2048], ..Budget::OF_LARGE_MAPS };
 
 /// A picture on a device, with the mean subtracted: `(1, height, width, 3)`.
 #[derive(Clone, Debug)]

@@ -4,11 +4,10 @@
 mod context;
 
 use burn::tensor::Tensor;
-use nn::layers::{After, Conv2d, Execution, Loader};
+use nn::layers::{After, Budget, Conv2d, Execution, Loader};
 
 use crate::backbone::{Depth, Fpn, MobileNetV1, ResNet};
 use crate::boxes::Level;
-use crate::face_detector::BUDGET;
 use context::ContextModule;
 
 /// What is subtracted from the channels in the order in which a picture is handed over, before the order is reversed. The training
@@ -21,6 +20,9 @@ pub const LEVELS: [Level; 3] = [
     Level { step: 16, sizes: &[[64.0, 64.0], [128.0, 128.0]] },
     Level { step: 32, sizes: &[[256.0, 256.0], [512.0, 512.0]] },
 ];
+/// The last stage of ResNet-50 begins with a convolution of 3 million weights for few pixels: Strassen's algorithm gains no time there, and
+/// takes 9 MB.
+const BUDGET: Budget = Budget { strassen: [128 * 512, 1024 * 2048], ..Budget::OF_LARGE_MAPS };
 /// Priors of a cell.
 const SQUARES: usize = 2;
 
