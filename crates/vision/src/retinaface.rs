@@ -22,7 +22,7 @@ pub const LEVELS: [Level; 3] = [
 ];
 /// The last stage of ResNet-50 begins with a convolution of 3 million weights for few pixels: Strassen's algorithm gains no time there, and
 /// takes 9 MB.
-const BUDGET: Budget = Budget { strassen: [128 * 512, 1024 * 2048], ..Budget::OF_LARGE_MAPS };
+const BUDGET: Budget = Budget { strassen: [Budget::OF_LARGE_MAPS.strassen[0], 1024 * 2048], ..Budget::OF_LARGE_MAPS };
 /// Priors of a cell.
 const SQUARES: usize = 2;
 

@@ -8,7 +8,7 @@ use super::prefetch::prefetch_read;
 use super::winograd::{MOST, Winograd};
 use super::winograd_2d::{BLOCK, Tiling};
 
-/// A patch of pixels that have up to so many vectors fits into a core's innermost cache.
+/// The most vectors of a pixel with which the pixels of a patch fit into a core's innermost cache.
 const FEW_VECTORS: usize = 8;
 
 /// Computes the transformed patches of up to [`BLOCK`] tiles: position by tile by channel.
