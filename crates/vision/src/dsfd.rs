@@ -3,14 +3,19 @@
 
 mod enhance;
 mod head;
+mod strip;
+
+use std::ops::Range;
 
 use burn::tensor::Tensor;
+use nn::kernels::RowSpan;
 use nn::layers::{After, Budget, Conv2d, Execution, Loader};
 
 use crate::backbone::{ConvNorm, Depth, Stage, Stem};
 use crate::boxes::{Level, Priors};
 use enhance::EnhanceModule;
 use head::Head;
+use strip::{StripSize, widened, within};
 
 /// What is subtracted from the channels in the order in which a picture is handed over, before the order is reversed.
 pub const MEANS: [f32; 3] = [123.0, 117.0, 104.0];
@@ -32,6 +37,11 @@ pub const LEVELS: [Level; 6] = [
 /// The enhance modules, level by level, and their input channels.
 const ENHANCE: [(&str, usize); 6] =
     [("cpm3_3", 256), ("cpm4_3", 512), ("cpm5_3", 1024), ("cpm7", 2048), ("cpm6_2", 512), ("cpm7_2", 256)];
+/// The strips of large maps on the CPU. Larger ones take more memory. Smaller ones take more time for the rows that they share.
+const STRIP: StripSize = StripSize { pixels: 14 << 10, rows: 48 };
+const WHOLE: StripSize = StripSize { pixels: usize::MAX, rows: 1 };
+/// How many rows above and below a row of the first stage its maps depend on: each of the three blocks has a 3x3 convolution.
+const FIRST_STAGE_REACH: usize = 3;
 /// The outputs of the heads in the checkpoint. Only the first four are used.
 const OFFSETS: [usize; 6] = [4, 8, 12, 12, 12, 12];
 const LOGITS: [usize; 6] = [4, 6, 8, 8, 8, 8];
@@ -127,50 +137,114 @@ impl Dsfd {
 
     /// Pictures `(images, height, width, 3)`: channels minus their [means](MEANS), in reversed order.
     pub fn forward(&self, pictures: Tensor<4>) -> Outputs {
-        let [c1, c2, c3, c4, c5, c6] = self.layers(pictures);
+        let strips = match self.execution {
+            Execution::Burn => WHOLE,
+            Execution::Kernels => STRIP,
+        };
+        self.forward_in_strips(pictures, strips)
+    }
+
+    /// The same in strips of this size.
+    fn forward_in_strips(&self, pictures: Tensor<4>, strips: StripSize) -> Outputs {
+        let stem = self.stem.forward(self.execution.arrange(pictures));
+        let [c2, c3, c4, c5, c6] = self.later_layers(self.second_stage(&stem, strips));
         // The maps of a level are freed before those of the next one are computed. The largest comes last, when all others are free.
         let level = |level: usize, maps: Tensor<4>| {
-            let enhanced = self.enhance[level].forward(maps);
-            let head = |heads: &[Head; 6], maps| self.execution.channels_innermost(heads[level].forward(maps));
-            [head(&self.loc, enhanced.clone()), head(&self.conf, enhanced)]
+            self.answers(level, self.execution.size(&maps), strips, |rows| self.execution.rows(maps.clone(), rows))
         };
-        let [l6, l5, l4] = [level(5, c6), level(4, c5), level(3, c4.clone())];
+        let [l6, l5, l4] = [(5, c6), (4, c5), (3, c4.clone())].map(|(index, maps)| level(index, maps));
         let p3 = self.multiplied(0, c4, c3);
         let l3 = level(2, p3.clone());
         let p2 = self.multiplied(1, p3, c2);
         let l2 = level(1, p2.clone());
-        let l1 = level(0, self.multiplied(2, p2, c1));
+        // The maps of the first stage are computed again: they take little time, and would take most of the memory until now.
+        let (size, smaller) = (self.execution.size(&stem), self.laterally(2, p2));
+        let l1 = self.answers(0, size, strips, |rows| {
+            let span = RowSpan { first: rows.start, height: size[0] };
+            self.multiplied_rows(2, smaller.clone(), self.first_stage(&stem, rows), span)
+        });
         let levels = [l1, l2, l3, l4, l5, l6];
         let [loc, conf] = [0, 1].map(|head| levels.each_ref().map(|level| level[head].clone()));
         Outputs { loc, conf }
     }
 
-    /// The maps of the stages and of the layers after them, largest first.
-    fn layers(&self, pictures: Tensor<4>) -> [Tensor<4>; 6] {
-        let mut x = self.stem.forward(self.execution.arrange(pictures));
-        let [c1, c2, c3, c4] = self.stages.each_ref().map(|stage| {
-            let maps = stage.forward(x.clone());
-            x = maps.clone();
-            maps
+    /// Offsets and logits of a level of this height and width, in strips, from any rows of its maps.
+    fn answers(
+        &self,
+        level: usize,
+        size: [usize; 2],
+        strips: StripSize,
+        maps: impl Fn(Range<usize>) -> Tensor<4>,
+    ) -> [Tensor<4>; 2] {
+        let strips = strips.of(size).map(|strip| {
+            let middle = widened(&strip, head::REACH, size[0]);
+            let inputs = widened(&middle, enhance::REACH, size[0]);
+            let enhanced = self.enhance[level].forward(maps(inputs.clone()));
+            let enhanced = self.execution.rows(enhanced, within(&middle, &inputs));
+            [&self.loc, &self.conf].map(|heads| {
+                let maps = self.execution.rows(heads[level].forward(enhanced.clone()), within(&strip, &middle));
+                self.execution.channels_innermost(maps)
+            })
         });
-        let [c5, c6] = self.extra.each_ref().map(|pair| {
-            x = pair.iter().fold(x.clone(), |x, conv| conv.forward_leaky(x, 0.0));
-            x.clone()
+        let (loc, conf) = strips.map(|[loc, conf]| (loc, conf)).unzip();
+        [Tensor::cat(loc, 1), Tensor::cat(conf, 1)]
+    }
+
+    /// Some rows of the maps of the first stage, from all rows of the stem.
+    fn first_stage(&self, stem: &Tensor<4>, rows: Range<usize>) -> Tensor<4> {
+        let [height, _] = self.execution.size(stem);
+        let inputs = widened(&rows, FIRST_STAGE_REACH, height);
+        let maps = self.stages[0].forward(self.execution.rows(stem.clone(), inputs.clone()));
+        self.execution.rows(maps, within(&rows, &inputs))
+    }
+
+    /// The maps of the second stage, of which the first block is computed in strips, as the first stage is.
+    fn second_stage(&self, stem: &Tensor<4>, strips: StripSize) -> Tensor<4> {
+        let [height, width] = self.execution.size(stem);
+        let strips = strips.of([height.div_ceil(2), 2 * width]).map(|strip| {
+            // The block halves the size. A row of its maps depends on two rows of the maps before, and on the row above them.
+            let middle = widened(&strip, 1, strip.end);
+            let inputs = 2 * middle.start..(2 * middle.end).min(height);
+            let maps = self.stages[1].first_block(self.first_stage(stem, inputs));
+            self.execution.rows(maps, within(&strip, &middle))
         });
-        [c1, c2, c3, c4, c5, c6]
+        self.stages[1].later_blocks(self.execution.stacked(strips, height.div_ceil(2)))
+    }
+
+    /// The maps of the second stage and of the layers after it, largest first.
+    fn later_layers(&self, c2: Tensor<4>) -> [Tensor<4>; 5] {
+        let [_, _, third, last] = &self.stages;
+        let c3 = third.forward(c2.clone());
+        let c4 = last.forward(c3.clone());
+        let extra = |pair: &[ConvNorm; 2], x| pair.iter().fold(x, |x, conv| conv.forward_leaky(x, 0.0));
+        let c5 = extra(&self.extra[0], c4.clone());
+        let c6 = extra(&self.extra[1], c5.clone());
+        [c2, c3, c4, c5, c6]
     }
 
     /// A level of the pyramid, where 0 is the smallest of the three: `maps` of the layers times those of the smaller level. Other pyramids
     /// add them.
     fn multiplied(&self, level: usize, smaller: Tensor<4>, maps: Tensor<4>) -> Tensor<4> {
-        let smaller = self.lateral[level].forward(smaller, None, &After::Nothing);
+        let [height, _] = self.execution.size(&maps);
+        self.multiplied_rows(level, self.laterally(level, smaller), maps, RowSpan { first: 0, height })
+    }
+
+    /// The maps of a smaller level with the channels of the next larger one.
+    fn laterally(&self, level: usize, smaller: Tensor<4>) -> Tensor<4> {
+        self.lateral[level].forward(smaller, None, &After::Nothing)
+    }
+
+    /// The same for some rows of the maps of the layers.
+    fn multiplied_rows(&self, level: usize, lateral: Tensor<4>, maps: Tensor<4>, span: RowSpan) -> Tensor<4> {
         let maps = self.smooth[level].forward(maps, None, &After::Nothing);
-        self.execution.bilinear_multiply(smaller, maps)
+        self.execution.bilinear_multiply(lateral, maps, span)
     }
 
     #[cfg(test)]
     pub(crate) fn features(&self, pictures: Tensor<4>) -> Features {
-        let layers = self.layers(pictures);
+        let c1 = self.stages[0].forward(self.stem.forward(self.execution.arrange(pictures)));
+        let [c2, c3, c4, c5, c6] = self.later_layers(self.stages[1].forward(c1.clone()));
+        let layers = [c1, c2, c3, c4, c5, c6];
         let [c1, c2, c3, c4, c5, c6] = &layers;
         let p3 = self.multiplied(0, c4.clone(), c3.clone());
         let p2 = self.multiplied(1, p3.clone(), c2.clone());

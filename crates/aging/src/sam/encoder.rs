@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use nn::kernels::{UpsampleAdd, merge};
+use nn::kernels::{UpsampleAdd, update};
 use nn::layers::{After, BatchNorm2d, Conv2d, Execution, Loader, PReLU, SqueezeExcitation};
 
 use super::STYLE_DIM;
@@ -109,7 +109,7 @@ impl GradualStyleEncoder {
     /// The top, upsampled to the size of the lateral maps, plus those.
     fn upsample_add(&self, top: Tensor<4>, lateral: Tensor<4>) -> Tensor<4> {
         if self.execution == Execution::Kernels {
-            return merge(UpsampleAdd, top, lateral);
+            return update(UpsampleAdd, top, lateral);
         }
         let [.., height, width] = lateral.dims();
         let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([height, width]);

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::arch::arch;
 use super::extent::Extent;
 use super::fused::{Epilogue, Prologue};
-use super::ops::{AddOp, MapOp, Maps, add, apply};
+use super::ops::{MapOp, Maps, UpdateOp, apply, update};
 use super::scratch::Scratch;
 
 /// A convolution whose weights are prepared for a kernel of the CPU.
@@ -83,7 +83,7 @@ pub fn convolve_add(
     prologue: Prologue,
     epilogue: Epilogue,
 ) -> Tensor<4> {
-    add(Convolve { convolution, prologue, epilogue }, maps, others)
+    update(Convolve { convolution, prologue, epilogue }, maps, others)
 }
 
 #[derive(Debug)]
@@ -104,8 +104,8 @@ impl MapOp for Convolve {
     }
 }
 
-impl AddOp for Convolve {
-    fn add(&self, Maps { values, extent, .. }: Maps, _: Extent, sums: &mut [f32]) {
+impl UpdateOp for Convolve {
+    fn update(&self, Maps { values, extent, .. }: Maps, _: Extent, sums: &mut [f32]) {
         self.convolution.forward_add(values, extent, &self.prologue, &self.epilogue, sums);
     }
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::arch::arch;
 use super::extent::Extent;
-use super::ops::{AddOp, Maps};
+use super::ops::{Maps, UpdateOp};
 
 /// Upsamples the first maps to the size of the second ones as `torch.nn.functional.interpolate` does by default, and adds the
 /// second ones.
@@ -17,8 +17,8 @@ fn nearest(place: usize, size: usize, from: usize) -> usize {
     ((place as f32 * (from as f32 / size as f32)) as usize).min(from - 1)
 }
 
-impl AddOp for NearestAdd {
-    fn add(&self, Maps { values: maps, extent: from, channels }: Maps, extent: Extent, sums: &mut [f32]) {
+impl UpdateOp for NearestAdd {
+    fn update(&self, Maps { values: maps, extent: from, channels }: Maps, extent: Extent, sums: &mut [f32]) {
         let row = extent.width * channels;
         let columns: Vec<usize> = (0..extent.width).map(|x| nearest(x, extent.width, from.width)).collect();
         sums.par_chunks_exact_mut(row).enumerate().for_each(|(index, sums)| {

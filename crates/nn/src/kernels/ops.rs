@@ -25,10 +25,10 @@ pub trait MapOp: fmt::Debug + Send + Sync {
     fn forward(&self, inputs: &[Maps], out: &mut [f32]);
 }
 
-/// An operation that adds to feature maps.
-pub trait AddOp: fmt::Debug + Send + Sync {
-    /// Adds to `sums`, maps of this extent, in place.
-    fn add(&self, maps: Maps, extent: Extent, sums: &mut [f32]);
+/// An operation that changes feature maps in their own memory, by other maps.
+pub trait UpdateOp: fmt::Debug + Send + Sync {
+    /// Changes `values`, maps of this extent.
+    fn update(&self, maps: Maps, extent: Extent, values: &mut [f32]);
 }
 
 /// A batch of float32 feature maps, with the channels innermost.
@@ -67,10 +67,10 @@ pub fn join(op: impl MapOp + 'static, maps: [Tensor<4>; 3]) -> Tensor<4> {
     dispatch(op, Inputs::Three(first, second, third))
 }
 
-/// Adds to float32 maps, `(images, height, width, channels)`, on the CPU: in their own memory if they have no other owner.
-pub fn add(op: impl AddOp + 'static, maps: Tensor<4>, sums: Tensor<4>) -> Tensor<4> {
-    let inputs = Inputs::Two(maps.into_dispatch(), sums.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as MapOps>::add_op(inputs, Arc::new(op)))
+/// Changes float32 maps, `(images, height, width, channels)`, by `maps` on the CPU: in their own memory if they have no other owner.
+pub fn update(op: impl UpdateOp + 'static, maps: Tensor<4>, changed: Tensor<4>) -> Tensor<4> {
+    let inputs = Inputs::Two(maps.into_dispatch(), changed.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as MapOps>::update_op(inputs, Arc::new(op)))
 }
 
 fn dispatch(op: impl MapOp + 'static, inputs: Inputs<Dispatch>) -> Tensor<4> {
@@ -88,7 +88,7 @@ pub enum Inputs<B: Backend> {
 #[backend_extension(Flex)]
 pub trait MapOps: Backend {
     fn map_op(#[extension_type] inputs: Inputs<Self>, op: Arc<dyn MapOp>) -> FloatTensor<Self>;
-    fn add_op(#[extension_type] inputs: Inputs<Self>, op: Arc<dyn AddOp>) -> FloatTensor<Self>;
+    fn update_op(#[extension_type] inputs: Inputs<Self>, op: Arc<dyn UpdateOp>) -> FloatTensor<Self>;
 }
 
 impl MapOps for Flex {
@@ -100,29 +100,33 @@ impl MapOps for Flex {
         })
     }
 
-    fn add_op(inputs: Inputs<Self>, op: Arc<dyn AddOp>) -> FloatTensor<Self> {
-        let Inputs::Two(maps, sums) = inputs else { panic!("maps, and maps to add to") };
-        let maps = maps.to_contiguous();
-        // A copy of the tensor would own the memory too.
-        let mut sums = if sums.is_contiguous() { sums } else { sums.to_contiguous() };
-        let Maps { extent, channels, .. } = Maps::of(&sums);
-        let range = sums.layout().start_offset()..;
+    fn update_op(inputs: Inputs<Self>, op: Arc<dyn UpdateOp>) -> FloatTensor<Self> {
+        let Inputs::Two(maps, changed) = inputs else { panic!("maps, and maps to change") };
+        let (maps, mut changed) = (contiguous(maps), contiguous(changed));
+        let Maps { extent, channels, .. } = Maps::of(&changed);
+        let range = changed.layout().start_offset()..;
         let count = extent.pixels() * channels;
-        if let Some(values) = sums.try_storage_mut() {
-            op.add(Maps::of(&maps), extent, &mut values[range][..count]);
-            return sums;
+        if let Some(values) = changed.try_storage_mut() {
+            op.update(Maps::of(&maps), extent, &mut values[range][..count]);
+            return changed;
         }
         let mut copy = Scratch::new(count);
-        let rows = copy.values_mut().par_chunks_mut(COPIED).zip(numbers(&sums).par_chunks(COPIED));
+        let rows = copy.values_mut().par_chunks_mut(COPIED).zip(numbers(&changed).par_chunks(COPIED));
         rows.for_each(|(to, from)| to.copy_from_slice(from));
-        op.add(Maps::of(&maps), extent, copy.values_mut());
+        op.update(Maps::of(&maps), extent, copy.values_mut());
         FloatTensor::<Self>::from_data(data(copy, [extent.images, extent.height, extent.width, channels]))
     }
 }
 
 fn of_tensors<const N: usize>(op: &dyn MapOp, tensors: [FloatTensor<Flex>; N]) -> TensorData {
-    let tensors = tensors.map(|maps| maps.to_contiguous());
+    let tensors = tensors.map(contiguous);
     output(op, &tensors.each_ref().map(Maps::of))
+}
+
+/// The tensor, whose numbers are one after the other. Of a part of a tensor that is, Burn would make a copy, and a copy of the tensor would
+/// own its memory too.
+fn contiguous(tensor: FloatTensor<Flex>) -> FloatTensor<Flex> {
+    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
 fn output(op: &dyn MapOp, inputs: &[Maps]) -> TensorData {

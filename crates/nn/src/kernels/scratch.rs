@@ -8,10 +8,10 @@ use super::region::Range;
 static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), used: 0, most: 0 });
 /// How much of it is kept, in numbers.
 const KEPT: usize = 96 << 20;
-/// Every size is a multiple of a page. A region has 64 megabytes or more, of which the system provides what was touched: in a large one,
+/// Every size is a multiple of a page. A region has 256 megabytes or more, of which the system provides what was touched: in a large one,
 /// what several small maps leave behind has room for a larger one. Both are in numbers.
 const PAGE: usize = 1 << 10;
-const REGION: usize = 16 << 20;
+const REGION: usize = 64 << 20;
 /// The memory in use and not in use together, beyond the most that was ever in use: a share of that, and an allowance.
 const SPARE: usize = 2;
 const ALLOWED: usize = 2 << 20;
@@ -125,48 +125,54 @@ mod tests {
     #[test]
     fn a_large_map_makes_several_small_ones() {
         let mut pool = pool();
-        let large = pool.take(40 * MILLION);
+        let large = pool.take(80 * MILLION);
         let address = large.values().as_ptr();
         pool.put_back(large);
-        let parts = [12 * MILLION, 13 * MILLION, 15 * MILLION].map(|count| pool.take(count));
-        assert_eq!((pool.free.len(), pool.used, pool.most), (0, 40 * MILLION, 40 * MILLION));
+        let parts = [24 * MILLION, 26 * MILLION, 30 * MILLION].map(|count| pool.take(count));
+        assert_eq!((pool.free.len(), pool.used, pool.most), (0, 80 * MILLION, 80 * MILLION));
         let [first, second, third] = parts;
         [first, third, second].into_iter().for_each(|part| pool.put_back(part));
         // It is whole again.
         assert_eq!((pool.free.len(), pool.used), (1, 0));
-        assert_eq!(pool.take(40 * MILLION).values().as_ptr(), address);
+        assert_eq!(pool.take(80 * MILLION).values().as_ptr(), address);
     }
 
     #[test]
     fn the_smallest_that_is_large_enough_is_taken() {
         let mut pool = pool();
-        let maps = [40, 20, 30].map(|millions| pool.take(millions * MILLION));
-        let address = maps[2].values().as_ptr();
-        maps.into_iter().for_each(|map| pool.put_back(map));
-        assert_eq!(pool.take(25 * MILLION).values().as_ptr(), address);
-        assert_eq!(pool.free.len(), 3);
+        // What is between them stays in use.
+        let [first, _one, second, _two, third, _three] =
+            [20, 1, 10, 1, 15, 1].map(|millions| pool.take(millions * MILLION));
+        let address = third.values().as_ptr();
+        [first, second, third].into_iter().for_each(|map| pool.put_back(map));
+        assert_eq!(pool.free.len(), 4);
+        assert_eq!(pool.take(12 * MILLION).values().as_ptr(), address);
     }
 
     #[test]
     fn memory_that_is_too_small_makes_room() {
         let mut pool = pool();
-        let maps = [20 * MILLION, 20 * MILLION].map(|count| pool.take(count));
-        maps.into_iter().for_each(|map| pool.put_back(map));
-        // One more than 40 million may be in memory by half of the most in use, and a little.
-        let larger = pool.take(30 * MILLION);
-        assert_eq!((pool.free.len(), pool.used, pool.most), (1, 30 * MILLION, 40 * MILLION));
-        let largest = pool.take(50 * MILLION);
-        assert_eq!((pool.free.len(), pool.used, pool.most), (1, 80 * MILLION, 80 * MILLION));
-        [larger, largest].into_iter().for_each(|map| pool.put_back(map));
-        assert_eq!((pool.free.len(), pool.used), (2, 0));
+        let map = pool.take(90 * MILLION);
+        pool.put_back(map);
+        // Half of the most in use, and a little, may be in memory beside it.
+        let larger = pool.take(100 * MILLION);
+        assert_eq!((pool.free.len(), pool.used, pool.most), (0, 100 * MILLION, 100 * MILLION));
+        let small = pool.take(70 * MILLION);
+        pool.put_back(small);
+        let others = [75, 80].map(|millions| pool.take(millions * MILLION));
+        assert_eq!((pool.free.len(), pool.used), (1, 255 * MILLION));
+        others.into_iter().for_each(|map| pool.put_back(map));
+        pool.put_back(larger);
+        // It is more than what is kept.
+        assert_eq!((pool.free.len(), pool.used), (0, 0));
     }
 
     #[test]
     fn some_of_it_is_kept() {
         let mut pool = pool();
-        let maps = [60, 60].map(|millions| pool.take(millions * MILLION));
+        let maps = [70, 70].map(|millions| pool.take(millions * MILLION));
         maps.into_iter().for_each(|map| pool.put_back(map));
-        assert_eq!(pool.free.iter().map(Range::len).collect::<Vec<_>>(), [60 * MILLION]);
+        assert_eq!(pool.free.iter().map(Range::len).collect::<Vec<_>>(), [70 * MILLION]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Bilinear upsampling to the size of other maps, added to those or multiplied with them.
+//! Bilinear upsampling to the size of other maps, which it is added to or multiplied with.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::arch::arch;
 use super::extent::Extent;
-use super::ops::{MapOp, Maps};
+use super::ops::{Maps, UpdateOp};
 
 /// Two neighbours along an axis, and the weight of the second.
 #[derive(Clone, Copy)]
@@ -22,46 +22,44 @@ fn between(place: usize, size: usize, from: usize) -> Between {
     Between { first, second: (first + 1).min(from - 1), share: position - first as f32 }
 }
 
-/// Upsamples the first maps to the size of the second ones, bilinearly with aligned corners, and adds the second ones.
+/// Some rows of maps: those from `first` on, of `height`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowSpan {
+    /// The number of the first row.
+    pub first: usize,
+    /// The rows of the whole maps.
+    pub height: usize,
+}
+
+/// Upsamples the maps to the size of others, bilinearly with aligned corners, and adds them to those.
 #[derive(Debug)]
 pub struct UpsampleAdd;
 
-impl MapOp for UpsampleAdd {
-    fn shape(&self, inputs: &[Maps]) -> (Extent, usize) {
-        (inputs[1].extent, inputs[0].channels)
-    }
-
-    fn forward(&self, inputs: &[Maps], out: &mut [f32]) {
-        upsample(inputs[0], inputs[1], false, out);
+impl UpdateOp for UpsampleAdd {
+    fn update(&self, maps: Maps, extent: Extent, sums: &mut [f32]) {
+        upsample(maps, extent, RowSpan { first: 0, height: extent.height }, false, sums);
     }
 }
 
-/// Upsamples the first maps to the size of the second ones, bilinearly with aligned corners, and multiplies them with the second
-/// ones.
+/// Upsamples the maps, bilinearly with aligned corners, and multiplies others by them: these rows of maps of the upsampled size.
 #[derive(Debug)]
-pub struct UpsampleMultiply;
+pub struct UpsampleMultiply(pub RowSpan);
 
-impl MapOp for UpsampleMultiply {
-    fn shape(&self, inputs: &[Maps]) -> (Extent, usize) {
-        (inputs[1].extent, inputs[0].channels)
-    }
-
-    fn forward(&self, inputs: &[Maps], out: &mut [f32]) {
-        upsample(inputs[0], inputs[1], true, out);
+impl UpdateOp for UpsampleMultiply {
+    fn update(&self, maps: Maps, extent: Extent, products: &mut [f32]) {
+        upsample(maps, extent, self.0, true, products);
     }
 }
 
-fn upsample(maps: Maps, others: Maps, multiplied: bool, out: &mut [f32]) {
+fn upsample(maps: Maps, extent: Extent, rows: RowSpan, multiplied: bool, values: &mut [f32]) {
     let Maps { values: maps, extent: from, channels } = maps;
-    let Maps { values: others, extent, .. } = others;
-    let row = extent.width * channels;
     let columns: Vec<Between> = (0..extent.width).map(|x| between(x, extent.width, from.width)).collect();
-    out.par_chunks_exact_mut(row).zip(others.par_chunks_exact(row)).enumerate().for_each(|(index, (out, others))| {
+    values.par_chunks_exact_mut(extent.width * channels).enumerate().for_each(|(index, values)| {
         let (image, y) = (index / extent.height, index % extent.height);
-        let down = between(y, extent.height, from.height);
+        let down = between(rows.first + y, rows.height, from.height);
         let row = |y: usize| &maps[(image * from.height + y) * from.width * channels..][..from.width * channels];
         let rows = [row(down.first), row(down.second)];
-        arch().dispatch(Join { rows, share: down.share, columns: &columns, others, multiplied, out });
+        arch().dispatch(Join { rows, share: down.share, columns: &columns, multiplied, values });
     });
 }
 
@@ -70,10 +68,9 @@ struct Join<'a> {
     rows: [&'a [f32]; 2],
     share: f32,
     columns: &'a [Between],
-    others: &'a [f32],
-    /// Whether the others are factors, and not terms.
+    /// Whether the values are multiplied, and not added to.
     multiplied: bool,
-    out: &'a mut [f32],
+    values: &'a mut [f32],
 }
 
 impl WithSimd for Join<'_> {
@@ -81,19 +78,17 @@ impl WithSimd for Join<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows: [upper, lower], share, columns, others, multiplied, out } = self;
+        let Self { rows: [upper, lower], share, columns, multiplied, values } = self;
         let (upper, lower) = (S::as_simd_f32s(upper).0, S::as_simd_f32s(lower).0);
-        let (others, out) = (S::as_simd_f32s(others).0, S::as_mut_simd_f32s(out).0);
-        let vectors = out.len() / columns.len();
-        for (x, between) in columns.iter().enumerate() {
+        let values = S::as_mut_simd_f32s(values).0;
+        let vectors = values.len() / columns.len();
+        for (between, values) in columns.iter().zip(values.chunks_exact_mut(vectors)) {
             let (first, second) = (between.first * vectors, between.second * vectors);
-            for vector in 0..vectors {
+            for (vector, value) in values.iter_mut().enumerate() {
                 let upper = mix(simd, upper[first + vector], upper[second + vector], between.share);
                 let lower = mix(simd, lower[first + vector], lower[second + vector], between.share);
-                let index = x * vectors + vector;
-                let value = mix(simd, upper, lower, share);
-                out[index] =
-                    if multiplied { simd.mul_f32s(others[index], value) } else { simd.add_f32s(others[index], value) };
+                let mixed = mix(simd, upper, lower, share);
+                *value = if multiplied { simd.mul_f32s(*value, mixed) } else { simd.add_f32s(*value, mixed) };
             }
         }
     }

@@ -1,11 +1,15 @@
 //! Operations without weights on feature maps, in the layout of an [`Execution`].
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use burn::tensor::module::{interpolate, max_pool2d};
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 
 use super::loader::Execution;
-use crate::kernels::{Concatenate, MaxPool, NearestAdd, UpsampleMultiply, add, apply, join, merge};
+use crate::kernels::{
+    Concatenate, MaxPool, NearestAdd, Place, RowSpan, Scratch, UpsampleMultiply, apply, data, join, update,
+};
 use crate::training;
 
 impl Execution {
@@ -88,19 +92,48 @@ impl Execution {
                 let [maps, others] = [maps, others].map(|maps| maps.permute([0, 3, 1, 2]));
                 Self::Burn.nearest_add(maps, others).permute([0, 2, 3, 1])
             }
-            Self::Kernels => add(NearestAdd, maps, others),
+            Self::Kernels => update(NearestAdd, maps, others),
         }
     }
 
-    /// The first maps, upsampled bilinearly with aligned corners to the size of the second ones, times those.
-    pub fn bilinear_multiply(self, maps: Tensor<4>, others: Tensor<4>) -> Tensor<4> {
+    /// The first maps, upsampled bilinearly with aligned corners, times the second ones: these `rows` of maps of the upsampled size.
+    pub fn bilinear_multiply(self, maps: Tensor<4>, others: Tensor<4>, rows: RowSpan) -> Tensor<4> {
         match self {
             Self::Burn => {
-                let [.., height, width] = others.dims();
-                let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([height, width]);
-                interpolate(maps, options.with_align_corners(true)) * others
+                let [.., count, width] = others.dims();
+                let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([rows.height, width]);
+                self.rows(interpolate(maps, options.with_align_corners(true)), rows.first..rows.first + count) * others
             }
-            Self::Kernels => merge(UpsampleMultiply, maps, others),
+            Self::Kernels => update(UpsampleMultiply(rows), maps, others),
         }
+    }
+
+    /// The height and the width of maps.
+    pub fn size(self, maps: &Tensor<4>) -> [usize; 2] {
+        self.across().map(|dimension| maps.dims()[dimension])
+    }
+
+    /// Maps of a height, from all strips of their rows in order. Each strip is put in its place before the next one is computed.
+    pub fn stacked(self, mut strips: impl Iterator<Item = Tensor<4>>, height: usize) -> Tensor<4> {
+        let Self::Kernels = self else { return Tensor::cat(strips.collect(), self.across()[0]) };
+        let first = strips.next().expect("maps have rows");
+        let [images, mut count, width, channels] = first.dims();
+        if count == height {
+            return first;
+        }
+        let memory = Scratch::new(images * height * width * channels);
+        let maps = Tensor::from_data(data(memory, [images, height, width, channels]), &first.device());
+        let mut maps = update(Place(0), first, maps);
+        for strip in strips {
+            let row = count;
+            count += self.size(&strip)[0];
+            maps = update(Place(row), strip, maps);
+        }
+        maps
+    }
+
+    /// Some rows of maps.
+    pub fn rows(self, maps: Tensor<4>, rows: Range<usize>) -> Tensor<4> {
+        maps.narrow(self.across()[0], rows.start, rows.len())
     }
 }

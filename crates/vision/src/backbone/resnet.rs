@@ -135,7 +135,17 @@ impl Stage {
 
     /// In the layout of the loader's execution.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.0.iter().fold(x, |x, block| block.forward(x))
+        self.later_blocks(self.first_block(x))
+    }
+
+    /// The first block alone, which changes the channels, and the size if the stage does.
+    pub(crate) fn first_block(&self, x: Tensor<4>) -> Tensor<4> {
+        self.0[0].forward(x)
+    }
+
+    /// The blocks after the first one.
+    pub(crate) fn later_blocks(&self, x: Tensor<4>) -> Tensor<4> {
+        self.0[1..].iter().fold(x, |x, block| block.forward(x))
     }
 }
 

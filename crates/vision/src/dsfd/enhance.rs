@@ -6,6 +6,9 @@ use nn::layers::{After, Conv2d, Execution, Loader};
 /// `ReLU`.
 const RELU: After = After::LeakyReLU(0.0);
 
+/// How many rows above and below a row its enhanced maps depend on: in the third branch, 2 + 2 + 1.
+pub(super) const REACH: usize = 5;
+
 /// Three branches of one, two and three 3x3 convolutions, some with a pixel between the taps: to 512 channels.
 #[derive(Debug)]
 pub(super) struct EnhanceModule {

@@ -11,6 +11,8 @@ use super::*;
 /// The greatest difference of offsets and logits.
 const TOLERANCE: f64 = 2e-4;
 const SALT: u64 = 41358;
+/// Strips of one row.
+const ROW: StripSize = StripSize { pixels: 1, rows: 1 };
 
 fn flat(tensor: &Tensor<4>) -> Vec<f32> {
     tensor.clone().into_data().try_into_vec_as().unwrap()
@@ -45,10 +47,13 @@ fn the_network_equals_the_reference() {
                 golden::features(&what, &flat(&maps), maps.dims(), &answer[&what], TOLERANCE);
             }
         }
-        let outputs = network.forward(pictures);
-        heads_are(&folder, &outputs, |kind, level| {
-            golden::doubles(&golden::array(&format!("{folder}/{kind}_{level}")))
-        });
+        // Whole, and in strips of some rows and of a row.
+        for strips in [WHOLE, StripSize { pixels: 200, rows: 1 }, ROW] {
+            let outputs = network.forward_in_strips(pictures.clone(), strips);
+            heads_are(&format!("{folder} in strips of {strips:?}"), &outputs, |kind, level| {
+                golden::doubles(&golden::array(&format!("{folder}/{kind}_{level}")))
+            });
+        }
         let faces = detector.detect(&picture, order, Thresholds::default()).unwrap();
         golden::faces(&folder, &faces, &golden::json(&format!("{folder}/result.json")));
     }
@@ -57,8 +62,10 @@ fn the_network_equals_the_reference() {
         let pixel = |x, y| *picture.get_pixel(x + x0 as u32, y + y0 as u32);
         let part = RgbImage::from_fn((x1 - x0) as u32, (y1 - y0) as u32, pixel);
         let what = format!("{:?}", part.dimensions());
-        let outputs = network.forward(prepared(&detector, &part, ColorOrder::Rgb));
-        heads_are(&what, &outputs, |kind, level| golden::numbers(&case[kind][level]));
+        for strips in [WHOLE, ROW] {
+            let outputs = network.forward_in_strips(prepared(&detector, &part, ColorOrder::Rgb), strips);
+            heads_are(&what, &outputs, |kind, level| golden::numbers(&case[kind][level]));
+        }
         golden::faces(&what, &detector.detect(&part, ColorOrder::Rgb, Thresholds::default()).unwrap(), case);
     }
 }

@@ -5,6 +5,9 @@ use nn::layers::{After, Conv2d, Loader};
 const INPUTS: usize = 512;
 const MIDDLE: usize = 256;
 
+/// How many rows above and below a row its answers depend on.
+pub(super) const REACH: usize = 3;
+
 /// Three 3x3 convolutions, and one of single pixels.
 #[derive(Debug)]
 pub(super) struct Head {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use super::{close, extents, numbers};
 use crate::DeviceChoice;
 use crate::kernels::{
-    AddOp, Concatenate, ExciteAdd, Extent, MapOp, Maps, MaxPool, NearestAdd, PadChannels, Scratch, SqueezeExcitation,
-    UpsampleAdd, UpsampleMultiply, add, data,
+    Concatenate, ExciteAdd, Extent, MapOp, Maps, MaxPool, NearestAdd, PadChannels, Place, RowSpan, Scratch,
+    SqueezeExcitation, UpdateOp, UpsampleAdd, UpsampleMultiply, apply, data, update,
 };
+use crate::layers::Execution;
 
 #[test]
 fn the_largest_of_a_window() {
@@ -47,7 +48,7 @@ fn the_nearest_pixel_is_added() {
     let (from, to) = (Extent { images: 2, height: 4, width: 5 }, Extent { images: 2, height: 7, width: 9 });
     let (maps, others) = (numbers(from.pixels() * 5, 1), numbers(to.pixels() * 5, 2));
     let mut out = others.clone();
-    NearestAdd.add(Maps { values: &maps, extent: from, channels: 5 }, to, &mut out);
+    NearestAdd.update(Maps { values: &maps, extent: from, channels: 5 }, to, &mut out);
     let expected: Vec<f64> = (0..others.len())
         .map(|index| {
             let (pixel, channel) = (index / 5, index % 5);
@@ -77,10 +78,50 @@ fn maps_with_one_owner_are_added_to_in_their_memory() {
         found.as_ptr() == address
     };
     let ((maps, _), (alone, address)) = (tensor(&sums), tensor(&sums));
-    assert!(is(add(NearestAdd, maps.clone(), alone), &doubled, address), "its own memory");
+    assert!(is(update(NearestAdd, maps.clone(), alone), &doubled, address), "its own memory");
     let (shared, address) = tensor(&sums);
-    assert!(!is(add(NearestAdd, maps, shared.clone()), &doubled, address), "the memory of another owner");
+    assert!(!is(update(NearestAdd, maps, shared.clone()), &doubled, address), "the memory of another owner");
     assert!(is(shared, &sums, address), "another owner's maps");
+}
+
+#[test]
+fn rows_of_maps_are_maps() {
+    let device = DeviceChoice::Cpu.find().unwrap().burn();
+    // Of one image, the rows are one after the other in memory. Of two, they are not.
+    for images in [1, 2] {
+        let shape = [images, 5, 3, 16];
+        let values = numbers(shape.iter().product(), 1);
+        let maps = Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device);
+        let row = |image: usize, y: usize| values[(image * 5 + y) * 48..][..48].iter().copied();
+        let rows = |y: usize| (0..images).flat_map(|image| row(image, y).chain(row(image, y + 1))).collect::<Vec<_>>();
+        let found = |maps: Tensor<4>| maps.into_data().try_into_vec::<f32>().unwrap();
+        let part = |y: usize| maps.clone().narrow(1, y, 2);
+        assert_eq!(found(apply(MaxPool { side: 1, stride: 1 }, part(2))), rows(2));
+        let sums = rows(1).iter().zip(rows(3)).map(|(one, other)| one + other).collect::<Vec<_>>();
+        assert_eq!(found(update(NearestAdd, part(1), part(3))), sums);
+        let mut expected = values.clone();
+        for image in 0..images {
+            let (from, to) = (image * 240..image * 240 + 96, image * 240 + 144);
+            expected.copy_within(from, to);
+        }
+        assert_eq!(found(update(Place(3), part(0), maps.clone())), expected);
+        assert_eq!(found(maps), values, "another owner's maps");
+    }
+}
+
+#[test]
+fn strips_become_maps() {
+    let device = DeviceChoice::Cpu.find().unwrap().burn();
+    for execution in [Execution::Burn, Execution::Kernels] {
+        let values = numbers(2 * 5 * 3 * 16, 1);
+        let maps = Tensor::<4>::from_data(TensorData::new(values.clone(), [2, 5, 3, 16]), &device);
+        let maps = execution.arrange(maps);
+        for strips in [vec![0..5], vec![0..2, 2..3, 3..5]] {
+            let parts = strips.iter().map(|rows| execution.rows(maps.clone(), rows.clone()));
+            let stacked = execution.channels_innermost(execution.stacked(parts, 5));
+            assert_eq!(stacked.into_data().try_into_vec::<f32>().unwrap(), values, "{execution:?}, {strips:?}");
+        }
+    }
 }
 
 #[test]
@@ -102,17 +143,19 @@ fn channels_are_one_after_the_other() {
 fn upsampled_maps_are_multiplied() {
     let (from, to) = (Extent { images: 1, height: 3, width: 4 }, Extent { images: 1, height: 5, width: 7 });
     let (maps, others) = (numbers(from.pixels() * 16, 1), numbers(to.pixels() * 16, 2));
-    let zeros = vec![0.0; others.len()];
-    let upsampled = |others: &[f32], op: &dyn MapOp| {
-        let mut out = vec![f32::NAN; others.len()];
-        let inputs =
-            [Maps { values: &maps, extent: from, channels: 16 }, Maps { values: others, extent: to, channels: 16 }];
-        op.forward(&inputs, &mut out);
-        out
-    };
-    let expected = upsampled(&zeros, &UpsampleAdd).into_iter().zip(&others);
+    let maps = Maps { values: &maps, extent: from, channels: 16 };
+    let mut upsampled = vec![0.0; others.len()];
+    UpsampleAdd.update(maps, to, &mut upsampled);
+    let expected = upsampled.into_iter().zip(&others);
     let expected: Vec<f64> = expected.map(|(value, other)| f64::from(value) * f64::from(*other)).collect();
-    close(&upsampled(&others, &UpsampleMultiply), &expected, 1e-6, "the product");
+    // The first two rows, and the others.
+    let (row, height) = (to.width * 16, to.height);
+    let mut products = others;
+    for (first, products) in [0, 2].into_iter().zip(<[_; 2]>::from(products.split_at_mut(2 * row))) {
+        let extent = Extent { height: products.len() / row, ..to };
+        UpsampleMultiply(RowSpan { first, height }).update(maps, extent, products);
+    }
+    close(&products, &expected, 1e-6, "the product");
 }
 
 #[test]
@@ -166,10 +209,8 @@ fn padded_channels_are_zero() {
 fn upsampling_keeps_the_corners() {
     let (from, to) = (Extent { images: 2, height: 2, width: 3 }, Extent { images: 2, height: 4, width: 5 });
     let (maps, others) = (numbers(from.pixels() * 16, 1), numbers(to.pixels() * 16, 2));
-    let mut out = vec![f32::NAN; others.len()];
-    let inputs =
-        [Maps { values: &maps, extent: from, channels: 16 }, Maps { values: &others, extent: to, channels: 16 }];
-    UpsampleAdd.forward(&inputs, &mut out);
+    let mut out = others.clone();
+    UpsampleAdd.update(Maps { values: &maps, extent: from, channels: 16 }, to, &mut out);
     let value =
         |image: usize, y: usize, x: usize, channel: usize| f64::from(maps[((image * 2 + y) * 3 + x) * 16 + channel]);
     let mut expected = Vec::new();

@@ -1,0 +1,54 @@
+//! Strips: adjacent rows of maps. The whole maps of every layer of a large level would take more memory than all others together.
+
+use std::ops::Range;
+
+/// The size of strips: the rows of as many pixels as `pixels`, but not fewer than `rows`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StripSize {
+    pub(super) pixels: usize,
+    pub(super) rows: usize,
+}
+
+impl StripSize {
+    /// The strips of maps of a height and width, with about as many rows each.
+    pub(super) fn of(self, [height, width]: [usize; 2]) -> impl Iterator<Item = Range<usize>> {
+        let count = height.div_ceil((self.pixels / width.max(1)).max(self.rows));
+        (0..count).map(move |index| height * index / count..height * (index + 1) / count)
+    }
+}
+
+/// Rows of maps of a height, and up to `reach` rows above and below them.
+pub(super) fn widened(rows: &Range<usize>, reach: usize, height: usize) -> Range<usize> {
+    rows.start.saturating_sub(reach)..(rows.end + reach).min(height)
+}
+
+/// Where rows are among others.
+pub(super) fn within(rows: &Range<usize>, others: &Range<usize>) -> Range<usize> {
+    rows.start - others.start..rows.end - others.start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_are_all_rows() {
+        for (size, pixels, rows, expected) in [
+            ([7, 10], 1000, 1, vec![0..7]),
+            ([7, 10], 39, 2, vec![0..2, 2..4, 4..7]),
+            ([7, 10], 39, 4, vec![0..3, 3..7]),
+            ([3, 10], 1, 1, vec![0..1, 1..2, 2..3]),
+            ([3, 10], usize::MAX, 1, vec![0..3]),
+        ] {
+            let strips = StripSize { pixels, rows };
+            assert_eq!(strips.of(size).collect::<Vec<_>>(), expected, "{size:?} with {strips:?}");
+        }
+    }
+
+    #[test]
+    fn rows_around_a_strip_end_with_the_maps() {
+        assert_eq!(widened(&(4..6), 3, 8), 1..8);
+        assert_eq!(widened(&(4..6), 5, 20), 0..11);
+        assert_eq!(within(&(4..6), &(1..8)), 3..5);
+    }
+}
