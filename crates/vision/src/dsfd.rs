@@ -15,7 +15,7 @@ use crate::backbone::{ConvNorm, Depth, Stage, Stem};
 use crate::boxes::{Level, Priors};
 use enhance::EnhanceModule;
 use head::Head;
-use strip::{StripSize, widened, within};
+use strip::{Part, StripSize, widened, within};
 
 /// What is subtracted from the channels in the order in which a picture is handed over, before the order is reversed.
 pub const MEANS: [f32; 3] = [123.0, 117.0, 104.0];
@@ -177,17 +177,20 @@ impl Dsfd {
         maps: impl Fn(Range<usize>) -> Tensor<4>,
     ) -> [Tensor<4>; 2] {
         let strips = strips.of(size).map(|strip| {
-            let middle = widened(&strip, head::REACH, size[0]);
-            let inputs = widened(&middle, enhance::REACH, size[0]);
-            let enhanced = self.enhance[level].forward(maps(inputs.clone()));
-            let enhanced = self.execution.rows(enhanced, within(&middle, &inputs));
-            [&self.loc, &self.conf].map(|heads| {
-                let maps = self.execution.rows(heads[level].forward(enhanced.clone()), within(&strip, &middle));
-                self.execution.channels_innermost(maps)
-            })
+            let enhanced = widened(&strip, head::REACH, size[0]);
+            let inputs = widened(&enhanced, enhance::REACH, size[0]);
+            let part = self.part(maps(inputs.clone()), inputs, size[0]);
+            let part = self.enhance[level].forward(part, &enhanced);
+            let answers =
+                |heads: &[Head; 6], part| self.execution.channels_innermost(heads[level].forward(part, &strip));
+            [answers(&self.loc, part.clone()), answers(&self.conf, part)]
         });
         let (loc, conf) = strips.map(|[loc, conf]| (loc, conf)).unzip();
         [Tensor::cat(loc, 1), Tensor::cat(conf, 1)]
+    }
+
+    fn part(&self, maps: Tensor<4>, rows: Range<usize>, height: usize) -> Part {
+        Part { maps, rows, height, execution: self.execution }
     }
 
     /// Some rows of the maps of the first stage, from all rows of the stem.
@@ -251,7 +254,10 @@ impl Dsfd {
         let pyramid = [self.multiplied(2, p2.clone(), c1.clone()), p2, p3];
         let [p1, p2, p3] = &pyramid;
         let inputs = [p1, p2, p3, c4, c5, c6];
-        let enhanced = [0, 1, 2, 3, 4, 5].map(|level| self.enhance[level].forward(inputs[level].clone()));
+        let enhanced = [0, 1, 2, 3, 4, 5].map(|level| {
+            let [height, _] = self.execution.size(inputs[level]);
+            self.enhance[level].forward(self.part(inputs[level].clone(), 0..height, height), &(0..height)).maps
+        });
         Features { layers, pyramid, enhanced }
     }
 }

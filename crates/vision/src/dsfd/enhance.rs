@@ -1,10 +1,10 @@
 //! The feature enhance module of DSFD.
 
-use burn::tensor::Tensor;
-use nn::layers::{After, Conv2d, Execution, Loader};
+use std::ops::Range;
 
-/// `ReLU`.
-const RELU: After = After::LeakyReLU(0.0);
+use nn::layers::{Conv2d, Loader};
+
+use super::strip::Part;
 
 /// How many rows above and below a row its enhanced maps depend on: in the third branch, 2 + 2 + 1.
 pub(super) const REACH: usize = 5;
@@ -13,7 +13,6 @@ pub(super) const REACH: usize = 5;
 #[derive(Debug)]
 pub(super) struct EnhanceModule {
     cpm: [Conv2d; 5],
-    execution: Execution,
 }
 
 impl EnhanceModule {
@@ -34,15 +33,23 @@ impl EnhanceModule {
             conv(4, [256, 128], 2),
             conv(5, [128, 128], 1),
         ];
-        Self { cpm, execution: loader.execution() }
+        Self { cpm }
     }
 
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// Rows of the enhanced maps, from the rows of the maps that are within [`REACH`].
+    pub(super) fn forward(&self, x: Part, rows: &Range<usize>) -> Part {
         let [cpm1, cpm2, cpm3, cpm4, cpm5] = &self.cpm;
-        let one = cpm1.forward(x.clone(), None, &RELU);
-        let shared = cpm2.forward(x, None, &RELU);
-        let two = cpm3.forward(shared.clone(), None, &RELU);
-        let three = cpm5.forward(cpm4.forward(shared, None, &RELU), None, &RELU);
-        self.execution.concatenate([one, two, three])
+        // How far the rows before and after a convolution reach.
+        let conv =
+            |conv, x: &Part, [before, after]: [usize; 2]| x.around(rows, before).convolved(conv).around(rows, after);
+        let one = conv(cpm1, &x, [1, 0]);
+        let shared = conv(cpm2, &x, [REACH, 3]);
+        // What is not read again makes room.
+        drop(x);
+        let two = conv(cpm3, &shared, [1, 0]);
+        let longer = conv(cpm4, &shared, [3, 1]);
+        drop(shared);
+        let three = conv(cpm5, &longer, [1, 0]);
+        Part::joined([one, two, three])
     }
 }

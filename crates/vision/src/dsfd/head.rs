@@ -1,5 +1,9 @@
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use nn::layers::{After, Conv2d, Loader};
+
+use super::strip::Part;
 
 /// Channels of the enhanced maps, and within a head.
 const INPUTS: usize = 512;
@@ -25,8 +29,10 @@ impl Head {
         Self { convs, last: conv(4, [MIDDLE, outputs], 1) }
     }
 
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.convs.iter().fold(x, |x, conv| conv.forward(x, None, &After::LeakyReLU(0.0)));
-        self.last.forward(x, None, &After::Nothing)
+    /// Rows of the answers, from the rows of the enhanced maps that are within [`REACH`].
+    pub(super) fn forward(&self, x: Part, rows: &Range<usize>) -> Tensor<4> {
+        let reaches = (0..REACH).rev();
+        let x = self.convs.iter().zip(reaches).fold(x, |x, (conv, reach)| x.convolved(conv).around(rows, reach));
+        self.last.forward(x.maps, None, &After::Nothing)
     }
 }

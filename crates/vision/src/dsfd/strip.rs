@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use burn::tensor::Tensor;
+use nn::layers::{After, Conv2d, Execution};
+
 /// The size of strips: the rows of as many pixels as `pixels`, but not fewer than `rows`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StripSize {
@@ -14,6 +17,38 @@ impl StripSize {
     pub(super) fn of(self, [height, width]: [usize; 2]) -> impl Iterator<Item = Range<usize>> {
         let count = height.div_ceil((self.pixels / width.max(1)).max(self.rows));
         (0..count).map(move |index| height * index / count..height * (index + 1) / count)
+    }
+}
+
+/// Some rows of maps.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) maps: Tensor<4>,
+    pub(super) rows: Range<usize>,
+    /// The rows of the whole maps.
+    pub(super) height: usize,
+    pub(super) execution: Execution,
+}
+
+impl Part {
+    /// These rows, and up to `reach` rows above and below them.
+    pub(super) fn around(&self, rows: &Range<usize>, reach: usize) -> Self {
+        let rows = widened(rows, reach, self.height);
+        let maps = self.execution.rows(self.maps.clone(), within(&rows, &self.rows));
+        Self { maps, rows, ..*self }
+    }
+
+    /// The channels of parts with the same rows, one after the other.
+    pub(super) fn joined(parts: [Self; 3]) -> Self {
+        let maps = parts.each_ref().map(|part| part.maps.clone());
+        let [first, ..] = parts;
+        Self { maps: first.execution.concatenate(maps), ..first }
+    }
+
+    /// After a convolution and `ReLU`. The outermost rows are wrong where the whole maps have more rows.
+    pub(super) fn convolved(&self, conv: &Conv2d) -> Self {
+        let maps = conv.forward(self.maps.clone(), None, &After::LeakyReLU(0.0));
+        Self { maps, rows: self.rows.clone(), ..*self }
     }
 }
 
@@ -34,14 +69,15 @@ mod tests {
     #[test]
     fn strips_are_all_rows() {
         for (size, pixels, rows, expected) in [
-            ([7, 10], 1000, 1, vec![0..7]),
-            ([7, 10], 39, 2, vec![0..2, 2..4, 4..7]),
-            ([7, 10], 39, 4, vec![0..3, 3..7]),
-            ([3, 10], 1, 1, vec![0..1, 1..2, 2..3]),
-            ([3, 10], usize::MAX, 1, vec![0..3]),
+            ([7, 10], 1000, 1, vec![[0, 7]]),
+            ([7, 10], 39, 2, vec![[0, 2], [2, 4], [4, 7]]),
+            ([7, 10], 39, 4, vec![[0, 3], [3, 7]]),
+            ([3, 10], 1, 1, vec![[0, 1], [1, 2], [2, 3]]),
+            ([3, 10], usize::MAX, 1, vec![[0, 3]]),
         ] {
             let strips = StripSize { pixels, rows };
-            assert_eq!(strips.of(size).collect::<Vec<_>>(), expected, "{size:?} with {strips:?}");
+            let found = strips.of(size).map(|rows| [rows.start, rows.end]);
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{size:?} with {strips:?}");
         }
     }
 
