@@ -146,41 +146,39 @@ impl Dsfd {
 
     /// The same in strips of this size.
     fn forward_in_strips(&self, pictures: Tensor<4>, strips: StripSize) -> Outputs {
-        let stem = self.stem.forward(self.execution.arrange(pictures));
+        let stem = self.whole(self.stem.forward(self.execution.arrange(pictures)));
         let [c2, c3, c4, c5, c6] = self.later_layers(self.second_stage(&stem, strips));
         // The maps of a level are freed before those of the next one are computed. The largest comes last, when all others are free.
         let level = |level: usize, maps: Tensor<4>| {
-            self.answers(level, self.execution.size(&maps), strips, |rows| self.execution.rows(maps.clone(), rows))
+            let maps = self.whole(maps);
+            self.answers(level, maps.size(), strips, |rows| maps.around(rows, 0))
         };
         let [l6, l5, l4] = [(5, c6), (4, c5), (3, c4.clone())].map(|(index, maps)| level(index, maps));
-        let p3 = self.multiplied(0, c4, c3);
+        let p3 = self.multiplied(0, self.laterally(0, c4), self.whole(c3)).maps;
         let l3 = level(2, p3.clone());
-        let p2 = self.multiplied(1, p3, c2);
+        let p2 = self.multiplied(1, self.laterally(1, p3), self.whole(c2)).maps;
         let l2 = level(1, p2.clone());
-        // The maps of the first stage are computed again: they take little time, and would take most of the memory until now.
-        let (size, smaller) = (self.execution.size(&stem), self.laterally(2, p2));
-        let l1 = self.answers(0, size, strips, |rows| {
-            let span = RowSpan { first: rows.start, height: size[0] };
-            self.multiplied_rows(2, smaller.clone(), self.first_stage(&stem, rows), span)
-        });
+        // The maps of the first stage are computed again: that takes little time, and until now they would have taken most of the memory.
+        let smaller = self.laterally(2, p2);
+        let l1 = self
+            .answers(0, stem.size(), strips, |rows| self.multiplied(2, smaller.clone(), self.first_stage(&stem, rows)));
         let levels = [l1, l2, l3, l4, l5, l6];
         let [loc, conf] = [0, 1].map(|head| levels.each_ref().map(|level| level[head].clone()));
         Outputs { loc, conf }
     }
 
-    /// Offsets and logits of a level of this height and width, in strips, from any rows of its maps.
+    /// Offsets and logits of a level of this height and width, strip by strip. `maps` computes any rows of the level's maps.
     fn answers(
         &self,
         level: usize,
         size: [usize; 2],
         strips: StripSize,
-        maps: impl Fn(Range<usize>) -> Tensor<4>,
+        maps: impl Fn(&Range<usize>) -> Part,
     ) -> [Tensor<4>; 2] {
         let strips = strips.of(size).map(|strip| {
             let enhanced = widened(&strip, head::REACH, size[0]);
             let inputs = widened(&enhanced, enhance::REACH, size[0]);
-            let part = self.part(maps(inputs.clone()), inputs, size[0]);
-            let part = self.enhance[level].forward(part, &enhanced);
+            let part = self.enhance[level].forward(maps(&inputs), &enhanced);
             let answers =
                 |heads: &[Head; 6], part| self.execution.channels_innermost(heads[level].forward(part, &strip));
             [answers(&self.loc, part.clone()), answers(&self.conf, part)]
@@ -189,26 +187,23 @@ impl Dsfd {
         [Tensor::cat(loc, 1), Tensor::cat(conf, 1)]
     }
 
-    fn part(&self, maps: Tensor<4>, rows: Range<usize>, height: usize) -> Part {
-        Part { maps, rows, height, execution: self.execution }
+    fn whole(&self, maps: Tensor<4>) -> Part {
+        Part::whole(maps, self.execution)
     }
 
     /// Some rows of the maps of the first stage, from all rows of the stem.
-    fn first_stage(&self, stem: &Tensor<4>, rows: Range<usize>) -> Tensor<4> {
-        let [height, _] = self.execution.size(stem);
-        let inputs = widened(&rows, FIRST_STAGE_REACH, height);
-        let maps = self.stages[0].forward(self.execution.rows(stem.clone(), inputs.clone()));
-        self.execution.rows(maps, within(&rows, &inputs))
+    fn first_stage(&self, stem: &Part, rows: &Range<usize>) -> Part {
+        stem.around(rows, FIRST_STAGE_REACH).map(|maps| self.stages[0].forward(maps)).around(rows, 0)
     }
 
     /// The maps of the second stage, of which the first block is computed in strips, as the first stage is.
-    fn second_stage(&self, stem: &Tensor<4>, strips: StripSize) -> Tensor<4> {
-        let [height, width] = self.execution.size(stem);
+    fn second_stage(&self, stem: &Part, strips: StripSize) -> Tensor<4> {
+        let [height, width] = stem.size();
         let strips = strips.of([height.div_ceil(2), 2 * width]).map(|strip| {
             // The block halves the size. A row of its maps depends on two rows of the maps before, and on the row above them.
             let middle = widened(&strip, 1, strip.end);
             let inputs = 2 * middle.start..(2 * middle.end).min(height);
-            let maps = self.stages[1].first_block(self.first_stage(stem, inputs));
+            let maps = self.stages[1].first_block(self.first_stage(stem, &inputs).maps);
             self.execution.rows(maps, within(&strip, &middle))
         });
         self.stages[1].later_blocks(self.execution.stacked(strips, height.div_ceil(2)))
@@ -225,22 +220,19 @@ impl Dsfd {
         [c2, c3, c4, c5, c6]
     }
 
-    /// A level of the pyramid, where 0 is the smallest of the three: `maps` of the layers times those of the smaller level. Other pyramids
-    /// add them.
-    fn multiplied(&self, level: usize, smaller: Tensor<4>, maps: Tensor<4>) -> Tensor<4> {
-        let [height, _] = self.execution.size(&maps);
-        self.multiplied_rows(level, self.laterally(level, smaller), maps, RowSpan { first: 0, height })
+    /// Some rows of a level of the pyramid, where 0 is the smallest of the three: those of the layers times the smaller level, whose maps come
+    /// [`laterally`](Self::laterally). Other pyramids add them.
+    fn multiplied(&self, level: usize, smaller: Tensor<4>, part: Part) -> Part {
+        let span = RowSpan { first: part.rows.start, height: part.height };
+        part.map(|maps| {
+            let maps = self.smooth[level].forward(maps, None, &After::Nothing);
+            self.execution.bilinear_multiply(smaller, maps, span)
+        })
     }
 
-    /// The maps of a smaller level with the channels of the next larger one.
+    /// The maps of a smaller level with the channels of the next larger one, which is level `level` of the three.
     fn laterally(&self, level: usize, smaller: Tensor<4>) -> Tensor<4> {
         self.lateral[level].forward(smaller, None, &After::Nothing)
-    }
-
-    /// The same for some rows of the maps of the layers.
-    fn multiplied_rows(&self, level: usize, lateral: Tensor<4>, maps: Tensor<4>, span: RowSpan) -> Tensor<4> {
-        let maps = self.smooth[level].forward(maps, None, &After::Nothing);
-        self.execution.bilinear_multiply(lateral, maps, span)
     }
 
     #[cfg(test)]
@@ -249,14 +241,17 @@ impl Dsfd {
         let [c2, c3, c4, c5, c6] = self.later_layers(self.stages[1].forward(c1.clone()));
         let layers = [c1, c2, c3, c4, c5, c6];
         let [c1, c2, c3, c4, c5, c6] = &layers;
-        let p3 = self.multiplied(0, c4.clone(), c3.clone());
-        let p2 = self.multiplied(1, p3.clone(), c2.clone());
-        let pyramid = [self.multiplied(2, p2.clone(), c1.clone()), p2, p3];
+        let multiplied = |level: usize, smaller: &Tensor<4>, maps: &Tensor<4>| {
+            self.multiplied(level, self.laterally(level, smaller.clone()), self.whole(maps.clone())).maps
+        };
+        let p3 = multiplied(0, c4, c3);
+        let p2 = multiplied(1, &p3, c2);
+        let pyramid = [multiplied(2, &p2, c1), p2, p3];
         let [p1, p2, p3] = &pyramid;
-        let inputs = [p1, p2, p3, c4, c5, c6];
-        let enhanced = [0, 1, 2, 3, 4, 5].map(|level| {
-            let [height, _] = self.execution.size(inputs[level]);
-            self.enhance[level].forward(self.part(inputs[level].clone(), 0..height, height), &(0..height)).maps
+        let enhanced = [(0, p1), (1, p2), (2, p3), (3, c4), (4, c5), (5, c6)].map(|(level, maps)| {
+            let part = self.whole(maps.clone());
+            let rows = part.rows.clone();
+            self.enhance[level].forward(part, &rows).maps
         });
         Features { layers, pyramid, enhanced }
     }

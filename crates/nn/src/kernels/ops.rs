@@ -123,8 +123,8 @@ fn of_tensors<const N: usize>(op: &dyn MapOp, tensors: [FloatTensor<Flex>; N]) -
     output(op, &tensors.each_ref().map(Maps::of))
 }
 
-/// The tensor, whose numbers are one after the other. Of a part of a tensor that is, Burn would make a copy, and a copy of the tensor would
-/// own its memory too.
+/// A tensor whose numbers are one after the other in memory. Burn's `to_contiguous` alone would copy each part of a larger tensor, even where
+/// its numbers are so already. Of a whole tensor, it would make a second owner of the memory.
 fn contiguous(tensor: FloatTensor<Flex>) -> FloatTensor<Flex> {
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }

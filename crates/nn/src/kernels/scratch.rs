@@ -159,6 +159,7 @@ mod tests {
         assert_eq!((pool.free.len(), pool.used, pool.most), (0, 100 * MILLION, 100 * MILLION));
         let small = pool.take(70 * MILLION);
         pool.put_back(small);
+        // The 70 million stay, since they are within that.
         let others = [75, 80].map(|millions| pool.take(millions * MILLION));
         assert_eq!((pool.free.len(), pool.used), (1, 255 * MILLION));
         others.into_iter().for_each(|map| pool.put_back(map));

@@ -31,7 +31,7 @@ pub struct RowSpan {
     pub height: usize,
 }
 
-/// Upsamples the maps to the size of others, bilinearly with aligned corners, and adds them to those.
+/// Upsamples maps to the size of other maps, bilinearly with aligned corners, and adds them to the other maps.
 #[derive(Debug)]
 pub struct UpsampleAdd;
 
@@ -41,7 +41,7 @@ impl UpdateOp for UpsampleAdd {
     }
 }
 
-/// Upsamples the maps, bilinearly with aligned corners, and multiplies others by them: these rows of maps of the upsampled size.
+/// Upsamples maps, bilinearly with aligned corners, and multiplies other maps by them: these rows of maps of the upsampled size.
 #[derive(Debug)]
 pub struct UpsampleMultiply(pub RowSpan);
 

@@ -1,5 +1,6 @@
 //! Operations without weights on feature maps, in the layout of an [`Execution`].
 
+use std::iter;
 use std::ops::Range;
 
 use burn::tensor::Tensor;
@@ -117,19 +118,17 @@ impl Execution {
     pub fn stacked(self, mut strips: impl Iterator<Item = Tensor<4>>, height: usize) -> Tensor<4> {
         let Self::Kernels = self else { return Tensor::cat(strips.collect(), self.across()[0]) };
         let first = strips.next().expect("maps have rows");
-        let [images, mut count, width, channels] = first.dims();
+        let [images, count, width, channels] = first.dims();
         if count == height {
             return first;
         }
         let memory = Scratch::new(images * height * width * channels);
         let maps = Tensor::from_data(data(memory, [images, height, width, channels]), &first.device());
-        let mut maps = update(Place(0), first, maps);
-        for strip in strips {
-            let row = count;
-            count += self.size(&strip)[0];
-            maps = update(Place(row), strip, maps);
-        }
-        maps
+        let place = |(row, maps), strip| {
+            let [count, _] = self.size(&strip);
+            (row + count, update(Place(row), strip, maps))
+        };
+        iter::once(first).chain(strips).fold((0, maps), place).1
     }
 
     /// Some rows of maps.

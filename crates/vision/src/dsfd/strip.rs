@@ -1,4 +1,4 @@
-//! Strips: adjacent rows of maps. The whole maps of every layer of a large level would take more memory than all others together.
+//! Strips: adjacent rows of maps. Whole maps of a large level would take more memory than all other maps.
 
 use std::ops::Range;
 
@@ -27,10 +27,21 @@ pub(super) struct Part {
     pub(super) rows: Range<usize>,
     /// The rows of the whole maps.
     pub(super) height: usize,
-    pub(super) execution: Execution,
+    execution: Execution,
 }
 
 impl Part {
+    /// All rows.
+    pub(super) fn whole(maps: Tensor<4>, execution: Execution) -> Self {
+        let [height, _] = execution.size(&maps);
+        Self { maps, rows: 0..height, height, execution }
+    }
+
+    /// The height of the whole maps, and their width.
+    pub(super) fn size(&self) -> [usize; 2] {
+        [self.height, self.execution.size(&self.maps)[1]]
+    }
+
     /// These rows, and up to `reach` rows above and below them.
     pub(super) fn around(&self, rows: &Range<usize>, reach: usize) -> Self {
         let rows = widened(rows, reach, self.height);
@@ -45,10 +56,14 @@ impl Part {
         Self { maps: first.execution.concatenate(maps), ..first }
     }
 
-    /// After a convolution and `ReLU`. The outermost rows are wrong where the whole maps have more rows.
-    pub(super) fn convolved(&self, conv: &Conv2d) -> Self {
-        let maps = conv.forward(self.maps.clone(), None, &After::LeakyReLU(0.0));
-        Self { maps, rows: self.rows.clone(), ..*self }
+    /// After layers that keep the size. The outermost rows are wrong where the whole maps have more rows that the layers read.
+    pub(super) fn map(self, layers: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Self {
+        Self { maps: layers(self.maps), ..self }
+    }
+
+    /// After a convolution and `ReLU`, of which the same is true.
+    pub(super) fn convolved(self, conv: &Conv2d) -> Self {
+        self.map(|maps| conv.forward(maps, None, &After::LeakyReLU(0.0)))
     }
 }
 
