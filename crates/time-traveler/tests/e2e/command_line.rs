@@ -199,7 +199,11 @@ fn bench_measures_networks_that_find_objects() {
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     let refused = run(folder.path(), &["bench", "objects", "--model", "empty"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("no SSD and no Faster R-CNN"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("has no checkpoint"), "{}", stderr(&refused));
+    std::fs::write(folder.path().join("empty/model.pth"), "no checkpoint").unwrap();
+    let refused = run(folder.path(), &["bench", "objects", "--model", "empty"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("finds objects with would work"), "{}", stderr(&refused));
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use anyhow::bail;
 use clap::Args;
-use container::ModelKind;
 use container::handlers::faster_rcnn::model_files;
 use container::handlers::ssd::ModelFiles;
+use container::{ModelKind, model_folder};
 use image::imageops::{self, FilterType};
 use nn::{Device, DeviceChoice, made_up};
 use picture::RgbImage;
@@ -151,7 +151,14 @@ impl BenchObjects {
                 ModelKind::FasterRcnn => {
                     Ok(Finder::FasterRcnn(Box::new(FasterRcnn::load(&model_files(folder)?, device)?)))
                 }
-                _ => bail!("the model {} is no SSD and no Faster R-CNN", folder.shown()),
+                _ => {
+                    // A folder without a checkpoint, or with several, says so.
+                    model_folder::checkpoint(folder)?;
+                    bail!(
+                        "the model {} is no SSD and no Faster R-CNN: a folder that `detect --model` finds objects with would work",
+                        folder.shown()
+                    )
+                }
             };
         }
         let depth = match self.network {
