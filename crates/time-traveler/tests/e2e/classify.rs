@@ -41,7 +41,7 @@ fn photos_are_classified_and_a_broken_one_does_not_stop_the_others() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     // JPEG decoders differ in the last bits.
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.starts_with("a.png: pug, 35.9 %\nb.jpg: great_pyrenees, 47."), "{text}");
+    assert!(text.starts_with("a.png: pug, 35.9 %\nb.jpg: great_pyrenees, 49."), "{text}");
     assert!(error.contains("broken.jpg") && error.contains("absent.jpg"), "{error}");
     assert!(error.ends_with("error: 2 of 4 photos could not be classified\n"), "{error}");
 
