@@ -82,12 +82,19 @@ pub fn panel(picture: &RgbImage, sample: &Sample, classes: &Classes, side: u32) 
     drawn
 }
 
-/// Panels in rows of `columns`, each with a caption below.
+/// How many columns and rows of panels a sheet has at most, of those that are asked for: no side has more than 16,000 pixels.
+#[must_use]
+pub fn fitting(columns: u32, rows: u32, side: u32) -> [u32; 2] {
+    let of = |length: u32| (MAX_SIDE / length).max(1);
+    [columns.clamp(1, of(side + GAP)), rows.clamp(1, of(side + HEIGHT + 2 * GAP))]
+}
+
+/// Panels in rows of `columns`, each with a caption below. Those that do not [fit](fitting) are left out.
 #[must_use]
 pub fn sheet(panels: &[(RgbImage, String)], columns: u32, side: u32) -> RgbImage {
-    let fitting = (MAX_SIDE / (side + GAP)).max(1);
-    let columns = columns.clamp(1, (panels.len() as u32).max(1)).min(fitting);
-    let rows = (panels.len() as u32).div_ceil(columns).clamp(1, fitting);
+    let count = (panels.len() as u32).max(1);
+    let [columns, _] = fitting(columns.min(count), 1, side);
+    let [_, rows] = fitting(1, count.div_ceil(columns), side);
     let (cell, line) = (side + GAP, HEIGHT + GAP);
     let mut sheet = RgbImage::from_pixel(columns * cell + GAP, rows * (cell + line) + GAP, PAPER);
     for (index, (panel, caption)) in (0..columns * rows).zip(panels) {
@@ -133,6 +140,7 @@ mod tests {
         let panels: Vec<_> = (0..5).map(|n| (RgbImage::new(20, 10), format!("{n}"))).collect();
         let sheet = sheet(&panels, 3, 20);
         assert_eq!(sheet.dimensions(), (3 * 26 + 6, 2 * (26 + HEIGHT + GAP) + 6));
+        assert_eq!([fitting(4, 100, 256), fitting(100, 1, 2048)], [[4, MAX_SIDE / (256 + HEIGHT + 2 * GAP)], [7, 1]]);
         let few = super::sheet(&panels[..1], 8, 4096);
         assert!(few.width() < 2 * 4096);
         assert!(super::sheet(&[], 3, 20).width() > 0);

@@ -105,6 +105,12 @@ impl<'a> Exporter<'a> {
     /// # Errors
     /// A file that cannot be written.
     pub fn finish(mut self, reading: &mut Reading) -> Result<Exported, DatasetError> {
+        let has_numbers =
+            matches!(self.format, Format::GroundTruth | Format::Coco | Format::CocoResults | Format::TfRecord);
+        if has_numbers {
+            let what = "classes: written with another number than in their data set";
+            reading.findings.loss(what, reading.classes.renumbered());
+        }
         let mut files = self.sink.finish(&reading.classes, &mut reading.findings)?;
         files.extend(self.placement.copies);
         Ok(Exported { files, pictures: self.written })
@@ -154,7 +160,7 @@ impl<'a> Exporter<'a> {
                 reading.findings.loss("pictures with the name of another one, or none: renamed", 1);
             }
             sample.name = name;
-            // The line tells the old place.
+            // The line still names the old place.
             sample.line = None;
         } else if sample.encoded.is_some() && sample.size.is_some() && !self.sink.needs_bytes() && !needs_size {
             reading.findings.loss("pictures that the records hold: not written, --pictures DIR writes them", 1);

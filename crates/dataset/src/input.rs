@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage};
 
+use crate::formats::tfrecord;
 use crate::{DatasetError, Format, Options, Pictures, Reading, Sample};
 
 /// A data set to read.
@@ -27,10 +28,10 @@ pub struct Inputs<'a> {
 }
 
 impl Input {
-    /// A data set whose name tells its format, unless one is given.
+    /// A data set whose name gives its format, unless one is given.
     ///
     /// # Errors
-    /// [`DatasetError::Usage`] where the name does not tell.
+    /// [`DatasetError::Usage`] where the name does not give it.
     pub fn new(path: &Path, format: Option<Format>) -> Result<Self, DatasetError> {
         if !path.exists() && format.or_else(|| Format::of(path)) != Some(Format::TfRecord) {
             let source = std::io::ErrorKind::NotFound.into();
@@ -42,6 +43,13 @@ impl Input {
             DatasetError::Usage(format!("{path} does not tell its format: --from {} works", names.join(", --from ")))
         })?;
         Ok(Self { path: path.to_owned(), format })
+    }
+
+    /// The files that it is read from: the shards of a TFRecord. Missing ones are left to the reader.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let shards = (self.format == Format::TfRecord).then(|| tfrecord::files(&self.path).ok()).flatten();
+        shards.unwrap_or_else(|| vec![self.path.clone()])
     }
 
     /// Whether its classes have names, and their numbers are known only when all names are.
@@ -79,7 +87,14 @@ impl Inputs<'_> {
         reading: &mut Reading,
         mut each: impl FnMut(usize, Sample, &mut Reading) -> Result<(), DatasetError>,
     ) -> Result<(), DatasetError> {
+        let mut before = None;
         for (index, input) in self.inputs.iter().enumerate() {
+            // Manifests of Ground Truth have the numbers of one list of labels, whose names may change.
+            if before != Some(Format::GroundTruth) || input.format != Format::GroundTruth {
+                // Classes that `reading` had before are the first data set.
+                reading.classes.begin(index + 1);
+            }
+            before = Some(input.format);
             let mut source = input.format.open(&input.path, self.options, self.pictures, reading)?;
             while let Some(sample) = source.next(reading)? {
                 each(index, sample, reading)?;
@@ -94,8 +109,11 @@ impl Inputs<'_> {
     /// # Errors
     /// Those of the readers.
     pub fn learn_classes(&self, reading: &mut Reading) -> Result<(), DatasetError> {
-        if self.inputs.iter().any(|input| input.has_names_only(self.options)) {
-            let mut first = Reading::default();
+        // Several data sets, or those and classes that are known, may give one number to several classes.
+        let are_several = self.inputs.len() > 1 || !reading.classes.is_empty();
+        if are_several || self.inputs.iter().any(|input| input.has_names_only(self.options)) {
+            reading.classes.begin(0);
+            let mut first = Reading { classes: reading.classes.clone(), ..Reading::default() };
             let inputs = Inputs { pictures: &AnySize, ..*self };
             inputs.for_each(&mut first, |_, _, _| Ok(()))?;
             reading.classes = first.classes;

@@ -1,18 +1,22 @@
 //! Which class is taken for which.
 
+use std::collections::BTreeMap;
+
 use super::by_image::ByImage;
 use super::comparison::{Comparison, Detection, Truth};
 
 /// The least IoU of a detection and the object that it is taken for.
 const LEAST_IOU: f64 = 0.5;
+/// The most classes of a matrix. Its memory grows with their square.
+const MOST_IN_MATRIX: usize = 1000;
 
 /// How often an object of one class was detected as each class. Only detections with at least a score take part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     /// The number of classes.
     classes: usize,
-    /// Row by row: the class of the object, then that of the detection. The last row and column stand for nothing.
-    counts: Vec<u32>,
+    /// By the class of the object and that of the detection. The number after the last class stands for nothing.
+    counts: BTreeMap<(usize, usize), u32>,
 }
 
 /// Two classes that are taken for each other.
@@ -32,7 +36,7 @@ impl Confusion {
     #[must_use]
     pub fn of(comparison: &Comparison, least_score: f64) -> Self {
         let classes = comparison.classes().len();
-        let mut confusion = Self { classes, counts: vec![0; (classes + 1) * (classes + 1)] };
+        let mut confusion = Self { classes, counts: BTreeMap::new() };
         let truths = ByImage::of(comparison.images().len(), comparison.truths().iter().map(|truth| truth.image));
         let detections =
             ByImage::of(comparison.images().len(), comparison.detections().iter().map(|detection| detection.image));
@@ -92,26 +96,30 @@ impl Confusion {
     }
 
     fn count(&mut self, truth: usize, detected: usize) {
-        self.counts[truth * (self.classes + 1) + detected] += 1;
+        *self.counts.entry((truth, detected)).or_default() += 1;
     }
 
-    /// How often each class was detected for objects of a class: one number for each class, the last for nothing. The row after the
-    /// last class has detections where there is no object.
-    pub fn rows(&self) -> impl Iterator<Item = &[u32]> {
-        self.counts.chunks(self.classes + 1)
+    /// How often each class was detected for objects of a class: a row for each class of objects, in it one number for each class of
+    /// detections, and the last for nothing. The last row has detections where there is no object. `None`: more than 1000 classes.
+    #[must_use]
+    pub fn rows(&self) -> Option<Vec<Vec<u32>>> {
+        (self.classes <= MOST_IN_MATRIX).then(|| {
+            let mut rows = vec![vec![0; self.classes + 1]; self.classes + 1];
+            for (&(truth, detected), &count) in &self.counts {
+                rows[truth][detected] = count;
+            }
+            rows
+        })
     }
 
     /// Pairs of different classes, the most frequent first.
     #[must_use]
     pub fn pairs(&self) -> Vec<Confused> {
-        let mut pairs: Vec<Confused> = Vec::new();
-        for (truth, row) in self.rows().take(self.classes).enumerate() {
-            for (detected, &count) in row.iter().take(self.classes).enumerate() {
-                if truth != detected && count > 0 {
-                    pairs.push(Confused { truth, detected, count });
-                }
-            }
-        }
+        let are_confused = |truth, detected| truth != detected && truth < self.classes && detected < self.classes;
+        let mut pairs: Vec<Confused> = (self.counts.iter())
+            .filter(|((truth, detected), _)| are_confused(*truth, *detected))
+            .map(|(&(truth, detected), &count)| Confused { truth, detected, count })
+            .collect();
         pairs.sort_by_key(|pair| std::cmp::Reverse(pair.count));
         pairs
     }
@@ -139,8 +147,20 @@ mod tests {
             comparison.push_detection(Detection { image: 0, class, bounds: square(left), score }).unwrap();
         }
         let confusion = Confusion::of(&comparison, 0.5);
-        let rows: Vec<&[u32]> = confusion.rows().collect();
-        assert_eq!(rows, [[1, 1, 0], [0, 0, 1], [0, 2, 0]]);
+        assert_eq!(confusion.rows().unwrap(), [[1, 1, 0], [0, 0, 1], [0, 2, 0]]);
         assert_eq!(confusion.pairs(), [Confused { truth: 0, detected: 1, count: 1 }]);
+    }
+
+    #[test]
+    fn many_classes_have_pairs_and_no_matrix() {
+        let classes = (0..100_000).map(|number| number.to_string()).collect();
+        let mut comparison = Comparison::new(vec![Image { name: "a".to_owned(), place: None }], classes);
+        let bounds = BoundingBox::from_size([0.0, 0.0, 20.0, 20.0]);
+        let truth = Truth { image: 0, class: 99_999, bounds, area: 400.0, crowd: false, difficult: false };
+        comparison.push_truth(truth).unwrap();
+        comparison.push_detection(Detection { image: 0, class: 7, bounds, score: 0.9 }).unwrap();
+        let confusion = Confusion::of(&comparison, 0.5);
+        assert_eq!(confusion.rows(), None);
+        assert_eq!(confusion.pairs(), [Confused { truth: 99_999, detected: 7, count: 1 }]);
     }
 }

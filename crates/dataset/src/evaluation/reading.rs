@@ -82,6 +82,8 @@ pub fn read(
         samples.sort_by_key(|sample| sample.id);
     }
     let known_classes = reading.classes.len();
+    // Only results of COCO mean the ground truth's numbers. Others may name their own.
+    reading.classes.begin(1);
     let results = self::samples(detections, &Options::default(), pictures, &mut reading)?;
     let Reading { classes, findings } = reading;
     let named = |sample: &Sample| Image { name: sample.name.clone(), place: Some(sample.place.clone()) };

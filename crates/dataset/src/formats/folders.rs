@@ -1,4 +1,4 @@
-//! Classes of whole pictures told by where the pictures lie: a folder for each class, or the names of the Oxford pets.
+//! Classes of whole pictures by where the pictures lie: a folder for each class, or the names of the Oxford pets.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct Folders {
     pictures: std::vec::IntoIter<(String, PathBuf)>,
 }
 
-/// What tells a picture's class.
+/// What names a picture's class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming {
     /// The folder.
@@ -71,7 +71,7 @@ impl Folders {
     }
 }
 
-/// The class that a name tells: what comes before `_`, digits, any one letter, and `jpg`.
+/// The class that a name has: what comes before `_`, digits, any one letter, and `jpg`.
 #[must_use]
 pub fn pet(name: &str) -> Option<&str> {
     let mut letters = name.strip_suffix("jpg")?.chars();
@@ -163,8 +163,8 @@ impl Sink for FoldersWriter {
 /// Writes `images/CLASS_1.jpg` and so on, as the Oxford-IIIT Pet data set has its pictures.
 pub struct PetsWriter {
     root: PathBuf,
-    /// The pictures of each class so far.
-    counts: HashMap<ClassId, usize>,
+    /// The pictures of each name so far, which two classes may have.
+    counts: HashMap<String, usize>,
 }
 
 impl PetsWriter {
@@ -200,7 +200,8 @@ impl Sink for PetsWriter {
         // A class's name may have a `/`, which is no part of a file's name.
         let name = shown.replace(['/', '\\'], "_");
         findings.loss("classes whose names are no names of files: renamed", usize::from(name != shown));
-        let number = self.counts.entry(label.class).or_default();
+        // File systems may take letters of both cases as one.
+        let number = self.counts.entry(name.to_lowercase()).or_default();
         *number += 1;
         let file = self.root.join(IMAGES).join(format!("{name}_{number}.jpg"));
         std::fs::write(&file, bytes).map_err(DatasetError::io(&file, "written"))
@@ -220,18 +221,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = PetsWriter::create(folder.path()).unwrap();
         let mut reading = Reading::default();
-        for (class, bytes) in [("pug", "jpg"), ("Maine Coon", "jpg"), ("pug", "jpg"), ("pug", "png")] {
+        for (class, bytes) in
+            [("pug", "jpg"), ("Maine Coon", "jpg"), ("pug", "jpg"), ("pug", "png"), ("a/b", "jpg"), ("a_b", "jpg")]
+        {
             let mut sample = Sample::at("any.jpg");
             sample.labels.push(Label { class: reading.classes.of_name(class), confidence: None });
             sample.encoded = Some(if bytes == "jpg" { vec![0xff, 0xd8, 0xff] } else { b"\x89PNG".to_vec() });
             writer.write(&sample, &reading.classes, &mut reading.findings).unwrap();
         }
-        assert_eq!(reading.findings.losses().map(|(_, count)| count).sum::<u64>(), 1);
+        // A class's name is changed, and a picture is no JPEG.
+        assert_eq!(reading.findings.losses().map(|(_, count)| count).sum::<u64>(), 2);
         let mut reading = Reading::default();
         let mut source = Folders::open(folder.path(), Naming::Pets, &Options::default(), &mut reading).unwrap();
         let names: Vec<String> =
             std::iter::from_fn(|| source.next(&mut reading).unwrap()).map(|sample| sample.name).collect();
-        assert_eq!(names, ["Maine Coon_1.jpg", "pug_1.jpg", "pug_2.jpg"]);
+        assert_eq!(names, ["Maine Coon_1.jpg", "a_b_1.jpg", "a_b_2.jpg", "pug_1.jpg", "pug_2.jpg"]);
     }
 
     #[test]

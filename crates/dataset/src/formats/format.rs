@@ -1,7 +1,7 @@
 //! The formats by name.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::coco::{Coco, CocoResults, CocoResultsWriter, CocoWriter};
@@ -9,7 +9,7 @@ use super::folders::{Folders, FoldersWriter, Naming, PetsWriter};
 use super::ground_truth::{GroundTruth, GroundTruthWriter};
 use super::open_images::{OpenImages, OpenImagesWriter};
 use super::plain_text::{PlainText, PlainTextWriter};
-use super::tfrecord::{Compression, TfRecord, TfRecordWriter};
+use super::tfrecord::{self, Compression, TfRecord, TfRecordWriter};
 use super::voc::{Voc, VocWriter};
 use crate::{DatasetError, Options, Pictures, Reading, Sink, Source};
 
@@ -77,7 +77,7 @@ impl Format {
         }
     }
 
-    /// What a file's or a folder's name tells of its format. `None`: it does not tell.
+    /// The format that the name of a file or folder gives. `None`: it gives none.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_lowercase();
@@ -119,7 +119,7 @@ impl Format {
         }
     }
 
-    /// Opens a data set. `pictures` tells sizes that a format lacks.
+    /// Opens a data set. `pictures` gives sizes that a format lacks.
     ///
     /// # Errors
     /// [`DatasetError`]
@@ -162,6 +162,15 @@ impl Format {
             Self::Pets => Box::new(PetsWriter::create(path)?),
             Self::OpenImages => Box::new(OpenImagesWriter::create(path)?),
         })
+    }
+
+    /// The files that [`Format::create`] makes: the shards of a TFRecord. Formats of folders have one, the folder.
+    #[must_use]
+    pub fn files(self, path: &Path, target: &Target) -> Vec<PathBuf> {
+        match self {
+            Self::TfRecord => (0..target.shards).map(|shard| tfrecord::name(path, shard, target.shards)).collect(),
+            _ => vec![path.to_owned()],
+        }
     }
 
     /// The name of the file or folder that holds `stem`, such as `train.json`.

@@ -82,17 +82,44 @@ impl LabelMap {
         Ok(map)
     }
 
-    /// The label map of these classes: an id is the class's number plus 1.
+    /// The label map of these classes: an id is the class's number plus 1. Of classes with one name it has the first.
     #[must_use]
     pub fn of(classes: &Classes) -> Self {
         let mut map = Self::default();
         for ((class, _), number) in classes.iter().zip(classes.numbers()) {
-            let name = classes.shown(class).into_owned();
-            map.ids.insert(name.clone(), number + 1);
-            map.items.push(Item { id: number + 1, name, display_name: None });
+            let item = Item { id: number + 1, name: classes.shown(class).into_owned(), display_name: None };
+            map.add(item);
         }
         map.items.sort_by_key(|item| item.id);
         map
+    }
+
+    fn add(&mut self, item: Item) {
+        if !self.ids.contains_key(&item.name) {
+            self.ids.insert(item.name.clone(), item.id);
+            self.items.push(item);
+        }
+    }
+
+    /// Puts the classes of this map into a table. Label 0 is no class.
+    pub fn name(&self, classes: &mut Classes) {
+        for item in self.items.iter().filter(|item| item.id > 0) {
+            classes.name(item.id - 1, &item.name);
+        }
+    }
+
+    /// This map with the classes of a table that it does not have. `None`: one of them has the id of another class.
+    #[must_use]
+    pub fn with(&self, classes: &Classes) -> Option<Self> {
+        let mut map = self.clone();
+        for item in Self::of(classes).items {
+            match map.id(&item.name) {
+                Some(id) if id != item.id => return None,
+                None if map.items.iter().any(|known| known.id == item.id) => return None,
+                _ => map.add(item),
+            }
+        }
+        Some(map)
     }
 
     /// The items in their order.

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use super::file_names::{FileNames, entries, picture_of};
+use super::file_names::{FileNames, entries, picture_of, stem};
 use super::lines::{Line, Lines, MAX_LINE};
 use super::losses::Holds;
 use super::number::Number;
-use crate::annotations::{Flags, Object, Rectangle, Sample};
+use crate::annotations::{Flags, Object, Rectangle, Sample, base_name};
 use crate::{Classes, DatasetError, Findings, Options, Reading, Sink, Source};
 
 /// Reads a folder of text files: `class left top right bottom`, perhaps with `difficult`, or `class confidence left top right bottom`.
@@ -150,7 +150,10 @@ impl Sink for PlainTextWriter {
             let lost = object.flags.is_difficult && is_sure;
             findings.loss("boxes marked as difficult beside a confidence: the mark is left out", usize::from(lost));
         }
-        let file = self.folder.join(format!("{}.txt", self.names.stem_of(&sample.name)));
+        let name = self.names.stem_of(&sample.name);
+        let renamed = name != stem(base_name(&sample.name));
+        findings.loss("pictures with the name of another one, or none: their files are renamed", usize::from(renamed));
+        let file = self.folder.join(format!("{name}.txt"));
         std::fs::write(&file, text).map_err(DatasetError::io(&file, "written"))
     }
 
@@ -162,6 +165,20 @@ impl Sink for PlainTextWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_with_one_name_have_two_files_and_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PlainTextWriter::create(folder.path()).unwrap();
+        let mut findings = Findings::default();
+        for place in ["a/1.jpg", "b/1.jpg", "b/2.jpg"] {
+            writer.write(&Sample::at(place), &Classes::default(), &mut findings).unwrap();
+        }
+        let names: Vec<_> =
+            entries(folder.path()).unwrap().into_iter().map(|file| file.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["1-2.txt", "1.txt", "2.txt"]);
+        assert_eq!(findings.losses().map(|(_, count)| count).sum::<u64>(), 1);
+    }
 
     #[test]
     fn each_kind_of_line_is_told_from_the_others() {

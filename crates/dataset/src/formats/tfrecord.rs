@@ -9,4 +9,5 @@ mod writer;
 pub use example::{Example, ExampleError, Feature};
 pub use framing::{Damage, MAX_RECORD, Records, write_record};
 pub use reader::{TfRecord, read_example};
+pub(crate) use shards::{files, name};
 pub use writer::{Compression, TfRecordWriter};

@@ -4,8 +4,10 @@ mod convert;
 mod draw;
 mod input_options;
 mod inspect;
+mod label_map_file;
 mod make;
 mod outcome;
+mod overwriting;
 mod split;
 mod stored_pictures;
 

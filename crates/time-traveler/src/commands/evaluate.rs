@@ -52,8 +52,8 @@ fn finite(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(evaluate: &Evaluate) -> anyhow::Result<()> {
-    let truth = part(&evaluate.ground_truth, evaluate.from, "--from")?;
-    let detections = part(&evaluate.detections, evaluate.detections_from, "--detections-from")?;
+    let truth = part(&evaluate.ground_truth, evaluate.from, "--from", "the ground truth")?;
+    let detections = part(&evaluate.detections, evaluate.detections_from, "--detections-from", "detections")?;
     let style = evaluate.style.unwrap_or(match truth.format {
         Format::Voc | Format::PlainText => Style::Voc,
         _ => Style::Coco,
@@ -90,13 +90,15 @@ pub(crate) fn run(evaluate: &Evaluate) -> anyhow::Result<()> {
 }
 
 /// A file or folder with its format.
-fn part<'a>(path: &'a Path, format: Option<Format>, option: &str) -> anyhow::Result<Part<'a>> {
-    if !path.exists() {
-        bail!("{} does not exist", path.shown());
+fn part<'a>(path: &'a Path, format: Option<Format>, option: &str, what: &str) -> anyhow::Result<Part<'a>> {
+    let known = format.or_else(|| Format::of(path));
+    // The name of a TFRecord may stand for shards.
+    if !path.exists() && known != Some(Format::TfRecord) {
+        bail!("{} does not exist: a file or a folder of {what} works", path.shown());
     }
-    let Some(format) = format.or_else(|| Format::of(path)) else {
+    let Some(format) = known else {
         let names = Format::ALL.map(Format::name).join(", ");
-        bail!("{} does not tell its format: {option} with one of {names} works", path.shown());
+        bail!("the name {} does not give its format: {option} with one of {names} works", path.shown());
     };
     Ok(Part { path, format })
 }

@@ -120,6 +120,147 @@ fn a_faulty_line_is_named_and_the_others_are_used() {
     }
 }
 
+#[test]
+fn nothing_is_written_over_what_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    succeeded(folder, "make data --name train --pictures 6 --side 32");
+    succeeded(folder, "make records --tfrecord --name train --shards 2 --pictures 6 --side 32");
+    succeeded(folder, "make classes --classification --pictures 6 --side 32");
+    for (line, kept, reason) in [
+        ("split data/train.json --out data", "data/train.json", "data/train.json is the input too"),
+        (
+            "convert records/train.record --label-map records/label_map.pbtxt --to tfrecord --out records/train.record --shards 2",
+            "records/train.record-00001-of-00002",
+            "records/train.record-00000-of-00002 is the input too",
+        ),
+        ("split classes --out classes", "classes/circle/000000.jpg", "classes/train lies in the input"),
+    ] {
+        let before = std::fs::read(folder.join(kept)).unwrap();
+        let output = ran(folder, line);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(reason), "{line}: {said}");
+        assert_eq!(std::fs::read(folder.join(kept)).unwrap(), before, "{line}");
+    }
+}
+
+/// Writes a COCO file: classes by their ids, and a picture with one object of each class.
+fn write_coco(file: &Path, classes: &[(i64, &str)], score: Option<f64>) {
+    let name = file.file_stem().unwrap().to_str().unwrap();
+    let categories: Vec<Value> = classes.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
+    let annotations: Vec<Value> = (classes.iter().zip(0..))
+        .map(|((id, name), n)| {
+            // Every class has a place of its own, in all files.
+            let left = 10 * name.len();
+            let mut annotation = json!({"id": n, "image_id": 7, "category_id": id, "bbox": [left, 5, 8, 9]});
+            annotation.as_object_mut().unwrap().extend(score.map(|score| ("score".to_owned(), json!(score))));
+            annotation
+        })
+        .collect();
+    let images = json!([{"id": 7, "file_name": format!("{name}.jpg"), "width": 200, "height": 50}]);
+    // Annotations come before the categories, as in COCO's own files.
+    let text = format!(
+        "{{\"images\": {images}, \"annotations\": {}, \"categories\": {}}}",
+        json!(annotations),
+        json!(categories)
+    );
+    std::fs::write(file, text).unwrap();
+}
+
+#[test]
+fn data_sets_with_other_numbers_are_joined_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_coco(&folder.join("a.json"), &[(1, "cat"), (2, "horse")], None);
+    write_coco(&folder.join("b.json"), &[(1, "giraffe"), (2, "cat")], None);
+    let output = ran(folder, "convert a.json b.json --to coco --out c.json");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("another number than in their data set"), "{said}");
+    let coco: Value = serde_json::from_slice(&std::fs::read(folder.join("c.json")).unwrap()).unwrap();
+    let name_of = |id: &Value| {
+        let category = coco["categories"].as_array().unwrap().iter().find(|category| category["id"] == *id).unwrap();
+        category["name"].as_str().unwrap().to_owned()
+    };
+    let annotations = coco["annotations"].as_array().unwrap();
+    assert_eq!((annotations.len(), coco["categories"].as_array().unwrap().len()), (4, 3));
+    for annotation in annotations {
+        assert_eq!(annotation["bbox"][0], json!(10 * name_of(&annotation["category_id"]).len()), "{coco}");
+    }
+
+    // Categories from 0 keep their order.
+    write_coco(&folder.join("zero.json"), &[(0, "zebra"), (1, "ant")], None);
+    let said = text(&ran(folder, "convert zero.json --to coco --out from-one.json").stderr);
+    assert!(said.contains("another number than in their data set"), "{said}");
+    let coco: Value = serde_json::from_slice(&std::fs::read(folder.join("from-one.json")).unwrap()).unwrap();
+    let numbers: Vec<_> =
+        coco["categories"].as_array().unwrap().iter().map(|class| (&class["id"], &class["name"])).collect();
+    assert_eq!(numbers, [(&json!(1), &json!("zebra")), (&json!(2), &json!("ant"))]);
+}
+
+#[test]
+fn detections_are_of_the_classes_that_their_file_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let figures = |truth: &str, found: &str| -> Value {
+        let output = run(folder, &["evaluate", truth, found, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{truth} {found}: {}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["figures"].clone()
+    };
+    write_coco(&folder.join("truth.json"), &[(1, "cat"), (2, "horse")], None);
+    std::fs::create_dir(folder.join("found")).unwrap();
+    write_coco(&folder.join("found/truth.json"), &[(1, "horse"), (2, "cat")], Some(0.9));
+    let found = figures("truth.json", "found/truth.json");
+    assert_eq!(found["AP"], 1.0, "{found}");
+    // VOC's classes have no numbers.
+    succeeded(folder, "convert truth.json --to voc --out voc");
+    let found = figures("voc", "found/truth.json");
+    assert_eq!(found["mAP"], 1.0, "{found}");
+    // The shards of a record have one name.
+    succeeded(folder, "make records --tfrecord --name all --shards 2 --pictures 4 --side 32");
+    let output = run(folder, &["evaluate", "records/all.record", "found/truth.json"]);
+    assert!(!text(&output.stderr).contains("does not exist"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_label_map_of_a_folder_keeps_its_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_coco(&folder.join("train.json"), &[(1, "cat"), (2, "horse"), (3, "giraffe")], None);
+    write_coco(&folder.join("val.json"), &[(1, "giraffe"), (2, "horse")], None);
+    for name in ["train", "val"] {
+        image::RgbImage::new(200, 50).save(folder.join(format!("{name}.jpg"))).unwrap();
+        succeeded(folder, &format!("convert {name}.json --to voc --out {name}-voc --pictures {name}-voc/JPEGImages"));
+    }
+    succeeded(folder, "convert train-voc --to tfrecord --out records/training.record");
+    let map = std::fs::read_to_string(folder.join("records/label_map.pbtxt")).unwrap();
+    let output = ran(folder, "convert val-voc --to tfrecord --out records/validation.record");
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("its classes keep their numbers"), "{said}");
+    assert_eq!(std::fs::read_to_string(folder.join("records/label_map.pbtxt")).unwrap(), map);
+    let labels = |record: &str| -> Value {
+        let line = format!(
+            "convert records/{record}.record --label-map records/label_map.pbtxt --to coco --out {record}.json"
+        );
+        succeeded(folder, &line);
+        let coco: Value =
+            serde_json::from_slice(&std::fs::read(folder.join(format!("{record}.json"))).unwrap()).unwrap();
+        let mut labels: Vec<_> = (coco["annotations"].as_array().unwrap().iter())
+            .map(|annotation| (annotation["bbox"][0].as_f64().unwrap() as u32, annotation["category_id"].clone()))
+            .collect();
+        labels.sort_by_key(|(left, _)| *left);
+        json!(labels)
+    };
+    // In the order of names, of 3, 5 and 7 letters.
+    assert_eq!(labels("training"), json!([[30, 1], [50, 3], [70, 2]]));
+    assert_eq!(labels("validation"), json!([[50, 3], [70, 2]]));
+
+    std::fs::write(folder.join("records/label_map.pbtxt"), "item { id: 1 name: 'cat' } item { id: 1 name: 'cow' }")
+        .unwrap();
+    let output = ran(folder, "convert val-voc --to tfrecord --out records/validation.record");
+    assert!(text(&output.stderr).contains("have the id 1"), "{}", text(&output.stderr));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_come_from_s3() {
     let up = Up::start();

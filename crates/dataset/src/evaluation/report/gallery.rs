@@ -1,6 +1,6 @@
 //! The worst mistakes as pictures.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -48,18 +48,27 @@ impl Gallery {
     /// beside `truth`, the file or folder of the ground truth.
     #[must_use]
     pub fn of(comparison: &Comparison, assessment: &Assessment, truth: &Path, pictures: &dyn Pictures) -> Self {
-        let mut decoded: HashMap<usize, Option<RgbImage>> = HashMap::new();
-        let mut views = Vec::new();
-        for mistake in assessment.mistakes.worst(MOST) {
-            let picture = decoded.entry(mistake.image).or_insert_with(|| {
-                let place = comparison.images()[mistake.image].place.as_deref()?;
+        let worst = assessment.mistakes.worst(MOST);
+        // One picture after the other, so that only one is in memory.
+        let mut of_image: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, mistake) in worst.iter().enumerate() {
+            of_image.entry(mistake.image).or_default().push(place);
+        }
+        let mut views: Vec<(usize, View)> = Vec::with_capacity(worst.len());
+        for (image, mistakes) in of_image {
+            let picture = comparison.images()[image].place.as_deref().and_then(|place| {
                 let found = places(place, truth).into_iter().find_map(|place| pictures.bytes(&place).ok())?;
                 picture::decode(&found).ok()
             });
-            let frame = frame(&boxes(comparison, &mistake), picture.as_ref().map(RgbImage::dimensions));
-            let jpeg = picture.as_ref().and_then(|picture| cut(picture, frame));
-            views.push(View { mistake, frame, jpeg });
+            for place in mistakes {
+                let mistake = worst[place];
+                let frame = frame(&boxes(comparison, &mistake), picture.as_ref().map(RgbImage::dimensions));
+                let jpeg = picture.as_ref().and_then(|picture| cut(picture, frame));
+                views.push((place, View { mistake, frame, jpeg }));
+            }
         }
+        views.sort_by_key(|(place, _)| *place);
+        let views = views.into_iter().map(|(_, view)| view).collect();
         Self { views }
     }
 }

@@ -53,7 +53,7 @@ pub fn json(comparison: &Comparison, assessment: &Assessment) -> Value {
         "threshold": point(&assessment.threshold),
         "thresholdIsBest": assessment.is_best,
         "thresholds": thresholds().map(|score| point(&assessment.scores.at(score))).collect::<Vec<_>>(),
-        "confusion": assessment.confusion.rows().collect::<Vec<_>>(),
+        "confusion": assessment.confusion.rows(),
         "mistakes": mistakes,
         "worst": assessment
             .mistakes

@@ -112,9 +112,9 @@ pub(super) fn scores(assessment: &Assessment) -> Markup {
 /// Which class is taken for which: a matrix, or with many classes the most frequent confusions.
 pub(super) fn confusion(comparison: &Comparison, assessment: &Assessment) -> Markup {
     let names: Vec<&str> = comparison.classes().iter().map(String::as_str).chain(std::iter::once("nothing")).collect();
-    if names.len() > MOST_IN_MATRIX + 1 {
+    let Some(rows) = assessment.confusion.rows().filter(|_| names.len() <= MOST_IN_MATRIX + 1) else {
         return pairs(&names, assessment);
-    }
+    };
     wide(
         "Confusions",
         &html! {
@@ -124,7 +124,7 @@ pub(super) fn confusion(comparison: &Comparison, assessment: &Assessment) -> Mar
                     @for name in &names { th scope="col" { (name) } }
                 } }
                 tbody {
-                    @for (truth, row) in assessment.confusion.rows().enumerate() {
+                    @for (truth, row) in rows.iter().enumerate() {
                         tr {
                             th scope="row" title=(names[truth]) { (names[truth]) }
                             @for (detected, count) in row.iter().enumerate() {

@@ -7,13 +7,14 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use indexmap::IndexSet;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::annotations::{Flags, Object, Rectangle};
 use crate::formats::ground_truth::reason;
-use crate::{DatasetError, Reading};
+use crate::{ClassId, Classes, DatasetError, Reading};
 
 /// A picture of `images`.
 #[derive(Debug, Deserialize)]
@@ -78,6 +79,8 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) images: Vec<Image>,
     pub(super) rows: Vec<Row>,
+    /// The numbers of classes. While the file is read, a row's class is a place here, since names may come later.
+    numbers: IndexSet<i64>,
 }
 
 impl Table {
@@ -92,6 +95,7 @@ impl Table {
         let mut table = Self::default();
         let lists = Lists { table: &mut table, file, reading };
         lists.deserialize(&mut parser).and_then(|()| parser.end()).map_err(|error| refused(file, &error))?;
+        table.find_classes(&mut reading.classes);
         Ok(table)
     }
 
@@ -102,6 +106,7 @@ impl Table {
         let rows = Elements { file, what: "result", each: |text: &str| table.row(text, true, reading) };
         let faults = rows.deserialize(&mut parser).and_then(|faults| parser.end().map(|()| faults));
         faults.map_err(|error| refused(file, &error))?.note(file, "result", reading);
+        table.find_classes(&mut reading.classes);
         Ok(table)
     }
 
@@ -117,7 +122,7 @@ impl Table {
         reading.findings.loss("outlines of objects (segmentation): left out", usize::from(outlined));
         reading.findings.loss("key points of objects: left out", usize::from(found.keypoints.is_some()));
         let object = Object {
-            class: reading.classes.of_number(number),
+            class: ClassId(self.numbers.insert_full(number).0 as u32),
             bounds,
             confidence: found.score,
             area: found.area.filter(|area| *area != bounds.area()),
@@ -126,6 +131,13 @@ impl Table {
         };
         self.rows.push(Row { image_id: found.image_id, object });
         Ok(())
+    }
+
+    fn find_classes(&mut self, classes: &mut Classes) {
+        let ids: Vec<ClassId> = self.numbers.iter().map(|number| classes.of_number(*number)).collect();
+        for row in &mut self.rows {
+            row.object.class = ids[row.object.class.0 as usize];
+        }
     }
 
     /// The place in `images` of every picture's id. An id that is there twice becomes a fault.

@@ -8,7 +8,7 @@ use crate::DatasetError;
 const MAX_SHARDS: u32 = 100_000;
 
 /// The name of one shard of several.
-pub(super) fn name(base: &Path, shard: u32, of: u32) -> PathBuf {
+pub(crate) fn name(base: &Path, shard: u32, of: u32) -> PathBuf {
     if of == 1 {
         return base.to_owned();
     }
@@ -22,7 +22,7 @@ pub(super) fn name(base: &Path, shard: u32, of: u32) -> PathBuf {
 ///
 /// # Errors
 /// [`DatasetError::Refused`]: no such file, or shards are missing.
-pub(super) fn files(named: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+pub(crate) fn files(named: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     if named.is_file() {
         return Ok(vec![named.to_owned()]);
     }

@@ -2,18 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use dataset::export::{Exported, Exporter, Filter, Placement};
 use dataset::formats::ground_truth::job_of;
-use dataset::formats::label_map::LabelMap;
 use dataset::formats::tfrecord::Compression;
-use dataset::{Classes, Format, Inputs, Reading, Target};
+use dataset::{Format, Input, Inputs, Reading, Target};
 use serde_json::json;
 
 use super::input_options::InputOptions;
-use super::outcome;
+use super::label_map_file::LabelMapFile;
 use super::stored_pictures::StoredPictures;
+use super::{outcome, overwriting};
 use crate::choice::Choice;
 use crate::escape::Shown;
 use crate::terminal::progress::Progress;
@@ -110,6 +109,24 @@ impl WritingOptions {
         }
     }
 
+    /// Refuses to write what is read.
+    pub(super) fn refuse_inputs(
+        &self,
+        inputs: &[Input],
+        out: &Path,
+        to: Format,
+        target: &Target,
+    ) -> anyhow::Result<()> {
+        let files = to.files(out, target);
+        match to {
+            Format::Voc | Format::PlainText | Format::Folders | Format::Pets => {
+                overwriting::refuse_folders(inputs, &files, "--out")?;
+            }
+            _ => overwriting::refuse(inputs, &files, "--out")?,
+        }
+        overwriting::refuse_folders(inputs, self.pictures.as_slice(), "--pictures")
+    }
+
     /// Where pictures go; `below` is added to the folder of copies.
     pub(super) fn placement(&self, below: Option<&str>) -> Placement {
         let folder = |folder: &PathBuf| below.map_or_else(|| folder.clone(), |below| folder.join(below));
@@ -119,18 +136,18 @@ impl WritingOptions {
 
 pub(crate) fn run(convert: &Convert) -> anyhow::Result<()> {
     let inputs = convert.input.inputs()?;
-    anyhow::ensure!(
-        inputs.iter().all(|input| !is_same(&input.path, &convert.out)),
-        "{} is the input too: another --out works",
-        convert.out.shown()
-    );
     let options = convert.input.options(convert.to == Format::GroundTruth);
+    let target = convert.writing.target(&convert.out, &options.jobs);
+    convert.writing.refuse_inputs(&inputs, &convert.out, convert.to, &target)?;
     let pictures = StoredPictures::default();
     let source = Inputs { inputs: &inputs, options: &options, pictures: &pictures };
     let mut reading = Reading::default();
+    let is_record = convert.to == Format::TfRecord;
+    let label_map = is_record.then(|| LabelMapFile::beside(&convert.out, &mut reading.classes)).transpose()?;
     source.learn_classes(&mut reading)?;
+    // A label map that does not go with the classes is refused before anything is written.
+    label_map.as_ref().map(|file| file.with(&reading.classes)).transpose()?;
     let filter = convert.writing.filter();
-    let target = convert.writing.target(&convert.out, &options.jobs);
     let placement = convert.writing.placement(None);
     let mut exporter = Exporter::create(&convert.out, convert.to, &target, &filter, placement, &pictures)?;
     let progress = Progress::endless("converting");
@@ -142,23 +159,10 @@ pub(crate) fn run(convert: &Convert) -> anyhow::Result<()> {
     })?;
     progress.finish();
     let mut exported = exporter.finish(&mut reading)?;
-    if convert.to == Format::TfRecord {
-        exported.files.push(label_map_beside(&convert.out, &reading.classes)?);
+    if let Some(file) = label_map {
+        exported.files.push(file.write(&reading.classes)?);
     }
     say(&exported, &reading, convert.json)
-}
-
-/// Whether two paths are one file, of which the second may not exist.
-fn is_same(one: &Path, other: &Path) -> bool {
-    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
-}
-
-/// Writes the label map of a TFRecord into its folder.
-pub(super) fn label_map_beside(out: &Path, classes: &Classes) -> anyhow::Result<PathBuf> {
-    let file = out.with_file_name("label_map.pbtxt");
-    let text = LabelMap::of(classes).text();
-    std::fs::write(&file, text).with_context(|| format!("{} cannot be written", file.shown()))?;
-    Ok(file)
 }
 
 /// Prints what was written, and what was not.

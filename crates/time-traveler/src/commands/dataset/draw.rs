@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use dataset::draw::{panel, sheet};
+use dataset::draw::{fitting, panel, sheet};
 use dataset::{DatasetError, Pictures, Reading};
 use image::ImageFormat;
 
@@ -51,7 +51,11 @@ pub(crate) fn run(draw: &Draw) -> anyhow::Result<()> {
     let options = draw.input.options(false);
     let pictures = StoredPictures::default();
     let mut reading = Reading::default();
-    let room = (draw.columns * draw.rows) as usize;
+    let [columns, rows] = fitting(draw.columns, draw.rows, draw.side);
+    let room = (columns * rows) as usize;
+    if (columns, rows) != (draw.columns, draw.rows) {
+        note!("a sheet has at most 16000 pixels on a side: {columns} columns and {rows} rows of {} pixels", draw.side);
+    }
     let (mut panels, mut sheets, mut passed) = (Vec::new(), 0, 0);
     let progress = Progress::endless("drawing");
     'inputs: for input in &inputs {

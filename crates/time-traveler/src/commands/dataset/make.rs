@@ -9,7 +9,8 @@ use dataset::formats::ground_truth::job_of;
 use dataset::make::{BREEDS, Made, Recipe};
 use dataset::{Format, LocalPictures, Reading, Source, Target};
 
-use super::convert::{WRITTEN, label_map_beside, say};
+use super::convert::{WRITTEN, say};
+use super::label_map_file::LabelMapFile;
 use crate::choice::Choice;
 use crate::escape::Shown;
 use crate::terminal::progress::Progress;
@@ -111,7 +112,7 @@ pub(crate) fn run(make: &Make) -> anyhow::Result<()> {
     progress.finish();
     let mut exported = exporter.finish(&mut reading)?;
     if format == Format::TfRecord {
-        exported.files.push(label_map_beside(&out, &reading.classes)?);
+        exported.files.push(LabelMapFile::new(&out).write(&reading.classes)?);
     }
     if is_pets {
         exported.files.extend(strays(&make.out)?);

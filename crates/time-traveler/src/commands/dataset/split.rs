@@ -8,8 +8,9 @@ use dataset::split::{Balance, stratify};
 use dataset::{Classes, Format, Inputs, Reading};
 use serde_json::{Value, json};
 
-use super::convert::{WRITTEN, WritingOptions, label_map_beside};
+use super::convert::{WRITTEN, WritingOptions};
 use super::input_options::InputOptions;
+use super::label_map_file::LabelMapFile;
 use super::outcome;
 use super::stored_pictures::StoredPictures;
 use crate::choice::Choice;
@@ -64,7 +65,7 @@ impl Split {
             [] => (1..=count).map(|number| format!("part-{number}")).collect(),
             names => names.to_vec(),
         };
-        anyhow::ensure!(names.len() == count, "{} names for {count} shares", names.len());
+        anyhow::ensure!(names.len() == count, "{} names for {count} shares: as many names as shares work", names.len());
         for (index, name) in names.iter().enumerate() {
             let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
             anyhow::ensure!(is_plain && !names[..index].contains(name), "the name {name:?} is no new name of a file");
@@ -85,9 +86,25 @@ pub(crate) fn run(split: &Split) -> anyhow::Result<()> {
     let pictures = StoredPictures::default();
     let source = Inputs { inputs: &inputs, options: &options, pictures: &pictures };
 
+    let mut targets = Vec::with_capacity(names.len());
+    for name in &names {
+        let stem = split.prefix.as_ref().map_or_else(|| name.clone(), |prefix| format!("{prefix}-{name}"));
+        let out = split.out.join(format.file_name(&stem));
+        let mut target = split.writing.target(&out, &options.jobs);
+        if let (None, Some(prefix)) = (&split.writing.job_name, &split.prefix) {
+            target.job.clone_from(prefix);
+        }
+        split.writing.refuse_inputs(&inputs, &out, format, &target)?;
+        targets.push((name, out, target));
+    }
+
     // First only the classes of each picture.
     let filter = split.writing.filter();
     let mut first = Reading::default();
+    let label_map = match &targets[..] {
+        [(_, out, _), ..] if format == Format::TfRecord => Some(LabelMapFile::beside(out, &mut first.classes)?),
+        _ => None,
+    };
     let mut shown: Vec<Box<[u32]>> = Vec::new();
     source.for_each(&mut first, |_, mut sample, reading| {
         if filter.keeps(&mut sample, &reading.classes) {
@@ -99,18 +116,11 @@ pub(crate) fn run(split: &Split) -> anyhow::Result<()> {
 
     let mut reading = Reading { classes: first.classes, ..Reading::default() };
     let mut balance = Balance::new(&split.shares);
-    let mut exporters = Vec::new();
-    let mut outs = Vec::new();
-    for name in &names {
-        let stem = split.prefix.as_ref().map_or_else(|| name.clone(), |prefix| format!("{prefix}-{name}"));
-        let out = split.out.join(format.file_name(&stem));
-        let mut target = split.writing.target(&out, &options.jobs);
-        if let (None, Some(prefix)) = (&split.writing.job_name, &split.prefix) {
-            target.job.clone_from(prefix);
-        }
+    label_map.as_ref().map(|file| file.with(&reading.classes)).transpose()?;
+    let mut exporters = Vec::with_capacity(targets.len());
+    for (name, out, target) in &targets {
         let placement = split.writing.placement(Some(name));
-        exporters.push(Exporter::create(&out, format, &target, &filter, placement, &pictures)?);
-        outs.push(out);
+        exporters.push(Exporter::create(out, format, target, &filter, placement, &pictures)?);
     }
     let mut progress = Progress::pieces("splitting");
     let mut used = 0;
@@ -135,10 +145,8 @@ pub(crate) fn run(split: &Split) -> anyhow::Result<()> {
     for exporter in exporters {
         files.extend(exporter.finish(&mut reading)?.files);
     }
-    if format == Format::TfRecord
-        && let Some(out) = outs.first()
-    {
-        files.push(label_map_beside(out, &reading.classes)?);
+    if let Some(file) = label_map {
+        files.push(file.write(&reading.classes)?);
     }
     if split.json {
         let mut line = as_json(&balance, &names, &reading.classes);
