@@ -14,7 +14,7 @@ mod stop;
 
 use folders::Folders;
 pub use hyperparameters::{HYPERPARAMETERS, Hyperparameter, Hyperparameters, HyperparametersError, Kind};
-pub use job::{Ended, Job, JobKind, Notice, UnknownKind};
+pub use job::{Job, JobKind, Notice, UnknownKind};
 use lines::Lines;
 pub use stop::Stop;
 
@@ -42,7 +42,7 @@ fn run(folders: &Folders) -> anyhow::Result<()> {
     let stop = Stop::on_signals()?;
     let job = folders.job()?;
     let mut lines = Lines::default();
-    let ended = job.run(&stop, &mut |notice| lines.say(&notice))?;
-    lines.end(ended);
+    let outcome = job.run(&stop, &mut |notice| lines.say(&notice))?;
+    lines.end(outcome);
     Ok(())
 }

@@ -251,10 +251,15 @@ fn what_cannot_be_trained_is_named() {
         ("", json!({"epochs": "3"}), "the hyperparameter epochs means nothing to a Faster R-CNN"),
         ("MODEL.ROI_HEADS.NUM_CLASSES 80", json!({}), "is 80, and the data set has 2 classes: 2 would work"),
         ("MODEL.MASK_ON True", json!({}), "MODEL.MASK_ON is True: False would work"),
+        ("MODEL.BACKBONE.FREEZE_AT 2", json!({}), "MODEL.BACKBONE.FREEZE_AT is 2, and the stages that it freezes"),
     ] {
         let failure = Base::new(options, others).failure();
         assert!(failure.contains(message), "{failure}");
     }
+    let base = Base::new("SOLVER.MAX_ITER 1", json!({}));
+    RgbImage::new(64, 48).save(base.path("input/data/training/val/0.png")).unwrap();
+    let failure = base.failure();
+    assert!(failure.contains("0.png has 64 x 48 pixels, and its annotations are for 64 x 64"), "{failure}");
     let base = Base::new("", json!({}));
     std::fs::remove_file(base.path("input/data/training/val.json")).unwrap();
     assert!(

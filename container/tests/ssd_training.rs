@@ -175,7 +175,10 @@ fn what_cannot_be_trained_is_named() {
     let (code, log) = base.train();
     assert!(code == Some(0) && log.contains("training.record, byte ") && log.contains("9 pictures of 3"), "{log}");
     std::fs::remove_file(&record).unwrap();
-    failed(&base, "there is no record to train with: training.record would work");
+    failed(
+        &base,
+        "has no record to train with: training.record, or the files that train_input_reader names, would work",
+    );
     std::fs::remove_file(base.path("input/data/training/label_map.pbtxt")).unwrap();
-    failed(&base, "has no label_map.pbtxt");
+    failed(&base, "has no label_map.pbtxt: the one that the records were written with would work");
 }

@@ -15,7 +15,7 @@ use vision::classifier::{
 use vision::train::{Checkpoints, Control, Event, Outcome, Phase, Plan, Task, find_rate, train};
 
 use super::hyperparameters::Hyperparameters;
-use super::job::{Ended, Job, Notice, write};
+use super::job::{Job, Notice, write};
 use super::stop::Stop;
 use crate::model_folder;
 
@@ -51,7 +51,7 @@ pub(super) const KNOWN: [&str; 21] = [
     "weight_decay",
 ];
 
-pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
+pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Outcome> {
     let given = &job.hyperparameters;
     given.only(&KNOWN, "a classifier")?;
     let training = training(job)?;
@@ -75,11 +75,7 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
         tell(Notice::Text(format!("begins with {taken} of {all} tensors of {}", checkpoint.file().display())));
     }
     let mut plan = plan(given, &training, begins_with.as_ref());
-    let checkpoints = job.checkpoints.as_deref().map(|folder| {
-        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-        anyhow::Ok(Checkpoints::new(folder))
-    });
-    let checkpoints = checkpoints.transpose()?;
+    let checkpoints = job.opened_checkpoints()?;
     let goes_on = checkpoints.as_ref().is_some_and(Checkpoints::exist);
     if given.flag("find_lr", false) {
         find(job, &training, &mut plan, &parameters, tell)?;
@@ -109,10 +105,7 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     let settings = given.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let data = [("data".to_owned(), job.data.display().to_string())];
     job.write_history(&history, &data.into_iter().chain(settings).collect::<Vec<_>>())?;
-    Ok(match outcome {
-        Outcome::Done => Ended::Done,
-        Outcome::Stopped => Ended::Stopped,
-    })
+    Ok(outcome)
 }
 
 /// The data, and what is done with it.
@@ -191,7 +184,7 @@ fn fastai_rates(mut rates: Vec<f64>) -> Vec<f64> {
     rates
 }
 
-/// Looks for a learning rate, and puts it into the plan's last phase.
+/// Looks for a learning rate, and scales the rates of every phase so that it is the largest of each.
 fn find(
     job: &Job,
     training: &Training,

@@ -15,7 +15,7 @@ use vision::faster_rcnn::training::{CHECKPOINT, Told, Training};
 use vision::faster_rcnn::{FasterRcnn, Identity, tensors};
 use vision::train::{Control, Epoch, Event, History, Outcome};
 
-use super::job::{Ended, Job, Notice, write};
+use super::job::{Job, Notice, write};
 use super::objects::Objects;
 use super::stop::Stop;
 use crate::handlers::faster_rcnn::LABELS;
@@ -27,15 +27,15 @@ const CONFIG: &str = "config.yaml";
 /// The file that has the name of the first one.
 const LAST: &str = "last_checkpoint";
 /// The best model so far, by AP, and what the evaluations have shown, in the folder of checkpoints.
-const BEST: &str = "best.safetensors";
-const HISTORY: &str = "history.csv";
-/// The figure that tells the best.
+pub(super) const BEST: &str = "best.safetensors";
+pub(super) const HISTORY: &str = "history.csv";
+/// The figure by which the best model is chosen.
 const AP: &str = "AP";
 /// The hyperparameters that count. All else is in the configuration.
 pub(super) const KNOWN: [&str; 8] =
     ["config_file", "keep", "kind", "local_config_file", "opts", "resume", "seed", "threads"];
 
-pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
+pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Outcome> {
     job.hyperparameters.only(&KNOWN, "a Faster R-CNN")?;
     let objects = Objects::read(&job.data)?;
     let (document, config) = configuration(job, objects.classes.len())?;
@@ -83,10 +83,7 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     let data = [("data".to_owned(), job.data.display().to_string())];
     job.write_history(&watch.history, &data.into_iter().chain(settings).collect::<Vec<_>>())?;
     write_report(job, &training.config, &objects, &parameters)?;
-    Ok(match outcome {
-        Outcome::Done => Ended::Done,
-        Outcome::Stopped => Ended::Stopped,
-    })
+    Ok(outcome)
 }
 
 /// Writes `report.html` and `report.json` of the model that is kept, on the pictures to validate with, as `evaluate` writes them. Without an
@@ -164,6 +161,13 @@ fn begin(
             bail!(
                 "nothing begins to train with MODEL.RESNETS.NORM FrozenBN: a channel pretrained would work, or MODEL.RESNETS.NORM BN \
                  and MODEL.BACKBONE.FREEZE_AT 0 in opts"
+            );
+        }
+        let frozen = training.solver.frozen_stages;
+        if frozen > 0 {
+            bail!(
+                "MODEL.BACKBONE.FREEZE_AT is {frozen}, and the stages that it freezes have random weights: a channel pretrained would \
+                 work, or MODEL.BACKBONE.FREEZE_AT 0 in opts"
             );
         }
         return Ok(());

@@ -50,9 +50,9 @@ pub const HYPERPARAMETERS: [Hyperparameter; 29] = [
     ),
     of(
         "config_file",
-        Kind::Text("a configuration of Detectron2's model zoo"),
-        "Base-RCNN-FPN.yaml",
-        "of a Faster R-CNN: COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml, or 101, or 1x",
+        Kind::Text("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml, or with 101, or with 3x"),
+        "what these four have in common",
+        "of a Faster R-CNN: a configuration of Detectron2's model zoo",
     ),
     of(
         "epochs",
@@ -66,7 +66,12 @@ pub const HYPERPARAMETERS: [Hyperparameter; 29] = [
         "a tenth of num_steps",
         "SSD: the steps between two evaluations on the validation record",
     ),
-    of("find_lr", Kind::Flag, "false", "looks for a learning rate first, and uses it in place of lr"),
+    of(
+        "find_lr",
+        Kind::Flag,
+        "false",
+        "looks for a learning rate first, and scales lr and frozen_lr so that it is the largest of each",
+    ),
     of(
         "frozen_epochs",
         Kind::Whole(0, 10_000),
@@ -151,7 +156,12 @@ pub const HYPERPARAMETERS: [Hyperparameter; 29] = [
         "true",
         "of a Faster R-CNN: goes on from its checkpoint, if there is one; false begins anew",
     ),
-    of("seed", Kind::Whole(0, 4_294_967_295), "2", "what is random follows from it, the split too"),
+    of(
+        "seed",
+        Kind::Whole(0, 4_294_967_295),
+        "2; Faster R-CNN: SEED of its configuration",
+        "what is random follows from it, the split too",
+    ),
     of("threads", Kind::Whole(0, 1024), "0", "the threads that compute; 0 is one for each core"),
     of("validation_share", Kind::Number(0.0, 0.9), "0.2", "the share of the pictures that validates"),
     of("weight_decay", Kind::Number(0.0, 10.0), "0.01", "the decay of weights"),

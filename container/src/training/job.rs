@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use nn::Device;
-use vision::train::{Event, History};
+use vision::train::{CHECKPOINT, Checkpoints, Event, History, Outcome};
 
 use super::classifier;
 use super::faster_rcnn;
@@ -61,7 +61,7 @@ impl FromStr for JobKind {
     }
 }
 
-/// What a training tells.
+/// An event of a training.
 #[derive(Debug)]
 pub enum Notice<'a> {
     /// A fact about the job.
@@ -70,21 +70,12 @@ pub enum Notice<'a> {
     Event(Event<'a>),
 }
 
-/// How a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It is done.
-    Done,
-    /// It was stopped, with a checkpoint. The model is that of the last step.
-    Stopped,
-}
-
 impl Job {
-    /// Trains, and writes the model. `tell` hears of it.
+    /// Trains, and writes the model, also where it is stopped. `tell` hears of it.
     ///
     /// # Errors
     /// What keeps it from going on.
-    pub fn run(&self, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
+    pub fn run(&self, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Outcome> {
         let threads = self.hyperparameters.whole("threads", 0);
         if threads > 0 {
             // It fails only where threads have begun to compute before, as in tests.
@@ -109,6 +100,33 @@ impl Job {
             None if self.data.join(ssd::CONFIG).is_file() => Ok(JobKind::Ssd),
             None => Ok(JobKind::Classifier),
         }
+    }
+
+    /// Removes the files of the training from its folder of checkpoints, and the folder unless it has others. A training that is done
+    /// does not need them.
+    pub fn remove_checkpoints(&self) {
+        let Some(folder) = &self.checkpoints else { return };
+        let is_faster_rcnn = self.kind() == Ok(JobKind::FasterRcnn);
+        let keeps_best = self.hyperparameters.get("keep") == Some("best");
+        let files = [
+            (CHECKPOINT, true),
+            (faster_rcnn::HISTORY, is_faster_rcnn),
+            (faster_rcnn::BEST, is_faster_rcnn && keeps_best),
+        ];
+        for (name, _) in files.into_iter().filter(|(_, is_own)| *is_own) {
+            // What is left there is in nobody's way.
+            drop(std::fs::remove_file(folder.join(name)));
+        }
+        // Opening the folder removes incomplete files.
+        drop(Checkpoints::new(folder));
+        drop(std::fs::remove_dir(folder));
+    }
+
+    /// Its folder of checkpoints, which is made where it is missing.
+    pub(super) fn opened_checkpoints(&self) -> anyhow::Result<Option<Checkpoints>> {
+        let Some(folder) = &self.checkpoints else { return Ok(None) };
+        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+        Ok(Some(Checkpoints::new(folder)))
     }
 
     /// Writes `history.csv` and `training.html`.
@@ -140,5 +158,37 @@ mod tests {
         let error = given("lr", "1e-3").only(&ssd::KNOWN, "an SSD").unwrap_err().to_string();
         assert!(error.starts_with("the hyperparameter lr means nothing to an SSD: batch_size, "), "{error}");
         assert!(given("num_steps", "5").only(&classifier::KNOWN, "a classifier").is_err());
+    }
+
+    #[test]
+    fn no_file_but_the_trainings_own_is_removed_from_its_checkpoints() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = folder.path().join("checkpoints");
+        let left = |settings: &[(&str, &str)], foreign: &[&str]| {
+            std::fs::create_dir_all(&checkpoints).unwrap();
+            let own = ["training.safetensors", "best.safetensors", "history.csv", ".checkpoint-1"];
+            own.iter().chain(foreign).for_each(|name| std::fs::write(checkpoints.join(name), "").unwrap());
+            let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let job = Job {
+                data: folder.path().to_owned(),
+                weights: None,
+                model: folder.path().to_owned(),
+                output: folder.path().to_owned(),
+                checkpoints: Some(checkpoints.clone()),
+                device: Device::Cpu,
+                hyperparameters: Hyperparameters::read(settings).unwrap(),
+            };
+            job.remove_checkpoints();
+            let names = checkpoints.read_dir().into_iter().flatten().map(|entry| entry.unwrap().file_name());
+            names.map(|name| name.into_string().unwrap()).collect::<BTreeSet<String>>()
+        };
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+        let classifier = left(&[], &["resnet34.pth"]);
+        assert_eq!(classifier, named(&["best.safetensors", "history.csv", "resnet34.pth"]));
+        let last = left(&[("kind", "faster-rcnn")], &["resnet34.pth"]);
+        assert_eq!(last, named(&["best.safetensors", "resnet34.pth"]));
+        std::fs::remove_dir_all(&checkpoints).unwrap();
+        assert_eq!(left(&[("kind", "faster-rcnn"), ("keep", "best")], &[]), BTreeSet::new());
+        assert!(!checkpoints.exists());
     }
 }

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use vision::train::Event;
+use vision::train::{Event, Outcome};
 
-use super::job::{Ended, Notice};
+use super::job::Notice;
 
 /// The time between lines about steps.
 const BETWEEN: Duration = Duration::from_secs(5);
@@ -35,11 +35,11 @@ impl Lines {
         }
     }
 
-    pub(super) fn end(&self, ended: Ended) {
-        print(match ended {
-            Ended::Done => "done",
-            Ended::Stopped => {
-                "stopped: the model is that of the last step, and the training can go on from its checkpoint"
+    pub(super) fn end(&self, outcome: Outcome) {
+        print(match outcome {
+            Outcome::Done => "done",
+            Outcome::Stopped => {
+                "stopped: the model is written, and the training can go on from its checkpoint if it keeps one"
             }
         });
     }

@@ -9,6 +9,7 @@ use dataset::formats::coco::Coco;
 use dataset::{ClassId, Options, Reading, Sample, Source};
 use vision::faster_rcnn::FasterRcnn;
 use vision::faster_rcnn::training::Annotated;
+use vision::train::TrainError;
 
 /// The most faults of a data set that are named.
 const NAMED: usize = 5;
@@ -83,7 +84,7 @@ impl Objects {
         let images = part.samples.iter();
         let images = images.map(|(sample, _)| Image { name: sample.name.clone(), place: Some(sample.place.clone()) });
         let mut comparison = Comparison::new(images.collect(), self.classes.clone());
-        for (image, (sample, _)) in part.samples.iter().enumerate() {
+        for (image, (sample, size)) in part.samples.iter().enumerate() {
             for object in &sample.objects {
                 let bounds = BoundingBox::from_corners(object.bounds.corners());
                 comparison.push_truth(Truth {
@@ -98,6 +99,10 @@ impl Objects {
             let file = Path::new(&sample.place);
             let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
             let picture = picture::decode(&bytes).with_context(|| format!("{} cannot be decoded", file.display()))?;
+            let found = [picture.width() as usize, picture.height() as usize];
+            if found != *size {
+                return Err(TrainError::OtherSize { file: file.to_owned(), found, annotated: *size }.into());
+            }
             for found in network.detect(&picture)? {
                 let bounds = BoundingBox::from_corners(found.corners.map(f64::from));
                 comparison.push_detection(Compared { image, class: found.class, bounds, score: found.score.into() })?;

@@ -16,10 +16,10 @@ use regex::Regex;
 use serde_json::{Map, Value};
 use vision::ssd::training::{Training, TrainingSettings, beginning, initial};
 use vision::ssd::{Config, as_variables, variable};
-use vision::train::{Checkpoints, Control, Event, Outcome};
+use vision::train::{Control, Event, Outcome};
 
 use self::records::Records;
-use super::job::{Ended, Job, Notice, write};
+use super::job::{Job, Notice, write};
 use super::stop::Stop;
 
 /// The files of the data's channel.
@@ -48,7 +48,7 @@ pub(super) const KNOWN: [&str; 10] = [
 ];
 
 /// Trains, and writes what `serve` serves: `graph/model.safetensors` and the files beside it.
-pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Ended> {
+pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyhow::Result<Outcome> {
     let given = &job.hyperparameters;
     given.only(&KNOWN, "an SSD")?;
     let file = job.data.join(CONFIG);
@@ -60,10 +60,20 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     settings.batch = given.whole("batch_size", settings.batch);
 
     let label_map = job.data.join(LABEL_MAP);
-    ensure!(label_map.is_file(), "{} has no {LABEL_MAP}", job.data.display());
+    ensure!(
+        label_map.is_file(),
+        "{} has no {LABEL_MAP}: the one that the records were written with would work",
+        job.data.display()
+    );
     let mut say = |text: String| tell(Notice::Text(text));
     let training = Records::read(&job.data, &settings.records, "training", &label_map, &config, &mut say)?;
-    let training = training.context("there is no record to train with: training.record would work")?;
+    let training = training.with_context(|| {
+        let folder = job.data.display();
+        format!(
+            "{folder} has no record to train with: training.record, or the files that train_input_reader names, would \
+             work"
+        )
+    })?;
     let validation =
         Records::read(&job.data, &settings.validation_records, "validation", &label_map, &config, &mut say)?;
     tell(Notice::Text(format!(
@@ -88,11 +98,7 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     freeze(&mut parameters, &settings)?;
 
     let round = given.whole("eval_steps", settings.steps.div_ceil(ROUNDS)).max(1);
-    let checkpoints = job.checkpoints.as_deref().map(|folder| {
-        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-        anyhow::Ok(Checkpoints::new(folder))
-    });
-    let checkpoints = checkpoints.transpose()?;
+    let checkpoints = job.opened_checkpoints()?;
     let plan = Training {
         config: &config,
         settings: &settings,
@@ -130,10 +136,7 @@ pub(super) fn run(job: &Job, stop: &Stop, tell: &mut dyn FnMut(Notice)) -> anyho
     let settings = given.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let data = [("data".to_owned(), job.data.display().to_string())];
     job.write_history(&trained.history, &data.into_iter().chain(settings).collect::<Vec<_>>())?;
-    Ok(match trained.outcome {
-        Outcome::Done => Ended::Done,
-        Outcome::Stopped => Ended::Stopped,
-    })
+    Ok(trained.outcome)
 }
 
 /// Freezes the variables that `freeze_variables` names.

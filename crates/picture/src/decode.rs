@@ -25,13 +25,17 @@ pub const MAX_SIDE: u32 = 65_535;
 /// # Errors
 /// [`PictureError`]: another format, corrupt or truncated data, more than [`MAX_PIXELS`], or a side above [`MAX_SIDE`].
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
-    let (picture, orientation) = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes)?,
-        Ok(ImageFormat::Png) => png(bytes)?,
-        Ok(ImageFormat::WebP) => webp(bytes)?,
-        _ => return Err(PictureError::Unsupported),
-    };
+    let (picture, orientation) = pixels(bytes)?;
     Ok(opaque(turned(picture, orientation)))
+}
+
+/// Decodes as [`decode`] does, but leaves the pixels as the file stores them, whatever its EXIF orientation is. TensorFlow decodes so.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_as_stored(bytes: &[u8]) -> Result<RgbImage, PictureError> {
+    let (picture, _) = pixels(bytes)?;
+    Ok(opaque(picture))
 }
 
 /// The width and height in pixels of the picture that [`decode`] would give, from its header alone where that can be read. Then the
@@ -53,11 +57,25 @@ pub fn size(bytes: &[u8]) -> Result<(u32, u32), PictureError> {
         Err(_) => return Ok(decode(bytes)?.dimensions()),
     };
     let (width, height) = decoder.dimensions();
-    let exif = decoder.exif_metadata().ok().flatten();
+    let orientation = match format {
+        // The decoder has read no chunk behind the first pixels.
+        ImageFormat::Png => Png::read(bytes).exif.and_then(exif::orientation),
+        _ => decoder.exif_metadata().ok().flatten().and_then(|exif| exif::orientation(&exif)),
+    };
     let turned =
         [Orientation::Rotate90, Orientation::Rotate270, Orientation::Rotate90FlipH, Orientation::Rotate270FlipH];
-    let is_turned = exif.and_then(|exif| exif::orientation(&exif)).is_some_and(|found| turned.contains(&found));
+    let is_turned = orientation.is_some_and(|found| turned.contains(&found));
     Ok(if is_turned { (height, width) } else { (width, height) })
+}
+
+/// The pixels as they are stored, and how they are to be turned.
+fn pixels(bytes: &[u8]) -> Result<(DynamicImage, Option<Orientation>), PictureError> {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes),
+        Ok(ImageFormat::Png) => png(bytes),
+        Ok(ImageFormat::WebP) => webp(bytes),
+        _ => Err(PictureError::Unsupported),
+    }
 }
 
 fn png(bytes: &[u8]) -> Result<(DynamicImage, Option<Orientation>), PictureError> {
@@ -280,6 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn a_png_is_turned_by_an_orientation_behind_its_pixels() {
+        let mut bytes = encoded(picture(40, 20), ImageFormat::Png);
+        let exif = exif::tests::block(true, 3, 1, 6);
+        let chunk = [&b"eXIf"[..], &exif].concat();
+        let length = u32::try_from(exif.len()).unwrap().to_be_bytes();
+        // In front of the end, which has no data.
+        let end = bytes.len() - 12;
+        bytes.splice(end..end, [&length[..], &chunk, &png_checksum(&chunk).to_be_bytes()].concat());
+        assert_eq!(decode(&bytes).unwrap().dimensions(), (20, 40));
+        assert_eq!(size(&bytes).unwrap(), (20, 40));
+    }
+
+    #[test]
     fn turns_upright() {
         let half = RgbImage::from_fn(64, 32, |x, _| Rgb([if x < 32 { 250 } else { 5 }; 3]));
         let bright = |picture: &RgbImage, x, y| picture.get_pixel(x, y).0[0] > 128;
@@ -291,6 +322,16 @@ mod tests {
         assert_eq!((read.dimensions(), bright(&read, 16, 4), bright(&read, 16, 60)), ((32, 64), true, false));
         let read = decode(&oriented(&half, 8)).unwrap();
         assert_eq!((read.dimensions(), bright(&read, 16, 4), bright(&read, 16, 60)), ((32, 64), false, true));
+    }
+
+    #[test]
+    fn stored_pixels_are_not_turned() {
+        let half = RgbImage::from_fn(64, 32, |x, _| Rgb([if x < 32 { 250 } else { 5 }; 3]));
+        let upright = decode(&oriented(&half, 1)).unwrap();
+        for orientation in 1..=8 {
+            assert!(decode_as_stored(&oriented(&half, orientation)).unwrap() == upright, "{orientation}");
+        }
+        assert!(matches!(decode_as_stored(b"text"), Err(PictureError::Unsupported)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub mod resize;
 mod scans;
 mod webp;
 
-pub use decode::{MAX_PIXELS, MAX_SIDE, decode, size};
+pub use decode::{MAX_PIXELS, MAX_SIDE, decode, decode_as_stored, size};
 pub use image::RgbImage;
 pub use lanczos::lanczos;
 pub use picture_error::PictureError;

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use container::training::{Ended, Hyperparameters, Job, JobKind, Notice, Stop};
+use container::training::{Hyperparameters, Job, JobKind, Notice, Stop};
 use nn::DeviceChoice;
 use serde_json::json;
-use vision::train::{Epoch, Event};
+use vision::train::{Epoch, Event, Outcome};
 
 use crate::choice::Choice;
 use crate::escape::{self, Shown};
 use crate::terminal::progress::Progress;
 
-/// The folder of checkpoints in the output, which a training that is done removes.
+/// The folder of checkpoints in the output. A training that is done removes its files there, and the folder if it is empty then.
 const CHECKPOINTS: &str = "checkpoints";
 
 #[derive(Debug, Args)]
@@ -65,8 +65,7 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
         bail!("--data {} is no folder: one with pictures would work", train.data.shown());
     }
     let device = train.device.find().context("--device")?;
-    let temporary = train.out.join(CHECKPOINTS);
-    let checkpoints = train.checkpoints.clone().unwrap_or_else(|| temporary.clone());
+    let checkpoints = train.checkpoints.clone().unwrap_or_else(|| train.out.join(CHECKPOINTS));
     for folder in [&train.out, &checkpoints] {
         std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.shown()))?;
     }
@@ -84,7 +83,7 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
     let stop = Stop::on_signals()?;
     let mut progress = Some(Progress::steps("training"));
     let mut failed = None;
-    let ended = job.run(&stop, &mut |notice| {
+    let outcome = job.run(&stop, &mut |notice| {
         if let Err(error) = say(&notice, train.json, &mut progress) {
             failed.get_or_insert(error);
         }
@@ -92,15 +91,14 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
     if let Some(progress) = progress.take() {
         progress.finish();
     }
-    let ended = ended?;
+    let outcome = outcome?;
     if let Some(error) = failed {
         return Err(error);
     }
-    match ended {
-        Ended::Done => {
+    match outcome {
+        Outcome::Done => {
             if train.checkpoints.is_none() {
-                // What is left there is in nobody's way.
-                drop(std::fs::remove_dir_all(&temporary));
+                job.remove_checkpoints();
             }
             let command = match kind {
                 JobKind::Classifier => "classify",
@@ -109,7 +107,7 @@ pub(crate) fn run(train: &Train) -> anyhow::Result<()> {
             note!("the model is in {}: `time-traveler {command} PHOTO --model {0}` uses it", train.out.shown());
             Ok(())
         }
-        Ended::Stopped => bail!("stopped: the same command goes on from here"),
+        Outcome::Stopped => bail!("stopped: the same command goes on from here"),
     }
 }
 

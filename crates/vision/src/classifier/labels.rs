@@ -1,4 +1,4 @@
-//! Pictures in folders, and the classes that their paths tell.
+//! Pictures in folders, and the classes in their paths.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "jpe", "png", "webp"];
 /// The folder in which a data set may have its pictures.
 const IMAGES: &str = "images";
 
-/// What tells a picture's class.
+/// Where the class of a picture stands.
 #[derive(Clone, Debug)]
 pub enum Labelling {
     /// The folder that it lies in.
@@ -29,8 +29,7 @@ impl Labelling {
     /// [`LabelsError::Folder`].
     pub fn of(root: &Path) -> Result<Self, LabelsError> {
         let root = with_pictures(root)?;
-        let has_pictures = entries(&root)?.iter().any(|file| is_picture(file) && file.is_file());
-        Ok(if has_pictures { Self::Path(PathPattern::pets()) } else { Self::Folder })
+        Ok(if has_pictures(&root)? { Self::Path(PathPattern::pets()) } else { Self::Folder })
     }
 }
 
@@ -58,7 +57,7 @@ impl fmt::Display for PathPattern {
     }
 }
 
-/// Why an expression tells no class.
+/// Why an expression cannot find the class in a path.
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
     /// It is none.
@@ -123,8 +122,8 @@ pub enum LabelsError {
         /// What would be one.
         would_work: &'static str,
     },
-    /// The path of a picture tells no class.
-    #[error("{} tells no class by the expression {pattern}: {count} of {all} pictures do not", file.display())]
+    /// A picture has no class in its path.
+    #[error("{} does not match the expression {pattern}: {count} of {all} pictures do not", file.display())]
     NoClass {
         /// The first of them.
         file: PathBuf,
@@ -138,11 +137,11 @@ pub enum LabelsError {
 }
 
 impl LabelledPictures {
-    /// Lists the JPEG, PNG and WebP files of a data set. The folder `images` stands for the whole data set where it is the only
-    /// folder there.
+    /// Lists the JPEG, PNG and WebP files of a data set. The folder `images` stands for the whole data set where no other folder
+    /// there has a picture.
     ///
     /// # Errors
-    /// [`LabelsError`]: a folder cannot be read, there is no picture, or one whose path tells no class.
+    /// [`LabelsError`]: a folder cannot be read, there is no picture, or one has no class in its path.
     pub fn list(root: &Path, labelling: &Labelling) -> Result<Self, LabelsError> {
         let root = with_pictures(root)?;
         let mut passed_over = 0;
@@ -193,13 +192,22 @@ fn by_path(files: Vec<PathBuf>, pattern: &PathPattern) -> Result<Vec<(PathBuf, S
     }
 }
 
-/// The folder of a data set's pictures.
+/// The folder of a data set's pictures. fastai's PETS has `annotations` beside `images`. Its masks lie one folder deeper.
 fn with_pictures(root: &Path) -> Result<PathBuf, LabelsError> {
-    let mut folders = entries(root)?.into_iter().filter(|path| path.is_dir());
-    match (folders.next(), folders.next()) {
-        (Some(folder), None) if folder.ends_with(IMAGES) => Ok(folder),
-        _ => Ok(root.to_owned()),
+    let folders = entries(root)?.into_iter().filter(|path| path.is_dir());
+    let (images, others): (Vec<_>, Vec<_>) = folders.partition(|folder| folder.ends_with(IMAGES));
+    let Some(images) = images.into_iter().next() else { return Ok(root.to_owned()) };
+    for other in others {
+        if has_pictures(&other)? {
+            return Ok(root.to_owned());
+        }
     }
+    Ok(images)
+}
+
+/// Whether a picture lies in a folder itself.
+fn has_pictures(folder: &Path) -> Result<bool, LabelsError> {
+    Ok(entries(folder)?.iter().any(|file| is_picture(file) && file.is_file()))
 }
 
 /// What is in a folder, without what is hidden, in the order of the names.
@@ -271,9 +279,12 @@ mod tests {
             vec![("Bengal_1.jpg".to_owned(), 0), ("pug_10.jpg".to_owned(), 1), ("pug_2.jpg".to_owned(), 1)],
             2,
         );
-        for prefix in ["", "images/"] {
+        // fastai's PETS has lists and masks beside its pictures.
+        let annotations = ["annotations/list.txt", "annotations/trimaps/pug_2.png"];
+        for (prefix, others) in [("", &annotations[..0]), ("images/", &annotations[..0]), ("images/", &annotations[..])]
+        {
             let files: Vec<String> = names.iter().map(|name| format!("{prefix}{name}")).collect();
-            let files: Vec<&str> = files.iter().map(String::as_str).collect();
+            let files: Vec<&str> = files.iter().map(String::as_str).chain(others.iter().copied()).collect();
             let folder = folder(&files);
             let labelling = Labelling::of(folder.path()).unwrap();
             assert!(matches!(labelling, Labelling::Path(_)), "{prefix}");
@@ -288,6 +299,10 @@ mod tests {
         let (classes, pictures, passed_over) = listed(folder.path(), &labelling);
         assert_eq!((classes, passed_over), (vec!["Bengal".to_owned(), "pug".to_owned()], 2));
         assert_eq!(pictures, [("2.webp".to_owned(), 0), ("1.PNG".to_owned(), 1)]);
+        // One of them may be called so.
+        let folder = self::folder(&["images/1.jpg", "pug/2.jpg"]);
+        let (classes, ..) = listed(folder.path(), &Labelling::of(folder.path()).unwrap());
+        assert_eq!(classes, ["images", "pug"]);
     }
 
     #[test]
@@ -295,7 +310,7 @@ mod tests {
         let folder = folder(&["pug_1.jpg", "pug.jpg", "pug_2.jpeg"]);
         let refused = |labelling| LabelledPictures::list(folder.path(), &labelling).unwrap_err().to_string();
         let message = refused(Labelling::Path(PathPattern::pets()));
-        assert!(message.contains("pug.jpg tells no class") && message.ends_with("2 of 3 pictures do not"), "{message}");
+        assert!(message.contains("pug.jpg does not match") && message.ends_with("2 of 3 pictures do not"), "{message}");
         let message = refused(Labelling::Folder);
         assert!(
             message

@@ -62,6 +62,20 @@ pub enum TrainError {
         /// Why.
         source: PictureError,
     },
+    /// A picture has another size than the one that was annotated.
+    #[error(
+        "the picture {} has {} x {} pixels, and its annotations are for {} x {}: the picture that was annotated, or annotations of \
+         this one, would work",
+        file.display(), found[0], found[1], annotated[0], annotated[1]
+    )]
+    OtherSize {
+        /// Its file.
+        file: PathBuf,
+        /// Its width and height in pixels, upright.
+        found: [usize; 2],
+        /// The width and height that the annotations are for.
+        annotated: [usize; 2],
+    },
     /// None of the examples of an epoch can be used.
     #[error("none of the examples can be used; {}: {}", first.example, first.reason)]
     AllSpoiled {

@@ -37,7 +37,7 @@ pub enum Event<'a> {
         /// The largest learning rate.
         rate: f64,
     },
-    /// An example cannot be used. It is told once.
+    /// An example cannot be used. It is reported once.
     Spoiled(&'a Spoiled),
     /// An epoch is done.
     Epoch(&'a Epoch),

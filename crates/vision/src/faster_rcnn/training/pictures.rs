@@ -13,7 +13,7 @@ use crate::faster_rcnn::preparing::output_size;
 
 /// The least side of an object after a picture is resized, in pixels.
 const LEAST_SIDE: f32 = 1e-5;
-/// What tells apart the parts of a training that are random.
+/// What random numbers are for: these keep the sequences apart.
 const ORDER: u64 = 1;
 const CHANGES: u64 = 2;
 
@@ -22,7 +22,7 @@ const CHANGES: u64 = 2;
 pub struct Annotated {
     /// Its file.
     pub file: PathBuf,
-    /// Its width and height in pixels.
+    /// The width and height in pixels that the boxes are for. The picture is to have this size.
     pub size: [usize; 2],
     /// Left, top, right, bottom of each object, in pixels.
     pub boxes: Vec<[f32; 4]>,

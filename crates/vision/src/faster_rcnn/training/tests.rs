@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use nn::checkpoint::{Checkpoint, StoredTensor};
 use nn::layers::Execution;
 use nn::{Device, Parameters};
 use picture::RgbImage;
@@ -87,6 +88,14 @@ fn an_interrupted_training_equals_an_unbroken_one() {
     });
     assert_eq!((outcome.unwrap(), steps), (Outcome::Stopped, 3));
     let mut parameters = training.initial(Device::Cpu);
+    // One that is stopped before it goes on does no step.
+    let mut events = 0;
+    let outcome = training.run(&mut parameters, Some(&checkpoints), &mut |_| {
+        events += 1;
+        Control::Stop
+    });
+    assert_eq!((outcome.unwrap(), events), (Outcome::Stopped, 1));
+    let mut parameters = training.initial(Device::Cpu);
     let mut resumed = None;
     let outcome = training.run(&mut parameters, Some(&checkpoints), &mut |told| {
         if let Told::Resumed(steps) = told {
@@ -120,6 +129,33 @@ fn the_loss_falls() {
     let (first, last) = (mean(&losses[..8]), mean(&losses[32..]));
     println!("{first} {last}");
     assert!(last < 0.95 * first, "{first} {last}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_is_that_of_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let training = training(folder.path(), "SOLVER.MAX_ITER 2");
+    let mut parameters = training.initial(Device::Cpu);
+    let broken = StoredTensor::computed(vec![3], || vec![f32::NAN; 3]);
+    let broken = [("roi_heads.box_predictor.cls_score.bias".to_owned(), broken)];
+    assert_eq!(parameters.take_over(&Checkpoint::computed("broken", broken)).unwrap().len(), 1);
+    let error = training.run(&mut parameters, None, &mut |_| Control::GoOn).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged { step: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_picture_of_another_size_than_its_annotations_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = "has 64 x 64 pixels, and its annotations are for 64 x 48: the picture that was annotated, or";
+    let mut training = training(folder.path(), "SOLVER.MAX_ITER 1");
+    let mut parameters = training.initial(Device::Cpu);
+    training.validation[0].size = [64, 48];
+    let error = training.run(&mut parameters, None, &mut |_| Control::GoOn).unwrap_err().to_string();
+    assert!(error.contains("0.png ") && error.contains(expected), "{error}");
+    training.validation.clear();
+    training.pictures.iter_mut().for_each(|picture| picture.size = [64, 48]);
+    let error = training.run(&mut parameters, None, &mut |_| Control::GoOn).unwrap_err().to_string();
+    assert!(error.contains(".png ") && error.contains(expected), "{error}");
 }
 
 #[test]

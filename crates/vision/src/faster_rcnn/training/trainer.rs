@@ -27,7 +27,7 @@ const SETTINGS: &str = "training.settings";
 const POSITION: &str = "training.position";
 /// The most time between two checkpoints.
 const BETWEEN: Duration = Duration::from_secs(60);
-/// What tells the sampling apart from other random things, in training and in validation.
+/// What random numbers are for: sampling in training and in validation, and the first weights of heads.
 const SAMPLES: u64 = 3;
 const VALIDATION: u64 = 4;
 const INITIAL: u64 = 5;
@@ -57,7 +57,7 @@ pub struct Training {
     pub execution: Execution,
 }
 
-/// What a training tells.
+/// An event of a training.
 #[derive(Debug)]
 pub enum Told<'a> {
     /// It goes on from a checkpoint, after so many steps.
@@ -126,7 +126,9 @@ impl Training {
         let mut steps = match &file {
             Some(file) if file.is_file() => {
                 let steps = self.resume(file, parameters, &mut optimizer)?;
-                heed(Told::Resumed(steps));
+                if heed(Told::Resumed(steps)) == Control::Stop && steps < self.solver.steps {
+                    return Ok(Outcome::Stopped);
+                }
                 steps
             }
             _ => 0,
@@ -168,7 +170,7 @@ impl Training {
     fn examples(&self, batch: &[usize], step: usize) -> Result<Vec<Example>, TrainError> {
         let one = |(place, index): (usize, &usize)| {
             let annotated = &self.pictures[*index];
-            Ok(changed(annotated, &read(&annotated.file)?, &self.solver, step, place))
+            Ok(changed(annotated, &read(annotated)?, &self.solver, step, place))
         };
         batch.par_iter().enumerate().map(one).collect()
     }
@@ -190,7 +192,7 @@ impl Training {
         let (mut gradients, statistics) = pass.backward(total);
         let loss = losses[0].1;
         if !loss.is_finite() {
-            return Err(TrainError::Diverged { step, loss, rate });
+            return Err(TrainError::Diverged { step: step + 1, loss, rate });
         }
         if let Some(clipping) = self.solver.clipping {
             gradients.values_mut().for_each(|gradient| *gradient = clipped(gradient.clone(), clipping));
@@ -211,7 +213,7 @@ impl Training {
         let mut sum = 0.0;
         for (index, annotated) in self.validation.iter().enumerate() {
             let size = [self.config.input.short, self.config.input.longest];
-            let example = example(annotated, &read(&annotated.file)?, size, false);
+            let example = example(annotated, &read(annotated)?, size, false);
             let pass = parameters.pass(0);
             let network = pass.network(|weights| self.network(weights));
             let mut sampling = Sampling::Random(Random::of(self.solver.seed, &[VALIDATION, index as u64]));
@@ -278,7 +280,13 @@ fn clipped(gradient: Tensor<1>, clipping: Clipping) -> Tensor<1> {
     }
 }
 
-fn read(file: &Path) -> Result<picture::RgbImage, TrainError> {
-    let bytes = std::fs::read(file).map_err(|source| TrainError::Unreadable { file: file.to_owned(), source })?;
-    picture::decode(&bytes).map_err(|source| TrainError::Picture { file: file.to_owned(), source })
+/// The picture, which has to have the size that its boxes are for.
+fn read(Annotated { file, size, .. }: &Annotated) -> Result<picture::RgbImage, TrainError> {
+    let bytes = std::fs::read(file).map_err(|source| TrainError::Unreadable { file: file.clone(), source })?;
+    let picture = picture::decode(&bytes).map_err(|source| TrainError::Picture { file: file.clone(), source })?;
+    let found = [picture.width() as usize, picture.height() as usize];
+    if found != *size {
+        return Err(TrainError::OtherSize { file: file.clone(), found, annotated: *size });
+    }
+    Ok(picture)
 }

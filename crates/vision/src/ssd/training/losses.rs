@@ -101,7 +101,7 @@ impl LossSettings {
             }
             BoxLoss::L2 => difference.square() * 0.5,
         };
-        // The square's weight is inside of it.
+        // TensorFlow weighs the difference before it squares it, so the weight counts twice.
         let of_boxes = if self.boxes == BoxLoss::L2 { of_boxes * box_weights.clone() } else { of_boxes };
         let of_classes = match self.class {
             ClassLoss::Sigmoid => cross_entropy(logits, classes),
