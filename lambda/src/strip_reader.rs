@@ -13,6 +13,8 @@ use crate::answer::{self, AnswerError};
 const ROW: usize = strip::PANEL * strip::CHANNELS;
 /// The bytes of the pixels of a panel.
 pub(crate) const PANEL: usize = strip::PANEL * ROW;
+/// By how many bytes an answer with another header may be longer than a strip: far more than the header of any other version or order is.
+const LONGER: usize = 64 << 10;
 
 /// The pixels of the panels of a strip: one panel after the other, each of shape `(1024, 1024, 3)`.
 #[derive(Debug)]
@@ -75,9 +77,9 @@ pub(crate) struct StripReader {
     /// The header that a strip begins with, unless a server of another make wrote it.
     header: Vec<u8>,
     panels: Panels,
-    /// The bytes so far.
+    /// The number of bytes so far.
     seen: usize,
-    /// All bytes, once they are known to begin with another header.
+    /// The bytes, once they are known to begin with another header. No more are kept than a strip may have.
     other: Option<Vec<u8>>,
 }
 
@@ -90,14 +92,19 @@ impl StripReader {
 
     /// Takes the next bytes.
     pub(crate) fn add(&mut self, mut bytes: &[u8]) {
+        let most = self.pixels().end + LONGER;
         if let Some(other) = &mut self.other {
-            return other.extend_from_slice(bytes);
+            let room = most.saturating_sub(other.len());
+            // What is too much is counted.
+            other.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            self.seen += bytes.len();
+            return;
         }
         if let Some(expected) = self.header.get(self.seen..).filter(|expected| !expected.is_empty()) {
             let (of_header, pixels) = bytes.split_at(bytes.len().min(expected.len()));
             if !expected.starts_with(of_header) {
-                self.other = Some([&self.header[..self.seen], bytes].concat());
-                return;
+                self.other = Some(self.header[..self.seen].to_vec());
+                return self.add(bytes);
             }
             self.seen += of_header.len();
             bytes = pixels;
@@ -133,6 +140,7 @@ impl StripReader {
     fn read(&mut self) -> Result<Option<Vec<u8>>, AnswerError> {
         let Range { start, end } = self.pixels();
         let other = match self.other.take() {
+            Some(beginning) if beginning.len() < self.seen => return Err(self.too_long(&beginning)),
             Some(other) => other,
             None if self.seen < start => self.header[..self.seen].to_vec(),
             None if self.seen == end => return Ok(None),
@@ -142,6 +150,35 @@ impl StripReader {
         self.panels.place(0, &pixels);
         Ok(answer::rewritten(&other, &pixels, self.ages))
     }
+
+    /// Why an answer is refused of which only the beginning was kept.
+    fn too_long(&self, beginning: &[u8]) -> AnswerError {
+        let rest = self.seen - beginning.len();
+        match answer::pixels(beginning, self.ages) {
+            Ok(_) => AnswerError::Length { difference: rest, less: false },
+            Err(AnswerError::Length { difference, less: false }) => {
+                AnswerError::Length { difference: difference + rest, less: false }
+            }
+            // What was not kept is not missing.
+            Err(AnswerError::Length { .. } | AnswerError::HeaderLength(_)) => {
+                let other = shape(beginning).and_then(|found| strip::check_shape(&found, self.ages).err());
+                let length = || {
+                    let expected = self.pixels().end;
+                    AnswerError::Npy(format!("it has {} bytes: {expected} would work", self.seen))
+                };
+                other.map_or_else(length, AnswerError::Shape)
+            }
+            Err(error) => error,
+        }
+    }
+}
+
+/// The shape that the header of a `.npy` names.
+fn shape(npy: &[u8]) -> Option<Vec<usize>> {
+    let header = String::from_utf8_lossy(&npy[..npy.len().min(1000)]);
+    let (_, rest) = header.split_once("'shape': (")?;
+    let (extents, _) = rest.split_once(')')?;
+    extents.split(',').map(str::trim).filter(|extent| !extent.is_empty()).map(|extent| extent.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -198,6 +235,32 @@ mod tests {
             let expected = answer::pixels(answer, 1).unwrap_err();
             assert_eq!(read(answer, 1, Vec::new(), 700_000).unwrap_err(), expected);
         }
+    }
+
+    #[test]
+    fn an_answer_of_another_kind_is_kept_no_further_than_a_strip_may_reach() {
+        let mut reader = StripReader::new(Vec::new(), 0);
+        let (most, piece) = (reader.pixels().end + LONGER, vec![b'x'; 1 << 20]);
+        (0..5).for_each(|_| reader.add(&piece));
+        assert_eq!(reader.other.as_ref().map(Vec::len), Some(most));
+        let (error, _) = reader.finish().unwrap_err();
+        assert!(matches!(error, AnswerError::Kind(_)), "{error}");
+    }
+
+    #[test]
+    fn what_was_not_kept_of_an_answer_is_not_missing() {
+        let refused = |answer: &[u8]| read(answer, 0, Vec::new(), 1 << 20).unwrap_err();
+        let found = vec![strip::PANEL, 3 * strip::PANEL, strip::CHANNELS];
+        assert_eq!(refused(&npy(2)), AnswerError::Shape(strip::ShapeError { found, ages: 0 }));
+        let npy = npy(0);
+        let length = u16::from_le_bytes([npy[8], npy[9]]);
+        let later = [&npy[..6], &[2, 0], &u32::from(length).to_le_bytes(), &npy[10..]].concat();
+        let more = 3 * LONGER;
+        let longer = [&later[..], &vec![0_u8; more]].concat();
+        assert_eq!(refused(&longer), AnswerError::Length { difference: more, less: false });
+        // A header of 4 GB, of which 4 MB have arrived.
+        let header = [&npy[..6], &[2, 0, 255, 255, 255, 255], &vec![b' '; 4 << 20]].concat();
+        assert!(matches!(refused(&header), AnswerError::Npy(_)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use futures::{StreamExt, stream};
 use pipeline::{ErrorCode, Job, JobError, Record, Status, Timestamp, keys};
 
-use crate::error::HandlerError;
+use crate::error::{HandlerError, chain};
 use crate::image_processor::{ImageProcessor, Request};
 
 /// The number of jobs that are worked on concurrently.
@@ -52,7 +52,10 @@ impl ImageProcessor {
         if let Some((output, (bucket, key))) = located(job.output_location.as_deref())
             && self.objects.exists(bucket, key).await?
         {
-            return self.succeed(job, output, None).await;
+            return match self.succeed(job, output, None).await {
+                Err(error) if job.due_at <= now => self.give_up_output(job, output, error, now).await,
+                settled => settled,
+            };
         }
         if let Some((failure, (bucket, key))) = located(job.failure_location.as_deref())
             && self.objects.exists(bucket, key).await?
@@ -62,11 +65,34 @@ impl ImageProcessor {
             return self.tidy(Some(failure)).await;
         }
         if !job.is_overdue(now) {
-            let looked = |current: &Job| current.looked(now, &self.settings.deadlines());
-            return self.jobs.update_attempt(job, looked).await.map(drop);
+            return self.look_again(job, now).await;
         }
         let message = "the model did not answer in time: upload the photograph again";
         self.fail(job, JobError::new(ErrorCode::Timeout, message)).await
+    }
+
+    async fn look_again(&self, job: &Job, now: Timestamp) -> Result<(), HandlerError> {
+        let looked = |current: &Job| current.looked(now, &self.settings.deadlines());
+        self.jobs.update_attempt(job, looked).await.map(drop)
+    }
+
+    /// The answer of a job could not be processed, and the deadline has passed. After the last look the job ends: else it would be
+    /// tried for ever.
+    async fn give_up_output(
+        &self,
+        job: &Job,
+        output: &str,
+        error: HandlerError,
+        now: Timestamp,
+    ) -> Result<(), HandlerError> {
+        if !job.is_overdue(now) {
+            self.look_again(job, now).await?;
+            return Err(error);
+        }
+        tracing::error!(id = %job.id, error = chain(&error), "the answer of an overdue job cannot be processed");
+        let message = "the model's answer could not be processed in time: upload the photograph again";
+        self.fail(job, JobError::new(ErrorCode::Timeout, message)).await?;
+        self.tidy(Some(output)).await
     }
 }
 

@@ -4,7 +4,7 @@ mod client_variables;
 mod view;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use crate::stack::Program;
 pub(crate) use client_variables::{is_of_loader, of_client};
 use view::Namespace;
 pub use view::View;
+
+/// The most bytes of a log's end that are read for an error message.
+const LONGEST_TAIL: u64 = 64 << 10;
 
 /// The variables that a child inherits from this process.
 const INHERITED: [&str; 5] = ["RUST_LOG", "RUST_BACKTRACE", "TMPDIR", "TMP", "TEMP"];
@@ -148,22 +151,36 @@ pub(crate) fn open_log(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// The last eight lines of a log after byte `start`, for an error message.
+/// The last eight lines of a log after byte `start`, for an error message. Of long lines, the last 64 KB.
 pub(crate) fn log_tail(path: &Path, start: u64) -> String {
-    let bytes = fs::read(path).unwrap_or_default();
-    // A shorter log was renamed since, and this one is new.
-    let own = usize::try_from(start).ok().and_then(|start| bytes.get(start..)).unwrap_or(&bytes);
-    let text = String::from_utf8_lossy(own);
+    let bytes = end_of_file(path, start).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().rev().take(8).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
-/// Asks a child to end (SIGTERM), and kills it after `patience`.
+/// The end of a file, which begins at byte `start` or after it.
+fn end_of_file(path: &Path, start: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    // A shorter log was emptied or renamed since, and this one is new.
+    let start = if start > length { 0 } else { start };
+    file.seek(SeekFrom::Start(start.max(length.saturating_sub(LONGEST_TAIL))))?;
+    let mut bytes = Vec::new();
+    // The program may go on to write.
+    file.take(LONGEST_TAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Asks a child and the processes that it started to end (SIGTERM), and kills them after `patience`. Shells do not pass the signal on.
 pub(crate) async fn stop(child: &mut Child, patience: Duration) {
     #[cfg(unix)]
     if let Some(id) = child.id() {
-        terminate(id);
-        if tokio::time::timeout(patience, child.wait()).await.is_ok() {
+        signal_group(id, libc::SIGTERM);
+        let has_ended = tokio::time::timeout(patience, child.wait()).await.is_ok();
+        // What the child started may go on without it.
+        signal_group(id, libc::SIGKILL);
+        if has_ended {
             return;
         }
     }
@@ -221,6 +238,35 @@ fn kill(_: i32) {}
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_log_is_read_and_nothing_before_its_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        assert_eq!(log_tail(&path, 0), "", "there is no log");
+        fs::write(&path, "earlier\none\ntwo\n").unwrap();
+        assert_eq!(log_tail(&path, 8), "one\ntwo");
+        assert_eq!(log_tail(&path, 99), "earlier\none\ntwo", "the log was emptied since");
+        fs::write(&path, "x".repeat(1 << 20) + "\nlast").unwrap();
+        assert_eq!(end_of_file(&path, 0).unwrap().len() as u64, LONGEST_TAIL);
+        assert_eq!(log_tail(&path, (1 << 20) - 2), "xx\nlast");
+    }
+
+    #[tokio::test]
+    async fn a_child_that_is_stopped_leaves_no_process_behind() {
+        for (trap, patience) in [("", Duration::from_secs(60)), ("trap '' TERM; ", Duration::from_millis(100))] {
+            let mut shell = Command::new("/bin/sh");
+            // The shell waits for its child, and does not pass a signal on. The output is closed when the last process has ended.
+            shell.args(["-c", &format!("{trap}(trap '' TERM; echo; while :; do sleep 1; done) & wait")]);
+            let mut child = shell.process_group(0).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+            let mut output = child.stdout.take().unwrap();
+            tokio::io::AsyncReadExt::read_u8(&mut output).await.unwrap();
+            stop(&mut child, patience).await;
+            let mut rest = Vec::new();
+            let closed = tokio::io::AsyncReadExt::read_to_end(&mut output, &mut rest);
+            tokio::time::timeout(Duration::from_secs(60), closed).await.expect("a process goes on").unwrap();
+        }
+    }
 
     #[test]
     fn marked_processes_are_found_without_their_parent() {

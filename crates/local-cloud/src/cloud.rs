@@ -135,8 +135,7 @@ impl Cloud {
         };
         let lambda = Lambda::new(&stack.functions, host, Arc::clone(&journal));
         let place = place(data, spawner, environment(aws, &secret), cloud_logs.clone())?;
-        let sagemaker =
-            SageMaker::start(stack, place, Arc::clone(&store), Arc::clone(&journal), events, sns.clone()).await?;
+        let sagemaker = SageMaker::new(stack, place, Arc::clone(&store), Arc::clone(&journal), events, sns.clone())?;
         let s3 = S3::new(&store, &secret);
         let mut servers = JoinSet::new();
         servers.spawn(Arc::clone(&store).expire(stack.expirations.clone()));
@@ -159,6 +158,13 @@ impl Cloud {
         });
         let endpoint = Router::new().fallback(aws_endpoint::answer).with_state(Arc::clone(&services));
         servers.spawn(serve(listeners.aws, endpoint, Arc::default()));
+        // Model servers may call AWS while they start.
+        if let Err(error) = services.sagemaker.start_own(&stack.endpoints).await {
+            journal.stop();
+            servers.shutdown().await;
+            services.sagemaker.stop().await;
+            return Err(error);
+        }
         let tokens = stack.authorizer.as_ref().map(|_| Tokens::open(data)).transpose()?;
         let measured = Measured { disk, tallies, own: stack.endpoints.iter().map(|own| own.name.clone()).collect() };
         let gateway = Gateway::new(stack, tokens, &logs, Arc::clone(&services), measured);

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{Query, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -32,6 +32,8 @@ use usage::Usage;
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 /// The largest event of an asynchronous invocation: 1 MB.
 const MAX_ASYNC_PAYLOAD: usize = 1024 * 1024;
+/// The one version of every function.
+const LATEST: &str = "$LATEST";
 /// How long an environment is kept idle.
 const IDLE: Duration = Duration::from_secs(300);
 
@@ -238,9 +240,11 @@ impl Lambda {
             .and_then(|rest| rest.strip_suffix("/invocations"))
             .filter(|_| parts.method == Method::POST);
         let Some(name) = invoked else { return not_implemented(&format!("Lambda: {} {path}", parts.method)) };
-        let name = function_name(name);
-        if !self.contains(&name) {
-            let message = format!("Function not found: {}", environment::arn(&name));
+        let (name, qualifier) = (function_name(name), qualifier(&parts.uri));
+        let other_version = qualifier.filter(|qualifier| qualifier != LATEST);
+        if !self.contains(&name) || other_version.is_some() {
+            let named = other_version.map_or_else(|| name.clone(), |version| format!("{name}:{version}"));
+            let message = format!("Function not found: {}", environment::arn(&named));
             return json_error(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
         }
         let payload = match collect(body, MAX_PAYLOAD).await {
@@ -258,7 +262,10 @@ impl Lambda {
             return json_error(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &message);
         }
         match invocation_type(&parts.headers) {
-            "RequestResponse" => self.request_response(&name, payload).await,
+            "RequestResponse" => match log_type(&parts.headers) {
+                "None" => self.request_response(&name, payload).await,
+                other => not_implemented(&format!("Lambda: LogType={other}")),
+            },
             "Event" => self.event(&name, &payload),
             "DryRun" => StatusCode::NO_CONTENT.into_response(),
             other => {
@@ -272,7 +279,7 @@ impl Lambda {
         match self.invoke(name, payload).await {
             Some(Outcome { payload, failed }) => {
                 let mut headers = HeaderMap::new();
-                headers.insert("x-amz-executed-version", http::HeaderValue::from_static("$LATEST"));
+                headers.insert("x-amz-executed-version", http::HeaderValue::from_static(LATEST));
                 if failed {
                     headers.insert("x-amz-function-error", http::HeaderValue::from_static("Unhandled"));
                 }
@@ -307,6 +314,12 @@ fn function_name(name: &str) -> String {
     name.strip_suffix(":$LATEST").unwrap_or(name).to_owned()
 }
 
+/// The version or the alias that a request names beside the function.
+fn qualifier(uri: &Uri) -> Option<String> {
+    let Query(members) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    members.into_iter().find(|(name, _)| name == "Qualifier").map(|(_, qualifier)| qualifier)
+}
+
 fn show_hop(state: &State) {
     let start = if state.idle().is_empty() { "cold" } else { "warm" };
     let name = &state.function.name;
@@ -315,6 +328,11 @@ fn show_hop(state: &State) {
 
 fn invocation_type(headers: &HeaderMap) -> &str {
     headers.get("x-amz-invocation-type").and_then(|value| value.to_str().ok()).unwrap_or("RequestResponse")
+}
+
+/// Which lines of the log the answer is to have.
+fn log_type(headers: &HeaderMap) -> &str {
+    headers.get("x-amz-log-type").and_then(|value| value.to_str().ok()).unwrap_or("None")
 }
 
 /// An error in Lambda's form.

@@ -1,4 +1,4 @@
-//! The log files of child processes, which write to them directly.
+//! The log files of child processes, which write to them directly, and of jobs.
 
 use std::fs::{self, File};
 use std::io;
@@ -65,18 +65,25 @@ impl LogFiles {
         Ok(())
     }
 
+    /// The logs of the folder and of its folders, which are those of created endpoints and of jobs.
     fn logs(&self) -> io::Result<Vec<PathBuf>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut logs = Vec::new();
-        for entry in entries {
-            let path = entry?.path();
-            // The log of planned faults is a history, which is read as a whole.
-            if path.extension().is_some_and(|ending| ending == "log") && !path.ends_with("faults.log") {
-                logs.push(path);
+        let (mut logs, mut folders) = (Vec::new(), vec![self.folder.clone()]);
+        // The log of planned faults is a history, which is read as a whole.
+        let faults = self.folder.join("faults.log");
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            for entry in entries {
+                let entry = entry?;
+                let path = entry.path();
+                if entry.file_type()?.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|ending| ending == "log") && path != faults {
+                    logs.push(path);
+                }
             }
         }
         Ok(logs)
@@ -102,5 +109,26 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "next\n");
         assert_eq!(fs::read_to_string(path.with_extension(OLD)).unwrap(), "a long line\n");
         LogFiles::new(folder.path().join("missing")).rotate(5).unwrap();
+    }
+
+    #[test]
+    fn the_logs_of_endpoints_and_jobs_lie_deeper() {
+        let folder = tempfile::tempdir().unwrap();
+        for log in ["faults.log", "own.log", "endpoints/e/c.v.log", "training/j/algo-1-7.log", "training/j/note.txt"] {
+            let path = folder.path().join(log);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "long").unwrap();
+        }
+        let logs = LogFiles::new(folder.path().to_owned());
+        logs.rotate(1).unwrap();
+        let mut seen = Vec::new();
+        logs.each(|log| {
+            seen.push(log.strip_prefix(folder.path()).unwrap().display().to_string());
+            Ok(())
+        })
+        .unwrap();
+        seen.sort();
+        let of = |log: &str| [log.to_owned(), format!("{log}.old")];
+        assert_eq!(seen, ["endpoints/e/c.v.log", "own.log", "training/j/algo-1-7.log"].map(of).concat());
     }
 }

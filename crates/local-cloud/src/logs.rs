@@ -139,16 +139,19 @@ impl Logs {
             None => Direction::Before(i64::MAX),
         };
         let time = input.start_time.unwrap_or(i64::MIN)..input.end_time.unwrap_or(i64::MAX);
-        let events = self.journal.read(|connection| {
+        let (events, last_event) = self.journal.read(|connection| {
             let streams = existing_streams(connection, &group)?;
             let Some(stream) = streams.iter().find(|stream| stream.name == input.log_stream_name) else {
                 return Err(LogsError::NotFound("The specified log stream does not exist."));
             };
-            Ok(store::events(connection, stream.id, direction, &time, most)?)
+            let events = store::events(connection, stream.id, direction, &time, most)?;
+            Ok((events, store::last_event(connection, stream.id)?))
         })?;
         let (forward, backward) = match (events.first(), events.last(), direction) {
             (Some(first), Some(last), _) => (last.id, first.id),
             (_, _, Direction::After(id)) => (id, id.saturating_add(1)),
+            // The newest page. The next one has what is printed from now on.
+            (_, _, Direction::Before(i64::MAX)) => (last_event, i64::MAX),
             (_, _, Direction::Before(id)) => (id.saturating_sub(1), id),
         };
         let shown =
@@ -230,4 +233,35 @@ fn existing_streams(connection: &rusqlite::Connection, group: &str) -> Result<Ve
         return Err(LogsError::NotFound("The specified log group does not exist."));
     }
     Ok(streams)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::durability::Durability;
+
+    #[test]
+    fn events_that_are_printed_later_follow_an_empty_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::default();
+        let journal = Journal::open(&folder.path().join("journal.db"), clock.clone(), Durability::Kill).unwrap();
+        let logs = Logs::new(Arc::new(journal));
+        logs.append("g", "s", ["early"]).unwrap();
+        clock.advance(Duration::from_secs(60));
+        let start = clock.now_millis();
+        let page = |token: Option<&Value>| {
+            let input = json!({"logGroupName": "g", "logStreamName": "s", "startTime": start, "nextToken": token});
+            logs.get_events(serde_json::from_value(input).unwrap()).unwrap()
+        };
+        let empty = page(None);
+        assert_eq!(empty["events"], json!([]));
+        let token = &empty["nextForwardToken"];
+        assert_eq!(page(Some(token))["nextForwardToken"], *token);
+        logs.append("g", "s", ["late"]).unwrap();
+        let next = page(Some(token));
+        assert_eq!((&next["events"][0]["message"], &next["events"][1]), (&json!("late"), &Value::Null));
+    }
 }

@@ -138,7 +138,8 @@ pub(crate) async fn next(
     }
 }
 
-async fn wait_until_ready(journal: &Journal, queue: &str, queued: &mut watch::Receiver<()>) {
+/// Waits until a message is ready. Another receiver may get it first.
+pub(crate) async fn wait_until_ready(journal: &Journal, queue: &str, queued: &mut watch::Receiver<()>) {
     loop {
         queued.borrow_and_update();
         let ready: rusqlite::Result<Option<i64>> = journal.read(|connection| {
@@ -175,9 +176,15 @@ pub(crate) fn delete_by_id(connection: &Connection, queue: &str, id: i64) -> rus
     Ok(())
 }
 
-/// The number of messages in a queue.
-pub(crate) fn len(connection: &Connection, queue: &str) -> rusqlite::Result<u64> {
-    connection.prepare_cached("SELECT count(*) FROM message WHERE queue = ?")?.query_row([queue], |row| row.get(0))
+/// The number of messages of a queue that could be received, and of those that could not: a receiver has them, or their delay has not
+/// passed yet.
+pub(crate) fn counts(connection: &Connection, queue: &str, now: i64) -> rusqlite::Result<(u64, u64)> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE leased = 0 AND ready <= ?2), count(*) FILTER (WHERE leased = 1 OR ready > ?2)
+             FROM message WHERE queue = ?1",
+        )?
+        .query_row(params![queue, now], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Deletes every message of a queue, leased ones included. Returns their number.

@@ -22,7 +22,7 @@ use crate::events::Events;
 use crate::journal::Journal;
 use crate::s3::ObjectStore;
 use crate::sns::Sns;
-use crate::stack::Stack;
+use crate::stack::{self, Stack};
 use control_plane::ControlPlane;
 pub(crate) use hosting::Place;
 use hosting::{Hosted, Hosting, Launcher, ModelServer};
@@ -41,8 +41,9 @@ pub(crate) struct SageMaker {
 }
 
 impl SageMaker {
-    /// Starts the model servers of the stack's endpoints, waits until all are healthy, and resumes every other endpoint and the jobs.
-    pub(crate) async fn start(
+    /// Resumes the endpoints and the jobs of the last process, in the background. [`start_own`](Self::start_own) starts the endpoints
+    /// of the stack.
+    pub(crate) fn new(
         stack: &Stack,
         place: Place,
         store: Arc<ObjectStore>,
@@ -62,7 +63,9 @@ impl SageMaker {
         let launcher = Launcher { images: stack.images.clone(), place, store, journal: Arc::clone(&journal) };
         let transform = Arc::new(Transform::new(launcher.clone()));
         let hosting = Arc::new(Hosting::new(launcher, work));
-        hosting.start_own(&stack.endpoints).await?;
+        hosting.kill_left();
+        // The records come first: from now on, requests find the names taken.
+        hosting.declare_own(&stack.endpoints)?;
         hosting.resume()?;
         training.resume()?;
         transform.resume()?;
@@ -74,6 +77,12 @@ impl SageMaker {
             training,
             transform,
         })
+    }
+
+    /// Starts the model servers of the stack's endpoints, and waits until all are healthy. They may call AWS while they start, so this
+    /// comes after the AWS endpoint is served.
+    pub(crate) async fn start_own(&self, endpoints: &[stack::Endpoint]) -> Result<(), CloudError> {
+        self.hosting.start_own(endpoints).await
     }
 
     /// What the endpoints' model servers say of themselves now.

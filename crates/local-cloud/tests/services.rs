@@ -150,6 +150,26 @@ async fn functions_answer_fail_exit_and_time_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_function_has_one_version_and_no_log_in_its_answers() {
+    let tested = Tested::start().await;
+    let invoke = async |query: &str, log: &str| {
+        let path = format!("/2015-03-31/functions/f/invocations{query}");
+        let request = tested.request("lambda", "POST", &path).header("x-amz-log-type", log);
+        request.json(&json!({"n": 1})).send().await.unwrap()
+    };
+    assert_eq!(invoke("?Qualifier=%24LATEST", "None").await.status(), StatusCode::OK);
+    let other = invoke("?Qualifier=7", "None").await;
+    assert_eq!(
+        (other.status(), &other.headers()["x-amzn-errortype"]),
+        (StatusCode::NOT_FOUND, &"ResourceNotFoundException".parse().unwrap())
+    );
+    assert!(other.text().await.unwrap().contains("function:f:7"));
+    let log = invoke("", "Tail").await;
+    assert_eq!(log.status(), StatusCode::NOT_IMPLEMENTED);
+    assert!(log.text().await.unwrap().contains("LogType=Tail"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn functions_scale_out_to_their_limit() {
     let tested = Tested::start().await;
     let sleeping = json!({"do": "sleep"});

@@ -168,6 +168,13 @@ pub(super) fn events(
     Ok(found)
 }
 
+/// The number of the last event of a stream; 0 if it has none.
+pub(super) fn last_event(connection: &Connection, stream: i64) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM log_event WHERE stream = ?")?
+        .query_row([stream], |row| row.get(0))
+}
+
 /// A page of the events of some streams that match, by time, from the one after `after` on, and whether there is another page. Each
 /// event comes with its stream's name.
 pub(super) fn matching(

@@ -49,7 +49,7 @@ enum Verdict {
 }
 
 impl Read {
-    /// An ETag outweighs a date: with `If-Match`, `If-Unmodified-Since` is not heeded, nor `If-Modified-Since` with `If-None-Match`
+    /// An ETag outweighs a date: with `If-Match`, `If-Unmodified-Since` is ignored, and so is `If-Modified-Since` with `If-None-Match`
     /// (*GetObject*, Amazon S3 API Reference).
     fn verdict(&self, object: &Object) -> Verdict {
         let may_be_read = match (&self.if_match, &self.if_unmodified_since) {

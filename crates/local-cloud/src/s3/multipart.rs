@@ -11,6 +11,7 @@ use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::buckets::check_bucket;
 use super::checksums::{Algorithm, Checksum};
 use super::conditions::Write;
 use super::customer_key::{CustomerKey, check_upload_key};
@@ -75,12 +76,14 @@ pub(crate) struct Completion {
 impl ObjectStore {
     /// Begins an upload. Returns its id.
     pub(crate) fn begin_upload(&self, bucket: &str, key: &str, mut upload: Upload) -> Result<String, StoreError> {
-        self.check_bucket(bucket)?;
         let id = Uuid::new_v4().simple().to_string();
         upload.initiated = self.journal.clock().now_millis();
         let upload = serde_json::to_string(&upload).map_err(io::Error::other)?;
         self.journal.write(|transaction| {
-            transaction.execute("INSERT INTO multipart_upload VALUES (?, ?, ?, ?)", params![id, bucket, key, upload])
+            check_bucket(transaction, bucket)?;
+            transaction
+                .execute("INSERT INTO multipart_upload VALUES (?, ?, ?, ?)", params![id, bucket, key, upload])?;
+            Ok::<_, StoreError>(())
         })?;
         Ok(id)
     }

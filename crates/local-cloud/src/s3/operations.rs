@@ -1,5 +1,5 @@
 //! The operations of S3, on the object store. Each takes its input apart member by member, so that no member is passed over: it is
-//! heeded, or refused by name.
+//! honoured, or refused by name.
 
 mod buckets;
 mod copying;

@@ -19,6 +19,7 @@ use md5::{Digest, Md5};
 use rusqlite::{Transaction, params};
 use uuid::Uuid;
 
+use super::buckets::check_bucket;
 use super::contents::Contents;
 use super::customer_key::{CustomerKey, check_key};
 use super::file::{self, Draft, Folder};
@@ -212,10 +213,8 @@ impl ObjectStore {
     ) -> Result<Object, StoreError> {
         let name = blob.name.clone();
         let committed = self.journal.write(|transaction| {
-            let known = transaction.prepare_cached("SELECT 1 FROM bucket WHERE name = ?")?.exists([bucket])?;
-            if !known {
-                return Err(StoreError::NoSuchBucket(bucket.to_owned()));
-            }
+            // Before `within`, whose conditions would name an object as missing.
+            check_bucket(transaction, bucket)?;
             within(transaction, find(transaction, bucket, key)?.as_ref())?;
             self.replace(transaction, bucket, key, blob, attributes, reason)
         });
@@ -231,7 +230,8 @@ impl ObjectStore {
         }
     }
 
-    /// Writes an object and its events. Returns the object, and the replaced bytes if nothing uses them any more.
+    /// Writes an object and its events. Returns the object, and the replaced bytes if nothing uses them any more. The bucket may have
+    /// been deleted since the request began: that is an error.
     pub(super) fn replace(
         &self,
         transaction: &Transaction<'_>,
@@ -241,6 +241,7 @@ impl ObjectStore {
         attributes: Attributes,
         reason: &str,
     ) -> Result<(Object, Option<String>), StoreError> {
+        check_bucket(transaction, bucket)?;
         let before = find(transaction, bucket, key)?;
         let object = Object {
             key: key.to_owned(),

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::{BoxFuture, join_all};
 use tokio::task::JoinSet;
 
-use crate::child::{Spawner, View};
+use crate::child::{self, Spawner, View};
 use crate::journal::Journal;
 use crate::logs::{Logs, instance_id};
 pub(crate) use hosted::{Hosted, Lease, Serving, ServingVariant};
@@ -24,6 +24,9 @@ pub(crate) use launcher::{Launch, LaunchError, Launcher};
 pub(crate) use model_data::remove as remove_model;
 pub(crate) use model_server::{Answer, InvokeError, ModelRequest, ModelServer};
 pub(crate) use pipeline::Pipeline;
+
+/// The variable by which the model servers of a data folder are found, and what they started. A killed cloud may leave some.
+const MARK: &str = "LOCAL_CLOUD_SERVERS";
 
 /// Where model servers and jobs run: their spawner, their variables and their folders. All paths are absolute.
 #[derive(Clone)]
@@ -44,6 +47,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The value of [`MARK`]: one cloud at a time has the folder.
+    fn mark(&self) -> String {
+        self.models.display().to_string()
+    }
+
     /// The variables that every container gets.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.environment.iter().map(|(name, value)| (*name, value.clone()))
@@ -90,6 +98,11 @@ impl Hosting {
     /// All endpoints, in the order of their names.
     pub(super) fn all(&self) -> Vec<Arc<Hosted>> {
         self.hosted.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    /// Kills what is left of the model servers of the last process.
+    pub(super) fn kill_left(&self) {
+        child::kill_marked(MARK, &self.place().mark());
     }
 
     fn place(&self) -> &Place {

@@ -177,13 +177,16 @@ async fn an_update_retains_weights_if_it_is_asked_to_and_a_failing_variant_fails
     for (desired, words) in [
         (json!([{"VariantName": "other", "DesiredWeight": 1}]), "Could not find variant \"other\""),
         (json!([{"VariantName": "upper", "DesiredWeight": -1}]), "desiredWeight"),
-        (json!([{"VariantName": "upper", "DesiredInstanceCount": 0}]), "desiredInstanceCount"),
+        (json!([{"VariantName": "upper", "DesiredInstanceCount": -1}]), "desiredInstanceCount"),
         (json!([{"VariantName": "upper", "ServerlessUpdateConfig": {}}]), "serverlessUpdateConfig is not supported"),
         (json!([]), "desiredWeightsAndCapacities"),
     ] {
         let (_, message) = hosted.weights(desired).await.unwrap_err();
         assert!(message.contains(words), "{message}");
     }
+
+    hosted.weights(json!([{"VariantName": "upper", "DesiredInstanceCount": 0}])).await.unwrap();
+    assert_eq!(capacities(&hosted.until("InService").await)[0], [1.0, 1.0, 0.0, 0.0]);
 
     // One variant of two does not start: the endpoint stays as it was, and no server of the update is left.
     let exits = json!({"Image": "model", "Environment": {"EXIT": "no such weights"}});

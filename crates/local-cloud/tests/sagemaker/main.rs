@@ -7,5 +7,6 @@ mod endpoints;
 mod identity;
 mod logs;
 mod members;
+mod servers;
 mod tags;
 mod transform;

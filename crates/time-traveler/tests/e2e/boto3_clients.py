@@ -151,15 +151,19 @@ def missing_operations_are_refused():
 def dead_letters():
     sqs = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName="image-processor-dead-letters")["QueueUrl"]
-    assert url in sqs.list_queues()["QueueUrls"]
+    assert url in sqs.list_queues(QueueNamePrefix="image-processor")["QueueUrls"]
+    assert url not in sqs.list_queues(QueueNamePrefix="other").get("QueueUrls", [])
     functions.invoke(FunctionName="image-processor", InvocationType="Event", Payload=b'{"poison": 1}')
     received = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
     assert [json.loads(message["Body"]) for message in received] == [{"poison": 1}]
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    assert attributes["ApproximateNumberOfMessages"] == "1"
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    assert [attributes[count] for count in counts] == ["0", "1"]
+    assert attributes["QueueArn"].endswith(":image-processor-dead-letters")
+    assert "Messages" not in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
     sqs.delete_message(QueueUrl=url, ReceiptHandle=received[0]["ReceiptHandle"])
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    assert attributes["ApproximateNumberOfMessages"] == "0"
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+    assert attributes == dict.fromkeys(counts, "0")
 
 
 def the_api_shows_the_same_job():

@@ -33,10 +33,15 @@ async fn sweep(up: &Up) {
 
 /// Invokes image-processor as the schedule with these resources does.
 async fn scheduled(up: &Up, resources: serde_json::Value) {
+    assert_eq!(function_error(up, resources).await, None);
+}
+
+/// The same. Returns whether the function failed.
+async fn function_error(up: &Up, resources: serde_json::Value) -> Option<String> {
     let lambda = aws_sdk_lambda::Client::new(&up.sdk_config().await);
     let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "resources": resources});
     let swept = lambda.invoke().function_name("image-processor").payload(Blob::new(event.to_string()));
-    assert_eq!(swept.send().await.unwrap().function_error(), None);
+    swept.send().await.unwrap().function_error
 }
 
 #[tokio::test]
@@ -106,6 +111,42 @@ async fn a_job_without_a_notice_is_settled_from_its_objects() {
     assert_eq!(up.json("/jobs/waits").await["status"], "PROCESSING");
     let left = s3.list_objects_v2().bucket("time-traveler").prefix("strips/").send().await.unwrap();
     assert_eq!(left.key_count(), Some(0), "a settled output was left behind");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_processed_ends_its_job_after_the_deadline() {
+    let up = Up::start();
+    let s3 = up.s3().await;
+    for (n, id) in ["over", "looked", "early"].into_iter().enumerate() {
+        assert_eq!(up.send(id, picture(u8::try_from(n).unwrap())).await["status"], "SUCCESS");
+        let key =
+            format!("images/{id}/{}/strip.npy", up.json(&format!("/jobs/{id}")).await["revision"].as_str().unwrap());
+        let copy = s3.copy_object().copy_source(format!("time-traveler/{key}")).bucket("portraits");
+        copy.key(format!("strips/{id}.out")).send().await.unwrap();
+    }
+    // The panels have no bucket any more.
+    for object in s3.list_objects_v2().bucket("time-traveler").send().await.unwrap().contents() {
+        s3.delete_object().bucket("time-traveler").key(object.key().unwrap()).send().await.unwrap();
+    }
+    s3.delete_bucket().bucket("time-traveler").send().await.unwrap();
+
+    let processing = |output| [("status", "PROCESSING"), ("outputLocation", output)];
+    set_back(&up, "over", &processing("s3://portraits/strips/over.out")).await;
+    sweep(&up).await;
+    assert_eq!(up.settled("over").await["error"]["code"], "TIMEOUT");
+    let gone = s3.head_object().bucket("portraits").key("strips/over.out").send().await;
+    assert!(gone.is_err(), "the answer of an ended job was left behind");
+
+    // Before the deadline, and at the first look after it, the work is to be tried again.
+    let far = [("dueAt", "2999-01-01T00:00:00.000Z"), ("lookAt", LONG_AGO)];
+    set_back(&up, "early", &[&processing("s3://portraits/strips/early.out")[..], &far].concat()).await;
+    let looked = [&processing("s3://portraits/strips/looked.out")[..], &[("lookAt", LONG_AGO)]].concat();
+    set_back(&up, "looked", &looked).await;
+    for _ in 0..2 {
+        assert_eq!(function_error(&up, json!([])).await.as_deref(), Some("Unhandled"));
+    }
+    assert_eq!(up.settled("looked").await["error"]["code"], "TIMEOUT");
+    assert_eq!(up.json("/jobs/early").await["status"], "PROCESSING");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
+use super::uploads::check_number;
 use super::{length, timestamp};
 use crate::s3::checksums::{Checksum, set_checksums};
 use crate::s3::conditions::{Read, etag};
@@ -51,12 +52,7 @@ fn choose(object: &Object, range: Option<Range>, part_number: Option<i32>) -> S3
             Ok(Chosen { content_range: Some(shown(&bytes)), bytes, parts_count: None, checksum: None })
         }
         (None, Some(number)) => {
-            if !(1..=10_000).contains(&number) {
-                return Err(s3_error!(
-                    InvalidArgument,
-                    "Part number must be an integer between 1 and 10000, inclusive"
-                ));
-            }
+            check_number(number)?;
             let parts = &object.attributes.parts;
             let (bytes, parts_count, checksum) = if parts.is_empty() && number == 1 {
                 (0..size, None, object.attributes.checksum.clone())

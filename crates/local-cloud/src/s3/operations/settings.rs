@@ -1,5 +1,5 @@
-//! Configurations of buckets that are kept: CORS, which is heeded, encryption by default, which is recorded, and lifecycle, whose rules
-//! are not carried out.
+//! Configurations of buckets that are kept: CORS, which is honoured, encryption by default, which is recorded, and lifecycle, whose
+//! rules are not carried out.
 
 use std::sync::Arc;
 

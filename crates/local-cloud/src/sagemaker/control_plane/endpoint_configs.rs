@@ -34,9 +34,9 @@ impl EndpointConfig {
             async_inference_config: asynchronous
                 .map(|config| AsyncInferenceConfig::read(config, is_topic))
                 .transpose()?,
+            // Encryption, network and permissions are those of this machine.
+            without_effect: request.keep(&["KmsKeyId", "ExecutionRoleArn", "VpcConfig"]),
         };
-        // Encryption, network and permissions are those of this machine.
-        request.ignore(&["KmsKeyId", "ExecutionRoleArn", "VpcConfig"]);
         if request.flag("EnableNetworkIsolation")? {
             let instead = "its model servers are processes of this machine, with its network";
             return Err(request.unsupported("EnableNetworkIsolation", instead));
@@ -95,15 +95,15 @@ impl Variant {
             container_startup_health_check_timeout_in_seconds: variant
                 .integer("ContainerStartupHealthCheckTimeoutInSeconds", 60..=3600)?,
             serverless_config: serverless,
+            // The instance is this machine, with its disk and drivers, and the variant's only target of routing.
+            without_effect: variant.keep(&[
+                "VolumeSizeInGB",
+                "ModelDataDownloadTimeoutInSeconds",
+                "EnableSSMAccess",
+                "InferenceAmiVersion",
+                "RoutingConfig",
+            ]),
         };
-        // The instance is this machine, with its disk and drivers, and the variant's only target of routing.
-        variant.ignore(&[
-            "VolumeSizeInGB",
-            "ModelDataDownloadTimeoutInSeconds",
-            "EnableSSMAccess",
-            "InferenceAmiVersion",
-            "RoutingConfig",
-        ]);
         variant.done()?;
         Ok(read)
     }
@@ -165,10 +165,14 @@ impl AsyncInferenceConfig {
                 Some(config)
             }
         };
-        output.ignore(&["KmsKeyId"]);
+        let without_effect = output.keep(&["KmsKeyId"]);
         output.done()?;
-        let output_config =
-            OutputConfig { s3_output_path: output_path, s3_failure_path: failure_path, notification_config };
+        let output_config = OutputConfig {
+            s3_output_path: output_path,
+            s3_failure_path: failure_path,
+            notification_config,
+            without_effect,
+        };
         Ok(Self { client_config, output_config })
     }
 }
@@ -237,8 +241,19 @@ mod tests {
 
     #[test]
     fn a_configuration_is_described_as_it_was_created() {
-        let (_, plain) = read(&config(&[("Tags", json!([])), ("KmsKeyId", json!("k"))])).unwrap();
+        let vpc = json!({"Subnets": ["s"], "SecurityGroupIds": ["g"]});
+        let mut routed = variant();
+        routed["RoutingConfig"] = json!({"RoutingStrategy": "RANDOM"});
+        routed["VolumeSizeInGB"] = json!(30);
+        let without_effect = [("KmsKeyId", json!("k")), ("VpcConfig", vpc), ("ProductionVariants", json!([routed]))];
+        let (_, plain) = read(&config(&[&[("Tags", json!([]))][..], &without_effect[..]].concat())).unwrap();
         assert_eq!(plain.production_variants[0].startup_timeout_seconds(), 480);
+        for (name, value) in &without_effect[..2] {
+            assert_eq!(&json!(plain)[name], value, "{name}");
+        }
+        let described = &json!(plain)["ProductionVariants"][0];
+        assert_eq!((&described["RoutingConfig"], &described["VolumeSizeInGB"]), (&routed["RoutingConfig"], &json!(30)));
+        assert_eq!(serde_json::from_value::<EndpointConfig>(json!(plain)).unwrap(), plain, "as the journal has it");
         assert_eq!(json!(plain)["ProductionVariants"][0]["InitialVariantWeight"], 1.0);
         let asynchronous = json!({
             "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 2},
@@ -246,6 +261,7 @@ mod tests {
                 "S3OutputPath": "s3://b/out",
                 "S3FailurePath": "s3://b",
                 "NotificationConfig": {"SuccessTopic": TOPIC},
+                "KmsKeyId": "k",
             },
         });
         let (_, read) = read(&config(&[("AsyncInferenceConfig", asynchronous.clone())])).unwrap();

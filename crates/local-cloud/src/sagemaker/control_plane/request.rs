@@ -86,6 +86,11 @@ impl Members {
         names.iter().for_each(|name| _ = self.take(name));
     }
 
+    /// Reads members that have no effect here and are described as they are.
+    pub(super) fn keep(&mut self, names: &[&str]) -> Map<String, Value> {
+        names.iter().filter_map(|name| Some(((*name).to_owned(), self.take(name)?))).collect()
+    }
+
     pub(super) fn text(&mut self, name: &str, longest: usize) -> Result<Option<String>, ApiError> {
         match self.take(name) {
             None => Ok(None),

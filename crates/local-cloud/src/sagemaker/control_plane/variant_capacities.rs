@@ -18,7 +18,8 @@ impl Desired {
     fn read(mut members: Members) -> Result<Self, ApiError> {
         let variant = members.name("VariantName")?;
         let weight = members.weight("DesiredWeight")?;
-        let instances = members.integer("DesiredInstanceCount", 1..=u64::from(u32::MAX))?;
+        // An asynchronous endpoint may be scaled to no instance.
+        let instances = members.integer("DesiredInstanceCount", 0..=u64::from(u32::MAX))?;
         if members.take("ServerlessUpdateConfig").is_some() {
             let instead = "update the endpoint with a configuration that has another ServerlessConfig";
             return Err(members.unsupported("ServerlessUpdateConfig", instead));

@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
-use crate::journal::Journal;
+use crate::durability::Durability;
+use crate::journal::{Journal, sync_folder};
 use crate::s3::{ObjectStore, StoreError, split_uri};
 
 /// The limits of an archive. A gzip file can hold a thousand times its size, and the disk is this machine's. A few of the largest
@@ -67,8 +68,27 @@ struct Limits {
     header: u64,
 }
 
+/// Whether an unpacking is broken off. A blocking task cannot be aborted, so it looks at this. Clones are the same.
+#[derive(Clone, Default)]
+struct Cancelled(Arc<Mutex<bool>>);
+
+impl Cancelled {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Breaks off an unpacking for which nobody waits any more.
+struct BreakOff(Cancelled);
+
+impl Drop for BreakOff {
+    fn drop(&mut self) {
+        *self.0.lock() = true;
+    }
+}
+
 /// Fetches a model's archive and unpacks it into `folder`, unless the folder exists. Without an archive the folder is empty. The
-/// folder appears only when it is complete.
+/// folder appears only when it is complete. If this is dropped, nothing of it is left.
 pub(crate) async fn fetch(
     location: Option<&str>,
     folder: &Path,
@@ -83,28 +103,75 @@ pub(crate) async fn fetch(
     let failed = |source| ModelDataError::Download { location: location.to_owned(), source };
     let (bucket, key) = split_uri(location).ok_or_else(|| failed(StoreError::NoSuchKey(location.to_owned())))?;
     let (_, file) = store.open_file(bucket, key).await.map_err(failed)?;
-    let draft = folder.with_extension("partial");
-    let unpacked = {
-        let (draft, journal) = (draft.clone(), Arc::clone(journal));
-        // A blocking task cannot be aborted, and would keep the process from ending.
-        let stopped = move || journal.is_stopping();
+    let cancelled = Cancelled::default();
+    let _waiting = BreakOff(cancelled.clone());
+    let installed = {
+        let (folder, journal) = (folder.to_owned(), Arc::clone(journal));
         tokio::task::spawn_blocking(move || {
-            if draft.exists() {
-                fs::remove_dir_all(&draft)?;
-            }
-            fs::create_dir_all(&draft)?;
-            unpack(BufReader::with_capacity(1 << 18, file), &draft, LIMITS, stopped)
+            let archive = BufReader::with_capacity(1 << 18, file);
+            // A task that goes on would keep the process from ending.
+            install(archive, &folder, journal.durability(), &cancelled, || journal.is_stopping())
         })
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error).into()))
     };
-    match unpacked {
-        Ok(()) => fs::rename(&draft, folder).map_err(unusable),
-        Err(source) => {
-            remove(&draft);
-            Err(ModelDataError::Extract { location: location.to_owned(), source })
-        }
+    match installed {
+        Ok(appeared) => appeared.map_err(unusable),
+        Err(source) => Err(ModelDataError::Extract { location: location.to_owned(), source }),
     }
+}
+
+/// Unpacks an archive into a draft beside `folder`, which becomes the folder. Nothing is left of an archive that cannot be unpacked. The
+/// inner error is that of the folder.
+fn install(
+    archive: impl Read,
+    folder: &Path,
+    durability: Durability,
+    cancelled: &Cancelled,
+    stopped: impl Fn() -> bool,
+) -> Result<io::Result<()>, UnpackError> {
+    let draft = folder.with_extension("partial");
+    let unpacked = || -> Result<io::Result<()>, UnpackError> {
+        if draft.exists() {
+            fs::remove_dir_all(&draft)?;
+        }
+        fs::create_dir_all(&draft)?;
+        unpack(archive, &draft, LIMITS, || stopped() || *cancelled.lock())?;
+        // After a power cut, a folder must not be there with files that are not.
+        if durability == Durability::PowerCut {
+            sync_tree(&draft)?;
+        }
+        // The lock is held until the folder has its name: whoever breaks this off finds it there, or never.
+        let cancelled = cancelled.lock();
+        if *cancelled {
+            return Err(io::Error::other("nobody waits for it").into());
+        }
+        Ok(fs::rename(&draft, folder))
+    };
+    let unpacked = unpacked();
+    if !matches!(unpacked, Ok(Ok(()))) {
+        remove(&draft);
+    }
+    Ok(unpacked?.and_then(|()| match (durability, folder.parent()) {
+        (Durability::PowerCut, Some(parent)) => sync_folder(parent),
+        _ => Ok(()),
+    }))
+}
+
+/// Has the disk take the files and the folders of a folder, which has no links.
+fn sync_tree(folder: &Path) -> io::Result<()> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => folders.push(entry.path()),
+                false => File::open(entry.path())?.sync_all()?,
+            }
+        }
+        sync_folder(&folder)?;
+    }
+    Ok(())
 }
 
 /// Removes a folder of model files. One that cannot be removed is collected at the next start.
@@ -268,6 +335,31 @@ mod tests {
         let read = |name: &str| fs::read_to_string(folder.path().join("model").join(name)).unwrap();
         assert_eq!((read("a/b/model.bin").as_str(), read("notes").as_str()), ("weights", "2"));
         assert!(folder.path().join("model/code").is_dir());
+    }
+
+    #[test]
+    fn a_folder_appears_when_it_is_complete_and_nothing_is_left_of_one_that_is_broken_off() {
+        let bytes = archive(&[file("a/model.bin", b"weights")]);
+        let parent = tempfile::tempdir().unwrap();
+        let names = || {
+            let entries = fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            entries.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        let folder = parent.path().join("model");
+        let installed = |archive: &[u8], cancelled: &Cancelled| {
+            install(archive, &folder, Durability::PowerCut, cancelled, || false).map_err(|error| chain(&error))
+        };
+        for (archive, is_cancelled) in [(&bytes[..], true), (&bytes[..9], false)] {
+            let cancelled = Cancelled::default();
+            if is_cancelled {
+                drop(BreakOff(cancelled.clone()));
+            }
+            installed(archive, &cancelled).unwrap_err();
+            assert!(names().is_empty(), "{:?}", names());
+        }
+        installed(&bytes, &Cancelled::default()).unwrap().unwrap();
+        assert_eq!(names(), ["model"]);
+        assert_eq!(fs::read(folder.join("a/model.bin")).unwrap(), b"weights");
     }
 
     #[test]

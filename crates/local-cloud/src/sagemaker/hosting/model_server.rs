@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{Stream, TryStreamExt, stream};
 use http::{HeaderName, StatusCode, header};
+use reqwest::redirect::Policy;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::Child;
@@ -18,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Place;
+use super::{MARK, Place};
 use crate::child::{self, View};
 use crate::container_contract::{self, CUSTOM_ATTRIBUTES, ContractError};
 use crate::error::chain;
@@ -40,21 +41,31 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many ports a container of a pipeline may bind beside its own.
 const SAFE_PORTS: u16 = 10;
+/// How many ports a server is started on, if other processes take them.
+const MOST_PORTS: u32 = 3;
 
 /// Why the model server did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvokeError {
     #[error("the model server is not healthy")]
     NotHealthy,
-    #[error("Model invocation timed out after {} seconds", .0.as_secs())]
-    TimedOut(Duration),
+    #[error("Model invocation timed out after {} seconds", .timeout.as_secs())]
+    TimedOut { container: String, timeout: Duration },
     #[error("the connection to the model server broke")]
-    Connection(#[source] reqwest::Error),
+    Connection {
+        container: String,
+        #[source]
+        source: reqwest::Error,
+    },
 }
 
 impl InvokeError {
-    fn of(error: reqwest::Error, timeout: Duration) -> Self {
-        if error.is_timeout() { Self::TimedOut(timeout) } else { Self::Connection(error) }
+    fn of(error: reqwest::Error, container: &str, timeout: Duration) -> Self {
+        let container = container.to_owned();
+        match error.is_timeout() {
+            true => Self::TimedOut { container, timeout },
+            false => Self::Connection { container, source: error },
+        }
     }
 }
 
@@ -85,14 +96,14 @@ pub(crate) struct Answer {
 impl Answer {
     /// The body as it arrives.
     pub(crate) fn stream(self) -> impl Stream<Item = Result<Bytes, InvokeError>> + Unpin {
-        let timeout = self.timeout;
-        self.response.bytes_stream().map_err(move |error| InvokeError::of(error, timeout))
+        let (container, timeout) = (self.container, self.timeout);
+        self.response.bytes_stream().map_err(move |error| InvokeError::of(error, &container, timeout))
     }
 
     /// The whole body.
     pub(crate) async fn collect(self) -> Result<Bytes, InvokeError> {
-        let timeout = self.timeout;
-        self.response.bytes().await.map_err(|error| InvokeError::of(error, timeout))
+        let (container, timeout) = (self.container, self.timeout);
+        self.response.bytes().await.map_err(|error| InvokeError::of(error, &container, timeout))
     }
 
     /// The `CustomAttributes` that the caller gets.
@@ -148,21 +159,20 @@ pub(crate) struct ModelServer {
 impl ModelServer {
     /// Starts the server and waits until it is healthy.
     pub(crate) async fn start(server: Server, place: Place) -> Result<Self, StartError> {
-        // Model servers speak plain HTTP. To read the system's certificates takes longer than the rest of a start.
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(std::io::Error::other)?;
+        let client = client().map_err(std::io::Error::other)?;
         let (base, is_base) = watch::channel(None);
         let follower = Follower::start(&server.log, child::log_len(&server.log), server.stream.clone());
         let container = server.container.clone();
         let supervisor = Supervisor { server, place, client: client.clone(), base };
-        let child = match supervisor.launch().await {
-            Ok(child) => child,
+        let process = match supervisor.launch().await {
+            Ok(process) => process,
             Err(error) => {
                 follower.finish().await;
                 return Err(error);
             }
         };
         let stop = Arc::new(Notify::new());
-        let supervising = tokio::spawn(supervisor.run(child, Arc::clone(&stop)));
+        let supervising = tokio::spawn(supervisor.run(process, Arc::clone(&stop)));
         Ok(Self {
             container,
             client,
@@ -202,7 +212,7 @@ impl ModelServer {
                 outgoing = outgoing.header(name, value);
             }
         }
-        let response = outgoing.send().await.map_err(|error| InvokeError::of(error, timeout))?;
+        let response = outgoing.send().await.map_err(|error| InvokeError::of(error, &self.container, timeout))?;
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         Ok(Answer {
             container: self.container.clone(),
@@ -262,6 +272,12 @@ impl ModelServer {
     }
 }
 
+/// The client of a model server. Its answer is the caller's, so a redirect is an answer, too.
+fn client() -> reqwest::Result<reqwest::Client> {
+    // Model servers speak plain HTTP. To read the system's certificates takes longer than the rest of a start.
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).redirect(Policy::none()).build()
+}
+
 impl Drop for ModelServer {
     /// A server that was not stopped is killed.
     fn drop(&mut self) {
@@ -290,6 +306,37 @@ fn end_of_log(lines: &str) -> String {
     format!("the end of its log:\n{lines}")
 }
 
+/// A process of a server. What it started is in its group, and is killed when this is dropped.
+struct Process {
+    child: Child,
+    /// The id of its group. It stays known when the process has ended.
+    group: Option<u32>,
+}
+
+impl Process {
+    fn new(child: Child) -> Self {
+        let group = child.id();
+        Self { child, group }
+    }
+
+    /// Asks it to end, and kills it after `patience`.
+    async fn stop(mut self, patience: Duration) {
+        // One that has ended has no id.
+        if self.child.id().is_some() {
+            child::stop(&mut self.child, patience).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(group) = self.group {
+            child::signal_group(group, libc::SIGKILL);
+        }
+    }
+}
+
 struct Supervisor {
     server: Server,
     place: Place,
@@ -298,14 +345,26 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts a process and waits until it is healthy.
-    async fn launch(&self) -> Result<Child, StartError> {
+    /// Starts a process and waits until it is healthy. If another process takes its port first, it is started again on another port.
+    async fn launch(&self) -> Result<Process, StartError> {
+        for _ in 1..MOST_PORTS {
+            let port = free_port().await?;
+            let launched = self.launch_at(port).await;
+            if !matches!(launched, Err(StartError::Exited { .. })) || !is_taken(port).await {
+                return launched;
+            }
+            tracing::warn!(endpoint = self.server.name, port, "another process took the model server's port");
+        }
+        self.launch_at(free_port().await?).await
+    }
+
+    async fn launch_at(&self, port: u16) -> Result<Process, StartError> {
         let Server { log, startup_timeout: patience, .. } = &self.server;
-        let port = free_port().await?;
         let mut program = self.server.program.clone();
         // These override the model's environment.
         program.environment.insert("SAGEMAKER_BIND_TO_PORT".to_owned(), port.to_string());
         program.environment.insert("BIND_HOST".to_owned(), "127.0.0.1".to_owned());
+        program.environment.insert(MARK.to_owned(), self.place.mark());
         if self.server.shares_ports {
             let (first, last) = free_ports().await?;
             program.environment.insert("SAGEMAKER_SAFE_PORT_RANGE".to_owned(), format!("{first}-{last}"));
@@ -315,21 +374,22 @@ impl Supervisor {
         let output = child::open_log(log)?;
         let outputs = [output.try_clone()?.into(), output.into()];
         let view = self.server.view.as_ref();
-        let mut child = self.place.spawner.spawn_in(&program, self.place.variables(), outputs, view).await?;
+        let mut process =
+            Process::new(self.place.spawner.spawn_in(&program, self.place.variables(), outputs, view).await?);
         let base = format!("http://127.0.0.1:{port}");
         let deadline = Instant::now() + *patience;
         while !self.ping(&base).await {
-            if let Ok(Some(status)) = child.try_wait() {
+            if let Ok(Some(status)) = process.child.try_wait() {
                 return Err(StartError::Exited { status, log_tail: child::log_tail(log, before) });
             }
             if Instant::now() >= deadline {
-                child::stop(&mut child, Duration::ZERO).await;
+                process.stop(Duration::ZERO).await;
                 return Err(StartError::Unhealthy { patience: *patience, log_tail: child::log_tail(log, before) });
             }
             tokio::time::sleep(STARTING_PING).await;
         }
         self.base.send_replace(Some(base));
-        Ok(child)
+        Ok(process)
     }
 
     async fn ping(&self, base: &str) -> bool {
@@ -338,32 +398,32 @@ impl Supervisor {
     }
 
     /// Replaces the process when it ends, and when it no longer answers `/ping`.
-    async fn run(self, mut child: Child, stop: Arc<Notify>) {
+    async fn run(self, mut process: Process, stop: Arc<Notify>) {
         loop {
             tokio::select! {
                 () = stop.notified() => break,
-                why = self.until_unhealthy(&mut child) => {
+                why = self.until_unhealthy(&mut process.child) => {
                     let Server { name, log, .. } = &self.server;
                     tracing::error!(endpoint = name, why, log = %log.display(), "the model server is replaced");
                 }
             }
             self.base.send_replace(None);
-            child::stop(&mut child, Duration::ZERO).await;
+            process.stop(Duration::ZERO).await;
             tokio::select! {
                 () = stop.notified() => return,
-                launched = self.relaunch() => child = launched,
+                launched = self.relaunch() => process = launched,
             }
         }
         self.base.send_replace(None);
-        child::stop(&mut child, STOP_PATIENCE).await;
+        process.stop(STOP_PATIENCE).await;
     }
 
     /// Starts processes until one is healthy, with increasing pauses.
-    async fn relaunch(&self) -> Child {
+    async fn relaunch(&self) -> Process {
         let mut pause = Duration::from_millis(100);
         loop {
             match self.launch().await {
-                Ok(child) => return child,
+                Ok(process) => return process,
                 Err(error) => {
                     let why = chain(&error);
                     tracing::error!(endpoint = self.server.name, why, "the model server does not start");
@@ -394,10 +454,15 @@ impl Supervisor {
     }
 }
 
-/// A port that is free now, for the server to bind. If another process binds it first, the server ends and is started
-/// again on another port.
+/// A port that is free now, for the server to bind. Another process may bind it first.
 async fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port())
+}
+
+/// Whether a process has this port.
+async fn is_taken(port: u16) -> bool {
+    let bound = TcpListener::bind(("127.0.0.1", port)).await;
+    bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 /// The first and the last of [`SAFE_PORTS`] ports in a row that are free now.
@@ -417,7 +482,24 @@ async fn free_ports() -> std::io::Result<(u16, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_is_not_followed() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/invocations", listener.local_addr().unwrap());
+        // Nobody listens after the answer, so that a client that follows it fails.
+        let server = async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            assert!(connection.read(&mut [0; 1024]).await.unwrap() > 0);
+            let answer = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /other\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            connection.write_all(answer).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(client().unwrap().get(url).send(), server);
+        assert_eq!(answer.unwrap().status(), StatusCode::TEMPORARY_REDIRECT);
+    }
 
     #[test]
     fn an_empty_log_is_said_to_be_empty() {

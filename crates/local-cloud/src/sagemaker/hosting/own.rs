@@ -1,5 +1,7 @@
 //! The stack's endpoints. They exist from the start of the cloud, and cannot be changed or deleted.
 
+use serde_json::Map;
+
 use super::hosted::Serving;
 use super::model_server::{ModelServer, Server};
 use super::pipeline::Pipeline;
@@ -17,12 +19,19 @@ use crate::{ACCOUNT, REGION};
 const VARIANT: &str = "primary";
 
 impl Hosting {
-    /// Starts the endpoints, waits until all are healthy, and writes their records.
-    pub(crate) async fn start_own(&self, endpoints: &[stack::Endpoint]) -> Result<(), CloudError> {
+    /// Writes the records of the endpoints, which do not serve yet, and deletes those of earlier stacks.
+    pub(crate) fn declare_own(&self, endpoints: &[stack::Endpoint]) -> Result<(), CloudError> {
         for endpoint in endpoints {
-            let serving = self.launch_own(endpoint).await?;
-            self.write_own(endpoint, &serving.deployment).map_err(|source| self.journal.unusable(source))?;
-            self.host(&endpoint.name).switch(serving, &self.place().models);
+            if !is_name(&endpoint.name) {
+                return Err(StackError::EndpointName(endpoint.name.clone()).into());
+            }
+            let value = Endpoint {
+                status: Status::Creating,
+                failure_reason: None,
+                current: None,
+                pending: Some(self.deployment_of(endpoint)),
+            };
+            self.write_own(endpoint, &value).map_err(|source| self.journal.unusable(source))?;
         }
         let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
         self.journal
@@ -30,11 +39,29 @@ impl Hosting {
             .map_err(|source| self.journal.unusable(source))
     }
 
+    /// Starts the endpoints, which are declared, and waits until all are healthy.
+    pub(crate) async fn start_own(&self, endpoints: &[stack::Endpoint]) -> Result<(), CloudError> {
+        for endpoint in endpoints {
+            let serving = self.launch_own(endpoint).await?;
+            let value = Endpoint {
+                status: Status::InService,
+                failure_reason: None,
+                current: Some(serving.deployment.clone()),
+                pending: None,
+            };
+            self.write_own(endpoint, &value).map_err(|source| self.journal.unusable(source))?;
+            self.host(&endpoint.name).switch(serving, &self.place().models);
+        }
+        Ok(())
+    }
+
+    fn deployment_of(&self, endpoint: &stack::Endpoint) -> Deployment {
+        let now = self.journal.clock().now_millis();
+        Deployment::new(&endpoint.name, &config(endpoint), &[model(endpoint)], now)
+    }
+
     async fn launch_own(&self, endpoint: &stack::Endpoint) -> Result<Serving, CloudError> {
         let name = &endpoint.name;
-        if !is_name(name) {
-            return Err(StackError::EndpointName(name.clone()).into());
-        }
         let image = images::find(&self.launcher.images, &endpoint.image)
             .map_err(|error| StackError::Endpoint { endpoint: name.clone(), source: error.into() })?;
         let mut program = image.program.clone();
@@ -54,24 +81,16 @@ impl Hosting {
         let server = ModelServer::start(server, self.place().clone())
             .await
             .map_err(|error| CloudError::ModelServer { endpoint: name.clone(), source: error.into() })?;
-        let now = self.journal.clock().now_millis();
-        let deployment = Deployment::new(name, &config(endpoint), &[model(endpoint)], now);
-        Ok(Serving::new(deployment, vec![Pipeline::new(vec![server])]))
+        Ok(Serving::new(self.deployment_of(endpoint), vec![Pipeline::new(vec![server])]))
     }
 
-    fn write_own(&self, endpoint: &stack::Endpoint, deployment: &Deployment) -> rusqlite::Result<()> {
+    fn write_own(&self, endpoint: &stack::Endpoint, value: &Endpoint) -> rusqlite::Result<()> {
         let name = &endpoint.name;
         let now = self.journal.clock().now_millis();
-        let value = Endpoint {
-            status: Status::InService,
-            failure_reason: None,
-            current: Some(deployment.clone()),
-            pending: None,
-        };
         self.journal.write(|transaction| {
             records::insert_own(transaction, Kind::Model, name, now, &model(endpoint))?;
             records::insert_own(transaction, Kind::EndpointConfig, name, now, &config(endpoint))?;
-            records::insert_own(transaction, Kind::Endpoint, name, now, &value)
+            records::insert_own(transaction, Kind::Endpoint, name, now, value)
         })
     }
 }
@@ -104,6 +123,7 @@ fn config(endpoint: &stack::Endpoint) -> EndpointConfig {
             initial_variant_weight: 1.0,
             container_startup_health_check_timeout_in_seconds: Some(endpoint.startup_timeout.as_secs()),
             serverless_config: None,
+            without_effect: Map::new(),
         }],
         async_inference_config: Some(AsyncInferenceConfig {
             client_config: Some(ClientConfig { max_concurrent_invocations_per_instance: most }),
@@ -114,7 +134,9 @@ fn config(endpoint: &stack::Endpoint) -> EndpointConfig {
                     success_topic: arn(&endpoint.success_topic),
                     error_topic: arn(&endpoint.error_topic),
                 }),
+                without_effect: Map::new(),
             },
         }),
+        without_effect: Map::new(),
     }
 }

@@ -34,7 +34,7 @@ impl Pipeline {
         timeout: Duration,
     ) -> Result<Answer, InvokeError> {
         let told = |error| match error {
-            InvokeError::TimedOut(_) => InvokeError::TimedOut(timeout),
+            InvokeError::TimedOut { container, .. } => InvokeError::TimedOut { container, timeout },
             other => other,
         };
         let (mut request, mut body) = (request.clone(), body);

@@ -221,7 +221,7 @@ impl Transform {
             journal: Arc::clone(&self.journal),
             folder,
             data_log,
-            permits: Semaphore::new(most),
+            permits: Arc::new(Semaphore::new(most)),
         });
         let left = objects.into_iter().filter(|object| object.status == ObjectStatus::Left);
         let transform = |object| Arc::clone(&work).transform(object);

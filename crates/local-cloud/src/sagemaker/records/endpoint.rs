@@ -117,7 +117,8 @@ impl Deployment {
         let client = self.asynchronous.as_ref().and_then(|config| config.client_config.as_ref());
         let most = client.map_or(CONCURRENCY, |client| client.max_concurrent_invocations_per_instance);
         let instances: u64 = self.variants.iter().map(|variant| variant.capacity.instances).sum();
-        usize::try_from(most.saturating_mul(instances)).unwrap_or(usize::MAX).min(MOST_AT_ONCE)
+        // The process goes on without an instance: a request is what would start one.
+        usize::try_from(most.saturating_mul(instances.max(1))).unwrap_or(usize::MAX).min(MOST_AT_ONCE)
     }
 }
 
@@ -241,5 +242,18 @@ mod tests {
         assert_eq!((container.id, container.name.as_str(), container.environment["A"].as_str()), (id, "primary", "1"));
         assert_eq!(read.variants[0].capacity, Capacity { weight: 1.0, instances: 1 });
         assert_eq!(serde_json::from_value::<Deployment>(json!(read)).unwrap(), read);
+    }
+
+    #[test]
+    fn requests_at_once_are_those_of_all_instances_and_of_one_if_there_is_none() {
+        let capacity = json!({"weight": 1.0, "instances": 1});
+        let variant = json!({"name": "v", "containers": [], "startup_timeout_seconds": 60, "serverless": null,
+            "capacity": capacity, "desired": null});
+        let deployment = json!({"config": "c", "variants": [variant], "asynchronous": null, "started": 7});
+        let mut deployment: Deployment = serde_json::from_value(deployment).unwrap();
+        for (instances, most) in [(0, 4), (1, 4), (3, 12), (1000, MOST_AT_ONCE)] {
+            deployment.variants[0].capacity.instances = instances;
+            assert_eq!(deployment.concurrency(), most, "{instances}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The record of an endpoint configuration, with the members of AWS's own structures.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The default time until a container's first healthy `/ping`, in seconds: SageMaker's 8 minutes.
 const STARTUP_TIMEOUT_SECONDS: u64 = 480;
@@ -13,6 +14,9 @@ pub(crate) struct EndpointConfig {
     pub(crate) production_variants: Vec<Variant>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) async_inference_config: Option<AsyncInferenceConfig>,
+    /// The request's members that are described only.
+    #[serde(flatten)]
+    pub(crate) without_effect: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +34,9 @@ pub(crate) struct Variant {
     pub(crate) container_startup_health_check_timeout_in_seconds: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) serverless_config: Option<ServerlessConfig>,
+    /// The request's members that are described only.
+    #[serde(flatten)]
+    pub(crate) without_effect: Map<String, Value>,
 }
 
 /// What a serverless variant may use. Here the concurrency is a limit, and everything else is described only.
@@ -72,6 +79,9 @@ pub(crate) struct OutputConfig {
     pub(crate) s3_failure_path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) notification_config: Option<NotificationConfig>,
+    /// The request's members that are described only.
+    #[serde(flatten)]
+    pub(crate) without_effect: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

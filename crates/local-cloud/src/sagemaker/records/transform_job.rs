@@ -11,6 +11,8 @@ use super::model::ServedContainer;
 
 /// The default of `MaxPayloadInMB`.
 const MAX_PAYLOAD_IN_MB: u64 = 6;
+/// The most bytes of a request where `MaxPayloadInMB` is 0: a request lies in memory.
+const WITHOUT_LIMIT: usize = 1 << 30;
 
 /// How the objects of a job are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +116,7 @@ impl Parameters {
     /// The most bytes of a request.
     pub(crate) fn max_payload(&self) -> usize {
         match self.max_payload_in_mb {
-            0 => usize::MAX,
+            0 => WITHOUT_LIMIT,
             megabytes => usize::try_from(megabytes << 20).unwrap_or(usize::MAX),
         }
     }

@@ -190,7 +190,7 @@ mod tests {
         let output_config = OutputConfig {
             s3_output_path: "s3://o/out/".into(),
             s3_failure_path: Some("s3://o/failures".into()),
-            notification_config: None,
+            ..OutputConfig::default()
         };
         AsyncInferenceConfig { client_config: None, output_config }
     }

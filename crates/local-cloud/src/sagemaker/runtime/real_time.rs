@@ -103,22 +103,68 @@ pub(super) async fn invoke(endpoint: &str, serving: &Lease, headers: &HeaderMap,
             response
         }
         Ok((status, _, _, Err(broken), _)) if status.is_success() => {
-            model_error(status, &broken.to_string(), String::new())
+            model_error(status.as_u16(), &broken.to_string(), "")
         }
         Ok((status, failed, _, _, body)) => {
-            let original = String::from_utf8_lossy(&body).into_owned();
-            model_error(status, &format!("{failed} with message \"{original}\""), original)
+            let original = String::from_utf8_lossy(&body);
+            model_error(status.as_u16(), &format!("{failed} with message \"{original}\""), &original)
         }
-        Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &error.to_string()),
+        Err(error) => unanswered(&error),
     }
 }
 
-/// A `ModelError`: what SageMaker says, and the container's own status and message.
-fn model_error(status: StatusCode, message: &str, original: String) -> Response {
+/// The answer to an invocation that the model server did not answer. SDKs repeat it after a 503, so only a server that got nothing is
+/// unavailable.
+fn unanswered(error: &InvokeError) -> Response {
+    let (container, original) = match error {
+        InvokeError::NotHealthy => {
+            return json_error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &error.to_string());
+        }
+        InvokeError::TimedOut { container, .. } => (
+            container,
+            format!(
+                "Your invocation timed out while waiting for a response from container {container}. Review the latency metrics for \
+                 each container in Amazon CloudWatch, resolve the issue, and try again."
+            ),
+        ),
+        InvokeError::Connection { container, .. } => (container, error.to_string()),
+    };
+    model_error(0, &format!("Received server error (0) from {container} with message \"{original}\""), &original)
+}
+
+/// A `ModelError`: what SageMaker says, and the container's own status and message. The status is 0 if it gave none.
+fn model_error(status: u16, message: &str, original: &str) -> Response {
     let cut = |text: &str| text.chars().take(LONGEST_MESSAGE).collect::<String>();
-    let body = json!({"Message": cut(message), "OriginalMessage": cut(&original),
-        "OriginalStatusCode": status.as_u16(), "LogStreamArn": ""});
+    let body = json!({"Message": cut(message), "OriginalMessage": cut(original),
+        "OriginalStatusCode": status, "LogStreamArn": ""});
     let mut response = (StatusCode::FAILED_DEPENDENCY, axum::Json(body)).into_response();
     response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static("ModelError"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::body::collect;
+
+    #[tokio::test]
+    async fn a_timeout_is_an_error_of_the_model() {
+        let response = unanswered(&InvokeError::TimedOut { container: "primary".to_owned(), timeout: TIMEOUT });
+        assert_eq!(
+            (response.status(), &response.headers()["x-amzn-errortype"]),
+            (StatusCode::FAILED_DEPENDENCY, &HeaderValue::from_static("ModelError"))
+        );
+        let body = collect(response.into_body(), 10_000).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let original = body["OriginalMessage"].as_str().unwrap();
+        assert!(
+            original
+                .starts_with("Your invocation timed out while waiting for a response from container primary. Review")
+        );
+        assert_eq!(body["Message"], format!("Received server error (0) from primary with message \"{original}\""));
+        assert_eq!(body["OriginalStatusCode"], 0);
+        assert_eq!(unanswered(&InvokeError::NotHealthy).status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 }

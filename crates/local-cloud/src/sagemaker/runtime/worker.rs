@@ -87,7 +87,7 @@ impl Worker {
 
     /// Carries out an invocation. Breaks off if the endpoint is deleted.
     async fn process(&self, hosted: &Hosted, message: &Message) {
-        let invocation = match serde_json::from_str::<AsyncInvocation>(&message.body) {
+        let mut invocation = match serde_json::from_str::<AsyncInvocation>(&message.body) {
             Ok(invocation) => invocation,
             Err(error) => {
                 tracing::error!(%error, request = message.request_id, "a queued invocation cannot be read");
@@ -104,6 +104,18 @@ impl Worker {
         // The answer was expensive, so it is kept until it is written.
         let mut pause = RETRY_AFTER;
         while let Err(error) = self.settle(&invocation, message, &mut outcome).await {
+            // A missing bucket stays missing.
+            if let StoreError::NoSuchBucket(_) = &error {
+                match outcome {
+                    Outcome::Completed { .. } => {
+                        let location = &invocation.output_location;
+                        outcome = self.failed(format!("the output {location} cannot be written: {}", chain(&error)));
+                    }
+                    // The failure is published only.
+                    _ => invocation.failure_location = None,
+                }
+                continue;
+            }
             tracing::error!(
                 inference_id = message.request_id,
                 error = chain(&error),
@@ -118,8 +130,7 @@ impl Worker {
     }
 
     async fn attempt(&self, hosted: &Hosted, invocation: &AsyncInvocation, message: &Message) -> Outcome {
-        let waited = u64::try_from(self.journal.clock().now_millis() - message.sent).unwrap_or(0);
-        let left = Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(waited));
+        let left = self.left(invocation, message);
         let serving = if left.is_zero() { None } else { hosted.healthy(left).await };
         let Some(serving) = serving else {
             let reason = format!("Request expired after {} seconds in the queue", invocation.request_ttl_seconds);
@@ -139,14 +150,22 @@ impl Worker {
         };
         let timeout = Duration::from_secs(invocation.invocation_timeout_seconds);
         match self.invoke(&serving, &request, input, timeout).await {
+            // It expires in time, whatever the server asks for.
+            Ok(Outcome::Busy(delay)) => Outcome::Busy(delay.min(self.left(invocation, message))),
             Ok(outcome) => outcome,
-            Err(InvokeError::Connection(error)) if message.receives < MAX_TRIES => {
-                tracing::warn!(%error, inference_id = invocation.inference_id, "the model server broke off: to be tried again");
+            Err(InvokeError::Connection { source, .. }) if message.receives < MAX_TRIES => {
+                tracing::warn!(error = %source, inference_id = invocation.inference_id, "the model server broke off: to be tried again");
                 Outcome::Again(Duration::from_millis(100))
             }
             Err(InvokeError::NotHealthy) => Outcome::Busy(Duration::from_millis(100)),
             Err(error) => self.failed(error.to_string()),
         }
+    }
+
+    /// How long the request may still wait for the model server.
+    fn left(&self, invocation: &AsyncInvocation, message: &Message) -> Duration {
+        let waited = u64::try_from(self.journal.clock().now_millis() - message.sent).unwrap_or(0);
+        Duration::from_secs(invocation.request_ttl_seconds).saturating_sub(Duration::from_millis(waited))
     }
 
     /// Has the model server answer, and takes in its answer.

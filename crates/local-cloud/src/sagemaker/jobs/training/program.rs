@@ -155,7 +155,9 @@ impl Output {
     /// The last lines of a job's newest log.
     pub(super) fn last_lines(place: &Place, job: &str) -> String {
         let logs = std::fs::read_dir(place.logs.join("training").join(job)).into_iter().flatten();
-        let newest = logs.filter_map(|log| Some(log.ok()?.path())).max();
+        // The end of a rotated one is older.
+        let is_log = |log: &PathBuf| log.extension().is_some_and(|ending| ending == "log");
+        let newest = logs.filter_map(|log| Some(log.ok()?.path())).filter(is_log).max();
         newest.map(|log| child::log_tail(&log, 0)).unwrap_or_default()
     }
 

@@ -6,6 +6,8 @@ use crate::sagemaker::records::Split;
 
 /// The first word of a record in RecordIO.
 const RECORD_IO: u32 = 0xced7_230a;
+/// Its bytes.
+const MAGIC: [u8; 4] = RECORD_IO.to_le_bytes();
 
 /// Why a record cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -83,30 +85,42 @@ impl<R: BufRead> Records<R> {
     /// magic word inside comes in several parts.
     fn record_io(&mut self) -> Result<Option<Vec<u8>>, SplitError> {
         const BAD: SplitError = SplitError::Malformed("RecordIO");
-        let (mut frames, mut payload) = (Vec::new(), Vec::new());
+        let (mut record, mut continues, mut too_large) = (Vec::new(), false, false);
         loop {
             let mut head = [0; 8];
-            if frames.is_empty() && self.object.fill_buf()?.is_empty() {
+            if !continues && self.object.fill_buf()?.is_empty() {
                 return Ok(None);
             }
             self.object.read_exact(&mut head).map_err(|_| BAD)?;
             let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
             let (kind, length) = (word(4) >> 29, (word(4) & 0x1fff_ffff) as usize);
-            let continues = !frames.is_empty();
             // 0 is a whole record; 1, 2 and 3 are the first, an inner and the last part of one.
             if word(0) != RECORD_IO || kind > 3 || continues != (kind >= 2) {
                 return Err(BAD);
             }
-            let mut part = vec![0; length.next_multiple_of(4)];
-            self.object.read_exact(&mut part).map_err(|_| BAD)?;
-            frames.extend_from_slice(&head);
-            frames.extend_from_slice(&part);
-            if continues {
-                payload.extend_from_slice(&RECORD_IO.to_le_bytes());
+            let padded = length.next_multiple_of(4);
+            let (before, kept): (&[u8], usize) = match (self.framed, continues) {
+                (true, _) => (&head, padded),
+                (false, true) => (&MAGIC, length),
+                (false, false) => (&[], length),
+            };
+            // A record that is too large is read to its end, but not kept.
+            too_large |= record.len() + before.len() + kept > self.limit;
+            if too_large {
+                record = Vec::new();
+                if !self.skip(padded as u64)? {
+                    return Err(BAD);
+                }
+            } else {
+                record.extend_from_slice(before);
+                let start = record.len();
+                record.resize(start + padded, 0);
+                self.object.read_exact(&mut record[start..]).map_err(|_| BAD)?;
+                record.truncate(start + kept);
             }
-            payload.extend_from_slice(&part[..length]);
+            continues = true;
             if matches!(kind, 0 | 3) {
-                return self.within(if self.framed { frames } else { payload });
+                return if too_large { Err(SplitError::TooLarge(self.limit)) } else { Ok(Some(record)) };
             }
         }
     }
@@ -120,24 +134,28 @@ impl<R: BufRead> Records<R> {
         let mut head = [0; 12];
         self.object.read_exact(&mut head).map_err(|_| BAD)?;
         let length = u64::from_le_bytes([head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7]]);
+        let wanted = length.checked_add(4).ok_or(BAD)?;
+        let kept = if self.framed { wanted.saturating_add(12) } else { length };
+        if kept > self.limit as u64 {
+            return Err(if self.skip(wanted)? { SplitError::TooLarge(self.limit) } else { BAD });
+        }
         // A damaged length must not fill the memory: the bytes come as they are there.
         let mut rest = Vec::new();
-        let wanted = length.checked_add(4).ok_or(BAD)?;
         (&mut self.object).take(wanted).read_to_end(&mut rest)?;
         if rest.len() as u64 != wanted {
             return Err(BAD);
         }
-        let record = if self.framed {
+        Ok(Some(if self.framed {
             [head.as_slice(), &rest].concat()
         } else {
             rest.truncate(rest.len() - 4);
             rest
-        };
-        self.within(record)
+        }))
     }
 
-    fn within(&self, record: Vec<u8>) -> Result<Option<Vec<u8>>, SplitError> {
-        if record.len() > self.limit { Err(SplitError::TooLarge(self.limit)) } else { Ok(Some(record)) }
+    /// Reads bytes that are not kept. False if the object ends before.
+    fn skip(&mut self, bytes: u64) -> io::Result<bool> {
+        Ok(io::copy(&mut (&mut self.object).take(bytes), &mut io::sink())? == bytes)
     }
 }
 
@@ -218,6 +236,23 @@ mod tests {
         let object = [tf_record(b"one"), tf_record(b"")].concat();
         assert_eq!(split(&object, Split::TFRecord, false, 99), good(&[b"one", b""]));
         assert_eq!(split(&object, Split::TFRecord, true, 99), good(&[&tf_record(b"one"), &tf_record(b"")]));
+    }
+
+    #[test]
+    fn a_frame_that_is_too_large_is_skipped_and_not_kept() {
+        let (long, last) = (record_io(&[(1, b"abc"), (2, b"defgh"), (3, b"i")]), record_io(&[(0, b"last")]));
+        let larger = |limit: usize| Err(format!("the record is larger than MaxPayloadInMB, which is {limit} bytes"));
+        let object = [long.as_slice(), &last].concat();
+        assert_eq!(split(&object, Split::RecordIO, false, 16), [larger(16), Ok(b"last".to_vec())]);
+        assert_eq!(split(&object, Split::RecordIO, false, 17).len(), 2);
+        assert!(split(&object, Split::RecordIO, false, 17)[0].is_ok());
+        assert_eq!(split(&object, Split::RecordIO, true, 39), [larger(39), Ok(last)]);
+        let object = [tf_record(b"longer"), tf_record(b"last")].concat();
+        assert_eq!(split(&object, Split::TFRecord, false, 5), [larger(5), Ok(b"last".to_vec())]);
+        assert_eq!(split(&object, Split::TFRecord, true, 20), [larger(20), Ok(tf_record(b"last"))]);
+        // The announced bytes are not there.
+        let head = [&(1_u64 << 40).to_le_bytes(), b"CRC1".as_slice(), b"few"].concat();
+        assert_eq!(split(&head, Split::TFRecord, false, 5), [Err("the object is not TFRecord".to_owned())]);
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub(super) struct Work {
     pub(super) journal: Arc<Journal>,
     pub(super) folder: PathBuf,
     pub(super) data_log: DataLog,
-    /// One for each request at once.
-    pub(super) permits: Semaphore,
+    /// One for each request at once, in all objects.
+    pub(super) permits: Arc<Semaphore>,
 }
 
 /// The stream of what happens to records.
@@ -112,14 +112,22 @@ impl Work {
         let skip = progress.entries.len();
         // It ends when nobody receives any more.
         let reading = tokio::task::spawn_blocking(move || rules.send(file, skip, &sender));
-        let items = futures::stream::unfold((receiver, skip), |(mut receiver, number)| async move {
-            receiver.recv().await.map(|item| ((number, item), (receiver, number + 1)))
+        let permits = Arc::clone(&self.permits);
+        let items = futures::stream::unfold((receiver, skip), move |(mut receiver, number)| {
+            let permits = Arc::clone(&permits);
+            async move {
+                let item = receiver.recv().await?;
+                // Each object has one request that waits for its turn, not as many as there are turns. The semaphore is never closed.
+                let permit = permits.acquire_owned().await;
+                Some(((number, item, permit), (receiver, number + 1)))
+            }
         });
         let most = usize::try_from(self.parameters.max_concurrent_transforms).unwrap_or(1);
         let (work, owned) = (Arc::clone(self), object.clone());
-        let answers = items.map(move |(number, item)| {
+        let answers = items.map(move |(number, item, permit)| {
             let (work, object) = (Arc::clone(&work), owned.clone());
             async move {
+                let _permit = permit;
                 match item {
                     Ok(batch) => (batch.records as u64, work.batch(&object, number as u64, batch).await),
                     Err(bad) => (1, Err(bad)),
@@ -165,8 +173,6 @@ impl Work {
 
     /// Has the model server answer. A request without an answer, or with one of a server error, is repeated.
     async fn invoke(&self, payload: Bytes) -> Result<Bytes, Bad> {
-        // The semaphore is never closed.
-        let _permit = self.permits.acquire().await;
         let request = ModelRequest {
             content_type: self.spec.content_type.clone(),
             accept: self.spec.accept.clone(),
