@@ -54,10 +54,8 @@ done
 install -d "$dest/opt/ml/model" "$dest/opt/face-models"
 # The data of the pipeline, for whichever user the image runs as.
 [[ $kind == serve ]] || install -d --mode=1777 "$dest/data"
-# The certificates that clients of AWS read when they start, even for a cloud on this machine.
+# The certificates that clients of AWS read when they start, even for a cloud on this machine. `serve` is a client of S3.
 certificates=/etc/ssl/certs/ca-certificates.crt
-if [[ $kind == time-traveler ]]; then
-    [[ -f $certificates ]] || fail "$certificates is not on this machine: the package ca-certificates has it"
-    install -D --mode=644 "$certificates" "$dest$certificates"
-fi
+[[ -f $certificates ]] || fail "$certificates is not on this machine: the package ca-certificates has it"
+install -D --mode=644 "$certificates" "$dest$certificates"
 install -d --mode=1777 "$dest/tmp"

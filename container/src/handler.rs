@@ -111,6 +111,11 @@ pub trait InferenceHandler: Send + Sync + 'static {
         None
     }
 
+    /// Whether a network computes on the CPU. It allocates large blocks again and again, so the program keeps them.
+    fn computes_on_cpu(&self) -> bool {
+        false
+    }
+
     /// The memory of the model on a GPU, in bytes; `None` on a CPU.
     fn device_memory(&self, _model: &Self::Model) -> Option<u64> {
         None

@@ -4,4 +4,6 @@ pub mod classifier;
 pub mod face_aging;
 pub mod face_detector;
 pub mod faster_rcnn;
+mod pictures;
+mod python;
 pub mod ssd;

@@ -2,9 +2,9 @@
 //!
 //! | program | arenas | large blocks |
 //! |---|---|---|
-//! | `serve` with the preview engine, or with SAM on a GPU; `up` | two | returned |
-//! | `serve` with SAM on a CPU | two | kept |
-//! | `age`, `bench aging` with SAM on a CPU | glibc's default | kept |
+//! | `serve` with the preview engine, or with a network on a GPU; `up` | two | returned |
+//! | `serve` with a network on a CPU | two | kept |
+//! | `age`, `bench aging` with SAM on a CPU; `train` | glibc's default | kept |
 //! | `bench detector` | glibc's default | returned |
 
 /// Limits all threads to two arenas. By default, glibc keeps strip-sized blocks per arena, up to eight arenas per core: the

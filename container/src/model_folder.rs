@@ -22,7 +22,7 @@ pub enum FolderError {
         source: io::Error,
     },
     /// It has no checkpoint.
-    #[error("the model folder {} has no checkpoint: a file that ends in .pth, .pt or .safetensors would work", folder.display())]
+    #[error("the model folder {} has no checkpoint: a file that ends in .pth, .pt, .safetensors or .pkl would work", folder.display())]
     None {
         /// The folder.
         folder: PathBuf,
@@ -35,6 +35,14 @@ pub enum FolderError {
         /// The names of the files.
         names: Vec<String>,
     },
+}
+
+impl FolderError {
+    /// A folder has these checkpoints, and not one.
+    pub(crate) fn several(folder: &Path, files: &[PathBuf]) -> Self {
+        let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self::Several { folder: folder.to_owned(), names: files.iter().map(name).collect() }
+    }
 }
 
 /// The checkpoints of a folder, in the order of their names.
@@ -76,15 +84,11 @@ pub fn preferred(files: &[PathBuf]) -> Option<&PathBuf> {
 /// # Errors
 /// [`FolderError`].
 pub fn checkpoint(folder: &Path) -> Result<PathBuf, FolderError> {
-    let folder_name = folder.to_owned();
     let files = checkpoints(folder)?;
     match (preferred(&files), &files[..]) {
         (Some(file), _) => Ok(file.clone()),
-        (None, []) => Err(FolderError::None { folder: folder_name }),
-        (None, files) => {
-            let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Err(FolderError::Several { folder: folder_name, names: files.iter().map(name).collect() })
-        }
+        (None, []) => Err(FolderError::None { folder: folder.to_owned() }),
+        (None, files) => Err(FolderError::several(folder, files)),
     }
 }
 
@@ -96,7 +100,9 @@ mod tests {
     fn one_checkpoint_is_found_and_none_or_several_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let message = || checkpoint(folder.path()).unwrap_err().to_string();
-        assert!(message().contains("has no checkpoint"), "{}", message());
+        assert!(
+            message().ends_with("has no checkpoint: a file that ends in .pth, .pt, .safetensors or .pkl would work")
+        );
         std::fs::write(folder.path().join("export.pkl"), "").unwrap();
         assert_eq!(checkpoint(folder.path()).unwrap(), folder.path().join("export.pkl"));
         for name in ["labels.txt", "._faces.pth", "faces.PTH"] {

@@ -36,37 +36,17 @@ pub fn main() -> anyhow::Result<()> {
 pub fn serve_by(environment: &Environment) -> anyhow::Result<()> {
     log_to_stderr()?;
     let settings = Settings::read(environment)?;
-    match ModelKind::of(environment)? {
-        ModelKind::FaceAging => {
-            let handler = FaceAging::new(face_aging::Settings::read(environment)?)?;
-            let on_cpu = handler.computes_on_cpu();
-            run(settings, handler, on_cpu)
-        }
-        ModelKind::Classifier => {
-            let handler = Classification::new(NetworkSettings::read(environment)?)?;
-            let on_cpu = handler.computes_on_cpu();
-            run(settings, handler, on_cpu)
-        }
-        ModelKind::FasterRcnn => {
-            let handler = ObjectDetection::new(faster_rcnn::Settings::read(environment)?)?;
-            let on_cpu = handler.computes_on_cpu();
-            run(settings, handler, on_cpu)
-        }
-        ModelKind::Ssd => {
-            let handler = ssd::ObjectDetection::new(NetworkSettings::read(environment)?)?;
-            let on_cpu = handler.computes_on_cpu();
-            run(settings, handler, on_cpu)
-        }
-        ModelKind::FaceDetector => {
-            let handler = FaceDetection::new(face_detector::Settings::read(environment)?)?;
-            let on_cpu = handler.computes_on_cpu();
-            run(settings, handler, on_cpu)
-        }
+    match ModelKind::served(environment)? {
+        ModelKind::FaceAging => run(settings, FaceAging::new(face_aging::Settings::read(environment)?)?),
+        ModelKind::Classifier => run(settings, Classification::new(NetworkSettings::read(environment)?)?),
+        ModelKind::FasterRcnn => run(settings, ObjectDetection::new(faster_rcnn::Settings::read(environment)?)?),
+        ModelKind::Ssd => run(settings, ssd::ObjectDetection::new(NetworkSettings::read(environment)?)?),
+        ModelKind::FaceDetector => run(settings, FaceDetection::new(face_detector::Settings::read(environment)?)?),
     }
 }
 
-/// Serves a handler. `on_cpu`: a network computes on the CPU.
-fn run(settings: Settings, handler: impl InferenceHandler, on_cpu: bool) -> anyhow::Result<()> {
+fn run(settings: Settings, handler: impl InferenceHandler) -> anyhow::Result<()> {
+    let on_cpu = handler.computes_on_cpu();
     heap::limit_arenas();
     if on_cpu {
         heap::keep_large_blocks();
@@ -97,7 +77,8 @@ fn log_to_stderr() -> anyhow::Result<()> {
     let wanted = wanted.unwrap_or_else(|| "info".into());
     // The compiler of GPU kernels logs its intermediate code at `info`: 200 MB at a first start.
     let filter = wanted.to_str().and_then(|wanted| format!("pliron=warn,{wanted}").parse::<EnvFilter>().ok());
-    let filter = filter.context("RUST_LOG cannot be used: info, or container=debug, would work")?;
+    let filter =
+        filter.with_context(|| format!("RUST_LOG={wanted:?} cannot be used: info, or container=debug, would work"))?;
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_env_filter(filter).init();
     // A panic is caught and answered. Its message belongs in the log.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panic")));

@@ -120,6 +120,15 @@ fn a_model_that_cannot_be_served_is_refused_at_start() {
     std::fs::copy(folder.path().join("faces.safetensors"), folder.path().join("more.safetensors")).unwrap();
     let message = refusal(folder.path(), &[("MODEL_KIND", "face-detector")]);
     assert!(message.contains("has several checkpoints (faces.safetensors, more.safetensors)"), "{message}");
+    // Nor does the preview engine of face ageing serve instead.
+    let message = refusal(folder.path(), &[]);
+    assert!(message.contains("has several checkpoints (faces.safetensors, more.safetensors)"), "{message}");
+    std::fs::remove_file(folder.path().join("more.safetensors")).unwrap();
+    std::fs::write(folder.path().join("faces.safetensors"), "weights").unwrap();
+    let message = refusal(folder.path(), &[]);
+    assert!(message.contains("faces.safetensors"), "{message}");
+    let message = refusal(folder.path(), &[("RUST_LOG", "container=loud")]);
+    assert!(message.contains("RUST_LOG=\"container=loud\" cannot be used: info, or"), "{message}");
     let empty = tempfile::tempdir().unwrap();
     let message = refusal(empty.path(), &[("MODEL_NAME", "DSFDDetector")]);
     assert!(message.contains("has no checkpoint"), "{message}");

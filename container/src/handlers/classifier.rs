@@ -13,6 +13,7 @@ use vision::classifier::{Classifier, DESCRIPTION, Description, Identity, Pixels,
 
 use self::wire::Request;
 use crate::handler::{Answer, Failure, InferenceHandler, Work};
+use crate::handlers::pictures;
 use crate::head::Head;
 use crate::log_line::{LogLine, log_invocation};
 use crate::model_folder;
@@ -79,11 +80,6 @@ impl Classification {
         let files = ModelFiles::open(folder)?;
         Ok(Self { settings, files })
     }
-
-    /// Whether a network will compute on the CPU, which allocates large blocks again and again.
-    pub fn computes_on_cpu(&self) -> bool {
-        self.settings.device.find().is_ok_and(|device| device == Device::Cpu)
-    }
 }
 
 /// A picture as the network takes it, and then its probabilities.
@@ -139,7 +135,7 @@ impl InferenceHandler for Classification {
     }
 
     fn input(&self, _: &Request, body: Vec<u8>, stages: &mut Stages) -> Result<Picture, Refusal> {
-        let picture = stages.measure("decode", || wire::decoded(&body))?;
+        let picture = stages.measure("decode", || pictures::decoded(&body))?;
         let pixels = stages.measure("resize", || self.files.description.input(&picture));
         Ok(Picture { pixels, probabilities: None })
     }
@@ -170,12 +166,16 @@ impl InferenceHandler for Classification {
         Ok(stages.measure("encode", || wire::answer(*request, &self.files.description.classes, &probabilities)))
     }
 
+    fn computes_on_cpu(&self) -> bool {
+        self.settings.device.is_cpu()
+    }
+
     fn device_memory(&self, classifier: &Classifier) -> Option<u64> {
         classifier.device().memory()
     }
 
     fn refusal(&self, reason: &Reason) -> Refusal {
-        wire::refusal(reason)
+        pictures::refusal(reason)
     }
 
     fn log(&self, request: Option<&Request>, line: &LogLine) {

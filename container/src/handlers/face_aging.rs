@@ -42,12 +42,6 @@ impl FaceAging {
         Ok(Self { portraits: Portraits::load(&folders, engine)?, settings, buffers: Buffers::default() })
     }
 
-    /// Whether a network will compute on the CPU, which allocates large blocks again and again.
-    pub fn computes_on_cpu(&self) -> bool {
-        let device = self.settings.compute.device;
-        self.portraits.aligner.engine == EngineKind::Sam && device.find().is_ok_and(|device| device == Device::Cpu)
-    }
-
     fn load(&self) -> Result<Engine, LoadError> {
         let model_dir = self.settings.model_dir.as_deref();
         let engine = Engine::load(model_dir, self.settings.compute)?;
@@ -146,6 +140,10 @@ impl InferenceHandler for FaceAging {
 
     fn buffers(&self) -> Option<&Buffers> {
         Some(&self.buffers)
+    }
+
+    fn computes_on_cpu(&self) -> bool {
+        self.portraits.aligner.engine == EngineKind::Sam && self.settings.compute.device.is_cpu()
     }
 
     fn device_memory(&self, engine: &Engine) -> Option<u64> {

@@ -51,11 +51,6 @@ impl FaceDetection {
         Ok(Self { settings, identity, objects: Objects::default() })
     }
 
-    /// Whether a network will compute on the CPU, which allocates large blocks again and again.
-    pub fn computes_on_cpu(&self) -> bool {
-        self.settings.device.find().is_ok_and(|device| device == Device::Cpu)
-    }
-
     /// The network of the checkpoint.
     pub fn network(&self) -> FaceNetwork {
         self.identity.network
@@ -150,6 +145,10 @@ impl InferenceHandler for FaceDetection {
 
     fn output(&self, _: &Request, work: Detection, stages: &mut Stages) -> Result<Answer, Refusal> {
         Ok(stages.measure("encode", || wire::answer(&work.found, self.settings.landmarks)))
+    }
+
+    fn computes_on_cpu(&self) -> bool {
+        self.settings.device.is_cpu()
     }
 
     fn device_memory(&self, detector: &FaceDetector) -> Option<u64> {

@@ -16,6 +16,7 @@ use vision::faster_rcnn::{Config, Detection, FasterRcnn, Identity, identify};
 pub use self::settings::Settings;
 use self::wire::{Pictures, Request};
 use crate::handler::{Answer, Failure, InferenceHandler, Work};
+use crate::handlers::pictures;
 use crate::head::Head;
 use crate::log_line::{LogLine, log_invocation};
 use crate::model_folder;
@@ -28,8 +29,8 @@ pub const LABELS: &str = "labels.txt";
 /// Width and height of the picture that warms up a GPU, in pixels.
 const WARM_UP: u32 = 64;
 
-/// Identifies the files of a model folder: its checkpoint, and `config.yaml`. Without that, the tensors tell the layers, and the rest is that
-/// of the model zoo.
+/// Identifies the files of a model folder: its checkpoint, and `config.yaml`. Without the latter, the layers follow from the
+/// tensors, and the rest is that of the model zoo.
 ///
 /// # Errors
 /// There is no checkpoint or several, it is not that of a Faster R-CNN, or the configuration cannot be used.
@@ -68,11 +69,6 @@ impl ObjectDetection {
         detecting.score = settings.score;
         detecting.overlap = settings.overlap.unwrap_or(detecting.overlap);
         Ok(Self { settings, identity })
-    }
-
-    /// Whether a network will compute on the CPU, which allocates large blocks again and again.
-    pub fn computes_on_cpu(&self) -> bool {
-        self.settings.device.find().is_ok_and(|device| device == Device::Cpu)
     }
 }
 
@@ -160,12 +156,16 @@ impl InferenceHandler for ObjectDetection {
         Ok(stages.measure("encode", || wire::answer(&work.pictures, &work.found)))
     }
 
+    fn computes_on_cpu(&self) -> bool {
+        self.settings.device.is_cpu()
+    }
+
     fn device_memory(&self, network: &FasterRcnn) -> Option<u64> {
         network.device().memory()
     }
 
     fn refusal(&self, reason: &Reason) -> Refusal {
-        wire::refusal(reason)
+        pictures::refusal(reason)
     }
 
     fn log(&self, request: Option<&Request>, line: &LogLine) {

@@ -39,11 +39,6 @@ impl ObjectDetection {
         let files = ModelFiles::open(folder)?;
         Ok(Self { settings, files })
     }
-
-    /// Whether a network will compute on the CPU, which allocates large blocks again and again.
-    pub fn computes_on_cpu(&self) -> bool {
-        self.settings.device.find().is_ok_and(|device| device == Device::Cpu)
-    }
 }
 
 /// A picture as the network takes it, and then its detections.
@@ -124,6 +119,10 @@ impl InferenceHandler for ObjectDetection {
         let detections = work.detections.ok_or_else(|| self.refusal(&Reason::Failed))?;
         let rows = self.files.identity.config.post_processing.total;
         Ok(stages.measure("encode", || wire::answer(&detections, rows, work.threshold)))
+    }
+
+    fn computes_on_cpu(&self) -> bool {
+        self.settings.device.is_cpu()
     }
 
     fn device_memory(&self, detector: &Detector) -> Option<u64> {

@@ -89,6 +89,11 @@ impl DeviceChoice {
             Self::Auto => Ok(cuda().unwrap_or(Device::Cpu)),
         }
     }
+
+    /// Whether the chosen device is the CPU.
+    pub fn is_cpu(self) -> bool {
+        self.find() == Ok(Device::Cpu)
+    }
 }
 
 #[cfg(feature = "cuda")]
@@ -217,6 +222,7 @@ mod tests {
     #[test]
     fn the_cpu_is_always_there() {
         assert_eq!(DeviceChoice::Cpu.find(), Ok(Device::Cpu));
+        assert!(DeviceChoice::Cpu.is_cpu());
         assert!(DeviceChoice::Auto.find().is_ok());
     }
 }

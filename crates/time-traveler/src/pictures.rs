@@ -8,3 +8,4 @@ pub(crate) mod photograph;
 pub(crate) mod portrait_name;
 pub(crate) mod sample;
 pub(crate) mod source;
+pub(crate) mod target;

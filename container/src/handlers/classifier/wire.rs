@@ -1,18 +1,15 @@
-//! The wire format of classification: from heads and bytes to a picture, from probabilities and errors to answers. Pure functions.
+//! The wire format of classification: from heads to requests, from probabilities to answers. Pure functions.
 
 use axum::http::StatusCode;
-use picture::RgbImage;
-use pipeline::{ForeignType, ImageType};
+use pipeline::ImageType;
 use serde_json::Value;
 use vision::classifier::most_probable;
 
 use crate::handler::Answer;
+use crate::handlers::pictures::{accepted_json, shown};
+use crate::handlers::python;
 use crate::head::Head;
-use crate::media_type::{MediaType, preferred};
-use crate::refusal::{Reason, Refusal};
-
-/// The characters of a header that a message shows.
-const SHOWN: usize = 100;
+use crate::refusal::Refusal;
 
 /// What an invocation asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +23,7 @@ pub struct Request {
 /// # Errors
 /// 415: a body that is no picture. 406: an answer that is not JSON. 400: `top` is no number above 0.
 pub fn request(head: &Head) -> Result<Request, Refusal> {
-    let accept = head.accept.as_deref().filter(|accept| !accept.trim().is_empty()).unwrap_or("*/*");
-    let json = |range: &MediaType| {
-        let is_json = matches!(range.essence.as_str(), "*/*" | "application/*" | "application/json");
-        is_json.then(|| range.parameter("top").map(ToOwned::to_owned))
-    };
-    let Some(top) = preferred(accept, json) else {
-        let message = format!("Accept: {:?} cannot be answered: application/json can", shown(accept));
-        return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message));
-    };
+    let top = accepted_json(head, |range| range.parameter("top").map(ToOwned::to_owned))?;
     let number = |top: String| match top.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => {
@@ -52,27 +41,12 @@ pub fn request(head: &Head) -> Result<Request, Refusal> {
     Ok(Request { top: top.map(number).transpose()? })
 }
 
-/// The picture of a body.
-///
-/// # Errors
-/// [`Refusal`]: 415, 400 or 413.
-pub fn decoded(body: &[u8]) -> Result<RgbImage, Refusal> {
-    picture::decode(body).map_err(|error| {
-        let mut refusal = Refusal::from(error);
-        // The picture library knows its own formats only.
-        if let Some(foreign) = ForeignType::sniff(body) {
-            refusal.message = foreign.to_string();
-        }
-        refusal
-    })
-}
-
 /// The answer: `{"class", "confidence"}`, and with `top` as many classes in the same form, as Python writes them.
 pub fn answer(request: Request, classes: &[String], probabilities: &[f32]) -> Answer {
     let ranked = most_probable(probabilities, request.top.unwrap_or(1));
     let members = |(class, probability): &(usize, f32)| {
         let class = Value::from(classes[*class].as_str());
-        format!("\"class\": {class}, \"confidence\": {}", Value::from(f64::from(*probability)))
+        format!("\"class\": {class}, \"confidence\": {}", python::float(f64::from(*probability)))
     };
     let mut body = members(&ranked[0]);
     if request.top.is_some() {
@@ -81,20 +55,6 @@ pub fn answer(request: Request, classes: &[String], probabilities: &[f32]) -> An
     }
     let body = format!("{{{body}}}").into_bytes();
     Answer { media_type: "application/json".to_owned(), custom_attributes: None, body }
-}
-
-/// A reason of the server's.
-pub fn refusal(reason: &Reason) -> Refusal {
-    let mut refusal = Refusal::from(reason);
-    if let Reason::EmptyBody = reason {
-        refusal.message = "the request has no body: a JPEG, PNG or WebP picture would work".to_owned();
-    }
-    refusal
-}
-
-/// The beginning of a text.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -144,13 +104,7 @@ mod tests {
             r#"{"class": "pug", "confidence": 0.6499999761581421, "top": [{"class": "pug", "confidence": 0.6499999761581421}, {"class": "a \"b\"", "confidence": 0.25}]}"#
         );
         assert_eq!(text(Some(9)).matches("\"class\"").count(), 4);
-    }
-
-    #[test]
-    fn bodies_that_are_no_pictures_are_refused() {
-        assert_eq!(decoded(b"hello, world").unwrap_err().status.as_u16(), 415);
-        let heic = decoded(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap_err();
-        assert!(heic.message.contains("HEIC"), "{heic}");
-        assert!(refusal(&Reason::EmptyBody).message.contains("JPEG"));
+        let improbable = answer(Request { top: None }, &classes, &[1e-5]);
+        assert_eq!(improbable.body, br#"{"class": "Bengal", "confidence": 9.999999747378752e-06}"#);
     }
 }

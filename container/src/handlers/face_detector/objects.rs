@@ -7,7 +7,8 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use axum::http::StatusCode;
 use tokio::sync::OnceCell;
 
-use super::wire::{Reference, refused, shown};
+use super::wire::{Reference, refused};
+use crate::handlers::pictures::shown;
 use crate::refusal::Refusal;
 
 /// The header in which S3 names a bucket's region.

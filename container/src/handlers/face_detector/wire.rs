@@ -6,21 +6,21 @@ use axum::http::StatusCode;
 use ndarray::ArrayView4;
 use ndarray_npy::ViewNpyExt;
 use picture::RgbImage;
-use pipeline::{ErrorCode, ForeignType, ImageType};
+use pipeline::{ErrorCode, ImageType};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
 use vision::{Face, FaceNetwork};
 
 use crate::handler::Answer;
+use crate::handlers::pictures::{accepted_json, decoded, shown};
+use crate::handlers::python;
 use crate::head::Head;
-use crate::media_type::{MediaType, preferred};
+use crate::media_type::MediaType;
 use crate::refusal::{Reason, Refusal};
 
 /// The most pictures of an invocation.
 const MAX_PICTURES: usize = 1000;
-/// The characters of a line that a message shows.
-const SHOWN: usize = 100;
 
 /// The network's name in `MODEL_NAME`.
 pub fn model_name(network: FaceNetwork) -> &'static str {
@@ -79,14 +79,7 @@ pub enum Payload {
 /// # Errors
 /// 415: a body of another type. 406: an answer that is not JSON.
 pub fn request(head: &Head) -> Result<Request, Refusal> {
-    let accept = head.accept.as_deref().filter(|accept| !accept.trim().is_empty()).unwrap_or("*/*");
-    let json = |range: &MediaType| {
-        matches!(range.essence.as_str(), "*/*" | "application/*" | "application/json").then_some(())
-    };
-    if preferred(accept, json).is_none() {
-        let message = format!("Accept: {:?} cannot be answered: application/json can", shown(accept));
-        return Err(refused(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message));
-    }
+    accepted_json(head, |_| ())?;
     let content_type = head.content_type.as_deref().unwrap_or_default();
     match MediaType::parse(content_type).essence.as_str() {
         "text/csv" => Ok(Request::Csv),
@@ -192,17 +185,6 @@ pub fn pictures(payload: Payload) -> Result<Vec<RgbImage>, Refusal> {
     }
 }
 
-fn decoded(file: &[u8]) -> Result<RgbImage, Refusal> {
-    picture::decode(file).map_err(|error| {
-        let mut refusal = Refusal::from(error);
-        // The picture library knows its own formats only.
-        if let Some(foreign) = ForeignType::sniff(file) {
-            refusal.message = foreign.to_string();
-        }
-        refusal
-    })
-}
-
 fn of_array(bytes: &[u8]) -> Result<Vec<RgbImage>, Refusal> {
     let bad = |message| refused(StatusCode::BAD_REQUEST, "BAD_ARRAY", message);
     let needed = "an .npy file of uint8 and of shape (pictures, height, width, 3), in C order, would work";
@@ -237,12 +219,16 @@ pub fn answer(found: &[Vec<Face>], landmarks: bool) -> Answer {
     Answer { media_type: "application/json".to_owned(), custom_attributes: None, body }
 }
 
-/// JSON as Python writes it: with a space after every comma.
+/// JSON as Python writes it: with a space after every comma, and numbers in its notation.
 fn json(value: &impl Serialize) -> Vec<u8> {
     struct Spaced;
     impl Formatter for Spaced {
         fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
             if first { Ok(()) } else { writer.write_all(b", ") }
+        }
+
+        fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+            writer.write_all(python::float(value).as_bytes())
         }
     }
     let mut bytes = Vec::new();
@@ -262,11 +248,6 @@ pub fn refusal(reason: &Reason) -> Refusal {
 
 pub(super) fn refused(status: StatusCode, code: &'static str, message: String) -> Refusal {
     Refusal::new(status, code, message)
-}
-
-/// The beginning of a text.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -378,5 +359,6 @@ mod tests {
             text(&[vec![face(1.0), face(2.0)], vec![]], false),
             "[[[1.0, 2.0, 30.25, 40.0, 0.75], [2.0, 2.0, 30.25, 40.0, 0.75]], []]"
         );
+        assert_eq!(text(&[vec![face(9.99e-6)]], false), "[[[9.99e-06, 2.0, 30.25, 40.0, 0.75]]]");
     }
 }

@@ -1,5 +1,4 @@
-//! The wire format of object detection by Faster R-CNN: from heads and bytes to pictures, from detections and errors to answers. Pure
-//! functions.
+//! The wire format of object detection by Faster R-CNN: from heads and bytes to pictures, from detections to answers. Pure functions.
 
 use axum::http::StatusCode;
 use ndarray::{ArrayViewD, Axis};
@@ -9,15 +8,14 @@ use pipeline::ImageType;
 use vision::faster_rcnn::Detection;
 
 use crate::handler::Answer;
-use crate::handlers::classifier::wire::decoded;
+use crate::handlers::pictures::{accepted_json, decoded, shown};
+use crate::handlers::python;
 use crate::head::Head;
-use crate::media_type::{MediaType, preferred};
-use crate::refusal::{Reason, Refusal};
+use crate::media_type::MediaType;
+use crate::refusal::Refusal;
 
 /// The most pictures of an invocation.
 const MAX_PICTURES: usize = 1000;
-/// The characters of a header that a message shows.
-const SHOWN: usize = 100;
 
 /// The content of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +50,7 @@ pub struct Pictures {
 /// # Errors
 /// 415: a body of another type. 406: an answer that is not JSON.
 pub fn request(head: &Head) -> Result<Request, Refusal> {
-    let accept = head.accept.as_deref().filter(|accept| !accept.trim().is_empty()).unwrap_or("*/*");
-    let json = |range: &MediaType| {
-        matches!(range.essence.as_str(), "*/*" | "application/*" | "application/json").then_some(())
-    };
-    if preferred(accept, json).is_none() {
-        let message = format!("Accept: {:?} cannot be answered: application/json can", shown(accept));
-        return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message));
-    }
+    accepted_json(head, |_| ())?;
     let content_type = head.content_type.as_deref().unwrap_or_default();
     match MediaType::parse(content_type).essence.as_str() {
         "application/x-npy" => Ok(Request::Npy),
@@ -137,30 +128,9 @@ fn list(texts: &[String]) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-/// A number of 32 bits as Python writes it, which knows numbers of 64 bits only.
+/// A number of 32 bits as Python writes it, which has numbers of 64 bits only.
 fn number(value: f32) -> String {
-    let value = f64::from(value);
-    if value != 0.0 && value.abs() < 1e-4 {
-        // An exponent of at least two digits: 1e-05.
-        let text = format!("{value:e}");
-        let (digits, exponent) = text.split_once("e-").unwrap_or((&text, "0"));
-        return format!("{digits}e-{exponent:0>2}");
-    }
-    format!("{value:?}")
-}
-
-/// A reason of the server's.
-pub fn refusal(reason: &Reason) -> Refusal {
-    let mut refusal = Refusal::from(reason);
-    if let Reason::EmptyBody = reason {
-        refusal.message = "the request has no body: a JPEG, PNG or WebP picture would work".to_owned();
-    }
-    refusal
-}
-
-/// The beginning of a text.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
+    python::float(f64::from(value))
 }
 
 #[cfg(test)]

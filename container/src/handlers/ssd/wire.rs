@@ -4,23 +4,17 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use picture::RgbImage;
-use pipeline::ForeignType;
 use serde_json::Value;
 use vision::ssd::Detection;
 
 use crate::handler::Answer;
+use crate::handlers::pictures::{self, accepted_json, shown};
+use crate::handlers::python;
 use crate::head::Head;
-use crate::media_type::{MediaType, preferred};
 use crate::refusal::{Reason, Refusal};
 
-/// The characters of a value that a message shows.
-const SHOWN: usize = 100;
 /// A row of zeros: the exported graph has as many rows for every picture.
 const PADDING: &str = "[0.0, 0.0, 0.0, 0.0, 0.0, 0.0]";
-/// Whole numbers from here on are written with an exponent, as Python writes them.
-const LARGE: f64 = 1e16;
-/// Numbers below this too.
-const SMALL: f64 = 1e-4;
 
 /// What an invocation sends.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,13 +30,7 @@ pub struct Payload {
 /// # Errors
 /// 400: a body that is not JSON, as the original service says it. 406: an answer that is not JSON.
 pub fn request(head: &Head) -> Result<(), Refusal> {
-    let accept = head.accept.as_deref().filter(|accept| !accept.trim().is_empty()).unwrap_or("*/*");
-    let json =
-        |range: &MediaType| matches!(&*range.essence, "*/*" | "application/*" | "application/json").then_some(());
-    if preferred(accept, json).is_none() {
-        let message = format!("Accept: {:?} cannot be answered: application/json can", shown(accept));
-        return Err(refused(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message));
-    }
+    accepted_json(head, |_| ()).map_err(with_reason)?;
     let content_type = head.content_type.as_deref().unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
@@ -90,14 +78,7 @@ pub fn payload(body: &[u8]) -> Result<Payload, Refusal> {
 /// # Errors
 /// [`Refusal`]: 415, 400 or 413.
 pub fn decoded(file: &[u8]) -> Result<RgbImage, Refusal> {
-    picture::decode(file).map_err(|error| {
-        let mut refusal = Refusal::from(error);
-        // The picture library knows its own formats only.
-        if let Some(foreign) = ForeignType::sniff(file) {
-            refusal.message = foreign.to_string();
-        }
-        with_reason(refusal)
-    })
+    pictures::decoded(file).map_err(with_reason)
 }
 
 /// The answer: `{"prediction": [[class, score, left, top, right, bottom], ...]}`, with classes from 0, as Python writes it. It has
@@ -107,7 +88,7 @@ pub fn answer(detections: &[Detection], rows: usize, threshold: f64) -> Answer {
     let row = |detection: &Detection| {
         let Detection { class, score, corners: [left, top, right, bottom], .. } = *detection;
         let numbers = [class as f64].into_iter().chain([score, left, top, right, bottom].map(f64::from));
-        format!("[{}]", numbers.map(number).collect::<Vec<String>>().join(", "))
+        format!("[{}]", numbers.map(python::float).collect::<Vec<String>>().join(", "))
     };
     let mut lines: Vec<String> = detections.iter().filter(reaches).map(row).collect();
     if 0.0 >= threshold {
@@ -115,19 +96,6 @@ pub fn answer(detections: &[Detection], rows: usize, threshold: f64) -> Answer {
     }
     let body = format!("{{\"prediction\": [{}]}}", lines.join(", ")).into_bytes();
     Answer { media_type: "application/json".to_owned(), custom_attributes: None, body }
-}
-
-/// A number as Python's `repr` writes it.
-fn number(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 || (SMALL..LARGE).contains(&size) {
-        let text = value.to_string();
-        return if text.contains('.') { text } else { format!("{text}.0") };
-    }
-    let text = format!("{value:e}");
-    let Some((digits, exponent)) = text.split_once('e') else { return text };
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 /// A reason of the server's.
@@ -148,11 +116,6 @@ fn refused(status: StatusCode, code: &'static str, message: String) -> Refusal {
 fn with_reason(mut refusal: Refusal) -> Refusal {
     refusal.details.insert("reason".to_owned(), refusal.message.as_str().into());
     refusal
-}
-
-/// The beginning of a text.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -203,23 +166,6 @@ mod tests {
             assert_eq!(read(body), Err(code.to_owned()), "{body}");
         }
         assert_eq!(decoded(b"hello").unwrap_err().status, 415);
-    }
-
-    #[test]
-    fn numbers_are_those_of_python() {
-        for (value, text) in [
-            (0.0, "0.0"),
-            (3.0, "3.0"),
-            (f64::from(0.908_199_1_f32), "0.9081990718841553"),
-            (f64::from(1e-8_f32), "9.99999993922529e-09"),
-            (0.0001, "0.0001"),
-            (0.00009, "9e-05"),
-            (1e16, "1e+16"),
-            (-2.5, "-2.5"),
-            (1e-120, "1e-120"),
-        ] {
-            assert_eq!(number(value), text);
-        }
     }
 
     #[test]

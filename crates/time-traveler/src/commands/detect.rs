@@ -6,7 +6,6 @@ mod found;
 mod ssd;
 
 use std::fmt::Write;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -14,7 +13,6 @@ use clap::Args;
 use container::ModelKind;
 use dataset::draw::Tags;
 use image::ImageFormat;
-use image::codecs::jpeg::JpegEncoder;
 use nn::DeviceChoice;
 use picture::RgbImage;
 use serde_json::{Value, json};
@@ -25,10 +23,7 @@ use self::found::{Finder, Found};
 use self::ssd::Ssd;
 use crate::choice::Choice;
 use crate::escape::{Shown, line};
-use crate::pictures::{photograph, source};
-
-/// The quality of a drawn picture.
-const JPEG_QUALITY: u8 = 92;
+use crate::pictures::{photograph, source, target};
 
 #[derive(Debug, Args)]
 pub(crate) struct Detect {
@@ -93,7 +88,7 @@ pub(crate) fn run(detect: &Detect) -> anyhow::Result<()> {
             // Names come last, so that no line crosses them.
             let mut tags = Tags::default();
             found.iter().for_each(|found| found.draw_name(&mut picture, &mut tags));
-            std::fs::write(out, encoded(&picture, out)?)
+            std::fs::write(out, target::encoded(&picture, out)?)
                 .with_context(|| format!("the drawn picture cannot be written to {}", out.shown()))?;
         }
     }
@@ -113,19 +108,20 @@ impl Detect {
         Ok((picture, found))
     }
 
-    /// The file of each drawn picture; none without `--draw`. A folder is made.
+    /// The file of each drawn picture, none of which is a photo; no files without `--draw`. A folder is made.
     fn outs(&self) -> anyhow::Result<Vec<PathBuf>> {
         let Some(out) = &self.draw else { return Ok(Vec::new()) };
-        if picture_format(out).is_some() && !out.is_dir() {
+        if target::format(out).is_some() && !out.is_dir() {
             let [_] = &self.photos[..] else {
                 bail!("--draw {} is one file for {} photos: a folder would work", out.shown(), self.photos.len());
             };
-            return Ok(vec![out.clone()]);
+            let outs = vec![out.clone()];
+            target::check_photos_stay(&self.photos, &outs, "--draw")?;
+            return Ok(outs);
         }
         if ImageFormat::from_path(out).is_ok() && !out.is_dir() {
             bail!("--draw {} cannot be written: .png, .jpg, .webp or a folder would work", out.shown());
         }
-        std::fs::create_dir_all(out).with_context(|| format!("the folder {} cannot be made", out.shown()))?;
         let mut outs: Vec<PathBuf> = Vec::with_capacity(self.photos.len());
         for photo in &self.photos {
             let name = photo.file_stem().with_context(|| format!("the photo {} has no name", photo.shown()))?;
@@ -141,25 +137,10 @@ impl Detect {
             let free = (1..).map(named).find(|file| !outs.contains(file));
             outs.push(free.context("names do not end")?);
         }
+        target::check_photos_stay(&self.photos, &outs, "--draw")?;
+        std::fs::create_dir_all(out).with_context(|| format!("the folder {} cannot be made", out.shown()))?;
         Ok(outs)
     }
-}
-
-/// The format that a file's name asks for; `None` if it cannot be written.
-fn picture_format(file: &Path) -> Option<ImageFormat> {
-    let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
-    ImageFormat::from_path(file).ok().filter(|format| formats.contains(format))
-}
-
-/// The picture in the format that the file's name asks for.
-fn encoded(picture: &RgbImage, file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Cursor::new(Vec::new());
-    match picture_format(file) {
-        Some(ImageFormat::Jpeg) => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(picture)?,
-        Some(format) => picture.write_to(&mut bytes, format)?,
-        None => bail!("{} is no .png, .jpg or .webp", file.shown()),
-    }
-    Ok(bytes.into_inner())
 }
 
 fn as_text(photo: &Path, found: &[Found], [one, many]: [&str; 2]) -> String {
@@ -177,4 +158,34 @@ fn as_text(photo: &Path, found: &[Found], [one, many]: [&str; 2]) -> String {
         let _ = write!(text, "\n  {name}{across:.0} x {down:.0} pixels at ({left:.0}, {top:.0}), score {score:.3}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn photos_are_not_replaced_by_what_is_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = ["one.jpg", "two.jpg"].map(|name| folder.path().join(name));
+        for photo in &photos {
+            std::fs::write(photo, "photo").unwrap();
+        }
+        let detect = |photos: &[PathBuf], draw: PathBuf| Detect {
+            photos: photos.to_vec(),
+            model: folder.path().join("gone"),
+            draw: Some(draw),
+            threshold: 0.5,
+            device: DeviceChoice::Cpu,
+            json: false,
+        };
+        for refused in [detect(&photos, folder.path().to_owned()), detect(&photos[..1], photos[0].clone())] {
+            // Before the model, which is not there.
+            let error = run(&refused).unwrap_err().to_string();
+            assert!(error.starts_with("--draw would replace the photo ") && error.contains("one.jpg"), "{error}");
+        }
+        let outs = detect(&photos, folder.path().join("drawn")).outs().unwrap();
+        assert_eq!(outs, ["one.jpg", "two.jpg"].map(|name| folder.path().join("drawn").join(name)));
+        assert_eq!(detect(&photos[1..], photos[0].with_extension("png")).outs().unwrap().len(), 1);
+    }
 }

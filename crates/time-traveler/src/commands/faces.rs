@@ -2,22 +2,18 @@
 
 use std::cmp::Reverse;
 use std::fmt::Write;
-use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::slice;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use face::{Detection, Landmarks, RgbImage, Sampling};
-use image::ImageFormat;
-use image::codecs::jpeg::JpegEncoder;
+use face::{Detection, Landmarks, Sampling};
 use serde_json::{Value, json};
 
 use crate::escape::Shown;
 use crate::models::FaceModels;
-use crate::pictures::{photograph, source};
+use crate::pictures::{photograph, source, target};
 
-/// The quality of the panels.
-const JPEG_QUALITY: u8 = 92;
 /// How often a picture may be doubled for the search.
 const MAX_UPSAMPLE: u32 = 4;
 
@@ -46,16 +42,10 @@ pub(crate) struct Faces {
 
 fn picture_file(text: &str) -> Result<PathBuf, String> {
     let file = PathBuf::from(text);
-    match picture_format(&file) {
+    match target::format(&file) {
         Some(_) => Ok(file),
         None => Err("a name that ends in .png, .jpg or .webp works".to_owned()),
     }
-}
-
-/// The format that a file's name asks for; `None` if it cannot be written.
-fn picture_format(file: &Path) -> Option<ImageFormat> {
-    let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
-    ImageFormat::from_path(file).ok().filter(|format| formats.contains(format))
 }
 
 fn finite(text: &str) -> Result<f64, String> {
@@ -66,8 +56,11 @@ fn finite(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
-    let finder = faces.models.finder()?;
     let photo = &faces.photo;
+    if let Some(out) = &faces.align {
+        target::check_photos_stay(slice::from_ref(photo), slice::from_ref(out), "--align")?;
+    }
+    let finder = faces.models.finder()?;
     let bytes = source::read(photo, source::MAX_BYTES)?;
     let picture = photograph::decoded(&bytes, photo)?;
     let (width, height) = picture.dimensions();
@@ -97,7 +90,7 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
         };
         let aligned = face::align(&picture, landmarks, faces.size, Sampling::Sam)
             .map_err(|error| anyhow!("{}: {}: {error}", error.code(), photo.shown()))?;
-        std::fs::write(out, encoded(&aligned.picture, out)?)
+        std::fs::write(out, target::encoded(&aligned.picture, out)?)
             .with_context(|| format!("the crop cannot be written to {}", out.shown()))?;
     }
     if faces.json {
@@ -106,17 +99,6 @@ pub(crate) fn run(faces: &Faces) -> anyhow::Result<()> {
         print_line!("{}", as_text(&found, width, height))?;
     }
     Ok(())
-}
-
-/// The picture in the format that the file's name asks for.
-fn encoded(picture: &RgbImage, file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Cursor::new(Vec::new());
-    match picture_format(file) {
-        Some(ImageFormat::Jpeg) => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(picture)?,
-        Some(format) => picture.write_to(&mut bytes, format)?,
-        None => bail!("{} is no .png, .jpg or .webp", file.shown()),
-    }
-    Ok(bytes.into_inner())
 }
 
 fn as_json((detection, landmarks): &(Detection, Landmarks)) -> Value {
@@ -149,5 +131,29 @@ fn plural(faces: usize) -> String {
         0 => "no face".to_owned(),
         1 => "1 face".to_owned(),
         more => format!("{more} faces"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        faces: Faces,
+    }
+
+    #[test]
+    fn a_photo_is_not_replaced_by_its_crop() {
+        let folder = tempfile::tempdir().unwrap();
+        let photo = folder.path().join("photo.png");
+        std::fs::write(&photo, "photo").unwrap();
+        let path = photo.to_str().unwrap();
+        let command = Command::try_parse_from(["faces", path, "--align", path]).unwrap();
+        let error = run(&command.faces).unwrap_err().to_string();
+        assert!(error.starts_with("--align would replace the photo ") && error.contains("photo.png"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use crate::escape::Shown;
 #[derive(Debug, Args)]
 #[command(after_help = "The variables of the container hold here too: docs/container.md lists them.")]
 pub(crate) struct Serve {
-    /// Folder of the model's files, whose checkpoint tells which model it is [default: SM_MODEL_DIR]
+    /// Folder of the model's files; its checkpoint says which model it is [default: SM_MODEL_DIR]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Port to listen on; 0: any free port [default: SAGEMAKER_BIND_TO_PORT, or 8080]

@@ -1,7 +1,7 @@
 //! The folder that a portrait's pictures are written into.
 //!
-//! A list of what was written, in `sha256sum`'s format, tells these files from the user's own. Files of an earlier portrait are
-//! replaced or removed; a file that the user put there or changed stays.
+//! A list of what was written, in `sha256sum`'s format, distinguishes these files from the user's own. Files of an earlier portrait
+//! are replaced or removed; a file that the user put there or changed stays.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};

@@ -14,7 +14,7 @@ use crate::terminal::progress::Progress;
 
 #[derive(Debug, Args)]
 pub(crate) struct Convert {
-    /// A checkpoint: .pt or .safetensors
+    /// A checkpoint of PyTorch, safetensors or TensorFlow
     checkpoint: PathBuf,
     /// The file to write [default: the checkpoint's name, ending in .safetensors]
     out: Option<PathBuf>,

@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// A checkpoint: .pt or .safetensors
+    /// A checkpoint of PyTorch, safetensors or TensorFlow
     checkpoint: PathBuf,
     /// Print the result as one line of JSON
     #[arg(long)]
