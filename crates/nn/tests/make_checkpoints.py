@@ -1,7 +1,7 @@
 """Makes the small checkpoints for the tests of the checkpoint reader, with PyTorch.
 
     pip install torch numpy
-    python crates/aging/tests/make_checkpoints.py
+    python crates/nn/tests/make_checkpoints.py
 
 The last run used PyTorch 2.15.0. float16 represents all values exactly.
 """

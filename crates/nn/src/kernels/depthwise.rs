@@ -9,7 +9,7 @@ use super::extent::Extent;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::Line;
 use super::padding::Padding;
-use super::prepared;
+use super::prepared::prepared;
 
 /// Pixels of a row that are computed together, which share columns of the input.
 const PIXELS: usize = 4;
@@ -71,13 +71,12 @@ impl Convolution for Depthwise {
         self.channels
     }
 
-    fn out(&self, Extent { images, height, width }: Extent) -> Extent {
-        Extent { images, height: height.div_ceil(self.stride), width: width.div_ceil(self.stride) }
+    fn out(&self, extent: Extent) -> Extent {
+        extent.strided(self.stride)
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
-        let mut memory = prepared::memory(prologue, maps);
-        let maps = prepared::prepared(prologue, maps, self.channels, &mut memory);
+        let maps = &*prepared(prologue, maps, self.channels);
         let epilogue = &epilogue.dense(self.channels);
         match self.side {
             3 => self.rows::<3>(maps, extent, epilogue, out),

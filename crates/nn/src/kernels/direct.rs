@@ -11,7 +11,7 @@ use super::fused::{Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Far, Line, Panels};
 use super::packed::{Packed, Use};
 use super::pixels::{Pixels, Pointwise, Source};
-use super::prepared;
+use super::prepared::prepared;
 use super::scratch::Scratch;
 
 /// Pixels that a task multiplies with all weights, where the map has enough for all cores.
@@ -111,8 +111,7 @@ impl Convolution for Direct {
 impl Direct {
     /// Convolves maps into `out`, or adds to what it holds.
     fn run(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
-        let mut memory = prepared::memory(prologue, maps);
-        let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
+        let maps = &*prepared(prologue, maps, self.inputs);
         if self.side == 1 {
             let source = Source { maps, extent, channels: self.inputs, stride: self.stride };
             return self.multiply(Pixels::of(source), epilogue, adds, out);

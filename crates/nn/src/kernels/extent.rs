@@ -17,7 +17,7 @@ impl Extent {
     }
 
     /// The extent of maps of every `stride`-th pixel, down and across.
-    pub(super) fn strided(self, stride: usize) -> Self {
+    pub(crate) fn strided(self, stride: usize) -> Self {
         Self { height: self.height.div_ceil(stride), width: self.width.div_ceil(stride), ..self }
     }
 

@@ -12,7 +12,7 @@ mod weight_gradient;
 
 pub(crate) use adam::{AdamStep, adam};
 pub(crate) use convolution::{Shape, forward, input_gradient};
-pub(crate) use max_pool::{max_pool, max_pool_gradient, pooled};
+pub(crate) use max_pool::{max_pool, max_pool_gradient};
 pub(crate) use normalization::{Activation, Normalization, statistics};
 pub(crate) use sgd::{SgdStep, sgd};
 pub(crate) use weight_gradient::weight_gradient;

@@ -20,9 +20,7 @@ pub struct MaxPool {
 
 impl MapOp for MaxPool {
     fn shape(&self, inputs: &[Maps]) -> (Extent, usize) {
-        let Extent { images, height, width } = inputs[0].extent;
-        let extent = Extent { images, height: height.div_ceil(self.stride), width: width.div_ceil(self.stride) };
-        (extent, inputs[0].channels)
+        (inputs[0].extent.strided(self.stride), inputs[0].channels)
     }
 
     fn forward(&self, inputs: &[Maps], out: &mut [f32]) {

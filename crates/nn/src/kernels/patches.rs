@@ -11,7 +11,7 @@ use super::gemm::{Adjacent, COLUMNS, Panels};
 use super::packed::{Packed, Use};
 use super::padding::Padding;
 use super::pooled::{ByRow, Rows};
-use super::prepared;
+use super::prepared::prepared;
 use super::scratch::Scratch;
 
 /// Pixels that a task multiplies with all weights, if the map has them, up to whole rows.
@@ -92,8 +92,7 @@ impl Convolution for Patches {
 impl Patches {
     /// Convolves maps into `out`, or adds to what it holds.
     fn run(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
-        let mut memory = prepared::memory(prologue, maps);
-        let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
+        let maps = &*prepared(prologue, maps, self.inputs);
         let (depth, outputs) = (self.depth(), self.outputs);
         let epilogue = &epilogue.dense(outputs);
         if self.side == 1 && self.stride == 1 {

@@ -6,7 +6,7 @@ use super::convolution::Convolution;
 use super::extent::Extent;
 use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::max_pool::MaxPool;
-use super::prepared;
+use super::prepared::prepared;
 use super::scratch::Scratch;
 
 /// Tasks of a thread.
@@ -64,8 +64,7 @@ impl<C: ByRow> Convolution for Pooled<C> {
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
         let Self(convolution) = self;
         let inputs = maps.len() / extent.pixels();
-        let mut memory = prepared::memory(prologue, maps);
-        let maps = prepared::prepared(prologue, maps, inputs, &mut memory);
+        let maps = &*prepared(prologue, maps, inputs);
         let epilogue = epilogue.dense(convolution.outputs());
         let convolved = &convolution.rows(extent, &epilogue);
         let (whole, pooled) = (convolution.out(extent), self.out(extent));

@@ -1,5 +1,7 @@
 //! Maps after the prologue of a convolution that needs them in memory.
 
+use std::ops::Deref;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -10,24 +12,34 @@ use super::scratch::Scratch;
 /// Numbers that a task computes, about.
 const NUMBERS: usize = 1 << 14;
 
-/// The memory for [`prepared`] maps.
-pub(super) fn memory(prologue: &Prologue, maps: &[f32]) -> Scratch {
-    Scratch::new(if prologue.is_empty() { 0 } else { maps.len() })
+/// Maps after the prologue of a convolution: those that were given where it is empty.
+pub(super) enum Prepared<'a> {
+    Given(&'a [f32]),
+    Computed(Scratch),
 }
 
-/// Maps of `channels` after the prologue, in `memory`; the maps themselves where the prologue is empty.
-pub(super) fn prepared<'a>(
-    prologue: &Prologue,
-    maps: &'a [f32],
-    channels: usize,
-    memory: &'a mut Scratch,
-) -> &'a [f32] {
-    let Prologue { scale: Some(scale), shift: Some(shift) } = &prologue.dense(channels) else { return maps };
+impl Deref for Prepared<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Given(maps) => maps,
+            Self::Computed(maps) => maps.values(),
+        }
+    }
+}
+
+/// Applies a prologue to maps of `channels`.
+pub(super) fn prepared<'a>(prologue: &Prologue, maps: &'a [f32], channels: usize) -> Prepared<'a> {
+    let Prologue { scale: Some(scale), shift: Some(shift) } = &prologue.dense(channels) else {
+        return Prepared::Given(maps);
+    };
+    let mut computed = Scratch::new(maps.len());
     let some = NUMBERS.next_multiple_of(channels);
-    memory.values_mut().par_chunks_mut(some).zip(maps.par_chunks(some)).for_each(|(out, values)| {
+    computed.values_mut().par_chunks_mut(some).zip(maps.par_chunks(some)).for_each(|(out, values)| {
         arch().dispatch(Apply { scale, shift, values, out });
     });
-    memory.values_mut()
+    Prepared::Computed(computed)
 }
 
 struct Apply<'a> {

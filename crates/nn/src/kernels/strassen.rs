@@ -15,7 +15,7 @@ use super::gemm::{self, Adjacent, COLUMNS, Line, Panels, Sink};
 use super::huge_pages::HugePages;
 use super::pixels::{Pixels, Pointwise, Source};
 use super::prefetch::{prefetch_read, prefetch_write};
-use super::prepared;
+use super::prepared::prepared;
 use super::scratch::Scratch;
 
 /// Pixels that a task multiplies with all weights, at most: with weights up to this size, in bytes, and with larger ones.
@@ -189,8 +189,7 @@ impl Convolution for Strassen {
 impl Strassen {
     /// Convolves maps into `out`, or adds to what it holds.
     fn run(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, adds: bool, out: &mut [f32]) {
-        let mut memory = prepared::memory(prologue, maps);
-        let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
+        let maps = &*prepared(prologue, maps, self.inputs);
         let source = Source { maps, extent, channels: self.inputs, stride: self.stride };
         self.multiply(Pixels::of(source), epilogue, adds, out);
     }

@@ -14,7 +14,7 @@ use super::fused::{DenseEpilogue, Epilogue, Prologue};
 use super::gemm::{self, COLUMNS, Line, Panels, Sums};
 use super::packed::{Packed, Use};
 use super::pooled::{ByRow, Rows};
-use super::prepared;
+use super::prepared::prepared;
 use super::scratch::Scratch;
 use super::winograd::{F63, MOST, Winograd};
 
@@ -103,8 +103,7 @@ impl Convolution for Strided7x7 {
     }
 
     fn forward(&self, maps: &[f32], extent: Extent, prologue: &Prologue, epilogue: &Epilogue, out: &mut [f32]) {
-        let mut memory = prepared::memory(prologue, maps);
-        let maps = prepared::prepared(prologue, maps, self.inputs, &mut memory);
+        let maps = &*prepared(prologue, maps, self.inputs);
         let epilogue = epilogue.dense(self.outputs);
         let (rows, Extent { height, width, .. }) = (&self.rows(extent, &epilogue), self.out(extent));
         let images = maps.chunks_exact(extent.height * extent.width * self.inputs).enumerate();

@@ -14,7 +14,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 
 use crate::device::is_gpu;
-use crate::kernels::gradients::{max_pool as pool, max_pool_gradient, pooled};
+use crate::kernels::gradients::{max_pool as pool, max_pool_gradient};
 use crate::kernels::{Extent, Maps, MaxPool, Scratch, data, numbers};
 
 /// Pools maps, `(images, height, width, channels)`.
@@ -57,7 +57,7 @@ impl Differentiated for Flex {
     fn pooled_from(maps: FloatTensor<Self>, of: MaxPool) -> (FloatTensor<Self>, Places) {
         let maps = maps.to_contiguous();
         let Maps { values, extent, channels } = Maps::of(&maps);
-        let out = pooled(of, extent);
+        let out = extent.strided(of.stride);
         let mut scratch = Scratch::new(out.pixels() * channels);
         let mut places = vec![0; out.pixels() * channels];
         pool(of, values, extent, scratch.values_mut(), &mut places);

@@ -26,8 +26,8 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// The extent of the output.
-    pub(crate) fn out(&self, Extent { images, height, width }: Extent) -> Extent {
-        Extent { images, height: height.div_ceil(self.stride), width: width.div_ceil(self.stride) }
+    pub(crate) fn out(&self, extent: Extent) -> Extent {
+        extent.strided(self.stride)
     }
 
     /// The zeros above the first row of maps, and before their first column.

@@ -10,7 +10,7 @@ use crate::kernels::max_pool::MaxPool;
 /// Pools maps, and writes for each value the place in its window, row by row.
 pub(crate) fn max_pool(pool: MaxPool, maps: &[f32], extent: Extent, out: &mut [f32], places: &mut [u8]) {
     let channels = maps.len() / extent.pixels();
-    let out_extent = pooled(pool, extent);
+    let out_extent = extent.strided(pool.stride);
     let row = out_extent.width * channels;
     out.par_chunks_exact_mut(row).zip(places.par_chunks_exact_mut(row)).enumerate().for_each(
         |(index, (out, places))| {
@@ -18,11 +18,6 @@ pub(crate) fn max_pool(pool: MaxPool, maps: &[f32], extent: Extent, out: &mut [f
             arch().dispatch(Row { pool, maps, extent, channels, image, y, out, places });
         },
     );
-}
-
-/// The extent of the pooled maps.
-pub(crate) fn pooled(MaxPool { stride, .. }: MaxPool, Extent { images, height, width }: Extent) -> Extent {
-    Extent { images, height: height.div_ceil(stride), width: width.div_ceil(stride) }
 }
 
 struct Row<'a> {
@@ -93,7 +88,7 @@ impl WithSimd for Spread<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { pool, gradient, places, extent, channels, image, y, out } = self;
         let MaxPool { side, stride } = pool;
-        let pooled = pooled(pool, extent);
+        let pooled = extent.strided(pool.stride);
         out.fill(0.0);
         // The windows that hold the pixel, and its place in them.
         let windows = |at: usize, count: usize| {

@@ -89,7 +89,7 @@ struct Padded<'a> {
 
 enum Values<'a> {
     Maps(&'a [f32]),
-    Copied(Scratch, usize),
+    Copied(Scratch),
 }
 
 impl<'a> Padded<'a> {
@@ -101,8 +101,7 @@ impl<'a> Padded<'a> {
         }
         let [rows, columns] = [out.height, out.width].map(|length| (length - 1) * stride + side);
         let row = columns * inputs;
-        let count = extent.images * rows * row;
-        let mut scratch = Scratch::new(count);
+        let mut scratch = Scratch::new(extent.images * rows * row);
         scratch.values_mut().par_chunks_exact_mut(row).enumerate().for_each(|(index, padded)| {
             let (image, y) = (index / rows, index % rows);
             if y < above || y - above >= extent.height {
@@ -116,13 +115,13 @@ impl<'a> Padded<'a> {
             rest[..width].copy_from_slice(&maps[from..][..width]);
             rest[width..].fill(0.0);
         });
-        Self { values: Values::Copied(scratch, count), rows, row, out }
+        Self { values: Values::Copied(scratch), rows, row, out }
     }
 
     fn values(&self) -> &[f32] {
         match &self.values {
             Values::Maps(maps) => maps,
-            Values::Copied(scratch, count) => &scratch.values()[..*count],
+            Values::Copied(scratch) => scratch.values(),
         }
     }
 }
