@@ -145,11 +145,11 @@ impl JobTracker {
 
     /// `GET /jobs/{id}?wait=20`
     async fn get(&self, id: &PortraitKey, query: &HashMap<String, String>) -> Result<HttpResponse, HandlerError> {
-        let wait = match query.get("wait").map(|text| text.parse::<u64>()) {
+        let wait = match query.get("wait").map(|text| text.parse::<u64>().map_err(|_| text)) {
             None => 0,
             Some(Ok(seconds)) => seconds.min(MAX_WAIT_SECONDS),
-            Some(Err(_)) => {
-                let message = format!("wait is no number of seconds: 0 to {MAX_WAIT_SECONDS} would work");
+            Some(Err(text)) => {
+                let message = format!("wait is {:?}: 0 to {MAX_WAIT_SECONDS} seconds would work", excerpt(text));
                 return Ok(HttpResponse::error(400, "BAD_REQUEST", &message));
             }
         };
@@ -226,22 +226,23 @@ impl JobTracker {
 
 /// What the body of an upload will be, as far as its sender says.
 fn upload_body(query: &HashMap<String, String>) -> Result<UploadBody, String> {
-    let bytes =
-        |text: &String| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
-    let length = match query.get("length").map(bytes) {
+    let bytes = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let length = match query.get("length") {
         None => None,
-        Some(Some(length)) if (1..=MAX_UPLOAD_BYTES).contains(&length) => i64::try_from(length).ok(),
-        Some(_) => return Err(format!("length is no number of bytes: 1 to {MAX_UPLOAD_BYTES} would work")),
+        Some(text) => match bytes(text) {
+            Some(length) if (1..=MAX_UPLOAD_BYTES).contains(&length) => i64::try_from(length).ok(),
+            _ => return Err(format!("length is {:?}: 1 to {MAX_UPLOAD_BYTES} bytes would work", excerpt(text))),
+        },
     };
-    let media_type = query.get("type").cloned();
+    let media_type = query.get("type");
     let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
     let is_type = |text: &str| {
         text.len() <= 100 && text.split_once('/').is_some_and(|(kind, subtype)| is_word(kind) && is_word(subtype))
     };
-    if media_type.as_deref().is_some_and(|text| !is_type(text)) {
-        return Err("type is no media type: image/jpeg would work".to_owned());
+    if let Some(text) = media_type.filter(|text| !is_type(text)) {
+        return Err(format!("type is {:?}: a media type such as image/jpeg would work", excerpt(text)));
     }
-    Ok(UploadBody { length, media_type })
+    Ok(UploadBody { length, media_type: media_type.cloned() })
 }
 
 type ListQuery = (Option<Status>, usize, Option<Cursor>);
@@ -258,19 +259,29 @@ fn list_query(query: &HashMap<String, String>) -> Result<ListQuery, String> {
             }
         },
     };
-    let limit = match given("limit").map(|text| text.parse::<usize>()) {
+    let limit = match given("limit") {
         None => PAGE,
-        Some(Ok(limit)) if (1..=MAX_PAGE).contains(&limit) => limit,
-        Some(_) => return Err(format!("limit is no number from 1 to {MAX_PAGE}")),
+        Some(text) => match text.parse::<usize>() {
+            Ok(limit) if (1..=MAX_PAGE).contains(&limit) => limit,
+            _ => return Err(format!("limit is {:?}: 1 to {MAX_PAGE} would work", excerpt(text))),
+        },
     };
     let cursor = match given("cursor") {
         None => None,
         Some(text) => match decode_cursor(text) {
             Some(cursor) => Some(cursor),
-            None => return Err("the cursor is none that this API gave out".to_owned()),
+            None => return Err(format!("cursor is {:?}: the one in the last answer would work", excerpt(text))),
         },
     };
     Ok((status, limit, cursor))
+}
+
+/// The beginning of a client's value, to quote in a message: at most 60 characters, and `...` where more follow.
+fn excerpt(value: &str) -> String {
+    match value.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &value[..end]),
+        None => value.to_owned(),
+    }
 }
 
 fn encode_cursor(cursor: &Cursor) -> String {
@@ -321,6 +332,18 @@ mod tests {
         {
             assert!(list_query(&query(&[bad])).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn messages_quote_the_value_and_say_what_would_work() {
+        let of_upload = |name, value| upload_body(&query(&[(name, value)])).unwrap_err();
+        assert_eq!(of_upload("length", "0"), "length is \"0\": 1 to 52428800 bytes would work");
+        assert_eq!(of_upload("type", "png"), "type is \"png\": a media type such as image/jpeg would work");
+        let of_list = |name, value| list_query(&query(&[(name, value)])).unwrap_err();
+        assert_eq!(of_list("limit", "101"), "limit is \"101\": 1 to 100 would work");
+        let long = "x".repeat(61);
+        let quoted = format!("cursor is \"{}...\": the one in the last answer would work", &long[1..]);
+        assert_eq!(of_list("cursor", &long), quoted);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Settings {
     /// `DELETION_SECONDS`: after how many seconds a deletion of a portrait's objects is over, complete or not. It has to exceed the
     /// functions' timeouts; 75
     pub deletion_seconds: i32,
-    /// `RETENTION_DAYS`: after how many days the table drops a job; 30
+    /// `RETENTION_DAYS`: after how many days the table drops a job, 1 to 3650; 30
     pub retention_days: i64,
     /// `UPLOAD_LENGTH`: whether a presigned upload is made only for a length that its sender names: `required`, or `optional` (default)
     pub upload_length: UploadLength,
@@ -166,7 +166,14 @@ impl Settings {
             notice_seconds: seconds(&variable, "NOTICE_SECONDS", 60, 1..=3600)?,
             first_look_seconds: seconds(&variable, "FIRST_LOOK_SECONDS", 60, 1..=3600)?,
             deletion_seconds: seconds(&variable, "DELETION_SECONDS", 75, 1..=3600)?,
-            retention_days: optional(&variable, "RETENTION_DAYS", 30, "a whole number of days", |_| true)?,
+            // The range of `up --retention`. With -1, an upload whose event is on its way would be an orphan.
+            retention_days: optional(
+                &variable,
+                "RETENTION_DAYS",
+                30,
+                "a whole number of days from 1 to 3650",
+                |days| (1..=3650).contains(days),
+            )?,
             upload_length: optional(
                 &variable,
                 "UPLOAD_LENGTH",
@@ -253,12 +260,18 @@ mod tests {
         assert_eq!(settings.image_format.extension(), "png");
         assert_eq!(settings.default_ages.to_string(), "20,40,60,80");
         assert_eq!(settings.deadlines().processing_seconds, 4560);
+        for (text, days) in [("1", 1), ("3650", 3650)] {
+            assert_eq!(read(&[("RETENTION_DAYS", text)]).unwrap().retention_days, days);
+        }
         for (name, value) in [
             ("DEFAULT_AGES", "old"),
             ("IMAGE_FORMAT", "bmp"),
             ("REQUEST_TTL_SECONDS", "59"),
             ("INVOCATION_TIMEOUT_SECONDS", "3601"),
             ("RETENTION_DAYS", "x"),
+            ("RETENTION_DAYS", "-1"),
+            ("RETENTION_DAYS", "0"),
+            ("RETENTION_DAYS", "3651"),
             ("UPLOAD_LENGTH", "yes"),
             ("TENANCY", "mine"),
             ("DAILY_QUOTA", "1001"),

@@ -28,6 +28,7 @@ use local_cloud::{
 use pipeline::{Ages, ErrorCode, ImageType, JobError, MAX_PUT_BYTES, Owner, PortraitId, event, keys};
 use serde_json::json;
 
+use crate::escape::Shown;
 use own_image::OwnImage;
 use programs::BuiltIn;
 use retention::StripRetention;
@@ -233,8 +234,12 @@ pub(crate) fn built_in_image(model_server: Option<&Path>) -> anyhow::Result<Imag
     let variables = MODEL_SERVER.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
     let mut program = BuiltIn::Serve.program(variables);
     if let Some(server) = model_server {
+        anyhow::ensure!(
+            server.is_file(),
+            "--model-server {}: there is no such file: the path of a program would work",
+            server.shown()
+        );
         let server = std::path::absolute(server).with_context(|| format!("{} is no path", server.display()))?;
-        anyhow::ensure!(server.is_file(), "the model server {} is not there", server.display());
         program.arg0 = server.clone().into();
         program.path = server;
     }
@@ -248,8 +253,12 @@ fn endpoint(parts: &Parts<'_>) -> anyhow::Result<Endpoint> {
         ("MODEL_KIND".to_owned(), "face-aging".to_owned()),
     ]);
     if let Some(folder) = parts.model {
+        anyhow::ensure!(
+            folder.is_dir(),
+            "--model {}: there is no such folder: the folder of the model's files would work",
+            folder.shown()
+        );
         let folder = std::path::absolute(folder).with_context(|| format!("{} is no path", folder.display()))?;
-        anyhow::ensure!(folder.is_dir(), "the model folder {} is not there", folder.display());
         environment.insert("SM_MODEL_DIR".to_owned(), folder.display().to_string());
     }
     Ok(Endpoint {
@@ -386,8 +395,8 @@ mod tests {
     fn the_parts_have_to_exist() {
         let gone = Some(Path::new("/nonexistent"));
         for (parts, named) in [
-            (Parts { model: gone, ..Parts::default() }, "the model folder /nonexistent is not there"),
-            (Parts { model_server: gone, ..Parts::default() }, "the model server /nonexistent is not there"),
+            (Parts { model: gone, ..Parts::default() }, "--model /nonexistent: there is no such folder: "),
+            (Parts { model_server: gone, ..Parts::default() }, "--model-server /nonexistent: there is no such file: "),
             (
                 Parts { functions: gone, ..Parts::default() },
                 "the function /nonexistent/image-processor/bootstrap is not",
