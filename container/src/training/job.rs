@@ -88,7 +88,7 @@ impl Job {
         }
     }
 
-    /// What is trained: what the hyperparameters say, and those of Detectron2 are a Faster R-CNN's; else what the files of the data tell.
+    /// What is trained: what the hyperparameters say, and those of Detectron2 are a Faster R-CNN's; else by the files of the data.
     ///
     /// # Errors
     /// [`UnknownKind`].

@@ -51,10 +51,10 @@ pub fn panel(picture: &RgbImage, sample: &Sample, classes: &Classes, side: u32) 
     let sized = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
     let filter = if scale > 1.0 { FilterType::Nearest } else { FilterType::Triangle };
     let mut drawn = imageops::resize(picture, sized(picture.width()), sized(picture.height()), filter);
-    // A data set may tell another size than the file has.
-    let told = sample.size.map_or(picture.dimensions(), |size| (size.width, size.height));
-    let across = f64::from(drawn.width()) / f64::from(told.0);
-    let down = f64::from(drawn.height()) / f64::from(told.1);
+    // A data set may give another size than the file has.
+    let given = sample.size.map_or(picture.dimensions(), |size| (size.width, size.height));
+    let across = f64::from(drawn.width()) / f64::from(given.0);
+    let down = f64::from(drawn.height()) / f64::from(given.1);
     let thickness = (side / 160).max(1);
     for object in &sample.objects {
         let [left, top, right, bottom] = object.bounds.corners();

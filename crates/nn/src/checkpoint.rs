@@ -31,7 +31,7 @@ pub use tensorflow::TensorFlowError;
 /// The largest header that safetensors allows, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// The bytes that tell the format.
+/// A file's first bytes, which identify its format.
 const HEAD: u64 = 16;
 
 /// The format of a checkpoint.

@@ -22,7 +22,7 @@ pub(crate) const NAMES: [&str; 2] = ["docker", "docker-compose"];
 /// The variable with the path of the [`Settings`].
 pub(crate) const SETTINGS: &str = "TIME_TRAVELER_CONTAINERS";
 
-/// What `exec` tells the stand-in.
+/// What the stand-in gets from `exec`.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Settings {
     /// The images that have a program.

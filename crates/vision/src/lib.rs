@@ -1,4 +1,4 @@
-//! Networks that find things in pictures or tell their class, and the geometry around them.
+//! Networks that detect faces and objects and classify pictures, and the geometry around them.
 //!
 //! A network is described once, by layers that are named as in its checkpoint. No wire format.
 

@@ -8,7 +8,7 @@ use vision::ssd::Config;
 use vision::ssd::training::{Examples, Truth};
 use vision::train::Spoiled;
 
-/// The faults that are told one by one.
+/// The faults that are named one by one.
 const TOLD: usize = 5;
 
 /// The pictures of TFRecord files, in memory as they are stored, and their objects.

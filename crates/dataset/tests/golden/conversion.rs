@@ -41,7 +41,7 @@ fn manifests_become_the_same_coco_files() {
             let (filter, target) = (Filter::default(), Target::default());
             let mut exporter =
                 Exporter::create(&out, Format::Coco, &target, &filter, Placement::default(), &LocalPictures).unwrap();
-            // The job's name is told by the file in neither case; each line has the main job and perhaps others.
+            // The file's name has the job's name in neither case; each line has the main job and perhaps others.
             let main = job_of(&manifest);
             let options = Options { jobs: vec![main], ..Options::default() };
             for sample in samples(&[manifest], &options, &mut reading).unwrap() {

@@ -1,4 +1,4 @@
-//! Presigned URLs of a key whose secret is unknown here: their expiry is checked, and their [method] where it can be told.
+//! Presigned URLs of a key whose secret is unknown here: their expiry is checked, and their [method] where it can be found.
 //!
 //! Signature version 4 has `X-Amz-Date` and `X-Amz-Expires` (seconds). Version 2, boto3's default, has `AWSAccessKeyId` and `Expires`
 //! (seconds since 1970).

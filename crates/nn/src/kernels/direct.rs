@@ -54,7 +54,7 @@ impl Direct {
         Self::of_use(kernels, channels, side, stride, Use::Lasting)
     }
 
-    /// The same for weights that are used so long.
+    /// The same; `of` is how long the weights are used.
     ///
     /// # Panics
     /// As [`new`](Self::new).

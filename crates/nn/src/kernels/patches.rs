@@ -36,7 +36,7 @@ impl Patches {
         Self::of_use(kernels, channels, side, stride, Use::Lasting)
     }
 
-    /// The same for weights that are used so long.
+    /// The same; `of` is how long the weights are used.
     pub fn of_use(kernels: &[f32], [outputs, inputs]: [usize; 2], side: usize, stride: usize, of: Use) -> Self {
         let (taps, panels) = (side * side, outputs.div_ceil(COLUMNS));
         let depth = taps * inputs;

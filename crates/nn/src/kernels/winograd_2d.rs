@@ -67,7 +67,7 @@ impl<F: Winograd> Winograd2d<F> {
         Self::of_use(kernels, outputs, inputs, Use::Lasting)
     }
 
-    /// The same for weights that are used so long.
+    /// The same; `of` is how long the weights are used.
     ///
     /// # Panics
     /// As [`new`](Self::new).

@@ -54,7 +54,7 @@ impl<F: Winograd> WithSimd for Transform<'_, '_, F> {
 pub(super) struct TransformRow<'a, F> {
     /// For every input, a line of each tap.
     pub(super) taps: &'a [Line],
-    /// The row.
+    /// The row of positions.
     pub(super) row: usize,
     /// A line of every input for each weight of the row.
     pub(super) lines: &'a mut [Line],

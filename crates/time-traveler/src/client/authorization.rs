@@ -29,7 +29,7 @@ impl Token {
     }
 }
 
-/// The tokens of both APIs. Whoever has a token can use it, so each goes to its own API only.
+/// The tokens of both APIs. Anybody who has a token can use it, so each goes to its own API only.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     pub(crate) images: Option<Token>,

@@ -153,7 +153,7 @@ async fn deliver_one(
     let before = client.job(&photo.id, 0).await?;
     let ages = match order.ages {
         Some(ages) => ages.clone(),
-        // Named ages tell this upload's job from one that was made with other ages.
+        // By its named ages, this upload's job differs from one that was made with other ages.
         None => client.default_ages(&photo.id).await?,
     };
     let is_same = |job: &JobView| job.etag == photo.etag() && job.ages.as_ref() == Some(&ages);

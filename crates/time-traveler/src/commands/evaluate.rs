@@ -24,10 +24,10 @@ pub(crate) struct Evaluate {
     /// Whose rules count [default: voc for folders of PASCAL VOC and of text files, else coco]
     #[arg(long, value_name = "coco|voc", hide_possible_values = true, value_parser = Choice::<Style>::of(&["coco", "voc"]))]
     style: Option<Style>,
-    /// The format of the ground truth, if its name does not tell it: ground-truth, coco, tfrecord, voc, text, open-images
+    /// The format of the ground truth, if its name does not give it: ground-truth, coco, tfrecord, voc, text, open-images
     #[arg(long, value_name = "FORMAT")]
     from: Option<Format>,
-    /// The format of the detections, if their name does not tell it: coco-results, text, coco and the others
+    /// The format of the detections, if their name does not give it: coco-results, text, coco and the others
     #[arg(long, value_name = "FORMAT")]
     detections_from: Option<Format>,
     /// Count confusions and mistakes of detections with at least this score [default: the score with the best F1]

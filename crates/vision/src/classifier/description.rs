@@ -1,4 +1,4 @@
-//! What a classifier's checkpoint does not tell: its classes, and how pictures become its inputs.
+//! What a classifier's checkpoint does not contain: its classes, and how pictures become its inputs.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

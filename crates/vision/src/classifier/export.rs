@@ -9,7 +9,7 @@ use pickle::{Pickle, Value};
 /// The largest export that is read, in bytes. One of a thousand classes has 30 kB.
 pub(super) const MAX_BYTES: u64 = 1 << 20;
 
-/// Why an export tells no classes.
+/// Why an export's classes cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
     /// It is no pickle.

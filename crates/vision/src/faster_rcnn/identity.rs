@@ -13,7 +13,7 @@ const DEPTHS: [Depth; 4] = [Depth::Layers18, Depth::Layers34, Depth::Layers50, D
 /// The most hidden layers of the box head.
 const MOST_HIDDEN: usize = 8;
 
-/// The weight of the layer that tells classes.
+/// The weight of the classification layer, whose rows are the classes.
 const LAST: &str = "roi_heads.box_predictor.cls_score.weight";
 
 /// A checkpoint that is a network's.

@@ -56,7 +56,7 @@ impl<R: BufRead> GroundTruth<R> {
     }
 }
 
-/// The job that a file's name tells: `NAME-output.manifest`.
+/// The job of a file's name: `NAME-output.manifest`.
 #[must_use]
 pub fn job_of(file: &Path) -> Option<String> {
     let name = file.file_name()?.to_str()?;

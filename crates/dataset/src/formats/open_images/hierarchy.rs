@@ -10,7 +10,7 @@ use crate::DatasetError;
 /// The most bytes of a hierarchy.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// For each class the classes above it, as `bbox_labels_600_hierarchy.json` tells them. Parts are no kinds.
+/// For each class the classes above it, as `bbox_labels_600_hierarchy.json` lists them. Parts are no kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hierarchy {
     above: HashMap<String, Vec<String>>,

@@ -51,7 +51,7 @@ pub struct OpenImages<'p> {
 }
 
 impl<'p> OpenImages<'p> {
-    /// Opens a file. `pictures` tells the sizes.
+    /// Opens a file. `pictures` gives the sizes.
     ///
     /// # Errors
     /// [`DatasetError::Io`]; [`DatasetError::Refused`] where columns are missing, or the descriptions or the hierarchy are broken.

@@ -1,4 +1,4 @@
-//! The method that a presigned URL was signed for. It can be told where the secret of its key is known: where the secret is the key's id,
+//! The method that a presigned URL was signed for. It can be found where the secret of its key is known: where the secret is the key's id,
 //! as in the examples of the documents.
 
 use base64::Engine;
@@ -164,7 +164,7 @@ mod tests {
             for method in METHODS {
                 assert_eq!(check(&method, &uri, &headers).is_ok(), method == signed, "{method} {url}");
             }
-            // With another secret, no method can be told.
+            // With another secret, no method can be found.
             let other: Uri = url.replace("=any", "=other").parse().unwrap();
             assert!(METHODS.iter().all(|method| check(method, &other, &headers).is_ok()), "{other}");
         }

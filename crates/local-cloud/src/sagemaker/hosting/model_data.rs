@@ -141,7 +141,7 @@ fn install(
         if durability == Durability::PowerCut {
             sync_tree(&draft)?;
         }
-        // The lock is held until the folder has its name: whoever breaks this off finds it there, or never.
+        // The lock is held until the folder has its name: the one that breaks this off finds it there, or never.
         let cancelled = cancelled.lock();
         if *cancelled {
             return Err(io::Error::other("nobody waits for it").into());

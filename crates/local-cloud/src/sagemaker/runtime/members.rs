@@ -7,7 +7,7 @@ use crate::container_contract::LONGEST_ATTRIBUTES;
 /// The most validation errors that one refusal lists.
 const MOST_ERRORS: usize = 10;
 
-/// The members of one request. Each is read by its name, and what is wrong with any of them is told together.
+/// The members of one request. Each is read by its name, and what is wrong with any of them is reported together.
 pub(super) struct Members<'a> {
     headers: &'a HeaderMap,
     errors: Vec<String>,

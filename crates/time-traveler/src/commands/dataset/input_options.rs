@@ -16,14 +16,14 @@ pub(super) struct InputOptions {
     /// Data sets: files, or folders of the formats voc, text, folders and pets
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// The format of the inputs [default: what each name tells]
+    /// The format of the inputs [default: that of each name]
     #[arg(long, value_name = "FORMAT", value_parser = Choice::<Format>::of(&FORMATS))]
     from: Option<Format>,
     /// Where pictures lie that the data set names without a folder: a folder, or the beginning of an s3:// URI [default: the folder of
     /// the data set, or `images` in it]
     #[arg(long, value_name = "DIR")]
     images: Option<String>,
-    /// ground-truth: the labelling job to read; several times for several jobs [default: what NAME-output.manifest tells, or the
+    /// ground-truth: the labelling job to read; several times for several jobs [default: that of NAME-output.manifest, or the
     /// only job of a line]
     #[arg(long = "job", value_name = "NAME")]
     jobs: Vec<String>,

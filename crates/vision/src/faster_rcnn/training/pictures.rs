@@ -69,8 +69,8 @@ impl Iterator for Batches<'_> {
     }
 }
 
-/// A picture as it is trained with: resized to one of the solver's sizes, and perhaps flipped. `step` and `place` tell its part of all that is
-/// random.
+/// A picture as it is trained with: resized to one of the solver's sizes, and perhaps flipped. `step` and `place` choose its random
+/// numbers.
 pub(crate) fn changed(
     annotated: &Annotated,
     picture: &RgbImage,
