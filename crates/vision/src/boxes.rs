@@ -14,7 +14,7 @@ pub use coder::{decode, decode_points};
 pub use nms::suppress;
 pub use number::Number;
 pub use priors::{Level, Priors};
-pub use scores::softmax;
+pub use scores::second_probability;
 pub use selection::{Selected, Thresholds, select};
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use detecting::Found;
 use network::{Anchored, Network};
 use preparing::Prepared;
 use regions::Region;
-use roi_align::{CELLS, Map, OfBatch};
+use roi_align::{CELLS, Map, Roi};
 
 /// An object in a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,7 +118,7 @@ impl FasterRcnn {
         if regions.is_empty() {
             return Ok(Vec::new());
         }
-        let hidden = self.network.hidden(self.cut(pyramid, &regions)?);
+        let hidden = self.network.hidden(self.aligned(pyramid, &regions)?);
         let found = self.found(&regions, hidden, inner)?.into_iter();
         Ok(found.filter_map(|found| detecting::rescaled(found.detection, size, from)).collect())
     }
@@ -150,13 +150,13 @@ impl FasterRcnn {
         Ok(regions::choose(levels, size, self.config.regions))
     }
 
-    /// Regions cut out of the maps of one picture: `(regions, channels * 49)`.
-    fn cut(&self, pyramid: [Tensor<4>; LEVELS], regions: &[[f32; 4]]) -> Result<Tensor<2>, VisionError> {
+    /// ROIAlign of regions in the maps of one picture: `(regions, channels * 49)`.
+    fn aligned(&self, pyramid: [Tensor<4>; LEVELS], regions: &[[f32; 4]]) -> Result<Tensor<2>, VisionError> {
         let [first, second, third, fourth, _] = pyramid;
         let maps = [first, second, third, fourth].map(|maps| self.network.channels_innermost(maps));
         if !is_gpu(&self.device.burn()) {
-            let of_picture = |corners: &[f32; 4]| OfBatch { image: 0, corners: *corners };
-            return Ok(roi_align::cut_of_batch(maps, regions.iter().map(of_picture).collect()));
+            let of_picture = |corners: &[f32; 4]| Roi { image: 0, corners: *corners };
+            return Ok(roi_align::of_batch(maps, regions.iter().map(of_picture).collect()));
         }
         let mut levels = Vec::new();
         for maps in maps {
@@ -167,11 +167,11 @@ impl FasterRcnn {
             height: *height,
             width: *width,
             channels: *channels,
-            scale: 1.0 / (4 << level) as f32,
+            scale: roi_align::scale(level),
         });
         let maps: Vec<Map> = maps.collect();
         let shape = [regions.len(), self.config.form.channels * CELLS];
-        Ok(Tensor::from_data(TensorData::new(roi_align::cut(&maps, regions), shape), &self.device.burn()))
+        Ok(Tensor::from_data(TensorData::new(roi_align::of_picture(&maps, regions), shape), &self.device.burn()))
     }
 
     /// The detections in a picture of this size in pixels, from its regions and what the hidden layers answer for them.

@@ -29,7 +29,7 @@ struct Batch {
     epsilon: f64,
     training: Training,
     /// The share of a batch's statistics in the new running statistics.
-    share: f64,
+    momentum: f64,
 }
 
 impl BatchNorm2d {
@@ -46,12 +46,12 @@ impl BatchNorm2d {
         let execution = if training.is_some() { Execution::Burn } else { loader.execution() };
         let channelwise = |tensor| Channelwise::new(tensor, execution);
         if let Some(training) = training.filter(|training| training.is_trained && !loader.norms().are_fixed) {
-            let share = loader.norms().share;
+            let momentum = loader.norms().momentum;
             let nothing = || channelwise(Tensor::zeros([1], &Device::flex()));
             return Self {
                 scale: nothing(),
                 shift: nothing(),
-                batch: Some(Batch { weight, bias, epsilon, training, share }),
+                batch: Some(Batch { weight, bias, epsilon, training, momentum }),
             };
         }
         let scale = weight / (variance + epsilon).sqrt();
@@ -95,6 +95,6 @@ impl Batch {
     /// `variance` is the biased one; PyTorch's running variance is the unbiased one.
     fn record(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {
         let unbiased = count as f64 / count.saturating_sub(1).max(1) as f64;
-        self.training.record(mean, variance * unbiased, self.share);
+        self.training.record(mean, variance * unbiased, self.momentum);
     }
 }

@@ -70,14 +70,14 @@ impl Budget {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norms {
     /// The share of a batch's statistics in the new running statistics.
-    pub share: f64,
+    pub momentum: f64,
     /// Whether the running statistics are used and do not change, though weights and biases may train.
     pub are_fixed: bool,
 }
 
 impl Norms {
     /// As PyTorch has it by default.
-    pub const PYTORCH: Self = Self { share: 0.1, are_fixed: false };
+    pub const PYTORCH: Self = Self { momentum: 0.1, are_fixed: false };
 }
 
 /// The weights of a module, and the way in which its layers will compute.

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::Face;
-use crate::boxes::{Number, Priors, Selected, Thresholds, decode, decode_points, select, softmax};
+use crate::boxes::{Number, Priors, Selected, Thresholds, decode, decode_points, second_probability, select};
 use crate::dsfd;
 use crate::retinaface::{self, Answer, Cell};
 use crate::vision_error::VisionError;
@@ -91,7 +91,7 @@ fn face<T: Number>(selected: Selected<T>, [width, height]: [usize; 2], landmarks
 /// The score of each of `priors` priors, from their logits.
 fn scores(priors: usize, logits: impl Fn(usize) -> [f32; 2] + Sync) -> Result<Vec<f32>, VisionError> {
     let score = |prior: usize| {
-        let score = softmax(logits(prior));
+        let score = second_probability(logits(prior));
         if score.is_finite() { Ok(score) } else { Err(VisionError::NotFinite) }
     };
     (0..priors).into_par_iter().with_min_len(SCORES).map(score).collect()

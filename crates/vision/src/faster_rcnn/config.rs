@@ -19,7 +19,7 @@ use document::unusable;
 
 /// The levels of the pyramid: at a quarter of the size, an eighth and so on.
 pub const LEVELS: usize = 5;
-/// The side of what is cut out of the maps for a region.
+/// The side of an aligned region, in cells.
 pub(crate) const POOLED: usize = 7;
 /// The longest side that a picture is resized to, in pixels.
 const MOST_PIXELS: usize = 8192;

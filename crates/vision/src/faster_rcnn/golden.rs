@@ -108,9 +108,9 @@ fn small_equals_the_reference(network: &FasterRcnn) {
     }
 
     let regions: Vec<[f32; 4]> = regions.iter().map(|region| region.corners).collect();
-    let cut = network.cut(pyramid, &regions).unwrap();
-    values_are("roi_align", &rows(&flat(cut.clone()), cut.dims()[1], &samples["roi_sample"][0]), 2e-3);
-    let hidden = network.network.hidden(cut);
+    let aligned = network.aligned(pyramid, &regions).unwrap();
+    values_are("roi_align", &rows(&flat(aligned.clone()), aligned.dims()[1], &samples["roi_sample"][0]), 2e-3);
+    let hidden = network.network.hidden(aligned);
     values_are("fc", &flat(hidden.clone()), 2e-3);
     let [logits, offsets] = network.network.classified(hidden.clone()).map(flat);
     values_are("class_logits", &logits, 5e-3);
@@ -288,7 +288,7 @@ fn boxes_are_coded_as_by_the_reference() {
 }
 
 #[test]
-fn regions_are_cut_out_as_by_the_reference() {
+fn regions_are_aligned_as_by_the_reference() {
     let units = units();
     let case = &units["roi_align"];
     let [_, channels, height, width] = golden::indices(&case["feature"]["shape"]).try_into().unwrap();
@@ -298,9 +298,9 @@ fn regions_are_cut_out_as_by_the_reference() {
     let scale = case["scale"].as_f64().unwrap() as f32;
     let map = Map { values: &values, height, width, channels, scale };
     // All of them out of this map.
-    let cut = roi_align::cut(&[map; roi_align::POOLED_LEVELS], &singles(&case["boxes"]));
+    let aligned = roi_align::of_picture(&[map; roi_align::POOLED_LEVELS], &singles(&case["boxes"]));
     let expected = golden::doubles(&golden::array("faster_rcnn/units/roi_align"));
-    golden::close("cut", &golden::doubles(&cut), &expected, 1e-5);
+    golden::close("roi_align", &golden::doubles(&aligned), &expected, 1e-5);
 }
 
 fn size(value: &Value) -> [f32; 2] {

@@ -117,7 +117,7 @@ impl Network {
         Anchored { logits: logits.reshape([images, anchors]), offsets: offsets.reshape([images, anchors, 4]) }
     }
 
-    /// Regions cut out of maps, `(regions, channels * 49)`, after the hidden layers.
+    /// Aligned regions, `(regions, channels * 49)`, after the hidden layers.
     pub(crate) fn hidden(&self, regions: Tensor<2>) -> Tensor<2> {
         self.hidden.iter().fold(regions, |x, layer| relu(layer.forward(x)))
     }

@@ -1,15 +1,15 @@
 //! ROIAlign (He et al. 2017, arXiv 1703.06870) as Detectron2's `ROIAlignV2` and torchvision have it: aligned to pixels' centres, with as
 //! many samples as a cell is long in pixels.
 
-mod gradient;
+mod backend;
 
 use rayon::prelude::*;
 
 use super::config::POOLED;
 
-pub(crate) use gradient::{OfBatch, cut_of_batch};
+pub(crate) use backend::{Roi, of_batch};
 
-/// The levels of the pyramid that regions are cut out of.
+/// The levels of the pyramid that regions are aligned in.
 pub(crate) const POOLED_LEVELS: usize = 4;
 /// The cells of a region.
 pub(crate) const CELLS: usize = POOLED * POOLED;
@@ -32,7 +32,7 @@ pub(crate) struct Map<'a> {
     pub(crate) scale: f32,
 }
 
-/// The level, from 0, that a region is cut out of (Lin et al. 2017, equation 1).
+/// The level, from 0, of a region (Lin et al. 2017, equation 1).
 pub(crate) fn level([left, top, right, bottom]: [f32; 4]) -> usize {
     let side = ((right - left) * (bottom - top)).sqrt();
     let level = (CANONICAL_LEVEL + (side / CANONICAL_SIDE + 1e-8).log2()).floor();
@@ -69,18 +69,23 @@ pub(crate) fn samples(start: f32, end: f32, scale: f32, size: usize) -> Vec<Samp
     (0..count * POOLED).map(sample).collect()
 }
 
-/// Cuts regions out of maps, each out of the one of its [level]: regions by channels by rows by columns.
-pub(crate) fn cut(maps: &[Map], regions: &[[f32; 4]]) -> Vec<f32> {
+/// The scale of a level: its pixels for a pixel of the input.
+pub(crate) fn scale(level: usize) -> f32 {
+    1.0 / (4 << level) as f32
+}
+
+/// ROIAlign of a picture's regions, each in the maps of its [level]: regions by channels by rows by columns.
+pub(crate) fn of_picture(maps: &[Map], regions: &[[f32; 4]]) -> Vec<f32> {
     let channels = maps[0].channels;
     let mut all = vec![0.0; regions.len() * channels * CELLS];
     all.par_chunks_exact_mut(channels * CELLS)
         .zip(regions)
-        .for_each_init(|| vec![0.0; channels], |sums, (out, region)| cut_one(maps[level(*region)], *region, sums, out));
+        .for_each_init(|| vec![0.0; channels], |sums, (out, region)| align(maps[level(*region)], *region, sums, out));
     all
 }
 
-/// Cuts one region out into `out`, every value of which is written. `sums` has a number for each channel.
-fn cut_one(map: Map, [left, top, right, bottom]: [f32; 4], sums: &mut [f32], out: &mut [f32]) {
+/// ROIAlign of one region into `out`, every value of which is written. `sums` has a number for each channel.
+fn align(map: Map, [left, top, right, bottom]: [f32; 4], sums: &mut [f32], out: &mut [f32]) {
     let Map { values, height, width, channels, scale } = map;
     let across = samples(left, right, scale, width);
     let down = samples(top, bottom, scale, height);

@@ -50,7 +50,7 @@ impl Extractor {
     pub(super) fn load<'a>(module: &Module<'a>, config: &ExtractorConfig) -> Self {
         let ExtractorConfig { backbone, depth_multiplier, min_depth, backbone_norm, norm } = *config;
         let of = |module: &Module<'a>, norm: NormConfig| {
-            module.with_norms(Norms { share: 1.0 - norm.decay, are_fixed: norm.is_fixed })
+            module.with_norms(Norms { momentum: 1.0 - norm.decay, are_fixed: norm.is_fixed })
         };
         let depth = |channels: usize| multiplied(channels, depth_multiplier, min_depth);
         let (module, last, network) = match backbone {

@@ -9,7 +9,7 @@ use super::matching::{Label, matched};
 use super::*;
 use crate::faster_rcnn::config::{Config, TrainingConfig};
 use crate::faster_rcnn::golden::{document, made_up, singles, units};
-use crate::faster_rcnn::roi_align::{OfBatch, cut_of_batch};
+use crate::faster_rcnn::roi_align::{self, Roi};
 use crate::faster_rcnn::tensors;
 use crate::golden;
 
@@ -175,12 +175,12 @@ fn samples_are_drawn_from_all_and_follow_from_the_seed() {
 }
 
 #[test]
-fn gradients_of_regions_cut_out_are_the_transposed_of_the_cut() {
+fn gradients_of_roi_align_are_its_transpose() {
     let units = units();
     let case = &units["roi_align"];
     let [_, channels, height, width] = golden::indices(&case["feature"]["shape"]).try_into().unwrap();
     let boxes = singles::<4>(&case["boxes"]);
-    // Level 0 has the case's scale, and small regions only: others are cut out of a larger copy of it in other tests.
+    // Level 0 has the case's scale, and small regions only: others are in a larger copy of it in other tests.
     let small: Vec<usize> =
         (0..boxes.len()).filter(|index| crate::faster_rcnn::roi_align::level(boxes[*index]) == 0).collect();
     assert!(small.len() > 5, "{small:?}");
@@ -189,15 +189,15 @@ fn gradients_of_regions_cut_out_are_the_transposed_of_the_cut() {
     let maps = Tensor::<4>::from_data(TensorData::new(feature, [1, channels, height, width]), &device);
     let maps = maps.permute([0, 2, 3, 1]).autodiff().require_grad();
     let other = || Tensor::<4>::zeros([1, 1, 1, channels], &device).autodiff();
-    let regions = small.iter().map(|index| OfBatch { image: 0, corners: boxes[*index] }).collect();
-    let out = cut_of_batch([maps.clone(), other(), other(), other()], regions);
+    let regions = small.iter().map(|index| Roi { image: 0, corners: boxes[*index] }).collect();
+    let out = roi_align::of_batch([maps.clone(), other(), other(), other()], regions);
     let per_region = channels * 49;
     let expected = golden::array("faster_rcnn/units/roi_align");
     let expected: Vec<f32> =
         small.iter().flat_map(|index| &expected[index * per_region..][..per_region]).copied().collect();
     let found: Vec<f32> = out.clone().inner().into_data().try_into_vec().unwrap();
-    golden::close("cut", &golden::doubles(&found), &golden::doubles(&expected), 1e-5);
-    // The gradient is the transposed of the cut, which is linear: both products with any numbers are the same.
+    golden::close("roi_align", &golden::doubles(&found), &golden::doubles(&expected), 1e-5);
+    // The gradient is the transpose of ROIAlign, which is linear: both products with any numbers are the same.
     let weights = made_up("unit.roi_align.gradient", boxes.len() * per_region);
     let weights: Vec<f32> =
         small.iter().flat_map(|index| &weights[index * per_region..][..per_region]).copied().collect();

@@ -13,7 +13,7 @@ use crate::faster_rcnn::config::{Config, TrainingConfig};
 use crate::faster_rcnn::network::{Anchored, Network};
 use crate::faster_rcnn::preparing;
 use crate::faster_rcnn::regions::{self, Region};
-use crate::faster_rcnn::roi_align::{OfBatch, POOLED_LEVELS, cut_of_batch};
+use crate::faster_rcnn::roi_align::{self, POOLED_LEVELS, Roi};
 
 /// A picture in the size that it is trained with, and its objects.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,10 +100,10 @@ fn losses_of(
     let of_batch = sampled
         .iter()
         .enumerate()
-        .flat_map(|(image, targets)| targets.corners.iter().map(move |corners| OfBatch { image, corners: *corners }));
+        .flat_map(|(image, targets)| targets.corners.iter().map(move |corners| Roi { image, corners: *corners }));
     let mut maps = pyramid.into_iter().take(POOLED_LEVELS).map(|maps| network.channels_innermost(maps));
     let maps = [(); POOLED_LEVELS].map(|()| maps.next().expect("the pyramid has more levels"));
-    let [scores, moves] = network.classified(network.hidden(cut_of_batch(maps, of_batch.collect())));
+    let [scores, moves] = network.classified(network.hidden(roi_align::of_batch(maps, of_batch.collect())));
     let labels: Vec<i64> = sampled.iter().flat_map(|targets| &targets.classes).map(|class| *class as i64).collect();
     let moved: Vec<[f32; 4]> = sampled.iter().flat_map(|targets| &targets.offsets).copied().collect();
     let [class, corners] = region_losses(scores, moves, &labels, &moved, classes);

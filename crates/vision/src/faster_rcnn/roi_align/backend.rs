@@ -1,4 +1,4 @@
-//! Regions cut out of maps in training: the gradients of the maps.
+//! ROIAlign of a batch as an operation of the backend, with the gradients of the maps.
 #![allow(missing_docs, unreachable_pub, reason = "what `backend_extension` makes of the trait")]
 
 use std::sync::Arc;
@@ -13,29 +13,29 @@ use burn::tensor::{Tensor, TensorData};
 use nn::kernels::{Scratch, data};
 use rayon::prelude::*;
 
-use super::{CELLS, Map, POOLED, Sample, cut_one, level, samples};
+use super::{CELLS, Map, POOLED, Sample, align, level, samples, scale};
 
 /// A region of a picture of a batch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct OfBatch {
+pub(crate) struct Roi {
     /// The picture.
     pub(crate) image: usize,
     /// Left, top, right, bottom in pixels of the input.
     pub(crate) corners: [f32; 4],
 }
 
-/// Regions cut out of the maps of a batch, `(images, height, width, channels)`, largest first: `(regions, channels * 49)`.
-pub(crate) fn cut_of_batch(maps: [Tensor<4>; 4], regions: Vec<OfBatch>) -> Tensor<2> {
+/// ROIAlign of regions in the maps of a batch, `(images, height, width, channels)`, largest first: `(regions, channels * 49)`.
+pub(crate) fn of_batch(maps: [Tensor<4>; 4], regions: Vec<Roi>) -> Tensor<2> {
     let [first, second, third, fourth] = maps.map(Tensor::into_dispatch);
-    Tensor::from_dispatch(<Dispatch as Cutting>::cut_out(first, second, third, fourth, regions.into()))
+    Tensor::from_dispatch(<Dispatch as RoiAlign>::roi_align(first, second, third, fourth, regions.into()))
 }
 
 /// Shared among a forward and its backward pass.
-pub(crate) type Regions = Arc<[OfBatch]>;
+pub(crate) type Regions = Arc<[Roi]>;
 
 #[backend_extension(Flex, Autodiff)]
-pub(crate) trait Cutting: Backend {
-    fn cut_out(
+pub(crate) trait RoiAlign: Backend {
+    fn roi_align(
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
         third: FloatTensor<Self>,
@@ -45,23 +45,18 @@ pub(crate) trait Cutting: Backend {
 }
 
 /// What differentiation calls.
-trait Differentiated: Cutting {
+trait Differentiated: RoiAlign {
     fn shape(maps: &FloatTensor<Self>) -> [usize; 4];
     /// The gradients of the maps of each level, of these shapes.
-    fn gradients(gradient: FloatTensor<Self>, regions: &[OfBatch], shapes: [[usize; 4]; 4]) -> [FloatTensor<Self>; 4];
+    fn gradients(gradient: FloatTensor<Self>, regions: &[Roi], shapes: [[usize; 4]; 4]) -> [FloatTensor<Self>; 4];
 }
 
 fn shape_of(maps: &FloatTensor<Flex>) -> [usize; 4] {
     maps.layout().shape()[..].try_into().expect("maps of four dimensions")
 }
 
-/// The scale of a level.
-fn scale(level: usize) -> f32 {
-    1.0 / (4 << level) as f32
-}
-
-impl Cutting for Flex {
-    fn cut_out(
+impl RoiAlign for Flex {
+    fn roi_align(
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
         third: FloatTensor<Self>,
@@ -73,13 +68,13 @@ impl Cutting for Flex {
         let mut all = Scratch::new(regions.len() * channels * CELLS);
         all.values_mut().par_chunks_exact_mut(channels * CELLS).zip(&regions[..]).for_each_init(
             || vec![0.0; channels],
-            |sums, (out, OfBatch { image, corners })| {
+            |sums, (out, Roi { image, corners })| {
                 let level = level(*corners);
                 let [_, height, width, channels] = shape_of(&maps[level]);
                 let pixels = height * width * channels;
                 let start = maps[level].layout().start_offset() + image * pixels;
                 let values = &maps[level].storage::<f32>()[start..][..pixels];
-                cut_one(Map { values, height, width, channels, scale: scale(level) }, *corners, sums, out);
+                align(Map { values, height, width, channels, scale: scale(level) }, *corners, sums, out);
             },
         );
         FloatTensor::<Self>::from_data(data(all, [regions.len(), channels * CELLS]))
@@ -91,7 +86,7 @@ impl Differentiated for Flex {
         shape_of(maps)
     }
 
-    fn gradients(gradient: FloatTensor<Self>, regions: &[OfBatch], shapes: [[usize; 4]; 4]) -> [FloatTensor<Self>; 4] {
+    fn gradients(gradient: FloatTensor<Self>, regions: &[Roi], shapes: [[usize; 4]; 4]) -> [FloatTensor<Self>; 4] {
         let gradient = gradient.to_contiguous();
         let layout = gradient.layout();
         let values = &gradient.storage::<f32>()[layout.start_offset()..][..layout.num_elements()];
@@ -105,12 +100,12 @@ impl Differentiated for Flex {
 }
 
 /// The gradient of the maps of a level. Each picture is a task, whose regions keep their order: sums do not depend on the threads.
-pub(super) fn of_level(gradient: &[f32], regions: &[OfBatch], this: usize, shape: [usize; 4]) -> Vec<f32> {
+pub(super) fn of_level(gradient: &[f32], regions: &[Roi], this: usize, shape: [usize; 4]) -> Vec<f32> {
     let [images, height, width, channels] = shape;
     let mut maps = vec![0.0; images * height * width * channels];
     maps.par_chunks_exact_mut(height * width * channels).enumerate().for_each(|(image, maps)| {
         let mut pixel = vec![0.0; channels];
-        for (OfBatch { corners, .. }, gradient) in regions
+        for (Roi { corners, .. }, gradient) in regions
             .iter()
             .zip(gradient.chunks_exact(channels * CELLS))
             .filter(|(region, _)| region.image == image && level(region.corners) == this)
@@ -172,8 +167,8 @@ impl<B: Differentiated> Backward<B, 4> for Step {
     }
 }
 
-impl<B: Differentiated, C: CheckpointStrategy> Cutting for Autodiff<B, C> {
-    fn cut_out(
+impl<B: Differentiated, C: CheckpointStrategy> RoiAlign for Autodiff<B, C> {
+    fn roi_align(
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
         third: FloatTensor<Self>,
@@ -184,7 +179,7 @@ impl<B: Differentiated, C: CheckpointStrategy> Cutting for Autodiff<B, C> {
         let maps = [first, second, third, fourth].map(|maps| maps.into_primitive());
         let shapes = maps.each_ref().map(B::shape);
         let [first, second, third, fourth] = maps;
-        let out = B::cut_out(first, second, third, fourth, regions.clone());
+        let out = B::roi_align(first, second, third, fourth, regions.clone());
         match Step.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(step) => step.finish(State { regions, shapes }, out),
             OpsKind::UnTracked(step) => step.finish(out),
