@@ -8,7 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_runtime::{LambdaEvent, service_fn};
 use pipeline::{
-    Ages, Job, JobError, MAX_UPLOAD_BYTES, MAX_WAIT_SECONDS, Owner, PortraitId, PortraitKey, Record, Status, keys,
+    Ages, Job, JobError, MAX_UPLOAD_BYTES, MAX_WAIT_SECONDS, Owner, PortraitId, PortraitKey, Record, Status, excerpt,
+    keys,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ use crate::{Clock, Settings, Tenancy, UploadLength, init_logging};
 const PAGE: usize = 20;
 /// The largest number of jobs in a page.
 const MAX_PAGE: usize = 100;
+/// The characters of a parameter that a message quotes.
+const SHOWN: usize = 60;
 /// How long a presigned URL is valid.
 const UPLOAD_URL: Duration = Duration::from_secs(15 * 60);
 /// The first interval at which a held request reads the job.
@@ -149,7 +152,7 @@ impl JobTracker {
             None => 0,
             Some(Ok(seconds)) => seconds.min(MAX_WAIT_SECONDS),
             Some(Err(text)) => {
-                let message = format!("wait is {:?}: 0 to {MAX_WAIT_SECONDS} seconds would work", excerpt(text));
+                let message = format!("wait is {:?}: 0 to {MAX_WAIT_SECONDS} seconds would work", excerpt(text, SHOWN));
                 return Ok(HttpResponse::error(400, "BAD_REQUEST", &message));
             }
         };
@@ -231,7 +234,7 @@ fn upload_body(query: &HashMap<String, String>) -> Result<UploadBody, String> {
         None => None,
         Some(text) => match bytes(text) {
             Some(length) if (1..=MAX_UPLOAD_BYTES).contains(&length) => i64::try_from(length).ok(),
-            _ => return Err(format!("length is {:?}: 1 to {MAX_UPLOAD_BYTES} bytes would work", excerpt(text))),
+            _ => return Err(format!("length is {:?}: 1 to {MAX_UPLOAD_BYTES} bytes would work", excerpt(text, SHOWN))),
         },
     };
     let media_type = query.get("type");
@@ -240,7 +243,7 @@ fn upload_body(query: &HashMap<String, String>) -> Result<UploadBody, String> {
         text.len() <= 100 && text.split_once('/').is_some_and(|(kind, subtype)| is_word(kind) && is_word(subtype))
     };
     if let Some(text) = media_type.filter(|text| !is_type(text)) {
-        return Err(format!("type is {:?}: a media type such as image/jpeg would work", excerpt(text)));
+        return Err(format!("type is {:?}: a media type such as image/jpeg would work", excerpt(text, SHOWN)));
     }
     Ok(UploadBody { length, media_type: media_type.cloned() })
 }
@@ -255,7 +258,7 @@ fn list_query(query: &HashMap<String, String>) -> Result<ListQuery, String> {
             Some(status) => Some(status),
             None => {
                 let known = Status::ALL.map(Status::as_str).join(", ");
-                return Err(format!("{text:?} is no status: {known} are"));
+                return Err(format!("status is {:?}: {known} would work", excerpt(text, SHOWN)));
             }
         },
     };
@@ -263,25 +266,17 @@ fn list_query(query: &HashMap<String, String>) -> Result<ListQuery, String> {
         None => PAGE,
         Some(text) => match text.parse::<usize>() {
             Ok(limit) if (1..=MAX_PAGE).contains(&limit) => limit,
-            _ => return Err(format!("limit is {:?}: 1 to {MAX_PAGE} would work", excerpt(text))),
+            _ => return Err(format!("limit is {:?}: 1 to {MAX_PAGE} would work", excerpt(text, SHOWN))),
         },
     };
     let cursor = match given("cursor") {
         None => None,
         Some(text) => match decode_cursor(text) {
             Some(cursor) => Some(cursor),
-            None => return Err(format!("cursor is {:?}: the one in the last answer would work", excerpt(text))),
+            None => return Err(format!("cursor is {:?}: the one in the last answer would work", excerpt(text, SHOWN))),
         },
     };
     Ok((status, limit, cursor))
-}
-
-/// The beginning of a client's value, to quote in a message: at most 60 characters, and `...` where more follow.
-fn excerpt(value: &str) -> String {
-    match value.char_indices().nth(60) {
-        Some((end, _)) => format!("{}...", &value[..end]),
-        None => value.to_owned(),
-    }
 }
 
 fn encode_cursor(cursor: &Cursor) -> String {

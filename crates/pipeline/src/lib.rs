@@ -34,6 +34,7 @@ pub use claim::Claim;
 pub use deadlines::Deadlines;
 pub use deletion::Deleted;
 pub use error_code::{ErrorCode, JobError};
+pub use excerpt::excerpt;
 pub use foreign_type::ForeignType;
 pub use id::{IdError, PortraitId, Revision};
 pub use image_type::ImageType;
